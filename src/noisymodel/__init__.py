@@ -1,0 +1,60 @@
+"""Noisy Model Learning: tune foundation models that were pre-trained on noisy data.
+
+Names are loaded on first use, so that ``import noisymodel`` costs nothing and pulls in no optional package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import errors, losses, noise, spectrum, study
+    from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
+    from .objective import NMTuneLoss, NMTuneTerms
+    from .training import FitResult, fit
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FitResult",
+    "LinearProbe",
+    "MLPProbe",
+    "NMTune",
+    "NMTuneLoss",
+    "NMTuneOutput",
+    "NMTuneTerms",
+    "errors",
+    "fit",
+    "losses",
+    "noise",
+    "spectrum",
+    "study",
+]
+
+_HOME = {
+    "FitResult": "training",
+    "LinearProbe": "heads",
+    "MLPProbe": "heads",
+    "NMTune": "heads",
+    "NMTuneLoss": "objective",
+    "NMTuneOutput": "heads",
+    "NMTuneTerms": "objective",
+    "fit": "training",
+}
+_MODULES = frozenset(__all__) - frozenset(_HOME)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    elif name in _MODULES:
+        value = import_module(f".{name}", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(__all__)}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

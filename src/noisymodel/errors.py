@@ -1,0 +1,26 @@
+"""Exceptions of this library; everything else is a ``ValueError`` or a ``TypeError``."""
+
+from __future__ import annotations
+
+
+class MissingExtraError(ImportError):
+    """An optional package is needed and not installed.
+
+    The message names the package and the extra of ``noisymodel`` that brings it.
+
+    >>> from noisymodel.errors import MissingExtraError
+    >>> str(MissingExtraError("matplotlib", extra="study", purpose="the study's figures"))
+    "`matplotlib` is needed for the study's figures: pip install 'noisymodel[study]'"
+    """
+
+    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
+        super().__init__(f"`{package}` is needed for {purpose}: pip install 'noisymodel[{extra}]'", name=package)
+        self.extra = extra
+
+
+class ConfigError(ValueError):
+    """A study's configuration is wrong; the message is one line and names the key."""
+
+
+class StudyError(RuntimeError):
+    """A study cannot go on; the message is one line and says what to do."""

@@ -1,0 +1,125 @@
+"""The architecture, as a check: imports point downwards, siblings do not know each other, extras stay out."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "noisymodel"
+
+LAYER = {
+    "errors": 0, "_checks": 0, "_random": 0, "_gram": 0,
+    "losses": 1, "spectrum": 1, "subspace": 1, "noise": 1,
+    "heads": 2, "objective": 2, "metrics": 2, "datasets": 2,
+    "features": 3,
+    "training": 4, "sweeping": 4,
+    "estimator": 5, "study": 5, "integrations": 5,
+    "cli": 6, "__main__": 6,
+}  # fmt: skip
+STRANGERS = [  # (who, must not know)
+    ("noise", {"spectrum", "heads", "losses"}),
+    ("spectrum", {"noise", "heads", "losses"}),
+    ("features", {"heads", "losses"}),
+    ("estimator", {"study", "integrations"}),
+    ("study", {"estimator", "integrations"}),
+    ("integrations", {"estimator", "study"}),
+]
+EXTRAS = {
+    "matplotlib", "jinja2", "yaml", "pandas", "pyarrow", "torchmetrics", "transformers", "peft", "lightning",
+    "accelerate", "timm", "open_clip", "datasets", "webdataset", "ray", "openai", "httpx",
+}  # fmt: skip
+
+
+def room(path: Path) -> str:
+    """The top-level module of the package that a file belongs to."""
+    relative = path.relative_to(SOURCE)
+    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+
+
+def runtime_nodes(tree: ast.AST):
+    """All nodes but those under ``if TYPE_CHECKING:``."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            stack.extend(node.orelse)
+            continue
+        yield node
+        stack.extend(ast.iter_child_nodes(node))
+
+
+def imported_rooms(path: Path, source: str | None = None) -> set[str]:
+    """The rooms of noisymodel that a file imports, at the top or inside functions."""
+    rooms: set[str] = set()
+    package = ("noisymodel", *path.relative_to(SOURCE).parts[:-1])
+    for node in runtime_nodes(ast.parse(source if source is not None else path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package[: len(package) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, [base, node.module]))
+            names = [module] if module != "noisymodel" else [f"noisymodel.{a.name}" for a in node.names]
+        rooms.update(name.split(".")[1] for name in names if name.startswith("noisymodel."))
+    return rooms
+
+
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py" or path.parent != SOURCE)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_imports_point_downwards(path: Path) -> None:
+    here = room(path)
+    assert here in LAYER, f"{path}: say in LAYER which layer {here!r} belongs to"
+    upward = {other for other in imported_rooms(path) - {here, "__version__"} if LAYER[other] > LAYER[here]}
+    assert not upward, f"{path} imports upwards: {upward}"
+
+
+@pytest.mark.parametrize(("who", "strangers"), STRANGERS)
+def test_siblings_do_not_know_each_other(who: str, strangers: set[str]) -> None:
+    files = [path for path in FILES if room(path) == who]
+    known = {other: path for path in files for other in imported_rooms(path) & strangers}
+    assert not known
+
+
+def test_the_check_itself_sees_an_upward_arrow() -> None:
+    path = SOURCE / "noise" / "labels.py"
+    assert imported_rooms(path, "from ..heads import NMTune") == {"heads"}
+    assert imported_rooms(path, "import noisymodel.study.runner") == {"study"}
+    assert imported_rooms(path, "def f():\n    from .. import losses") == {"losses"}
+    assert imported_rooms(path, "if TYPE_CHECKING:\n    from ..heads import NMTune") == set()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_extras_are_imported_inside_functions(path: Path) -> None:
+    top_level = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {alias.name.split(".")[0] for node in top_level if isinstance(node, ast.Import) for alias in node.names}
+    names |= {node.module.split(".")[0] for node in top_level if isinstance(node, ast.ImportFrom) and node.module}
+    assert not names & EXTRAS
+
+
+PUBLIC_IMPORTS = [
+    "import noisymodel",
+    "import noisymodel; noisymodel.NMTune, noisymodel.fit, noisymodel.losses, noisymodel.noise, noisymodel.spectrum",
+    "import noisymodel; noisymodel.study; import noisymodel.cli",
+]
+
+
+@pytest.mark.parametrize("statement", PUBLIC_IMPORTS)
+def test_import_loads_no_extra(statement: str) -> None:
+    code = f"{statement}\nimport sys\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "noisymodel" in loaded
+    # torch itself imports jinja2 where it is installed; that is torch's choice, not ours
+    assert not loaded & (EXTRAS - {"jinja2"})
+
+
+def test_plain_import_loads_nothing_heavy() -> None:
+    code = "import noisymodel, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stdout.split()) & {"torch", "numpy", "scipy", "sklearn"}
