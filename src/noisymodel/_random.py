@@ -13,12 +13,12 @@ from ._checks import check_seed
 
 def array_generator(seed: int, *stream: int) -> np.random.Generator:
     """A numpy generator for ``seed``; ``stream`` numbers make independent generators of one seed."""
-    return np.random.default_rng([check_seed(seed), *stream])
+    return np.random.default_rng(np.random.SeedSequence(check_seed(seed), spawn_key=stream))
 
 
 def tensor_generator(seed: int, *stream: int) -> torch.Generator:
     """A torch generator on the CPU for ``seed``; drawing there gives the same numbers whatever the device."""
-    state = np.random.SeedSequence([check_seed(seed), *stream]).generate_state(1, np.uint64)[0]
+    state = np.random.SeedSequence(check_seed(seed), spawn_key=stream).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(state) >> 1)
 
 

@@ -1,0 +1,122 @@
+"""From a feature matrix to its spectrum: checks, row and column operations, singular values."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from .._checks import check_choice
+from .result import Spectrum
+from .singular_values import Array
+
+Center: TypeAlias = Literal["none", "column", "row"]
+
+CENTERS = ("none", "column", "row")
+PRESETS = ("official",)
+
+
+def analyze(
+    features: Array,
+    *,
+    center: Center = "none",
+    normalize: bool = False,
+    preset: Literal["official"] | None = None,
+) -> Spectrum:
+    """The spectrum of a feature matrix, computed in float64 by a singular value decomposition of F itself.
+
+    The default is the paper's definition, on F as it is. First ``normalize``, then ``center``:
+
+    Args:
+        features: (N, D) finite, of any floating dtype; torch or numpy. Never mutated.
+        center: ``"none"``; ``"column"`` subtracts each feature's mean over the samples (covariance metrics);
+            ``"row"`` subtracts each sample's own mean over its features.
+        normalize: divide each row by its L2 norm; zero rows stay zero.
+        preset: ``"official"`` is the preprocessing of the paper's published code: ``normalize=True`` and
+            ``center="row"``, which is **not** the mean of the dataset.
+
+    Returns:
+        :class:`Spectrum` with min(N, D) float64 values, torch for torch (same device; CPU for mps, which has no
+        float64) and numpy for numpy. A matrix that is zero, or constant along what is centred, has a zero spectrum,
+        whose metrics are NaN. Features in half precision are analysed as they came; what storing them so has cost
+        (6e-4 of the SVE in bfloat16 at condition number 1e4) is not undone.
+
+    Raises:
+        TypeError: features that are not a floating array.
+        ValueError: not (N, D) with N, D ≥ 1; NaN or inf (the first such row is named); column centring of one row,
+            row centring of one feature; ``preset`` together with ``center`` or ``normalize``.
+
+    Sources: arXiv 2309.17002 (SVE and LSVR of F); the preset is the published code's ``src/models/svd.py``.
+
+    >>> import torch
+    >>> spectrum = analyze(torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0])), center="column")
+    >>> spectrum.numerical_rank, spectrum.condition_number
+    (3, inf)
+    """
+    check_choice(center, "center", CENTERS)
+    if preset is not None:
+        check_choice(preset, "preset", (*PRESETS, None))
+        if center != "none" or normalize:
+            raise ValueError(f"`preset` sets `center` and `normalize` itself, got {center=} and {normalize=} too")
+        center, normalize = "row", True
+    rows, epsilon = _check_features(features)
+    if normalize:
+        rows = _normalized(rows)
+    if center != "none":
+        rows = _centered(rows, center)
+    values = torch.linalg.svdvals(rows)
+    return Spectrum(
+        singular_values=values if isinstance(features, torch.Tensor) else values.numpy(),
+        num_samples=rows.shape[0],
+        num_features=rows.shape[1],
+        centered=center == "column",
+        epsilon=epsilon,
+    )
+
+
+def _check_features(features: object) -> tuple[torch.Tensor, float]:
+    """The rows in float64 (not copied where it can be helped) and the machine epsilon of their dtype."""
+    if isinstance(features, torch.Tensor):
+        floating = features.is_floating_point()
+    elif isinstance(features, np.ndarray):
+        floating = features.dtype.kind == "f"
+    else:
+        raise TypeError(f"`features` must be a torch tensor or a numpy array, got {type(features).__name__}")
+    if not floating:
+        raise TypeError(f"`features` must be floating point, got {features.dtype}; convert them explicitly")
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
+    if isinstance(features, torch.Tensor):
+        epsilon = torch.finfo(features.dtype).eps
+        rows = features.detach()
+        rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+    else:
+        epsilon = float(np.finfo(features.dtype).eps)
+        rows = torch.from_numpy(np.require(features, np.float64, ["C", "W"]))
+    finite = torch.isfinite(rows).all(dim=1)
+    if not finite.all():
+        raise ValueError(
+            f"`features` must be finite: row {int(finite.int().argmin())} holds NaN or inf"
+            f" ({int((~finite).sum())} of {len(finite)} rows do); drop or repair these rows"
+        )
+    return rows, epsilon
+
+
+def _normalized(rows: torch.Tensor) -> torch.Tensor:
+    """Rows over their L2 norm; scaled by their largest entry first, so that no square over- or underflows."""
+    largest = rows.abs().amax(dim=1, keepdim=True)
+    rows = rows / torch.where(largest > 0, largest, 1.0)
+    norm = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+    return rows / torch.where(norm > 0, norm, 1.0)
+
+
+def _centered(rows: torch.Tensor, center: str) -> torch.Tensor:
+    """Rows less their mean over the samples ("column") or over the features ("row")."""
+    dim, what = (0, "samples") if center == "column" else (1, "features")
+    if rows.shape[dim] < 2:
+        raise ValueError(f"`center` = {center!r} needs at least 2 {what}, got shape {tuple(rows.shape)}")
+    shifted = rows - rows.mean(dim=dim, keepdim=True)
+    # Again, for what the first mean was rounded by; rows without variation end at zero exactly, as a sum of n equal
+    # roundings is exact and so is its n-th part (mean() may multiply by 1/n instead).
+    return shifted.sub_(shifted.sum(dim=dim, keepdim=True) / rows.shape[dim])
