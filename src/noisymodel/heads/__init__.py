@@ -1,0 +1,9 @@
+"""Heads over frozen features: NMTune and the baselines with the same interface."""
+
+from __future__ import annotations
+
+from .base import Head, NMTuneOutput
+from .nmtune import PRESETS, NMTune
+from .probes import LinearProbe, MLPProbe
+
+__all__ = ["PRESETS", "Head", "LinearProbe", "MLPProbe", "NMTune", "NMTuneOutput"]

@@ -1,0 +1,177 @@
+"""What all heads share: shapes, losses, a new classifier, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import check_integer, check_rows
+from ..losses import NMTuneTerms
+from ..objective import NMTuneLoss
+from .files import load_head, save_head
+from .network import TuningNetwork, classifier
+
+
+class NMTuneOutput(NamedTuple):
+    """What a head computes: ``logits`` (..., K) and ``tuned``, the features Z (..., D) that they come from."""
+
+    logits: Tensor
+    tuned: Tensor
+
+
+class Head(nn.Module):
+    """The interface of every head: features (..., D) in, logits (..., K) out.
+
+    A subclass says which network lies before the classifier and which objective it trains with, and whether that
+    regularizes. The weights may be changed while training: ``head.objective.covariance_weight = 0.5``.
+    """
+
+    regularized: ClassVar[bool] = False
+    network: nn.Module
+    objective: NMTuneLoss
+    classifier: nn.Linear | None
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int | None,
+        *,
+        network: nn.Module,
+        objective: NMTuneLoss,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.network = network
+        self.objective = objective
+        self.classifier = None
+        self.reset(num_classes, generator=generator)
+
+    @property
+    def num_classes(self) -> int:
+        """K, or 0 without a classifier."""
+        return 0 if self.classifier is None else self.classifier.out_features
+
+    @property
+    def smallest_batch(self) -> int:
+        """The fewest rows that the head can be trained on at once: two for batch statistics, ``top_k`` for σ."""
+        statistics = any(isinstance(module, nn.BatchNorm1d) for module in self.modules())
+        if self.regularized:
+            return max(2, self.objective.top_k)
+        return 2 if statistics else 1
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this head again, ready for JSON; a process group in ``gather`` becomes ``True``."""
+        network = self.network.settings() if isinstance(self.network, TuningNetwork) else {}
+        objective = self.objective.settings()
+        if not self.regularized:
+            objective = {"label_smoothing": objective["label_smoothing"], "gather": objective["gather"]}
+        objective["gather"] = objective["gather"] is not False
+        return {"in_features": self.in_features, "num_classes": self.num_classes, **network, **objective}
+
+    def tune(self, features: Tensor) -> Tensor:
+        """Z (..., D) of features F (..., D): what the classifier sees."""
+        check_rows(features, num_features=self.in_features)
+        self._check_type(features)
+        if features.ndim == 2:
+            return self.network(features)
+        return self.network(features.reshape(-1, self.in_features)).reshape(features.shape)
+
+    @overload
+    def forward(self, features: Tensor, return_features: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, features: Tensor, return_features: Literal[True]) -> NMTuneOutput: ...
+    def forward(self, features: Tensor, return_features: bool = False) -> Tensor | NMTuneOutput:
+        """Logits (..., K) of features (..., D), or an `NMTuneOutput` with ``return_features=True``.
+
+        Without a classifier (``num_classes=0``) Z (..., D) takes the place of the logits.
+        """
+        tuned = self.tune(features)
+        logits = tuned if self.classifier is None else self.classifier(tuned)
+        return NMTuneOutput(logits, tuned) if return_features else logits
+
+    def loss(self, features: Tensor, targets: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
+        """The terms of the training loss of a batch; backpropagate ``terms.total``.
+
+        - ``features``: (..., D);
+        - ``targets``: class ids (...) of an integer type, or class probabilities (..., K) of a floating type. Ids are
+          not compared with K here, which would wait for the device;
+        - ``reference``: (..., D), what the consistency term compares Z with: the features themselves, detached,
+          unless given (the features of a weakly augmented view, say).
+
+        Under ``DistributedDataParallel`` call the wrapped head with ``return_features=True`` and `NMTuneLoss` on
+        what it returns, so that the wrapper sees the forward pass.
+        """
+        if self.classifier is None:
+            raise ValueError(
+                f"{type(self).__name__} has no classifier (`num_classes` is 0) and so no task loss: "
+                "use head.regularization(features), or make a classifier by head.reset(num_classes)"
+            )
+        tuned = self.tune(features)
+        logits = self.classifier(tuned)
+        if not self.regularized:
+            return self.objective(logits, targets, tuned=None)
+        return self.objective(logits, targets, tuned=tuned, reference=_reference(features, reference))
+
+    def regularization(self, features: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
+        """As `loss`, without a task term, which is zero: add ``terms.total`` to a task loss of your own."""
+        tuned = self.tune(features)
+        if not self.regularized:
+            zero = tuned.new_zeros((), dtype=torch.promote_types(tuned.dtype, torch.float32))
+            return NMTuneTerms(zero, zero, zero, zero, zero)
+        return self.objective.regularization(tuned, _reference(features, reference))
+
+    def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
+        """Begin a new classifier of ``num_classes`` classes (0 or ``None``: none), as in timm; the network stays.
+
+        Kaiming-uniform weights, U(−√(6/D), √(6/D)), and zero biases, as in the published code; drawn on the CPU from
+        ``generator``, or from torch's global generator where there is none.
+        """
+        count = 0 if num_classes is None else check_integer(num_classes, "num_classes", minimum=0)
+        like = next(self.parameters(), torch.empty(0))
+        if count == 0:
+            self.classifier = None
+        else:
+            fresh = classifier(self.in_features, count, generator).to(like.device, like.dtype)
+            self.classifier = fresh.train(self.training)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, made where it is missing."""
+        save_head(folder, type(self).__name__, self.config(), self.state_dict())
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """The head that `save_pretrained` wrote: on the CPU, in evaluation mode, of the type it was saved in.
+
+        Raises:
+            FileNotFoundError: where one of the two files is missing.
+            ValueError: for damaged files, another kind of head, and weights that do not fit the configuration.
+        """
+        arguments, weights = load_head(folder, cls.__name__)
+        try:
+            with torch.device("meta"):
+                head = cls(**arguments)
+            head.load_state_dict(weights, strict=True, assign=True)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{folder} does not hold a {cls.__name__} of this version: {error}") from None
+        return head.eval()
+
+    def _check_type(self, features: Tensor) -> None:
+        weight = next(self.parameters(), None) if self.classifier is None else self.classifier.weight
+        if weight is None or weight.dtype == features.dtype or torch.is_autocast_enabled(features.device.type):
+            return
+        raise TypeError(
+            f"`features` must be of the head's type {weight.dtype}, got {features.dtype}: "
+            f"features.to({weight.dtype}), or head.to({features.dtype})"
+        )
+
+    def extra_repr(self) -> str:
+        """The widths, for ``print``."""
+        return f"in_features={self.in_features}, num_classes={self.num_classes}"
+
+
+def _reference(features: Tensor, reference: Tensor | None) -> Tensor:
+    return features.detach() if reference is None else reference

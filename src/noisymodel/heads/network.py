@@ -1,0 +1,98 @@
+"""The layers of the heads, with initial weights from an explicit generator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from .._checks import check_choice, check_integer, check_number
+
+
+class TuningNetwork(nn.Module):
+    """The network h of NMTune: Z = h(F), or Z = s ⊙ h(F) + F with ``residual``; rows (N, D) to rows (N, D).
+
+    h is ``depth`` times (Linear, norm, ReLU, dropout) of ``hidden_features``, then a Linear back to D features;
+    s (D,) is learned and starts at one.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        *,
+        hidden_features: int | None,
+        depth: int,
+        norm: str | None,
+        residual: bool,
+        dropout: float,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        check_choice(norm, "norm", ("batch", "layer", None))
+        if hidden_features is None:
+            hidden_features = 4 * in_features
+        self.hidden_features = check_integer(hidden_features, "hidden_features", minimum=1)
+        self.depth = check_integer(depth, "depth", minimum=1)
+        self.norm = norm
+        self.dropout = check_number(dropout, "dropout", minimum=0, maximum=1)
+        layers: list[nn.Module] = []
+        width = in_features
+        for _ in range(self.depth):
+            layers += [linear(width, self.hidden_features, generator), *self._after_linear()]
+            width = self.hidden_features
+        self.layers = nn.Sequential(*layers, linear(width, in_features, generator))
+        self.scale = nn.Parameter(torch.ones(in_features)) if residual else None
+
+    def _after_linear(self) -> list[nn.Module]:
+        norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+        norm = [] if self.norm is None else [norms[self.norm](self.hidden_features)]
+        return [*norm, nn.ReLU(), *([nn.Dropout(self.dropout)] if self.dropout else [])]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Z (N, D) of F (N, D)."""
+        if rows.shape[0] == 1 and any(isinstance(m, nn.BatchNorm1d) and m.training for m in self.layers):
+            raise ValueError(
+                "`features` must have at least two rows while a head with norm='batch' is training, got one: "
+                "use drop_last=True in the loader, or norm='layer', or head.eval()"
+            )
+        tuned = self.layers(rows)
+        return tuned if self.scale is None else torch.addcmul(rows, self.scale, tuned)
+
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make this network again."""
+        settings = {name: getattr(self, name) for name in ("hidden_features", "depth", "norm", "dropout")}
+        return {**settings, "residual": self.scale is not None}
+
+
+def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer with torch's own initial distribution: weights and biases in ±1/√in_features, uniform."""
+    layer = _empty_linear(in_features, out_features)
+    bound = 1 / math.sqrt(in_features)
+    _draw_uniform(layer.weight, bound, generator)
+    _draw_uniform(layer.bias, bound, generator)
+    return layer
+
+
+def classifier(in_features: int, num_classes: int, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer as the published code begins it: Kaiming-uniform weights, ±√(6 / in_features), zero biases."""
+    layer = _empty_linear(in_features, num_classes)
+    _draw_uniform(layer.weight, math.sqrt(6 / in_features), generator)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def _empty_linear(in_features: int, out_features: int) -> nn.Linear:
+    """A layer whose making draws nothing from torch's global generator."""
+    return cast(nn.Linear, skip_init(nn.Linear, in_features, out_features, device=torch.get_default_device()))
+
+
+def _draw_uniform(parameter: Tensor, bound: float, generator: torch.Generator | None) -> None:
+    """Fill with uniform numbers that were drawn on the CPU, so that they are the same on every device."""
+    if parameter.is_meta:
+        return
+    drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
+    with torch.no_grad():
+        parameter.copy_(drawn.uniform_(-bound, bound, generator=generator))

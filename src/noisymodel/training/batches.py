@@ -1,0 +1,173 @@
+"""Rows of features with their targets: checked once, then read batch by batch and never all at once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._checks import check_rows
+
+
+class RowSource(Protocol):
+    """Anything with rows: ``len(source)``, and ``source[integer_array]``, an array or a tensor of shape (n, D)."""
+
+    def __len__(self) -> int:
+        """The number of rows."""
+        ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """The rows of an ascending integer array."""
+        ...
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Features (N, D) and targets (N,) or (N, K); batches come out on ``device`` in ``dtype``."""
+
+    features: Tensor | RowSource
+    targets: Tensor  # where the features lie, or on the CPU
+    device: torch.device
+    dtype: torch.dtype
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.targets)
+
+    def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows (n, D) and targets of an ascending index that lies where the targets do."""
+        if isinstance(self.features, Tensor):
+            rows = self.features.index_select(0, index)
+        else:
+            rows = _as_tensor(self.features[index.numpy()])
+        return rows.to(self.device, self.dtype), self.targets.index_select(0, index).to(self.device)
+
+    def shuffled(self, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
+        """The batches of one epoch: a permutation, cut into batches, each of ascending indices.
+
+        A last batch that is smaller than ``smallest`` is joined to the one before it.
+        """
+        count = len(self)
+        whole = _whole_batches(count, batch_size, smallest)
+        order = torch.randperm(count, generator=generator)
+        batches = order[: whole * batch_size].view(whole, batch_size).sort(dim=1).values.to(self.targets.device)
+        rest = order[whole * batch_size :].sort().values.to(self.targets.device)
+        return [*batches.unbind(0), *([rest] if len(rest) else [])]
+
+    def count_batches(self, batch_size: int, smallest: int) -> int:
+        """How many batches `shuffled` gives."""
+        whole = _whole_batches(len(self), batch_size, smallest)
+        return whole + (len(self) > whole * batch_size)
+
+    def in_order(self, batch_size: int = 1024) -> Iterator[tuple[Tensor, Tensor]]:
+        """All batches in the order of the rows."""
+        for index in torch.arange(len(self), device=self.targets.device).split(batch_size):
+            yield self.take(index)
+
+    def checksum(self) -> str:
+        """A checksum of all targets and of up to 64 rows spread over the features."""
+        spread = torch.linspace(0, len(self) - 1, min(len(self), 64), dtype=torch.float64).long()
+        features, _ = self.take(spread.to(self.targets.device))
+        digest = hashlib.sha256(str((len(self), features.shape[1], self.targets.dtype)).encode())
+        for content in (self.targets, features.to(torch.float32)):
+            digest.update(content.cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def _whole_batches(count: int, batch_size: int, smallest: int) -> int:
+    """How many batches have exactly ``batch_size`` rows; the rows left over make one more."""
+    whole, rest = divmod(count, batch_size)
+    return whole - 1 if whole and 0 < rest < smallest else whole
+
+
+def labelled_rows(
+    features: object,
+    targets: object,
+    *,
+    num_features: int,
+    num_classes: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    prefix: str = "",
+) -> LabelledRows:
+    """Check shapes, types and class ids; a tensor is moved to ``device`` whole, anything else batch by batch."""
+    source = _source(features, f"{prefix}features", num_features)
+    if isinstance(features, Tensor):
+        source = features.detach().to(device)
+    labels = _labels(targets, f"{prefix}targets", num_classes)
+    if len(labels) != len(source):
+        raise ValueError(f"`{prefix}targets` must have one entry per row, {len(source)}, got {len(labels)}")
+    if len(labels) == 0:
+        raise ValueError(f"`{prefix}features` must have rows, got none")
+    home = source.device if isinstance(source, Tensor) else torch.device("cpu")
+    return LabelledRows(source, labels.to(home), device, dtype)
+
+
+def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:
+    if isinstance(features, np.ndarray) and _is_like_a_tensor(features):
+        features = torch.from_numpy(features)
+    indexable = hasattr(features, "__len__") and hasattr(features, "__getitem__")
+    if not indexable or isinstance(features, (list, tuple)):
+        raise TypeError(
+            f"`{name}` must be a tensor, an array or an object with len() and integer-array indexing, "
+            f"got {type(features).__name__}"
+        )
+    source = cast("Tensor | RowSource", features)
+    if len(source) == 0:
+        raise ValueError(f"`{name}` must have rows, got none")
+    first = source[:1] if isinstance(source, Tensor) else _as_tensor(source[np.zeros(1, dtype=np.int64)], name)
+    check_rows(first, name, num_features=num_features)
+    if first.ndim != 2:
+        raise ValueError(f"`{name}` must have shape (N, {num_features}), got rows of shape {tuple(first.shape[1:])}")
+    return source
+
+
+def _is_like_a_tensor(array: np.ndarray[Any, Any]) -> bool:
+    """Whether torch can look at the memory of an array as it is (no copy), and index it faster than numpy."""
+    native = array.dtype.kind == "f" and array.dtype.isnative
+    return native and array.flags.writeable and min(array.strides, default=0) >= 0
+
+
+def _as_tensor(rows: object, name: str = "features") -> Tensor:
+    """What a source gave, as a tensor of native byte order."""
+    if isinstance(rows, Tensor):
+        return rows
+    array = np.asarray(rows)
+    if array.dtype.kind != "f":
+        raise TypeError(f"`{name}` must be floating point, got {array.dtype}; .astype(np.float32) converts")
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+
+
+def _labels(targets: object, name: str, num_classes: int) -> Tensor:
+    if not isinstance(targets, Tensor):
+        array = np.asarray(targets)
+        if array.dtype.kind not in "iuf":
+            raise TypeError(
+                f"`{name}` must be integer class ids or class probabilities, got {array.dtype}; "
+                "np.unique(labels, return_inverse=True) gives ids"
+            )
+        targets = torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+    if targets.is_floating_point():
+        if targets.ndim != 2 or targets.shape[1] != num_classes:
+            raise ValueError(
+                f"`{name}` of floating type are class probabilities and must have shape (N, {num_classes}), "
+                f"got {tuple(targets.shape)}; class ids must be integers"
+            )
+        return targets.detach()
+    if targets.dtype == torch.bool or targets.ndim != 1:
+        raise ValueError(
+            f"`{name}` must be integer class ids of shape (N,), got {targets.dtype} of shape {tuple(targets.shape)}"
+        )
+    labels = targets.long()
+    low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
+    if low < 0 or high >= num_classes:
+        raise ValueError(
+            f"`{name}` must be class ids in [0, {num_classes}), got ids from {low} to {high}; "
+            "give the head more classes or renumber the labels"
+        )
+    return labels

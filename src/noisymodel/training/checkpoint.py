@@ -1,0 +1,67 @@
+"""The state of a training run after an epoch, in one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..heads.files import encode_tensors, read_tensors, write_file
+
+
+class Progress(NamedTuple):
+    """What a run has done: one dictionary per finished epoch, and the seed that its randomness comes from."""
+
+    history: list[dict[str, float]]
+    seed: int
+
+
+class Checkpoint:
+    """A file that holds the run with the arguments of ``fingerprint``, or does not exist yet."""
+
+    def __init__(self, path: str | Path, fingerprint: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.fingerprint = json.loads(json.dumps(fingerprint))
+
+    def save(self, head: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Replace the file, in one step, by the state after the last epoch of ``progress``."""
+        tensors = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
+        for index, state in optimizer.state_dict()["state"].items():
+            tensors.update({f"optimizer.{index}.{name}": tensor for name, tensor in state.items()})
+        write_file(self.path, encode_tensors(tensors, {"fingerprint": self.fingerprint, **progress._asdict()}))
+
+    def restore(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+        """Bring head and optimizer to the file's state; ``None`` where there is no file yet."""
+        if not self.path.exists():
+            return None
+        tensors, record = read_tensors(self.path)
+        if not isinstance(record, dict) or "fingerprint" not in record:
+            raise ValueError(f"`checkpoint` {self.path} was not written by fit: name another file, or delete it")
+        self._check(record["fingerprint"])
+        weights = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
+        head.load_state_dict(weights)
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors)})
+        return Progress(record["history"], record["seed"])
+
+    def _check(self, saved: dict[str, Any]) -> None:
+        now = self.fingerprint
+        changed = sorted(key for key in now.keys() | saved.keys() if now.get(key) != saved.get(key))
+        if changed:
+            listed = ", ".join(f"{key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in changed)
+            raise ValueError(
+                f"`checkpoint` {self.path} belongs to a run with other arguments ({listed}): "
+                "use those, or name another file, or delete it"
+            )
+
+
+def _optimizer_state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state.setdefault(int(index), {})[key] = tensor
+    return state

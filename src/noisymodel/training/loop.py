@@ -1,0 +1,140 @@
+"""`fit`: train a head on arrays of features."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..heads import Head
+from .batches import LabelledRows, RowSource, labelled_rows
+from .checkpoint import Checkpoint, Progress
+from .run import Run, Settings
+
+
+class FitResult(NamedTuple):
+    """What `fit` returns: the trained ``head`` (the one given) and ``history``, one dictionary per epoch."""
+
+    head: Head
+    history: list[dict[str, float]]
+
+
+def fit(
+    head: Head,
+    features: Tensor | RowSource,
+    targets: object,
+    *,
+    validation: tuple[Tensor | RowSource, object] | None = None,
+    epochs: int = 30,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    warmup: float = 0,
+    seed: int | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+    checkpoint: str | Path | None = None,
+    compile: bool = False,  # noqa: A002 - torch's own name for it
+) -> FitResult:
+    """Train a head on features and targets, in place: AdamW with a cosine schedule, all terms in the history.
+
+    The learning rate rises linearly over ``warmup`` epochs and falls to zero along half a cosine, step by step. Every
+    epoch visits all rows in a new order, in batches of ``batch_size``. A last batch of one row is joined to the batch
+    before it, since neither BatchNorm nor a covariance is defined for it; likewise one of fewer than ``top_k`` rows.
+
+    Args:
+        head: `NMTune`, `MLPProbe` or `LinearProbe`. Parameters with ``requires_grad=False`` are left as they are.
+        features: (N, D). A tensor, which is moved to ``device`` whole; or a numpy array, an ``np.memmap`` or any
+            object with ``len()`` and integer-array indexing, whose batches are read with ascending indices and moved
+            one by one, so that it may be larger than memory. Batches are converted to the head's type.
+        targets: class ids (N,) of an integer type, or class probabilities (N, K) of a floating type.
+        validation: (features, targets) that are evaluated after each epoch.
+        epochs: at least 1.
+        batch_size: rows in a batch, at least 1; 2 for heads with BatchNorm or regularizers, and ``top_k``.
+        learning_rate: the highest of the schedule. The published code has 1e-3 for networks, 1e-2 for linear probes.
+        weight_decay: that of AdamW, on all parameters.
+        warmup: epochs of linear rise, in [0, epochs]; fractions of an epoch are fine.
+        seed: fixes the order and dropout, to the bit on one machine; ``None``: another one each time. Torch's global
+            random state is neither used nor changed. The head's initial weights are its own: `NMTune(generator=...)`.
+        device: where to train, and where the head is afterwards; ``None``: where it is.
+        progress: whether to show a progress bar on stderr.
+        checkpoint: path of a file that is replaced after every epoch. A run that was killed goes on from it when
+            `fit` is called again with the same arguments, and gives the weights and the history (but for ``seconds``)
+            of an uninterrupted run. A run that had finished returns at once.
+        compile: whether to compile the loss of a step with `torch.compile`. Dropout draws other numbers then.
+
+    Returns:
+        ``FitResult(head, history)``. The head is in evaluation mode and holds no gradients. Each epoch's dictionary in
+        the history has ``epoch`` (from 1), ``learning_rate`` (of its first step), ``train_total``, ``train_task``,
+        ``train_consistency``, ``train_covariance`` and ``train_dominant`` (means over the rows, as they were met in
+        training), with ``validation`` also ``validation_loss`` (mean cross-entropy, without smoothing and
+        regularizers) and ``validation_accuracy`` in [0, 1], and ``seconds``.
+
+    Raises:
+        ValueError: for shapes, class ids or numbers that do not fit, a checkpoint of another run, and a loss that is
+            not finite (the message names the epoch; the head keeps the weights of that moment).
+        TypeError: for arguments of the wrong type.
+
+    >>> import torch
+    >>> from noisymodel import NMTune, fit
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> targets = torch.arange(200) % 2
+    >>> features = torch.randn(200, 8, generator=generator) + 2.0 * targets[:, None]
+    >>> head, history = fit(NMTune(8, 2, generator=generator), features, targets, epochs=3, seed=0)
+    >>> history[-1]["train_task"] < history[0]["train_task"], head.training
+    (True, False)
+    """
+    settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile).checked()
+    _check_head(head)
+    if device is not None:
+        head.to(device)
+    rows = _rows(head, features, targets)
+    run = Run(head, rows, _held_out(head, validation), settings)
+    done = Progress([], secrets.randbits(62) if settings.seed is None else settings.seed)
+    file = None if checkpoint is None else Checkpoint(checkpoint, run.fingerprint())
+    if file is not None:
+        done = file.restore(head, run.optimizer) or done
+    began = len(done.history)
+    with tqdm(total=settings.epochs * run.steps, initial=began * run.steps, unit="step", disable=not progress) as bar:
+        for epoch in range(began, settings.epochs):
+            done.history.append(run.epoch(epoch, done.seed, bar))
+            if file is not None:
+                file.save(head, run.optimizer, done)
+            bar.set_postfix(epoch=epoch + 1, loss=f"{done.history[-1]['train_total']:.4g}")
+    head.eval()
+    head.zero_grad()
+    return FitResult(head, done.history)
+
+
+def _check_head(head: object) -> None:
+    if not isinstance(head, Head):
+        raise TypeError(f"`head` must be NMTune, MLPProbe, LinearProbe or another Head, got {type(head).__name__}")
+    if head.num_classes == 0:
+        raise ValueError("`head` must have a classifier, got num_classes=0: head.reset(num_classes) makes one")
+    if not any(parameter.requires_grad for parameter in head.parameters()):
+        raise ValueError("`head` must have parameters to train, got only frozen ones: head.requires_grad_(True)")
+
+
+def _held_out(head: Head, validation: object) -> LabelledRows | None:
+    if validation is None:
+        return None
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(f"`validation` must be a pair (features, targets), got {type(validation).__name__}")
+    return _rows(head, *validation, prefix="validation ")
+
+
+def _rows(head: Head, features: object, targets: object, *, prefix: str = "") -> LabelledRows:
+    like = next(head.parameters())
+    return labelled_rows(
+        features,
+        targets,
+        num_features=head.in_features,
+        num_classes=head.num_classes,
+        device=like.device,
+        dtype=like.dtype,
+        prefix=prefix,
+    )

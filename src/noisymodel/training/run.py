@@ -1,0 +1,178 @@
+"""One training run: its settings, its epochs, and what they measure."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .._checks import check_integer, check_number, check_seed
+from .._random import seeded, tensor_generator
+from ..heads import Head
+from ..losses import NMTuneTerms
+from .batches import LabelledRows
+from .schedule import Schedule
+
+
+class Settings(NamedTuple):
+    """The numbers of a run, under the names of `fit`'s arguments."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+    seed: int | None
+    compile: bool
+
+    def checked(self) -> Settings:
+        """The same as Python numbers, each in its range."""
+        return Settings(
+            epochs=check_integer(self.epochs, "epochs", minimum=1),
+            batch_size=check_integer(self.batch_size, "batch_size", minimum=1),
+            learning_rate=check_number(self.learning_rate, "learning_rate", minimum=0, exclusive_minimum=True),
+            weight_decay=check_number(self.weight_decay, "weight_decay", minimum=0),
+            warmup=check_number(self.warmup, "warmup", minimum=0, maximum=self.epochs),
+            seed=None if self.seed is None else check_seed(self.seed),
+            compile=bool(self.compile),
+        )
+
+
+class Bar(Protocol):
+    """What a run tells of its steps to."""
+
+    def update(self) -> object:
+        """One step more."""
+
+
+class Run:
+    """A head, the rows that it is trained on, and the optimizer in between.
+
+    All randomness of an epoch is a function of (seed, epoch), so nothing of it needs to be saved between epochs.
+    """
+
+    def __init__(self, head: Head, rows: LabelledRows, held_out: LabelledRows | None, settings: Settings) -> None:
+        self.head, self.rows, self.held_out, self.settings = head, rows, held_out, settings
+        self.parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
+        fused = rows.device.type in ("cpu", "cuda")  # the fastest on both
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
+        )
+        self.loss: Callable[[Tensor, Tensor], NMTuneTerms] = torch.compile(head.loss) if settings.compile else head.loss
+        self.smallest = _smallest_batch(head, len(rows), settings.batch_size)
+        self.steps = rows.count_batches(settings.batch_size, self.smallest)  # of one epoch
+        self.schedule = Schedule(
+            settings.learning_rate, settings.epochs * self.steps, round(settings.warmup * self.steps)
+        )
+
+    def epoch(self, epoch: int, seed: int, bar: Bar) -> dict[str, float]:
+        """Train one epoch (they count from zero); its entry of the history."""
+        began = time.perf_counter()
+        batches = self.rows.shuffled(self.settings.batch_size, self.smallest, tensor_generator(seed, 0, epoch))
+        rates = [self.schedule(step) for step in range(epoch * self.steps, (epoch + 1) * self.steps)]
+        with seeded(tensor_generator(seed, 1, epoch).initial_seed(), [self.rows.device]):  # for dropout
+            sums = self._train(batches, rates, bar)
+        record = {"epoch": epoch + 1, "learning_rate": rates[0], **_means(sums, len(self.rows), epoch)}
+        if self.held_out is not None:
+            record.update(evaluate(self.head, self.held_out))
+        record["seconds"] = time.perf_counter() - began
+        return record
+
+    def _train(self, batches: list[Tensor], rates: list[float], bar: Bar) -> Tensor:
+        """The sums of the terms over the rows, still on the device: nothing here waits for it."""
+        self.head.train()
+        sums = TermSums(self.rows.device)
+        for index, rate in zip(batches, rates, strict=True):
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            features, targets = self.rows.take(index)
+            terms = self.loss(features, targets)
+            for parameter in self.parameters:
+                parameter.grad = None
+            terms.total.backward()
+            self.optimizer.step()
+            sums.add(terms, len(targets))
+            bar.update()
+        return sums.total()
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must be the same for this run to go on from a checkpoint; not the weights, which that brings."""
+        frozen = [name for name, parameter in self.head.named_parameters() if not parameter.requires_grad]
+        return {
+            **self.settings._asdict(),
+            "head": type(self.head).__name__,
+            **self.head.config(),
+            "frozen": frozen,
+            "dtype": str(self.rows.dtype),
+            "device": self.rows.device.type,
+            "features and targets": self.rows.checksum(),
+            "validation": None if self.held_out is None else self.held_out.checksum(),
+        }
+
+
+class TermSums:
+    """Σ over the rows of each term, on the device: nothing waits for it, and little is computed step by step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = _zeros(len(NMTuneTerms._fields), device)
+        self._terms: list[Tensor] = []
+        self._counts: list[int] = []
+
+    def add(self, terms: NMTuneTerms, count: int) -> None:
+        """Add the means over a batch of ``count`` rows."""
+        self._terms.extend(term.detach() for term in terms)
+        self._counts.append(count)
+        if len(self._counts) == 64:
+            self.total()
+
+    def total(self) -> Tensor:
+        """The sums so far, one for each field of `NMTuneTerms`."""
+        if self._counts:
+            means = torch.stack(self._terms).to(self._sums.dtype).view(-1, len(self._sums))
+            self._sums += torch.tensor(self._counts, dtype=means.dtype).to(means.device) @ means
+            self._terms, self._counts = [], []
+        return self._sums
+
+
+def evaluate(head: Head, rows: LabelledRows) -> dict[str, float]:
+    """Mean cross-entropy, without smoothing and regularizers, and accuracy; the head is in evaluation mode then."""
+    head.eval()
+    sums = _zeros(2, rows.device)
+    with torch.no_grad():
+        for features, targets in rows.in_order():
+            logits = head(features).float()
+            loss = functional.cross_entropy(logits, targets, reduction="sum")
+            classes = targets.argmax(1) if targets.is_floating_point() else targets
+            sums += torch.stack([loss, (logits.argmax(1) == classes).sum()])
+    loss, correct = (sums / len(rows)).tolist()
+    return {"validation_loss": loss, "validation_accuracy": correct}
+
+
+def _zeros(count: int, device: torch.device) -> Tensor:
+    """Sums in float64, which MPS does not have."""
+    return torch.zeros(count, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+
+
+def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
+    values = [value / count for value in sums.tolist()]
+    if not math.isfinite(values[0]):
+        raise ValueError(
+            f"the training loss is {values[0]} in epoch {epoch + 1}: look for NaN or infinity in `features`, "
+            "or lower `learning_rate` or the weights of the regularizers"
+        )
+    return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
+
+
+def _smallest_batch(head: Head, count: int, batch_size: int) -> int:
+    """Two rows, or more where the head needs more, so that every head sees the same batches."""
+    smallest = head.smallest_batch
+    if count < smallest:
+        raise ValueError(f"`features` must have at least {smallest} rows to train this head, got {count}")
+    if batch_size < smallest:
+        raise ValueError(f"`batch_size` must be at least {smallest} for this head, got {batch_size}")
+    return max(2, smallest)

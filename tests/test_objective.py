@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from noisymodel import NMTune, NMTuneLoss, NMTuneTerms, losses, objective
+from reference import heads as reference
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def batch(*, rows=10, features=6, classes=4, seed=0):
+    draw = generator(seed)
+    logits, tuned, frozen = (
+        torch.randn(rows, width, generator=draw, dtype=torch.float64) for width in (classes, features, features)
+    )
+    return logits, torch.arange(rows) % classes, tuned, frozen
+
+
+SETTINGS = [
+    {},
+    {"consistency_weight": 2.5, "covariance_weight": 0.0, "dominant_weight": 0.3, "reduction": "batchmean"},
+    {"consistency_weight": 0.0, "covariance_weight": 7.0, "top_k": 3, "label_smoothing": 0.2},
+    {"label_smoothing": 1.0},
+]
+
+
+@pytest.mark.parametrize("arguments", SETTINGS)
+def test_against_the_definition(arguments):
+    logits, targets, tuned, frozen = batch()
+    terms = NMTuneLoss(**arguments)(logits, targets, tuned=tuned, reference=frozen)
+    task = reference.cross_entropy(logits.numpy(), targets.numpy(), arguments.get("label_smoothing", 0.0))
+    parts = reference.terms(
+        frozen.numpy(), tuned.numpy(), top_k=arguments.get("top_k", 1), reduction=arguments.get("reduction", "mean")
+    )
+    weights = [arguments.get(f"{name}_weight", 1.0) for name in ("consistency", "covariance", "dominant")]
+    total = task + sum(weight * part for weight, part in zip(weights, parts, strict=True))
+    assert isinstance(terms, NMTuneTerms)
+    torch.testing.assert_close(torch.stack(terms), torch.tensor([total, task, *parts]).double(), rtol=1e-9, atol=1e-12)
+
+
+def test_terms_are_those_of_the_losses():
+    assert objective.NMTuneTerms is losses.NMTuneTerms
+    assert NMTuneTerms._fields == ("total", "task", "consistency", "covariance", "dominant")
+
+
+def test_without_reference_there_is_no_consistency_term():
+    logits, targets, tuned, frozen = batch()
+    criterion = NMTuneLoss(consistency_weight=5.0)
+    terms = criterion(logits, targets, tuned=tuned)
+    assert terms.consistency == 0
+    whole = criterion(logits, targets, tuned=tuned, reference=frozen)
+    torch.testing.assert_close((terms.task, terms.covariance, terms.dominant), (whole.task, *whole[3:]))
+    torch.testing.assert_close(terms.total, terms.task + terms.covariance + terms.dominant)
+
+
+def test_without_features_there_is_the_task_alone():
+    logits, targets, *_ = batch()
+    terms = NMTuneLoss()(logits, targets, tuned=None)
+    assert terms.total == terms.task > 0
+    assert terms.consistency == terms.covariance == terms.dominant == 0
+
+
+def test_signature_is_that_of_the_function():
+    function = inspect.signature(losses.nmtune_regularization).parameters
+    criterion = inspect.signature(NMTuneLoss).parameters
+    names = [name for name, parameter in function.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    assert set(criterion) == {*names, "label_smoothing"}
+    for name in names:
+        if function[name].default is not inspect.Parameter.empty:
+            assert criterion[name].default == function[name].default, name
+    assert NMTuneLoss(top_k=3, gather=True).settings()["top_k"] == 3
+    assert set(NMTuneLoss().settings()) == set(criterion)
+    assert repr(NMTuneLoss(dominant_weight=0.5)).count("dominant_weight=0.5") == 1
+
+
+def test_gradients():
+    logits, targets, tuned, frozen = batch(rows=5, features=4)
+
+    def total(logits, tuned):
+        return NMTuneLoss(label_smoothing=0.1, top_k=2)(logits, targets, tuned=tuned, reference=frozen).total
+
+    assert torch.autograd.gradcheck(total, (logits.requires_grad_(), tuned.requires_grad_()))
+
+
+@settings(deadline=None, max_examples=25)
+@given(rows=st.integers(2, 9), features=st.integers(1, 7), classes=st.integers(1, 5), seed=st.integers(0, 10**6))
+def test_order_of_the_rows_does_not_matter(rows, features, classes, seed):
+    logits, targets, tuned, frozen = batch(rows=rows, features=features, classes=classes, seed=seed)
+    order = torch.randperm(rows, generator=generator(seed))
+    criterion = NMTuneLoss()
+    terms = criterion(logits, targets, tuned=tuned, reference=frozen)
+    shuffled = criterion(logits[order], targets[order], tuned=tuned[order], reference=frozen[order])
+    torch.testing.assert_close(shuffled, terms, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (5, 2), (1, 10)])
+def test_leading_dimensions_are_rows(shape):
+    logits, targets, tuned, frozen = batch()
+    flat = NMTuneLoss()(logits, targets, tuned=tuned, reference=frozen)
+    folded = NMTuneLoss()(
+        logits.reshape(*shape, 4),
+        targets.reshape(shape),
+        tuned=tuned.reshape(*shape, 6),
+        reference=frozen.reshape(*shape, 6),
+    )
+    torch.testing.assert_close(folded, flat)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int16, torch.uint8])
+def test_integer_types(dtype):
+    logits, targets, *_ = batch()
+    expected = objective.task_loss(logits, targets)
+    assert objective.task_loss(logits, targets.to(dtype)) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_class_probabilities(dtype):
+    logits, targets, *_ = batch()
+    one_hot = torch.nn.functional.one_hot(targets, 4).to(dtype)
+    for smoothing in (0.0, 0.3):
+        expected = objective.task_loss(logits, targets, label_smoothing=smoothing)
+        torch.testing.assert_close(objective.task_loss(logits, one_hot, label_smoothing=smoothing), expected)
+    mixed = 0.25 * one_hot + 0.75 * one_hot.roll(1, 1)
+    both = 0.25 * objective.task_loss(logits, targets) + 0.75 * objective.task_loss(logits, (targets + 1) % 4)
+    torch.testing.assert_close(objective.task_loss(logits, mixed), both)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_logits_are_raised(dtype, device):
+    logits, targets, *_ = batch()
+    half = logits.to(device, dtype)
+    task = objective.task_loss(half, targets.to(device))
+    assert task.dtype == torch.float32
+    torch.testing.assert_close(task.cpu(), objective.task_loss(half.cpu().float(), targets))
+
+
+@pytest.mark.parametrize(
+    ("targets", "error", "message"),
+    [
+        (torch.zeros(9, dtype=torch.int64), ValueError, r"class ids of shape \(10,\) for logits of shape \(10, 4\)"),
+        (torch.zeros(10, 4, dtype=torch.int64), ValueError, r"got shape \(10, 4\)"),
+        (
+            torch.zeros(10),
+            ValueError,
+            r"class probabilities and must have .* \(10, 4\), got \(10,\); .* targets\.long",
+        ),
+        (torch.zeros(10, 3), ValueError, r"got \(10, 3\)"),
+        (torch.zeros(10, dtype=torch.bool), TypeError, r"must be integer class ids .* got torch\.bool"),
+        (torch.zeros(10, dtype=torch.complex64), TypeError, r"got torch\.complex64"),
+    ],
+)
+def test_targets_that_do_not_fit(targets, error, message):
+    with pytest.raises(error, match=message):
+        objective.task_loss(batch()[0], targets)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"consistency_weight": -1}, ValueError, r"`consistency_weight` must be in \[0, inf\), got -1"),
+        ({"covariance_weight": float("nan")}, ValueError, r"`covariance_weight` must be in \[0, inf\), got nan"),
+        ({"dominant_weight": "1"}, TypeError, "`dominant_weight` must be a number, got '1'"),
+        ({"top_k": 0}, ValueError, "`top_k` must be at least 1, got 0"),
+        ({"reduction": "sum"}, ValueError, "`reduction` must be one of 'mean', 'batchmean', got 'sum'"),
+        ({"label_smoothing": -0.1}, ValueError, r"`label_smoothing` must be in \[0, 1\], got -0.1"),
+        ({"gather": None}, TypeError, "`gather` must be False, True or a torch.distributed process group, got None"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        NMTuneLoss(**arguments)
+
+
+def test_state_and_copies_hold_no_tensors():
+    assert NMTuneLoss().state_dict() == {}
+
+
+RANK = """
+import sys
+import torch
+import torch.distributed as dist
+from safetensors.torch import load_file, save_file
+from torch.nn.parallel import DistributedDataParallel
+from noisymodel import NMTune, NMTuneLoss
+
+folder, rank = sys.argv[1], int(sys.argv[2])
+torch.set_num_threads(1)
+dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+data = load_file(f"{folder}/data.safetensors")
+results = {}
+for first in (7, 10):  # the other rank has three rows, and then none
+    mine = slice(0, first) if rank == 0 else slice(first, 10)
+    features, targets = data["features"][mine], data["targets"][mine]
+    head = NMTune(6, 4, norm=None, label_smoothing=0.1, generator=torch.Generator().manual_seed(0)).double()
+    criterion = NMTuneLoss(label_smoothing=0.1, gather=True)
+    model = DistributedDataParallel(head)
+    output = model(features, return_features=True)
+    terms = criterion(output.logits, targets, tuned=output.tuned, reference=features)
+    terms.total.backward()
+    results.update({f"{first}.{name}": p.grad for name, p in head.named_parameters()})
+    results.update({f"{first}.terms": torch.stack(terms).detach()})
+save_file(results, f"{folder}/{rank}.safetensors")
+dist.destroy_process_group()
+"""
+
+
+def test_ranks_give_the_gradient_of_one_process(tmp_path):
+    features = torch.randn(10, 6, generator=generator(), dtype=torch.float64)
+    targets = torch.arange(10) % 4
+    save_file({"features": features, "targets": targets}, tmp_path / "data.safetensors")
+    command = [sys.executable, "-c", RANK, str(tmp_path)]
+    ranks = [subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True) for rank in range(2)]
+    for rank in ranks:
+        _, error = rank.communicate(timeout=120)
+        assert rank.returncode == 0, error
+    head = NMTune(6, 4, norm=None, label_smoothing=0.1, generator=generator()).double()
+    terms = head.loss(features, targets)
+    terms.total.backward()
+    for rank in range(2):
+        results = load_file(tmp_path / f"{rank}.safetensors")
+        for first in (7, 10):
+            torch.testing.assert_close(results[f"{first}.terms"], torch.stack(terms).detach())
+            for name, parameter in head.named_parameters():
+                torch.testing.assert_close(results[f"{first}.{name}"], parameter.grad, rtol=1e-7, atol=1e-10)
