@@ -23,4 +23,8 @@ class ConfigError(ValueError):
 
 
 class StudyError(RuntimeError):
-    """A study cannot go on; the message is one line and says what to do."""
+    """A part of a study failed; the message is one line."""
+
+
+class OutputFolderError(FileExistsError):
+    """The output folder of a study holds something that must not be overwritten; one line that says what to do."""

@@ -1,0 +1,210 @@
+"""The configuration of a study: frozen, read from TOML, YAML or JSON, hashed to name what was computed from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from ..errors import ConfigError, MissingExtraError
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class PretrainingConfig:
+    """How the networks are pre-trained: AdamW, linear warm-up times cosine decay."""
+
+    widths: tuple[int, ...] = (128, 64, 64)
+    """Width of each block; the last is the number of features."""
+    epochs: int = 14
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.1
+    warmup: float = 1.0
+    """Epochs of linear warm-up."""
+
+    def __post_init__(self) -> None:
+        _demand(bool(self.widths) and min(self.widths) > 0, "pretraining.widths", "positive integers", self.widths)
+        _demand(self.epochs > 0, "pretraining.epochs", "a positive integer", self.epochs)
+        _demand(self.batch_size > 1, "pretraining.batch_size", "an integer of at least 2", self.batch_size)
+        _demand(self.learning_rate > 0, "pretraining.learning_rate", "a positive number", self.learning_rate)
+        _demand(self.weight_decay >= 0, "pretraining.weight_decay", "a number of at least 0", self.weight_decay)
+        _demand(self.warmup >= 0, "pretraining.warmup", "a number of at least 0", self.warmup)
+
+
+@dataclass(frozen=True)
+class TuningConfig:
+    """What all tuning methods share: AdamW, cosine decay to zero; a method has its own learning rate."""
+
+    epochs: int = 30
+    batch_size: int = 64
+    weight_decay: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _demand(self.epochs > 0, "tuning.epochs", "a positive integer", self.epochs)
+        _demand(self.batch_size > 1, "tuning.batch_size", "an integer of at least 2", self.batch_size)
+        _demand(self.weight_decay >= 0, "tuning.weight_decay", "a number of at least 0", self.weight_decay)
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """One study. The defaults are the study that ``noisymodel study`` runs.
+
+    >>> StudyConfig(noise_rates=(0.0, 0.1), seeds=(1, 2)).noise_rates
+    (0.0, 0.1)
+    >>> StudyConfig.from_mapping({"pretraining": {"epochs": "many"}})
+    Traceback (most recent call last):
+        ...
+    noisymodel.errors.ConfigError: config key `pretraining.epochs`: expected an integer, got 'many'
+    """
+
+    data: str = "glyphs"
+    """Name of the source of pictures, ``"glyphs"`` or ``"digits"``."""
+    data_options: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Settings of the source, such as ``{"moved_strokes": 3}``."""
+    seeds: tuple[int, ...] = tuple(range(7000, 7010))
+    """One repetition each: pictures, initial values, order and noise all follow from it."""
+    noise_kind: str = "symmetric"
+    noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
+    """Shares of pre-training labels that are wrong, ascending; 0 must be among them: it is what others compare with."""
+    methods: tuple[str, ...] = ()
+    """Names from the table of methods; empty for all."""
+    method_options: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
+    """Per method, settings that replace those of the table, such as ``{"nmtune_tuned": {"learning_rate": 0.001}}``."""
+    shots: int = 40
+    """Downstream training pictures of each class."""
+    shifts: tuple[str, ...] = ()
+    """Shifts to report; empty for all that the source keeps for reporting."""
+    pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+
+    def __post_init__(self) -> None:
+        distinct = len(set(self.seeds)) == len(self.seeds) > 0 and min(self.seeds) >= 0
+        _demand(distinct, "seeds", "distinct integers of at least 0", list(self.seeds))
+        _demand(self.noise_kind == "symmetric", "noise_kind", "'symmetric'", self.noise_kind)
+        rates = list(self.noise_rates)
+        ascending = rates == sorted(set(rates)) and rates[:1] == [0.0] and rates[-1] <= 1
+        _demand(ascending, "noise_rates", "ascending numbers from 0 to at most 1, the first of them 0", rates)
+        _demand(len(set(self.methods)) == len(self.methods), "methods", "distinct names", list(self.methods))
+        _demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
+        _demand(self.shots > 0, "shots", "a positive integer", self.shots)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> StudyConfig:
+        """The configuration with the given keys; the rest are the defaults.
+
+        Raises:
+            ConfigError: an unknown key, or a value of the wrong type or range; one line that names the key.
+        """
+        return _build(cls, values, "")
+
+    @classmethod
+    def load(cls, path: str | Path) -> StudyConfig:
+        """The configuration in a ``.toml``, ``.yaml``, ``.yml`` or ``.json`` file.
+
+        Raises:
+            ConfigError: as :meth:`from_mapping`, and for a file that cannot be read or parsed.
+        """
+        return cls.from_mapping(_read(Path(path)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All keys, JSON-ready; ``from_mapping`` of it is this configuration."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+def fingerprint(*parts: object) -> str:
+    """Hash of JSON-ready values: 16 hexadecimal digits, the same in every process.
+
+    >>> fingerprint({"a": 1, "b": [2.5]}) == fingerprint({"b": [2.5], "a": 1})
+    True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
+    """The error for a name that is not in a list, with the nearest one that is."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
+
+
+def _demand(holds: bool, key: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ConfigError(f"config key `{key}`: expected {expected}, got {_shown(got)}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"config file {str(path)!r} cannot be read: {getattr(error, 'strerror', error)}") from None
+    try:
+        values = _parse(path, text)
+    except ValueError as error:
+        raise ConfigError(f"config file {str(path)!r} cannot be parsed: {' '.join(str(error).split())}") from None
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"config file {str(path)!r}: expected keys with values, got {_shown(values)}")
+    return {str(key): value for key, value in values.items()}
+
+
+def _parse(path: Path, text: str) -> object:
+    if path.suffix == ".toml":
+        return tomllib.loads(text)
+    if path.suffix == ".json":
+        return json.loads(text)
+    if path.suffix not in {".yaml", ".yml"}:
+        raise ConfigError(f"config file {str(path)!r}: expected the ending .toml, .yaml, .yml or .json")
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtraError("pyyaml", extra="study", purpose="configurations in YAML") from None
+    try:
+        return yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+
+
+def _build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, 1)
+            hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(hints)}"
+            raise ConfigError(f"config key `{prefix}{key}` is unknown; {hint}")
+    return cls(**{key: _convert(value, hints[key], prefix + key) for key, value in values.items()})
+
+
+def _convert(value: Any, kind: Any, key: str) -> Any:
+    """``value`` as the annotated type ``kind``; the few types that configurations are made of."""
+    if dataclasses.is_dataclass(kind):
+        _demand(isinstance(value, Mapping), key, "a table of keys", value)
+        return _build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
+    if get_origin(kind) is tuple:
+        element = get_args(kind)[0]
+        _demand(isinstance(value, list | tuple), key, f"a list of {_NOUNS[element]}s", value)
+        return tuple(_convert(item, element, f"{key}[{index}]") for index, item in enumerate(value))
+    if get_origin(kind) is not None:  # Mapping[str, ...]
+        element = get_args(kind)[1]
+        _demand(isinstance(value, Mapping), key, "a table of keys", value)
+        return {str(name): _convert(item, element, f"{key}.{name}") for name, item in value.items()}
+    whole_number = kind is float and isinstance(value, int)
+    fits = isinstance(value, kind) or whole_number
+    _demand(fits and not isinstance(value, bool), key, f"{_ARTICLES[kind]} {_NOUNS[kind]}", value)
+    return float(value) if kind is float else value
+
+
+_NOUNS: Mapping[Any, str] = {int: "integer", float: "number", str: "string"}
+_ARTICLES: Mapping[Any, str] = {int: "an", float: "a", str: "a"}

@@ -1,0 +1,150 @@
+"""The look of the study's figures: colours that the colour-blind tell apart, markers that survive a grey print."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ...errors import MissingExtraError
+from ..statistics import is_variant
+from .results import Results
+from .wording import rate_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTS_PER_INCH = 200
+INK = "#222222"
+
+PLAIN_COLORS = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#7A7A7A")
+VARIANT_COLORS = ("#009E73", "#0072B2", "#D55E00")
+"""Okabe and Ito's palette, the strong colours for NMTune; grey in place of yellow, no line colour on white."""
+PLAIN_MARKERS = ("o", "s", "v", "P", "<", "p")
+VARIANT_MARKERS = ("D", "^", "X", "h")
+RATE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+RATE_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
+
+_SETTINGS: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": "#666666",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "figure.facecolor": "white",
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "savefig.dpi": DOTS_PER_INCH,
+    "svg.hashsalt": "noisymodel",
+    "svg.fonttype": "path",
+    "text.color": INK,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+}
+
+
+class MethodStyle(NamedTuple):
+    """How a method is drawn in every figure."""
+
+    color: str
+    marker: str
+    line: str
+
+
+@contextmanager
+def look() -> Generator[None]:
+    """Matplotlib's defaults with our settings, inside the block only; the caller's settings and backend stay."""
+    try:
+        import matplotlib as mpl
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", extra="study", purpose="the study's figures") from error
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)  # pyright: ignore[reportCallIssue, reportArgumentType] # keys are plain strings
+        yield
+
+
+def encode(draw: Callable[[bool], Figure], formats: Sequence[str], *, narrow: bool = False) -> list[bytes]:
+    """A figure drawn once, written as each of ``formats`` (``"png"``, ``"svg"``); equal figures give equal bytes."""
+    encoded: list[bytes] = []
+    with look():
+        figure = draw(narrow)
+        for name in formats:
+            buffer = io.BytesIO()
+            metadata = {"Date": None} if name == "svg" else {"Software": None}
+            figure.savefig(buffer, format=name, metadata=metadata)
+            encoded.append(buffer.getvalue())
+            figure.set_layout_engine("none")  # the first format laid the figure out, for all alike
+    return encoded
+
+
+def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
+    """A figure of its own canvas: pyplot and its backend are not involved."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained" if constrained else None)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(count: int, *, narrow: bool, height: float, extra: float = 0.8) -> tuple[Figure, list[Axes]]:
+    """A figure with panels side by side, or one above the other where it is narrow."""
+    if narrow:
+        figure = new_figure(4.6, height * count * 0.86 + extra)
+        grid = figure.subplots(count, 1, squeeze=False)
+    else:
+        figure = new_figure(4.6 * count, height + extra)
+        grid = figure.subplots(1, count, squeeze=False)
+    return figure, list(grid.flat)
+
+
+def method_styles(results: Results) -> dict[str, MethodStyle]:
+    """A colour, a marker and a line for each method; controls are dashed."""
+    styles: dict[str, MethodStyle] = {}
+    places = {True: 0, False: 0}
+    for note in results.methods:
+        variant = is_variant(note.name)
+        place = places[variant]
+        places[variant] += 1
+        colors, markers = (VARIANT_COLORS, VARIANT_MARKERS) if variant else (PLAIN_COLORS, PLAIN_MARKERS)
+        dashed = note.role == "control" or place >= len(colors)
+        line = "--" if dashed else "-"
+        styles[note.name] = MethodStyle(colors[place % len(colors)], markers[place % len(markers)], line)
+    return styles
+
+
+def rate_colors(rates: Sequence[str]) -> dict[str, str]:
+    """Dark to bright with the noise rate; the order survives a grey print."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex
+
+    scale = mpl.colormaps["viridis"]
+    steps = max(1, len(rates) - 1)
+    return {rate: to_hex(scale(0.85 * place / steps)) for place, rate in enumerate(rates)}
+
+
+def rate_axis(axes: Axes, rates: Sequence[str]) -> None:
+    """Label the noise rates on the x axis."""
+    places = [100 * float(rate) for rate in rates]
+    axes.set_xticks(places, [rate_text(rate).removesuffix("\u00a0%") for rate in rates])
+    axes.set_xlabel("label noise in pre-training (%)")
+
+
+def legend_below(figure: Figure, axes: Axes, *, narrow: bool, columns: int, title: str | None = None) -> None:
+    """One legend under all panels, in the order of the lines."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=min(2 if narrow else columns, len(labels)), title=title
+    )

@@ -1,0 +1,180 @@
+"""The files that a study leaves: tables, spectra, figures and a page; and its tables for the terminal."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+
+from ..record import FEATURES, PRETRAINING, Row, StudyRecord
+from ..statistics import SummaryRow, is_headline, summarize
+from ..storage import replace_file
+from .figures import study_figures
+from .page import render_page
+from .results import Results, views
+from .tables import Table, accuracy_table, difference_table, spectrum_table
+from .wording import Entry
+
+TERMINAL_WIDTH = 100
+
+
+def write_report(folder: Path, record: StudyRecord) -> list[Path]:
+    """Write all files of a study into ``folder``, each under a temporary name first; ``results.json`` comes last.
+
+    ``results.csv`` (the rows, floats by ``repr``, in an order that depends on the record's rows only as a set),
+    ``summary.csv`` (see `summarize`), ``spectra.safetensors``, ``figures/*.png`` and ``*.svg``, ``report.html``,
+    ``results.json``. Equal records give equal bytes of ``results.csv``, ``summary.csv`` and ``spectra.safetensors``.
+
+    Returns:
+        The paths written, in that order.
+
+    Raises:
+        MissingExtraError: if matplotlib or jinja2 is not installed.
+        ValueError: if the record's table is incomplete or holds tuning shifts (see `summarize`), or is empty.
+    """
+    if not record.table:
+        raise ValueError("`record` must have rows in its table, got none")
+    rows = ordered_rows(record)
+    summary = summarize(rows, record.shifts)
+    shown = [Results(record, summary, view) for view in views(summary)]
+    figures = study_figures(shown[0]) if shown else []
+    files: dict[str, bytes] = {
+        "results.csv": _csv(Row._fields, rows),
+        "summary.csv": _csv(SummaryRow._fields, summary),
+        "spectra.safetensors": _spectra(record.spectra),
+    }
+    for figure in figures:
+        png, svg = figure.encode("png", "svg")
+        files[f"figures/{figure.name}.png"] = png
+        files[f"figures/{figure.name}.svg"] = svg
+    files["report.html"] = render_page(record, shown, figures, files).encode()
+    files["results.json"] = _json(record, summary)
+    for name, content in files.items():
+        replace_file(folder / name, content)
+    return [folder / name for name in files]
+
+
+def terminal_tables(record: StudyRecord) -> str:
+    """Accuracy, spectra and paired differences as aligned plain text, at most 100 columns wide."""
+    summary = summarize(ordered_rows(record), record.shifts)
+    blocks: list[str] = []
+    for view in views(summary):
+        results = Results(record, summary, view)
+        title = f"{record.data_title}: {view.objective}, {view.architecture}, {view.noise_kind} noise"
+        blocks.append(f"{title}, {view.shots} labels per class")
+        tables = [accuracy_table(results, "id"), accuracy_table(results, "ood"), spectrum_table(results)]
+        blocks += [plain_text(table) for table in [*tables, difference_table(results)] if table.rows]
+    return "\n\n".join(blocks)
+
+
+def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
+    """A table as aligned text; columns that do not fit go into further blocks, headings that do not are cut."""
+    marked = [[_plain(cell) for cell in row] for row in table.rows]
+    full = [list(table.header), *(row for row in marked if len(row) > 1)]
+    widths = [max(len(row[place]) for row in full) for place in range(len(table.header))]
+    widths[0] = min(widths[0], max(width // 3, width - sum(widths[1:]) - 2 * len(widths[1:])))
+    blocks: list[list[int]] = [[]]
+    used = widths[0]
+    for place in range(1, len(widths)):
+        if blocks[-1] and used + 2 + widths[place] > width:
+            blocks.append([])
+            used = widths[0]
+        blocks[-1].append(place)
+        used += 2 + widths[place]
+    lines = textwrap.wrap(table.caption, width)
+    for block in blocks:
+        for row in [[_plain(Entry(title)) for title in table.header], *marked]:
+            lines.append(_line(row, widths, block, width))
+    return "\n".join(lines)
+
+
+def _plain(cell: Entry) -> str:
+    """A cell for the terminal: without spaces around ±, and saying what is not significant."""
+    text = cell.text.replace("\u00a0", " ").replace(" ± ", "±")
+    return text + (" n.s." if cell.outcome == "not significant" else "")
+
+
+def _line(row: Sequence[str], widths: Sequence[int], block: Sequence[int], width: int) -> str:
+    if len(row) == 1:
+        return _cut(row[0], width)
+    cells = [_cut(row[0], widths[0]).ljust(widths[0]), *(row[place].rjust(widths[place]) for place in block)]
+    return "  ".join(cells).rstrip()
+
+
+def ordered_rows(record: StudyRecord) -> list[Row]:
+    """The rows in the order of rates, methods, splits, shifts and seeds, however they came."""
+    methods = _places([PRETRAINING, FEATURES, *(note.name for note in record.methods)])
+    shifts = _places(note.name for note in record.shifts)
+
+    def place(row: Row) -> tuple[Any, ...]:
+        return (
+            row[:4], row.noise_rate, row.shots, methods.get(row.method, len(methods)), row.method, row.split,
+            shifts.get(row.shift, len(shifts)), row.shift, row.seed, row.metric,
+        )  # fmt: skip
+
+    return sorted(record.table, key=place)
+
+
+def _places(names: Iterable[str]) -> dict[str, int]:
+    return {name: place for place, name in enumerate(names)}
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_csv_cell(value) for value in row] for row in rows)
+    return buffer.getvalue().encode()
+
+
+def _csv_cell(value: object) -> str:
+    """Floats so that reading them gives the same float; NaN and None are empty."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _spectra(spectra: Mapping[str, np.ndarray]) -> bytes:
+    arrays = {name: np.ascontiguousarray(spectra[name], dtype=np.float64) for name in sorted(spectra)}
+    return save(arrays, metadata={"content": "singular values of the frozen features, descending"})
+
+
+def _json(record: StudyRecord, summary: Sequence[SummaryRow]) -> bytes:
+    content = {
+        "data": record.data_title,
+        "data_description": record.data_description,
+        "config": record.config,
+        "command": record.command,
+        "versions": record.versions,
+        "finished": record.finished,
+        "seconds": record.seconds,
+        "seeds": sorted({row.seed for row in record.table}),
+        "methods": [note._asdict() for note in record.methods],
+        "shifts": [note._asdict() for note in record.shifts],
+        "remarks": record.remarks,
+        "headline": [row._asdict() for row in summary if is_headline(row)],
+    }
+    return (json.dumps(_without_nan(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,107 @@
+"""A study's summary to be read: numbers by name, labels, rates and shifts in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, MethodNote, StudyRecord
+from ..statistics import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, is_variant
+
+
+class View(NamedTuple):
+    """One experiment of a study: what is the same in all numbers that are compared with each other."""
+
+    data: str
+    objective: str
+    architecture: str
+    noise_kind: str
+    shots: int
+
+
+class Results:
+    """Look-ups into the summary of one view of a study.
+
+    Args:
+        record: the study.
+        summary: of ``record.table``, from `summarize`.
+        view: which experiment; see `views`.
+    """
+
+    def __init__(self, record: StudyRecord, summary: Sequence[SummaryRow], view: View) -> None:
+        self.record = record
+        self.view = view
+        rows = [row for row in summary if row[:4] == view[:4] and row.shots in (0, view.shots)]
+        self.rows = tuple(rows)
+        self._rows = {(row.method, row.noise_rate, row.baseline, row.split, row.shift, row.metric): row for row in rows}
+        scored = dict.fromkeys(row.method for row in rows if row.metric == "accuracy")
+        notes = {note.name: note for note in record.methods}
+        named = [note for note in record.methods if note.name in scored]
+        self.methods = (*named, *(MethodNote(name, name, "", "method") for name in scored if name not in notes))
+        self._labels = {note.name: note.label for note in self.methods}
+        self.rates = tuple(sorted({row.noise_rate for row in rows if row.noise_rate != NOISY}, key=float))
+        self.noisy_rates = tuple(rate for rate in self.rates if float(rate) > 0)
+        present = {row.shift for row in rows if row.metric == "accuracy"} - {CLEAN_SHIFT, MEAN_SHIFT}
+        known = [note.name for note in record.shifts if note.name in present]
+        self.shifts = (*known, *sorted(present - set(known)))
+        self.seeds = max((row.seeds for row in rows), default=0)
+
+    @property
+    def reference_method(self) -> str:
+        """The method that noise is judged by: the linear probe, or else the first that is no variant of NMTune."""
+        names = [note.name for note in self.methods]
+        plain = [name for name in names if not is_variant(name)]
+        return next(iter([name for name in BASELINES[:1] if name in names] or plain or names))
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Each (variant of NMTune, baseline) that is compared."""
+        names = {note.name for note in self.methods}
+        variants = [note.name for note in self.methods if is_variant(note.name)]
+        return [(variant, baseline) for variant in variants for baseline in BASELINES if baseline in names]
+
+    def label(self, method: str) -> str:
+        """A method as readers know it."""
+        return self._labels.get(method, method)
+
+    def find(
+        self,
+        method: str,
+        rate: str,
+        *,
+        baseline: str = "",
+        split: str = "id",
+        metric: str = "accuracy",
+        shift: str | None = None,
+    ) -> SummaryRow | None:
+        """One row; ``shift`` defaults to none in-domain and to the mean of the shifts out of domain."""
+        default = CLEAN_SHIFT if split == "id" else MEAN_SHIFT
+        return self._rows.get((method, rate, baseline, split, shift or default, metric))
+
+    def change(
+        self,
+        method: str,
+        rate: str,
+        *,
+        split: str = "id",
+        metric: str = "accuracy",
+        shift: str | None = None,
+    ) -> SummaryRow | None:
+        """The change of a method against itself on clean pre-training."""
+        return self.find(method, rate, baseline=CLEAN, split=split, metric=metric, shift=shift)
+
+
+def views(summary: Sequence[SummaryRow]) -> list[View]:
+    """The experiments of a study, the one with the most labels per class first."""
+    found = dict.fromkeys(
+        View(row.data, row.objective, row.architecture, row.noise_kind, row.shots)
+        for row in summary
+        if row.method not in (FEATURES, PRETRAINING)
+    )
+    return sorted(found, key=lambda view: -view.shots)
+
+
+def changes_by_rate(results: Results, method: str, split: str, metric: str = "accuracy") -> dict[str, SummaryRow]:
+    """The change of a method against clean pre-training at each rate above 0, slightest noise first."""
+    found = {rate: results.change(method, rate, split=split, metric=metric) for rate in results.noisy_rates}
+    return {rate: row for rate, row in found.items() if row is not None}

@@ -1,0 +1,142 @@
+"""Figures of spectra: singular values per noise rate, SVE and LSVR against accuracy, before and after tuning."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..record import FEATURES
+from .figure_style import (
+    RATE_LINES,
+    RATE_MARKERS,
+    legend_below,
+    method_styles,
+    new_figure,
+    panels,
+    rate_axis,
+    rate_colors,
+)
+from .results import Results
+from .wording import rate_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+METRICS = {"singular_value_entropy": "SVE", "largest_singular_value_ratio": "LSVR"}
+SPLITS = {"id": "In-domain", "ood": "Under shift"}
+
+
+def mean_spectra(results: Results) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Split -> rate -> σ_i / σ_1 (r,), mean over seeds, and over shifts where the split is ``"ood"``.
+
+    Keys are such as ``"rate=0.05/seed=7000/id"``; what ends otherwise is a shift. Spectra without a positive value are
+    left out.
+    """
+    gathered: dict[str, dict[str, list[NDArray[np.float64]]]] = defaultdict(lambda: defaultdict(list))
+    for key, values in results.record.spectra.items():
+        rate, _, where = key.split("/", 2)
+        split = "id" if where == "id" else "ood"
+        if values.size and values[0] > 0:
+            gathered[split][repr(float(rate.removeprefix("rate=")))].append(values / values[0])
+    means: dict[str, dict[str, NDArray[np.float64]]] = {}
+    for split, by_rate in sorted(gathered.items()):
+        length = min(len(values) for group in by_rate.values() for values in group)
+        means[split] = {
+            rate: np.mean([values[:length] for values in by_rate[rate]], axis=0) for rate in sorted(by_rate, key=float)
+        }
+    return means
+
+
+def draw_spectra(results: Results, narrow: bool) -> Figure:
+    """Normalised singular values of the frozen features, a line for each noise rate."""
+    spectra = mean_spectra(results)
+    figure, grid = panels(len(spectra), narrow=narrow, height=3.6)
+    for axes, (split, by_rate) in zip(grid, spectra.items(), strict=True):
+        colors = rate_colors(list(by_rate))
+        for place, (rate, values) in enumerate(by_rate.items()):
+            axes.plot(
+                np.arange(1, len(values) + 1), np.where(values > 0, values, math.nan), label=rate_text(rate),
+                color=colors[rate], linestyle=RATE_LINES[place % len(RATE_LINES)], linewidth=1.8,
+            )  # fmt: skip
+        axes.set_yscale("log")
+        axes.set_title(SPLITS.get(split, split))
+        axes.set_xlabel("index i")
+        axes.set_ylabel("σᵢ / σ₁")
+    legend_below(figure, grid[0], narrow=False, columns=3 if narrow else 5, title="label noise in pre-training")
+    return figure
+
+
+def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
+    """SVE and LSVR of the frozen features against the reference method's accuracy, a point for each network."""
+    figure = new_figure(4.6, 5.4) if narrow else new_figure(9.2, 7.2)
+    grid = figure.subplots(2, 2, sharey="row", sharex="col")
+    colors = rate_colors(results.rates)
+    where = "id"
+    for row, split in enumerate(SPLITS):
+        accuracy = by_seed(results, results.reference_method, split, "accuracy")
+        for column, (metric, name) in enumerate(METRICS.items()):
+            axes: Axes = grid[row, column]
+            measured = by_seed(results, FEATURES, where, metric)
+            for place, rate in enumerate(results.rates):
+                seeds = [seed for at, seed in accuracy if at == rate and (at, seed) in measured]
+                axes.scatter(
+                    [measured[rate, seed] for seed in seeds], [100 * accuracy[rate, seed] for seed in seeds],
+                    s=22 if narrow else 34, color=colors[rate], marker=RATE_MARKERS[place % len(RATE_MARKERS)],
+                    edgecolors="white", linewidths=0.5, label=rate_text(rate),
+                )  # fmt: skip
+            axes.locator_params(axis="x", nbins=3 if narrow else 6)
+            if row == 1:
+                axes.set_xlabel(f"{name} of the in-domain features")
+            if column == 0:
+                axes.set_ylabel("in-domain accuracy (%)" if split == "id" else "accuracy under shift (%)")
+    if narrow:
+        for axes in grid[1]:
+            axes.set_xlabel(axes.get_xlabel().replace(" of the in-domain features", " (in-domain)"))
+    legend_below(figure, grid[0, 0], narrow=False, columns=3 if narrow else 5, title="label noise in pre-training")
+    return figure
+
+
+def by_seed(results: Results, method: str, split: str, metric: str) -> dict[tuple[str, int], float]:
+    """(Rate, seed) -> value of one metric; the mean over shifts out of domain."""
+    gathered: dict[tuple[str, int], list[float]] = defaultdict(list)
+    for row in results.record.table:
+        here = row[:4] == results.view[:4] and row.shots in (0, results.view.shots)
+        if here and (row.method, row.split, row.metric) == (method, split, metric):
+            gathered[repr(float(row.noise_rate)), row.seed].append(row.value)
+    return {key: float(np.mean(values)) for key, values in gathered.items()}
+
+
+def reshaping_methods(results: Results) -> list[str]:
+    """Methods of which the spectrum after tuning was recorded."""
+    return [
+        note.name
+        for note in results.methods
+        if any(results.find(note.name, rate, metric=metric) for rate in results.rates for metric in METRICS)
+    ]
+
+
+def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
+    """SVE and LSVR of the in-domain features against noise rate, before tuning and after."""
+    figure, grid = panels(2, narrow=narrow, height=3.4, extra=1.2)
+    styles = method_styles(results)
+    lines = [(FEATURES, "frozen features, before tuning", ("#000000", "o", "-"))]
+    lines += [(name, f"after {results.label(name)}", styles[name]) for name in reshaping_methods(results)]
+    for axes, (metric, title) in zip(grid, METRICS.items(), strict=True):
+        for name, label, (color, marker, line) in lines:
+            rows = [row for rate in results.rates if (row := results.find(name, rate, metric=metric))]
+            axes.errorbar(
+                [100 * float(row.noise_rate) for row in rows], [row.mean for row in rows],
+                yerr=[0 if math.isnan(row.low) else (row.high - row.low) / 2 for row in rows],
+                label=label, color=color, marker=marker, linestyle=line, linewidth=1.5, elinewidth=0.9,
+                markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
+            )  # fmt: skip
+        rate_axis(axes, results.rates)
+        axes.set_title(title)
+        axes.set_ylabel(f"{title} (nats)")
+    legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 2)
+    return figure

@@ -1,0 +1,154 @@
+"""The tables of a study, as text cells: for the page and for the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from ..record import FEATURES, PRETRAINING
+from ..statistics import NOISY, SummaryRow
+from .results import Results
+from .wording import Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
+
+FEATURE_METRICS = (
+    ("singular_value_entropy", "SVE", 1.0, 3),
+    ("largest_singular_value_ratio", "LSVR", 1.0, 3),
+    ("effective_rank", "effective rank", 1.0, 1),
+)
+PRETRAINING_METRICS = (
+    ("clean_accuracy", "clean accuracy (%)", 100.0, 1),
+    ("noisy_label_fit", "fit to the noisy labels (%)", 100.0, 1),
+)
+
+
+class Table(NamedTuple):
+    """A table of text; the first cell of each row is its heading, a row of one cell is the heading of those below."""
+
+    name: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+
+
+def accuracy_table(results: Results, split: str) -> Table:
+    """Accuracy of each method at each rate in %, mean ± half-width of the interval."""
+    where = "In-domain accuracy" if split == "id" else f"Accuracy under shift, {_count(results)}"
+    rows: list[tuple[Entry, ...]] = []
+    for note in results.methods:
+        found = [results.find(note.name, rate, split=split) for rate in results.rates]
+        if any(found):
+            rows.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
+    header = ("method", *(rate_text(rate) for rate in results.rates))
+    caption = f"{where} (%), by label noise in pre-training{_ranges(results)}"
+    return Table(f"accuracy-{split}", caption, header, tuple(rows))
+
+
+def change_table(results: Results, split: str) -> Table:
+    """Change of each method against itself on clean pre-training, in points."""
+    where = "in-domain accuracy" if split == "id" else "accuracy under shift"
+    columns = (*results.noisy_rates, NOISY)
+    rows: list[tuple[Entry, ...]] = []
+    for note in results.methods:
+        found = [results.change(note.name, rate, split=split) for rate in columns]
+        if any(found):
+            rows.append((Entry(note.label), *(_difference(row) for row in found)))
+    header = ("method", *(rate_text(rate) for rate in columns))
+    caption = f"Change of {where} against clean pre-training (points, paired by seed{_ranges(results, ', ')})"
+    return Table(f"change-{split}", caption, header, tuple(rows))
+
+
+def spectrum_table(results: Results) -> Table:
+    """SVE, LSVR and effective rank of the frozen features, and how well pre-training went."""
+    rows: list[tuple[Entry, ...]] = []
+    for method, metrics in ((PRETRAINING, PRETRAINING_METRICS), (FEATURES, FEATURE_METRICS)):
+        for split, where in (("id", ""), ("ood", ", under shift")):
+            for metric, label, scale, digits in metrics:
+                found = [results.find(method, rate, split=split, metric=metric) for rate in results.rates]
+                if any(found):
+                    cells = (Entry(plus_minus(row, scale, digits) if row else "–") for row in found)
+                    rows.append((Entry(label + where), *cells))
+    header = ("metric", *(rate_text(rate) for rate in results.rates))
+    caption = f"The pre-trained network and the spectrum of its frozen features{_ranges(results)}"
+    return Table("spectrum", caption, header, tuple(rows))
+
+
+def difference_table(results: Results) -> Table:
+    """NMTune against each baseline, averaged over the noisy rates, with intervals and Holm's p-value."""
+    rows: list[tuple[Entry, ...]] = []
+    for variant, baselines in _grouped(results.pairs).items():
+        lines: list[tuple[Entry, ...]] = []
+        for baseline in baselines:
+            found = [results.find(variant, NOISY, baseline=baseline, split=split) for split in ("id", "ood")]
+            cells = [(interval_entry(row), Entry(_p_text(row.p_holm) if row else "–")) for row in found]
+            if any(found):
+                lines.append((Entry(f"− {results.label(baseline)}"), *(entry for pair in cells for entry in pair)))
+        if lines:
+            rows += [(Entry(results.label(variant)),), *lines]
+    header = ("difference", "in-domain", "p (Holm)", "under shift", "p (Holm)")
+    ranges = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
+    caption = f"NMTune against its baselines: paired differences, mean over the noisy rates (points, {ranges})"
+    return Table("differences", caption, header, tuple(rows))
+
+
+def difference_by_rate_table(results: Results, split: str) -> Table:
+    """Paired differences at each rate; the other baselines against the first one, too."""
+    where = "in-domain" if split == "id" else "under shift"
+    first = results.reference_method
+    others = [(note.name, first) for note in results.methods if note.name != first]
+    pairs = results.pairs + [pair for pair in others if pair not in results.pairs]
+    columns = (*results.rates, NOISY)
+    rows: list[tuple[Entry, ...]] = []
+    for method, baselines in _grouped(pairs).items():
+        lines: list[tuple[Entry, ...]] = []
+        for baseline in baselines:
+            found = [results.find(method, rate, baseline=baseline, split=split) for rate in columns]
+            if any(found):
+                lines.append((Entry(f"− {results.label(baseline)}"), *(_difference(row) for row in found)))
+        if lines:
+            rows += [(Entry(results.label(method)),), *lines]
+    header = ("difference", *(rate_text(rate) for rate in columns))
+    caption = f"Paired differences {where} at each noise rate (points{_ranges(results, ', ')})"
+    return Table(f"differences-{split}", caption, header, tuple(rows))
+
+
+def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for method, baseline in pairs:
+        groups.setdefault(method, []).append(baseline)
+    return groups
+
+
+def shift_table(results: Results) -> Table:
+    """Change of the reference method under each shift."""
+    method = results.reference_method
+    columns = (*results.noisy_rates, NOISY)
+    rows: list[tuple[Entry, ...]] = []
+    for shift in results.shifts:
+        clean = results.find(method, repr(0.0), split="ood", shift=shift)
+        found = [results.change(method, rate, split="ood", shift=shift) for rate in columns]
+        if any(found):
+            rows.append((Entry(shift), Entry(plus_minus(clean) if clean else "–"), *map(_difference, found)))
+    header = ("shift", f"accuracy at {rate_text('0')} (%)", *(rate_text(rate) for rate in columns))
+    label = capitalized(results.label(method))
+    caption = f"{label}: change against clean pre-training under each shift (points, paired by seed)"
+    return Table("shifts", caption, header, tuple(rows))
+
+
+def _count(results: Results) -> str:
+    return f"mean of {len(results.shifts)} shifts" if len(results.shifts) != 1 else f"the shift “{results.shifts[0]}”"
+
+
+def _ranges(results: Results, join: str = "; ") -> str:
+    if results.seeds < 2:
+        return f"{join}one seed, no intervals"
+    return f"{join}± 95 % interval over {results.seeds} seeds"
+
+
+def _difference(row: SummaryRow | None) -> Entry:
+    return Entry(signed_plus_minus(row), outcome(row)) if row else Entry("–")
+
+
+def _p_text(p_value: float) -> str:
+    if math.isnan(p_value):
+        return "–"
+    return "< .001" if p_value < 0.001 else f"{p_value:.3f}".removeprefix("0")

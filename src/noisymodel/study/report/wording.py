@@ -1,0 +1,115 @@
+"""Numbers of a summary as words: points with true minus signs, intervals, and what a difference says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from ..statistics import NOISY, SummaryRow
+
+Outcome = Literal["gain", "loss", "not significant", "no interval"]
+"""What a difference says; ``"no interval"`` where there is one seed."""
+
+
+class Entry(NamedTuple):
+    """The text of one cell of a table, and what the difference that it holds says."""
+
+    text: str
+    outcome: Outcome | None = None
+
+
+WHERE = {"id": "in-domain", "ood": "under shift"}
+"""The splits as readers know them."""
+
+
+def outcome(row: SummaryRow) -> Outcome:
+    """What a difference says, by its sign and whether its interval excludes zero."""
+    if math.isnan(row.low):
+        return "no interval"
+    if row.significant:
+        return "gain" if row.mean > 0 else "loss"
+    return "not significant"
+
+
+def rate_text(rate: str) -> str:
+    r"""A noise rate as readers write it.
+
+    >>> rate_text("0.05"), rate_text("noisy")
+    ('5\xa0%', 'mean of noisy')
+    """
+    return "mean of noisy" if rate == NOISY else f"{100 * float(rate):g}\u00a0%"
+
+
+def rates_text(rates: Iterable[str]) -> str:
+    r"""Several noise rates.
+
+    >>> rates_text(["0.0", "0.05"])
+    '0, 5\xa0%'
+    """
+    return ", ".join(f"{100 * float(rate):g}" for rate in rates) + "\u00a0%"
+
+
+def signed(value: float, scale: float = 100, digits: int = 1) -> str:
+    """A signed number with a true minus sign; ``scale`` 100 makes percentage points of fractions.
+
+    >>> signed(-0.0361), signed(0.03), signed(-0.0001)
+    ('−3.6', '+3.0', '−0.0')
+    """
+    return f"{scale * value:+.{digits}f}".replace("-", "−")
+
+
+def bounds(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
+    """The interval of a difference; one digit more where a bound would be rounded to zero."""
+    if math.isnan(row.low):
+        return "no interval"
+    if any(0 < abs(scale * bound) < 0.5 * 10**-digits for bound in (row.low, row.high)):
+        digits += 1
+    return f"{signed(row.low, scale, digits)},\u00a0{signed(row.high, scale, digits)}"
+
+
+def plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
+    """A mean with the half-width of its interval; the mean alone where there is one seed."""
+    mean = f"{scale * row.mean:.{digits}f}".replace("-", "−")
+    if math.isnan(row.low):
+        return mean
+    return f"{mean} ± {scale * (row.high - row.low) / 2:.{digits}f}"
+
+
+def signed_plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
+    """A difference with the half-width of its interval."""
+    mean = signed(row.mean, scale, digits)
+    if math.isnan(row.low):
+        return mean
+    return f"{mean} ± {scale * (row.high - row.low) / 2:.{digits}f}"
+
+
+def interval_entry(row: SummaryRow | None, scale: float = 100, digits: int = 1) -> Entry:
+    """A difference with its interval in square brackets, as ``"+3.0 [+1.1, +4.9]"``; a dash where there is none."""
+    if row is None:
+        return Entry("–")
+    text = signed(row.mean, scale, digits)
+    if not math.isnan(row.low):
+        text += f" [{bounds(row, scale, digits)}]"
+    return Entry(text, outcome(row))
+
+
+def capitalized(text: str) -> str:
+    """With a capital first letter; the rest as it is.
+
+    >>> capitalized("linear probe, MLP")
+    'Linear probe, MLP'
+    """
+    return text[:1].upper() + text[1:]
+
+
+def listed(items: Iterable[str]) -> str:
+    """Items as an English list; between semicolons where an item holds a comma.
+
+    >>> listed(["a"]), listed(["a", "b", "c"]), listed(["a, b", "c"])
+    ('a', 'a, b and c', 'a, b; c')
+    """
+    words = list(items)
+    if any("," in word for word in words):
+        return "; ".join(words)
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

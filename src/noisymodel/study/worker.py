@@ -1,0 +1,45 @@
+"""A worker process: reads cells from standard input, tells of finished parts on standard output.
+
+Run by :mod:`noisymodel.study.workers` as ``python -m noisymodel.study.worker``; ends when its input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's; it ends its workers
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)  # whatever else is printed goes to standard error
+
+    import torch
+
+    from .cells import Cell
+    from .config import StudyConfig
+    from .storage import Storage
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        job = json.loads(line)
+        seed = job["seed"]
+        try:
+            cell = Cell(StudyConfig.from_mapping(job["config"]), seed, Storage(Path(job["folder"]), job["code"]))
+            cell.compute(lambda part: print(json.dumps({"part": part}), file=replies))
+            reply: dict[str, object] = {"done": seed}
+        except BrokenPipeError:  # the parent is gone
+            os._exit(1)
+        except Exception as error:
+            traceback.print_exc()
+            reply = {"failed": f"seed {seed} failed: {type(error).__name__}: {' '.join(str(error).split())}"}
+        print(json.dumps(reply), file=replies)
+
+
+if __name__ == "__main__":
+    main()

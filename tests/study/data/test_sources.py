@@ -1,0 +1,175 @@
+"""Every source keeps the contract of :class:`Source`; and what is particular to each."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from noisymodel.errors import ConfigError
+from noisymodel.study import StudyConfig
+from noisymodel.study.data import SOURCES, Digits, Glyphs, Source, open_source, reported_shifts
+from noisymodel.study.data.glyphs import SHIFTS, glyph_shapes
+
+SMALL = {
+    "glyphs": {"pretraining_images": 200, "check_images": 100, "test_images": 120, "shift_images": 80},
+    "digits": {"copies": 1},
+}
+
+
+@pytest.fixture(params=SOURCES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def make(name: str, seed: int = 3) -> Source:
+    return SOURCES[name](seed=seed, **SMALL[name])
+
+
+def test_pictures_and_labels(name: str) -> None:
+    source = make(name)
+    parts = {
+        "pretraining": (source.pretraining(), source.pretraining_classes),
+        "check": (source.pretraining_check(), source.pretraining_classes),
+        "training": (source.training(5), source.classes),
+        "test": (source.test(), source.classes),
+    } | {note.name: (source.shifted(note.name), source.classes) for note in source.shifts}
+    shape = source.test().images.shape[1:]
+    for part, (pictures, classes) in parts.items():
+        assert pictures.images.shape == (len(pictures.labels), *shape), part
+        assert pictures.images.dtype == np.float32
+        assert pictures.images.min() >= 0
+        assert pictures.images.max() <= 1
+        assert pictures.labels.dtype == np.int64
+        assert set(pictures.labels.tolist()) == set(range(classes)), part
+    assert np.bincount(source.training(5).labels).tolist() == [5] * source.classes
+
+
+def test_a_seed_fixes_everything_and_another_changes_it(name: str) -> None:
+    shift = make(name).shifts[0].name
+    for part in (
+        lambda source: source.pretraining(),
+        lambda source: source.pretraining_check(),
+        lambda source: source.training(5),
+        lambda source: source.test(),
+        lambda source: source.shifted(shift),
+    ):
+        first, again, other = part(make(name)), part(make(name)), part(make(name, seed=4))
+        assert np.array_equal(first.images, again.images)
+        assert np.array_equal(first.labels, again.labels)
+        assert first.images.shape != other.images.shape or not np.array_equal(first.images, other.images)
+
+
+def test_parts_share_no_picture(name: str) -> None:
+    source = make(name)
+    parts = [source.pretraining(), source.training(5), source.test()]
+    pictures = [picture.tobytes() for part in parts for picture in part.images]
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_more_shots_keep_the_fewer(name: str) -> None:
+    few, many = make(name).training(3), make(name).training(6)
+    assert {picture.tobytes() for picture in few.images} <= {
+        picture.tobytes() for picture in many.images
+    } or name == "glyphs"
+    assert len(many.labels) == 2 * len(few.labels)
+
+
+def test_samples_show_the_same_objects_clean_and_shifted(name: str) -> None:
+    source = make(name)
+    samples = source.samples(6)
+    assert list(samples) == ["clean", *(note.name for note in source.shifts)]
+    assert all(pictures.shape == samples["clean"].shape and len(pictures) == 6 for pictures in samples.values())
+    assert all(not np.array_equal(samples["clean"], samples[note.name]) for note in source.shifts)
+
+
+def test_texts_for_the_report(name: str) -> None:
+    source = make(name)
+    assert source.title
+    assert str(SMALL[name].get("pretraining_images", 900)) in source.description
+    assert all(note.description and note.role in {"report", "tuning"} for note in source.shifts)
+    assert len({note.name for note in source.shifts}) == len(source.shifts)
+
+
+def test_unknown_shift_lists_the_known(name: str) -> None:
+    with pytest.raises(ValueError, match=r"`shift` must be one of .*rotation.*, got 'fog'"):
+        make(name).shifted("fog")
+
+
+def test_configuration_opens_a_source() -> None:
+    config = StudyConfig.from_mapping({"data": "digits", "data_options": {"copies": 2}})
+    assert open_source(config, 5) == Digits(seed=5, copies=2)
+    assert reported_shifts(config) == ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")
+    two = StudyConfig(shifts=("thin", "salt"))
+    assert reported_shifts(two) == ("salt", "thin"), "in the source's order"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"data": "digit"}, r"`data`: expected one of 'glyphs', 'digits', got 'digit'; did you mean 'digits'\?"),
+        ({"data_options": {"sise": 3}}, r"`data_options`: expected one of .*; did you mean 'size'\?"),
+        ({"data_options": {"size": 0}}, "`data_options.size`: expected a positive integer, got 0"),
+        ({"shifts": ["slat"]}, r"`shifts`: .*; did you mean 'salt'\?"),
+        ({"shifts": ["rotation"]}, "`shifts`: 'rotation' was used to choose hyper-parameters and is never reported"),
+    ],
+)
+def test_bad_names_are_config_errors(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        reported_shifts(StudyConfig.from_mapping(values))
+
+
+# ---- glyphs ----------------------------------------------------------------------------------------------------------
+
+
+def test_shifts_that_choose_and_shifts_that_report_are_disjoint_and_named() -> None:
+    roles = {role: {n for n, shift in SHIFTS.items() if shift.note.role == role} for role in ("tuning", "report")}
+    assert roles["tuning"] == {"rotation", "thick", "shear", "low_contrast", "noise", "blur", "occlusion"}
+    assert roles["report"] == {
+        "small", "trans", "salt", "edge", "clutter", "texture", "warp", "dash", "thin", "grad"
+    }  # fmt: skip
+    assert [shift.note.name for shift in SHIFTS.values()] == list(SHIFTS)
+
+
+def test_variants_differ_from_each_other_in_few_strokes() -> None:
+    shapes = glyph_shapes(np.random.default_rng(0), classes=50, variants=2, moved_strokes=1).reshape(50, 2, 4, 2, 2)
+    different = (shapes[:, 0] != shapes[:, 1]).any((-1, -2)).sum(1)
+    assert set(different.tolist()) <= {1, 2}, "one stroke moved in each of two variants"
+    assert np.abs(shapes).max() <= 0.9
+    both = glyph_shapes(np.random.default_rng(0), classes=50, variants=2, moved_strokes=4).reshape(50, 2, 4, 2, 2)
+    assert ((both[:, 0] != both[:, 1]).any((-1, -2)).sum(1) == 4).mean() > 0.9
+
+
+def test_pretraining_labels_are_the_super_classes() -> None:
+    glyphs = Glyphs(seed=0, pretraining_images=40, base_glyphs=4, variants=3)
+    assert glyphs.classes == 12
+    assert np.array_equal(glyphs.pretraining().labels, (np.arange(40) % 12) // 3)
+    assert Glyphs(seed=0, size=20, pretraining_images=40).pretraining().images.shape == (40, 20, 20)
+
+
+def test_geometric_shifts_do_what_they_say() -> None:
+    glyphs = Glyphs(seed=1, shift_images=400, test_images=400)
+    ink = {name: glyphs.shifted(name).images.mean() for name in ("thin", "thick", "small", "dash", "clutter")}
+    clean = glyphs.test().images.mean()
+    assert ink["thin"] < clean < ink["thick"]
+    assert ink["small"] < clean
+    assert ink["dash"] < clean < ink["clutter"]
+
+
+# ---- digits ----------------------------------------------------------------------------------------------------------
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    pixels, _ = load_digits(return_X_y=True)
+    real = {picture.tobytes() for picture in (pixels.reshape(-1, 8, 8) / 16).astype(np.float32)}
+    source = Digits(seed=0)
+    assert {picture.tobytes() for picture in source.test().images} <= real
+    assert len(source.training(1000).labels) + len(source.test().labels) == 897
+    assert len(source.pretraining().labels) == 3600
+
+
+def test_digits_pretraining_knows_the_digit_modulo_five_only() -> None:
+    source = Digits(seed=0)
+    check, test = source.pretraining_check(), source.test()
+    assert np.array_equal(check.labels, test.labels % 5)
