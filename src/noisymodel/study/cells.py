@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,11 +149,14 @@ class Cell:
             def features(pictures: Pictures) -> tuple[Tensor, Tensor]:
                 return network.features(torch.from_numpy(pictures.images)), torch.from_numpy(pictures.labels)
 
-            tests = {shift: features(self.source.shifted(shift)) for shift in self.shifts}
-            self._frozen[rate] = FrozenFeatures(
-                features(self.source.training(self.config.shots)), {CLEAN_SHIFT: features(self.source.test()), **tests}
-            )
+            tests = {shift: features(pictures) for shift, pictures in self._tests.items()}
+            self._frozen[rate] = FrozenFeatures(features(self.source.training(self.config.shots)), tests)
         return self._frozen[rate]
+
+    @cached_property
+    def _tests(self) -> Mapping[str, Pictures]:
+        """Downstream test pictures, in-domain and under each reported shift; the same for all networks."""
+        return {CLEAN_SHIFT: self.source.test(), **{shift: self.source.shifted(shift) for shift in self.shifts}}
 
     def _row(self, rate: float, method: str, shift: str, metric: str, value: float) -> Row:
         described = method in (PRETRAINING, FEATURES)

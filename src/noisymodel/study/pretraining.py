@@ -1,8 +1,8 @@
 """Pre-training small networks on noisy labels, many at once.
 
-Networks of one shape are trained together as one batched model (``torch.func``): each has its own parameters, labels
-and batch statistics, and sees the pictures in the same order from the same initial values, so that networks differ by
-their labels alone.
+Networks of one shape are trained together as one batched model: each has its own parameters, labels and batch
+statistics, and sees the pictures in the same order from the same initial values, so that networks differ by their
+labels alone.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state, vmap
 
 from .._random import tensor_generator
 from .config import PretrainingConfig
@@ -80,6 +79,60 @@ def build_network(pixels: int, classes: int, config: PretrainingConfig, *, seed:
     return SmallNetwork(pixels, config.widths, classes, generator=tensor_generator(seed, _INITIALISATION))
 
 
+class StackedNetworks(nn.Module):
+    """Copies of one :class:`SmallNetwork` that are trained together: their matrix products are one batched product.
+
+    ``forward(images)`` maps ``(n, height, width)`` to the logits of every network, ``(networks, n, classes)``, with
+    each network's own batch statistics. In all else as ``networks`` modules would do one after another.
+    """
+
+    def __init__(self, network: SmallNetwork, networks: int) -> None:
+        super().__init__()
+        self.names = list(network.state_dict())
+        for name, value in network.state_dict().items():
+            stacked = value.expand(networks, *value.shape).clone()
+            if value.is_floating_point() and "running" not in name:
+                self.register_parameter(_attribute(name), nn.Parameter(stacked))
+            else:
+                self.register_buffer(_attribute(name), stacked)
+        self.layers = [int(name.split(".")[1]) for name in self.names if name.endswith("running_mean")]
+        self.networks = networks
+
+    def stacked(self, name: str) -> Tensor:
+        """A parameter or buffer of all networks, ``(networks, ...)``, under its name in :class:`SmallNetwork`."""
+        return getattr(self, _attribute(name))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits of every network in training mode; running statistics are updated."""
+        hidden = images.flatten(1).expand(self.networks, -1, -1)
+        for norm in self.layers:
+            hidden = torch.bmm(hidden, self.stacked(f"backbone.{norm - 1}.weight").mT)
+            hidden = self._normalised(hidden, f"backbone.{norm}").relu()
+        bias = self.stacked("classifier.bias")[:, None]
+        return torch.baddbmm(bias, hidden, self.stacked("classifier.weight").mT)
+
+    def _normalised(self, hidden: Tensor, name: str) -> Tensor:
+        """BatchNorm of ``(networks, n, width)``: one of networks · width channels."""
+        networks, rows, width = hidden.shape
+        self.stacked(f"{name}.num_batches_tracked").add_(1)
+        channels = ("running_mean", "running_var", "weight", "bias")
+        normalised = nn.functional.batch_norm(
+            hidden.transpose(0, 1).reshape(rows, networks * width),
+            *(self.stacked(f"{name}.{channel}").view(-1) for channel in channels),
+            training=True,
+        )
+        return normalised.view(rows, networks, width).transpose(0, 1)
+
+    def states(self) -> tuple[dict[str, Tensor], ...]:
+        """A state dictionary of :class:`SmallNetwork` per network."""
+        values = {name: self.stacked(name).detach() for name in self.names}
+        return tuple({name: value[index].clone() for name, value in values.items()} for index in range(self.networks))
+
+
+def _attribute(name: str) -> str:
+    return name.replace(".", "_")
+
+
 def pretrain(images: Tensor, labels: Tensor, classes: int, config: PretrainingConfig, *, seed: int) -> Pretrained:
     """Train one network per row of labels on the same pictures.
 
@@ -96,15 +149,9 @@ def pretrain(images: Tensor, labels: Tensor, classes: int, config: PretrainingCo
     """
     count, rows = labels.shape
     network = build_network(images[0].numel(), classes, config, seed=seed)
-    parameters, buffers = stack_module_state([copy.deepcopy(network) for _ in range(count)])
-    shape = copy.deepcopy(network).train()
-
-    def logits_of_one(parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Tensor) -> Tensor:
-        return functional_call(shape, (parameters, buffers), (batch,))
-
-    logits_of_all = vmap(logits_of_one, in_dims=(0, 0, None))
+    together = StackedNetworks(network, count)
     optimizer = torch.optim.AdamW(
-        list(parameters.values()), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        together.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     batches_per_epoch = math.ceil(rows / config.batch_size)
     step, steps = 0, config.epochs * batches_per_epoch
@@ -112,15 +159,12 @@ def pretrain(images: Tensor, labels: Tensor, classes: int, config: PretrainingCo
     for _ in range(config.epochs):
         for chosen in torch.randperm(rows, generator=order).split(config.batch_size):
             warmed = min((step + 1) / (config.warmup * batches_per_epoch), 1.0) if config.warmup else 1.0
-            optimizer.param_groups[0]["lr"] = (
-                config.learning_rate * warmed * 0.5 * (1 + math.cos(math.pi * step / steps))
-            )
-            logits = logits_of_all(parameters, buffers, images[chosen])
+            decayed = 0.5 * (1 + math.cos(math.pi * step / steps))
+            optimizer.param_groups[0]["lr"] = config.learning_rate * warmed * decayed
+            logits = together(images[chosen])
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, chosen].flatten()) * count
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             step += 1
-    trained = {name: tensor.detach() for name, tensor in {**parameters, **buffers}.items()}
-    states = tuple({name: tensor[index].clone() for name, tensor in trained.items()} for index in range(count))
-    return Pretrained(network, states)
+    return Pretrained(network, together.states())
