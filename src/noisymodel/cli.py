@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     study.add_argument("--data", help="source of pictures: glyphs (default) or digits")
     study.add_argument("--config", metavar="FILE", help="configuration in TOML, YAML or JSON")
     study.add_argument("--out", metavar="DIR", help="output folder (default: noisymodel-study-<data>)")
-    study.add_argument("--seeds", metavar="N", type=_positive, help="number of seeds (default: 10)")
+    study.add_argument("--seeds", metavar="N", type=_positive, help="number of seeds (default: 8)")
     study.add_argument("--resume", action="store_true", help="go on with an unfinished study in the output folder")
     study.add_argument("--force", action="store_true", help="replace another study in the output folder")
     study.add_argument("--cache", metavar="DIR", help="folder of finished parts to share among studies")

@@ -204,6 +204,18 @@ def test_reset_begins_a_new_classifier(make):
 
 
 @each_head
+def test_start_of_the_classifier_is_chosen_kept_and_checked(make):
+    wide, narrow = (make(D, K, classifier_init=init, generator=generator()) for init in ("kaiming", "linear"))
+    torch.testing.assert_close(wide.classifier.weight, narrow.classifier.weight * 6**0.5)
+    assert LinearProbe(D, K, generator=generator()).config()["classifier_init"] == "linear"
+    assert wide.config()["classifier_init"] == "kaiming"
+    wide.reset(200, generator=generator())
+    assert wide.classifier.weight.abs().max() > 2 * D**-0.5
+    with pytest.raises(ValueError, match="`classifier_init` must be one of 'linear', 'kaiming', got 'zeros'"):
+        make(D, K, classifier_init="zeros")
+
+
+@each_head
 @pytest.mark.parametrize("none", [0, None])
 def test_without_classes_a_head_gives_its_features(make, none, tmp_path):
     head = make(D, none, generator=generator()).eval()

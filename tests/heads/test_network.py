@@ -94,15 +94,21 @@ def test_linear_begins_as_torch_s_own():
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
 
 
-def test_classifier_begins_kaiming_uniform_with_zero_bias():
-    layer = classifier(50, 200, generator())
-    bound = math.sqrt(6 / 50)
+@pytest.mark.parametrize(("init", "bound"), [("linear", math.sqrt(1 / 50)), ("kaiming", math.sqrt(6 / 50))])
+def test_classifier_begins_uniform_with_zero_bias(init: str, bound: float):
+    layer = classifier(50, 200, init, generator())
     assert torch.equal(layer.bias, torch.zeros(200))
     assert layer.weight.abs().max() <= bound
     assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(5)
-        ours = classifier(50, 20, None).weight
-        torch.manual_seed(5)
-        theirs = nn.init.kaiming_uniform_(torch.empty(20, 50))
-    torch.testing.assert_close(ours, nn.Parameter(theirs))
+
+
+def test_classifier_inits_are_those_of_torch():
+    for init, theirs in [
+        ("kaiming", lambda: nn.init.kaiming_uniform_(torch.empty(20, 50))),
+        ("linear", lambda: nn.Linear(50, 20).weight.detach()),
+    ]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            ours = classifier(50, 20, init, None).weight.detach()
+            torch.manual_seed(5)
+            torch.testing.assert_close(ours, theirs())

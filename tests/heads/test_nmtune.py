@@ -82,8 +82,15 @@ def test_presets():
     shared = {"in_features": 8, "num_classes": 3, "hidden_features": 32, "depth": 1, "norm": "batch", "dropout": 0.0}
     shared |= {"reduction": "mean", "label_smoothing": 0.0, "gather": False}
     weights = ("consistency_weight", "covariance_weight", "dominant_weight")
-    assert paper == {**shared, **dict.fromkeys(weights, 0.01), "top_k": 1, "residual": False}
-    assert official == {**shared, **dict(zip(weights, (1.0, 0.04, 0.001), strict=True)), "top_k": 5, "residual": True}
+    assert paper == {**shared, **dict.fromkeys(weights, 0.01), "top_k": 1, "residual": False} | {
+        "classifier_init": "linear"
+    }
+    assert official == {
+        **shared,
+        **dict(zip(weights, (1.0, 0.04, 0.001), strict=True)),
+        "top_k": 5,
+        "residual": True,
+    } | {"classifier_init": "kaiming"}
 
 
 def test_presets_can_be_overridden():

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_integer, check_rows
+from .._checks import check_choice, check_integer, check_rows
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
 from .files import load_head, save_head
-from .network import TuningNetwork, classifier
+from .network import CLASSIFIER_INITS, TuningNetwork, classifier
 
 
 class NMTuneOutput(NamedTuple):
@@ -41,10 +41,13 @@ class Head(nn.Module):
         *,
         network: nn.Module,
         objective: NMTuneLoss,
+        classifier_init: str,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
+        check_choice(classifier_init, "classifier_init", CLASSIFIER_INITS)
         self.in_features = in_features
+        self.classifier_init = classifier_init
         self.network = network
         self.objective = objective
         self.classifier = None
@@ -70,7 +73,8 @@ class Head(nn.Module):
         if not self.regularized:
             objective = {"label_smoothing": objective["label_smoothing"], "gather": objective["gather"]}
         objective["gather"] = objective["gather"] is not False
-        return {"in_features": self.in_features, "num_classes": self.num_classes, **network, **objective}
+        own = {"in_features": self.in_features, "num_classes": self.num_classes}
+        return {**own, "classifier_init": self.classifier_init, **network, **objective}
 
     def tune(self, features: Tensor) -> Tensor:
         """Z (..., D) of features F (..., D): what the classifier sees."""
@@ -127,15 +131,15 @@ class Head(nn.Module):
     def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
         """Begin a new classifier of ``num_classes`` classes (0 or ``None``: none), as in timm; the network stays.
 
-        Kaiming-uniform weights, U(−√(6/D), √(6/D)), and zero biases, as in the published code; drawn on the CPU from
-        ``generator``, or from torch's global generator where there is none.
+        Zero biases, and weights as ``classifier_init`` says: ``"linear"`` U(−1/√D, 1/√D), ``"kaiming"``
+        U(−√(6/D), √(6/D)); drawn on the CPU from ``generator``, or from torch's global generator where there is none.
         """
         count = 0 if num_classes is None else check_integer(num_classes, "num_classes", minimum=0)
         like = next(self.parameters(), torch.empty(0))
         if count == 0:
             self.classifier = None
         else:
-            fresh = classifier(self.in_features, count, generator).to(like.device, like.dtype)
+            fresh = classifier(self.in_features, count, self.classifier_init, generator).to(like.device, like.dtype)
             self.classifier = fresh.train(self.training)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -76,10 +76,14 @@ def linear(in_features: int, out_features: int, generator: torch.Generator | Non
     return layer
 
 
-def classifier(in_features: int, num_classes: int, generator: torch.Generator | None) -> nn.Linear:
-    """A linear layer as the published code begins it: Kaiming-uniform weights, ±√(6 / in_features), zero biases."""
+CLASSIFIER_INITS = {"linear": 1.0, "kaiming": 6.0}
+"""Name of a classifier's start -> s in weights uniform in ±√(s / in_features)."""
+
+
+def classifier(in_features: int, num_classes: int, init: str, generator: torch.Generator | None) -> nn.Linear:
+    """A linear layer with weights uniform in ±1/√in_features (``"linear"``) or ±√(6/in_features); zero biases."""
     layer = _empty_linear(in_features, num_classes)
-    _draw_uniform(layer.weight, math.sqrt(6 / in_features), generator)
+    _draw_uniform(layer.weight, math.sqrt(CLASSIFIER_INITS[init] / in_features), generator)
     nn.init.zeros_(layer.bias)
     return layer
 

@@ -27,6 +27,7 @@ class LinearProbe(Head):
         num_classes: K; 0 or ``None``: no classifier.
         label_smoothing: in [0, 1], that of `torch.nn.functional.cross_entropy`.
         gather: as in `noisymodel.NMTuneLoss`.
+        classifier_init: as in `noisymodel.NMTune`.
         generator: what draws initial weights, on the CPU; ``None``: torch's global generator.
 
     >>> import torch
@@ -43,11 +44,19 @@ class LinearProbe(Head):
         *,
         label_smoothing: float = 0.0,
         gather: bool | ProcessGroup = False,
+        classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
         in_features = check_integer(in_features, "in_features", minimum=1)
         objective = NMTuneLoss(label_smoothing=label_smoothing, gather=gather)
-        super().__init__(in_features, num_classes, network=nn.Identity(), objective=objective, generator=generator)
+        super().__init__(
+            in_features,
+            num_classes,
+            network=nn.Identity(),
+            objective=objective,
+            classifier_init=classifier_init,
+            generator=generator,
+        )
 
 
 class MLPProbe(Head):
@@ -76,6 +85,7 @@ class MLPProbe(Head):
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         gather: bool | ProcessGroup = False,
+        classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
         in_features = check_integer(in_features, "in_features", minimum=1)
@@ -89,4 +99,11 @@ class MLPProbe(Head):
             generator=generator,
         )
         objective = NMTuneLoss(label_smoothing=label_smoothing, gather=gather)
-        super().__init__(in_features, num_classes, network=network, objective=objective, generator=generator)
+        super().__init__(
+            in_features,
+            num_classes,
+            network=network,
+            objective=objective,
+            classifier_init=classifier_init,
+            generator=generator,
+        )

@@ -69,7 +69,7 @@ class StudyConfig:
     """Name of the source of pictures, ``"glyphs"`` or ``"digits"``."""
     data_options: Mapping[str, int] = field(default_factory=dict[str, int])
     """Settings of the source, such as ``{"moved_strokes": 3}``."""
-    seeds: tuple[int, ...] = tuple(range(7000, 7010))
+    seeds: tuple[int, ...] = tuple(range(7000, 7008))
     """One repetition each: pictures, initial values, order and noise all follow from it."""
     noise_kind: str = "symmetric"
     noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)

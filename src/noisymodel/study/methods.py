@@ -109,7 +109,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "nmtune_official": Method(
             "NMTune, published code",
             "The published code's weights: consistency 1, covariance 0.04, dominant singular values 0.001 (top 5), "
-            "residual connection, learning rate 0.001.",
+            "residual connection, the classifier started by Kaiming's rule, learning rate 0.001.",
             "method",
             _official,
             {"learning_rate": 1e-3},
