@@ -3,7 +3,8 @@
     noisymodel study --out /tmp/default
     noisymodel study --out /tmp/digits --data digits
     noisymodel study --out /tmp/short --config examples/studies/short_pretraining.toml
-    python docs/update_study.py default=/tmp/default digits=/tmp/digits short=/tmp/short
+    python examples/choose_weights.py > /tmp/weights.txt
+    python docs/update_study.py default=/tmp/default digits=/tmp/digits short=/tmp/short weights=/tmp/weights.txt
 
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md``, with the date, the machine
 and the command that made it; the figures of ``default`` go to ``figures/study-*.png``.
@@ -16,6 +17,7 @@ import platform
 import re
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 DOCS = Path(__file__).parent
@@ -24,19 +26,23 @@ COMMANDS = {
     "default": "noisymodel study",
     "digits": "noisymodel study --data digits",
     "short": "noisymodel study --config examples/studies/short_pretraining.toml",
+    "weights": "python examples/choose_weights.py",
 }
 
 
-def block(name: str, folder: Path) -> str:
-    """The tables of a study and where they come from."""
-    record = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    versions = ", ".join(f"{package} {version}" for package, version in record["versions"].items())
-    tables = (folder / "tables.txt").read_text(encoding="utf-8").strip()
-    return (
-        f"<!-- begin {name} -->\n"
-        f"Made by `{COMMANDS[name]}` on {record['finished'][:10]} ({platform.machine()}, {platform.system()}, "
-        f"{record['seconds']:.0f} s; {versions}):\n\n```text\n{tables}\n```\n<!-- end {name} -->"
-    )
+def block(name: str, source: Path) -> str:
+    """The tables of a study's folder, or a program's output, and where they come from."""
+    where = f"{platform.machine()}, {platform.system()}"
+    if source.is_dir():
+        record = json.loads((source / "results.json").read_text(encoding="utf-8"))
+        day, versions = record["finished"][:10], record["versions"]
+        where += f", {record['seconds']:.0f} s; " + ", ".join(f"{name} {version}" for name, version in versions.items())
+        text = (source / "tables.txt").read_text(encoding="utf-8").strip()
+    else:
+        day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date().isoformat()
+        text = source.read_text(encoding="utf-8").strip()
+    made = f"Made by `{COMMANDS[name]}` on {day} ({where}):"
+    return f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n<!-- end {name} -->"
 
 
 def main(arguments: list[str]) -> None:

@@ -1,0 +1,32 @@
+"""Every example runs, small, and prints what it promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+RUNS = {
+    "choose_weights.py": (
+        ["--seeds", "1", "2", "--pretraining-images", "200", "--epochs", "1"],
+        ["points against the MLP", "NMTune (1, 3, .1) ", "MLP + label smoothing 0.1", "tuning shifts"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_example_runs(name: str, tmp_path: Path) -> None:
+    arguments, expected = RUNS[name]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    for text in expected:
+        assert text in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_example_is_run() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS)
