@@ -49,7 +49,7 @@ def _digits() -> Pictures:
 
 REMARKS = (
     "None of these shifts chose a hyper-parameter: the tuned weights were chosen on the glyphs.",
-    "Slight noise is not known to help in-domain here: the gain that the glyphs show does not reproduce on these digits.",
+    "Slight noise is not known to help in-domain here: what the glyphs show does not reproduce on these digits.",
     "All seeds share the same 1,797 pictures, so the intervals are too narrow for statements about other digits.",
 )
 
