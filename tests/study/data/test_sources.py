@@ -8,7 +8,8 @@ import pytest
 from noisymodel.errors import ConfigError
 from noisymodel.study import StudyConfig
 from noisymodel.study.data import SOURCES, Digits, Glyphs, Source, open_source, reported_shifts
-from noisymodel.study.data.glyphs import SHIFTS, glyph_shapes
+from noisymodel.study.data.drawing import glyph_shapes
+from noisymodel.study.data.glyphs import SHIFTS
 
 SMALL = {
     "glyphs": {"pretraining_images": 200, "check_images": 100, "test_images": 120, "shift_images": 80},
