@@ -1,10 +1,12 @@
-"""Put the figures and tables of finished studies into ``docs/``.
+r"""Put the figures and tables of finished studies into ``docs/``.
 
     noisymodel study --out /tmp/default
     noisymodel study --out /tmp/digits --data digits
     noisymodel study --out /tmp/short --config examples/studies/short_pretraining.toml
+    noisymodel study --out /tmp/kaiming --config examples/studies/kaiming_pretraining.toml
     python examples/choose_weights.py > /tmp/weights.txt
-    python docs/update_study.py default=/tmp/default digits=/tmp/digits short=/tmp/short weights=/tmp/weights.txt
+    python docs/update_study.py default=/tmp/default digits=/tmp/digits short=/tmp/short \
+        kaiming=/tmp/kaiming weights=/tmp/weights.txt
 
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md``, with the date, the machine
 and the command that made it; the figures of ``default`` go to ``figures/study-*.png``.
@@ -26,6 +28,7 @@ COMMANDS = {
     "default": "noisymodel study",
     "digits": "noisymodel study --data digits",
     "short": "noisymodel study --config examples/studies/short_pretraining.toml",
+    "kaiming": "noisymodel study --config examples/studies/kaiming_pretraining.toml",
     "weights": "python examples/choose_weights.py",
 }
 

@@ -58,6 +58,7 @@ BAD = [
     ({"pretraining": {"widths": []}}, "`pretraining.widths`: expected positive integers"),
     ({"pretraining": {"widths": [8, 0]}}, "`pretraining.widths`: expected positive integers"),
     ({"pretraining": 3}, "`pretraining`: expected a table of keys, got 3"),
+    ({"pretraining": {"classifier_init": "zero"}}, "`pretraining.classifier_init`: expected 'linear' or 'kaiming'"),
     ({"tuning": {"epochs": 0}}, "`tuning.epochs`: expected a positive integer"),
     ({"tuning": {"batch_size": 1}}, "`tuning.batch_size`: expected an integer of at least 2"),
     ({"tuning": {"weight_decay": -1}}, "`tuning.weight_decay`: expected a number of at least 0"),

@@ -68,7 +68,14 @@ def test_together_is_as_alone(pictures: tuple[torch.Tensor, np.ndarray], trained
 
 @pytest.mark.parametrize(
     "change",
-    [{"warmup": 0.0}, {"learning_rate": 1e-3}, {"weight_decay": 0.5}, {"batch_size": 32}, {"epochs": 2}],
+    [
+        {"warmup": 0.0},
+        {"learning_rate": 1e-3},
+        {"weight_decay": 0.5},
+        {"batch_size": 32},
+        {"epochs": 2},
+        {"classifier_init": "kaiming"},
+    ],
     ids=str,
 )
 def test_every_setting_reaches_the_training(
@@ -121,6 +128,8 @@ def test_initial_values() -> None:
     assert network.name == "mlp-256-128-64-64"
     assert network.backbone[0].weight.abs().max().item() == pytest.approx((6 / 256) ** 0.5, rel=1e-2)
     assert network.classifier.weight.abs().max().item() == pytest.approx(1 / 8, rel=2e-2)
+    wide = build_network(256, 10, PretrainingConfig(classifier_init="kaiming"), seed=1)
+    torch.testing.assert_close(wide.classifier.weight, network.classifier.weight * 6**0.5)
     assert network.backbone[0].bias is None
     assert not network.classifier.bias.any()
     features = network.features(torch.rand(5, 16, 16, generator=torch.Generator().manual_seed(0)))

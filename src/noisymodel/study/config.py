@@ -29,6 +29,8 @@ class PretrainingConfig:
     weight_decay: float = 0.1
     warmup: float = 1.0
     """Epochs of linear warm-up."""
+    classifier_init: str = "linear"
+    """Start of the classifier's weights: uniform in ±1/√D (``"linear"``) or ±√(6/D) (``"kaiming"``)."""
 
     def __post_init__(self) -> None:
         _demand(bool(self.widths) and min(self.widths) > 0, "pretraining.widths", "positive integers", self.widths)
@@ -37,6 +39,8 @@ class PretrainingConfig:
         _demand(self.learning_rate > 0, "pretraining.learning_rate", "a positive number", self.learning_rate)
         _demand(self.weight_decay >= 0, "pretraining.weight_decay", "a number of at least 0", self.weight_decay)
         _demand(self.warmup >= 0, "pretraining.warmup", "a number of at least 0", self.warmup)
+        known = self.classifier_init in ("linear", "kaiming")
+        _demand(known, "pretraining.classifier_init", "'linear' or 'kaiming'", self.classifier_init)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from .._random import tensor_generator
 from .config import PretrainingConfig
 
 _INITIALISATION, _ORDER = range(2)
+_SCALES = {"linear": 1.0, "kaiming": 6.0}
 
 
 class SmallNetwork(nn.Module):
@@ -26,19 +27,25 @@ class SmallNetwork(nn.Module):
 
     ``forward(images)`` maps ``(n, height, width)`` to logits ``(n, classes)``; ``features(images)`` to the output of
     the last block, ``(n, widths[-1])``, non-negative. Weights of the blocks are He-uniform; those of the classifier are
-    U(−1/√D, 1/√D), which matters: a classifier that starts 2.4 times larger (He-uniform) leaves the features of cleanly
-    pre-trained networks less collapsed, and slight noise then has less to gain. Linear layers before a BatchNorm have
-    no bias: it would have no effect, and its gradient is rounding noise that AdamW turns into steps of full length.
+    uniform in ±1/√D, or He-uniform with ``classifier_init="kaiming"``, 2.4 times as large. Linear layers before a
+    BatchNorm have no bias: it would have no effect, and its gradient is rounding noise that AdamW turns into steps of
+    full length.
     """
 
-    def __init__(self, pixels: int, widths: Sequence[int], classes: int, *, generator: torch.Generator) -> None:
+    def __init__(
+        self, pixels: int, widths: Sequence[int], classes: int, *, classifier_init: str, generator: torch.Generator
+    ) -> None:
         super().__init__()
         blocks: list[nn.Module] = []
         for before, after in zip([pixels, *widths[:-1]], widths, strict=True):
-            blocks += [_linear(before, after, 6, generator, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
+            blocks += [
+                _linear(before, after, _SCALES["kaiming"], generator, bias=False),
+                nn.BatchNorm1d(after),
+                nn.ReLU(),
+            ]
         self.name = "-".join(["mlp", *map(str, [pixels, *widths])])
         self.backbone = nn.Sequential(*blocks)
-        self.classifier = _linear(widths[-1], classes, 1, generator, bias=True)
+        self.classifier = _linear(widths[-1], classes, _SCALES[classifier_init], generator, bias=True)
 
     def features(self, images: Tensor) -> Tensor:
         """The output of the last block."""
@@ -50,7 +57,7 @@ class SmallNetwork(nn.Module):
 
 
 def _linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
-    """Weights U(−√(scale/before), √(scale/before)), where 6 is He's scale; biases zero."""
+    """Weights U(−√(scale/before), √(scale/before)); biases zero."""
     layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias))
     bound = math.sqrt(scale / before)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
@@ -76,7 +83,8 @@ class Pretrained(NamedTuple):
 
 def build_network(pixels: int, classes: int, config: PretrainingConfig, *, seed: int) -> SmallNetwork:
     """The network of a seed at its initial values."""
-    return SmallNetwork(pixels, config.widths, classes, generator=tensor_generator(seed, _INITIALISATION))
+    generator = tensor_generator(seed, _INITIALISATION)
+    return SmallNetwork(pixels, config.widths, classes, classifier_init=config.classifier_init, generator=generator)
 
 
 class StackedNetworks(nn.Module):

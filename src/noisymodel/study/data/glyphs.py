@@ -138,6 +138,9 @@ REMARKS = (
     "pre-training (examples/studies/short_pretraining.toml). So their rise does not explain the loss.",
     "A part of the linear probe's gain in-domain is that 30 epochs are too few for it on cleanly pre-trained features: "
     "compare it with the probe that is trained four times as long.",
+    "The gain in-domain hangs on how the pre-training classifier starts: where it starts 2.4 times as large (Kaiming's "
+    "rule), the clean features collapse less and slight noise helps nobody "
+    "(examples/studies/kaiming_pretraining.toml).",
     "On real pictures, scikit-learn's digits (noisymodel study --data digits), slight noise shows no gain in-domain.",
     "The intervals cover other glyphs, initial values and flips; they do not cover other generators of pictures, other "
     "architectures or other sizes, and nothing here says how large the effects are for foundation models.",
