@@ -45,7 +45,9 @@ def test_what_is_not_whole_is_not_there(tmp_path: Path, keep: int) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
+    replace_file(path, b"older")
     replace_file(path, b"old")
+    assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("file", b"old")]
 
     def full_disk(_: int) -> None:
         raise OSError("no space left")

@@ -83,6 +83,15 @@ def test_edges_of_a_step_and_of_a_plane() -> None:
     assert effects.edges(step, gain=0.5)[0, 2, 2] == 0.25
 
 
+def test_blur_keeps_brightness_and_does_not_leak_across_the_border() -> None:
+    half = np.zeros((1, 8, 12), np.float32)
+    half[:, :, 6:] = 1
+    blurred = effects.blur(half, scale=1.0)
+    assert blurred[0, :, 0].max() < 1e-3
+    assert blurred[0, :, -1].min() > 1 - 1e-3
+    assert blurred.mean() == pytest.approx(0.5, abs=1e-6)
+
+
 def test_affine_moves_and_turns_as_told() -> None:
     dot = np.zeros((40, 15, 15), np.float32)
     dot[:, 7, 7] = 1
