@@ -120,8 +120,13 @@ class Cell:
         network = build_network(pixels, self.source.pretraining_classes, self.config.pretraining, seed=self.seed)
         return Pretrained(network, states)
 
+    @cached_property
+    def _pictures(self) -> Pictures:
+        """What the networks are pre-trained on, with clean labels."""
+        return self.source.pretraining()
+
     def _pretrain(self) -> Pretrained:
-        pictures = self.source.pretraining()
+        pictures = self._pictures
         trained = pretrain(
             torch.from_numpy(pictures.images),
             self.noisy_labels(pictures),
@@ -179,7 +184,7 @@ class Cell:
         """Rows of the networks and their frozen features, and the spectra of the latter."""
         rows: list[Row] = []
         spectra: dict[str, list[float]] = {}
-        pictures, check = self.source.pretraining(), self.source.pretraining_check()
+        pictures, check = self._pictures, self.source.pretraining_check()
         given = self.noisy_labels(pictures)
         for index, rate in enumerate(self.config.noise_rates):
             network = self.pretrained().one(index)
