@@ -22,6 +22,10 @@ class ConfigError(ValueError):
     """A study's configuration is wrong; the message is one line and names the key."""
 
 
+class InputFileError(ValueError):
+    """A file that was given is not what it should be; one line that names the file, the place in it and the cure."""
+
+
 class StudyError(RuntimeError):
     """A part of a study failed; the message is one line."""
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from noisymodel._files import replace_file
 from noisymodel.study import storage
-from noisymodel.study.storage import Storage, code_fingerprint, replace_file
+from noisymodel.study.storage import Storage, code_fingerprint
 
 
 def test_json_comes_back_to_the_bit(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_not_a_number_is_refused(tmp_path: Path) -> None:
 
 def test_code_fingerprint_changes_with_the_code_that_computes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "noisymodel"
-    for name in ("study/storage.py", "study/cells.py", "study/report/page.py", "study/runner.py", "cli.py"):
+    for name in ("study/storage.py", "study/cells.py", "study/report/page.py", "study/runner.py", "cli/study.py"):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text("x = 1\n")
     monkeypatch.setattr(storage, "__file__", str(package / "study/storage.py"))
@@ -76,7 +77,7 @@ def test_code_fingerprint_changes_with_the_code_that_computes(tmp_path: Path, mo
 
     try:
         first = fresh()
-        for name in ("study/report/page.py", "study/runner.py", "cli.py"):
+        for name in ("study/report/page.py", "study/runner.py", "cli/study.py"):
             (package / name).write_text("x = 2\n")
         assert fresh() == first, "the report changes no number"
         (package / "study/cells.py").write_text("x = 2\n")

@@ -21,13 +21,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from .._files import replace_file
 from ..errors import MissingExtraError, OutputFolderError
 from .cells import Cell
 from .config import StudyConfig
 from .data import open_source, reported_shifts
 from .methods import chosen_methods, method_notes
 from .record import Row, StudyRecord
-from .storage import Storage, replace_file
+from .storage import Storage
 from .workers import run_in_processes
 
 CONFIG_FILE = "config.json"

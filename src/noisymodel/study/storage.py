@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
@@ -15,27 +14,17 @@ import safetensors
 import safetensors.torch
 import torch
 
+from .._files import replace_file
 from .config import fingerprint
 
 _AFTER_THE_NUMBERS = (
-    "cli.py",
+    "cli/",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
     "study/worker",
 )
 """Code that no stored number depends on, so that a change there computes nothing anew."""
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name, flush it to the disk, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 @cache

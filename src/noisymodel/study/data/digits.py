@@ -44,7 +44,7 @@ def _digits() -> Pictures:
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)
-    return Pictures((pixels.reshape(-1, 8, 8) / 16).astype(np.float32), digits.astype(np.int64))
+    return Pictures((pixels.reshape(-1, 8, 8) / 16).astype(np.float32), np.asarray(digits, dtype=np.int64))
 
 
 REMARKS = (

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from ..._files import replace_file
 from ..record import FEATURES, PRETRAINING, Row, StudyRecord
 from ..statistics import SummaryRow, is_headline, summarize
-from ..storage import replace_file
 from .figures import study_figures
 from .page import render_page
 from .results import Results, views

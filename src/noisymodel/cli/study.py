@@ -1,38 +1,23 @@
-"""The command ``noisymodel``: arguments to a configuration, and on to the layer below."""
+"""``noisymodel study``: the whole study, from a configuration to a folder of results."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from . import __version__
-from .errors import ConfigError, MissingExtraError, OutputFolderError, StudyError
+from ._parser import INTERRUPTED, positive
 
 if TYPE_CHECKING:
-    from .study import StudyConfig
-
-FAILED = 1
-BAD_INPUT = 2
-INTERRUPTED = 130
+    from ..study import StudyConfig
+    from ._parser import Commands
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all sub-commands."""
-    parser = _Parser(prog="noisymodel", description="Noisy Model Learning.")
-    parser.add_argument("--version", action="version", version=f"noisymodel {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def add(commands: Commands) -> None:
+    """Add the command to the parser."""
     study = commands.add_parser(
         "study",
         help="pre-train with noise, tune, evaluate in and out of domain, look at the spectra",
@@ -43,44 +28,17 @@ def build_parser() -> argparse.ArgumentParser:
     study.add_argument("--data", help="source of pictures: glyphs (default) or digits")
     study.add_argument("--config", metavar="FILE", help="configuration in TOML, YAML or JSON")
     study.add_argument("--out", metavar="DIR", help="output folder (default: noisymodel-study-<data>)")
-    study.add_argument("--seeds", metavar="N", type=_positive, help="number of seeds (default: 8)")
+    study.add_argument("--seeds", metavar="N", type=positive, help="number of seeds (default: 8)")
     study.add_argument("--resume", action="store_true", help="go on with an unfinished study in the output folder")
     study.add_argument("--force", action="store_true", help="replace another study in the output folder")
     study.add_argument("--cache", metavar="DIR", help="folder of finished parts to share among studies")
-    study.add_argument("--workers", metavar="N", type=_positive, help="number of processes (default: one per core)")
+    study.add_argument("--workers", metavar="N", type=positive, help="number of processes (default: one per core)")
     study.set_defaults(run=_study)
-    return parser
-
-
-def _positive(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
-    return number
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, or 2 for bad input, 1 for a study that failed, 130 after Ctrl-C."""
-    options = build_parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (ConfigError, MissingExtraError, OutputFolderError) as error:
-        return _complain(error, BAD_INPUT)
-    except StudyError as error:
-        return _complain(error, FAILED)
-
-
-def _complain(error: Exception, code: int) -> int:
-    print(f"noisymodel: {error}", file=sys.stderr)
-    return code
 
 
 def _study(options: argparse.Namespace) -> int:
-    from .study import run
-    from .study.runner import TABLES_FILE, is_finished
+    from ..study import run
+    from ..study.runner import TABLES_FILE, is_finished
 
     config = _study_config(options)
     path = _study_folder(options, config)
@@ -109,8 +67,8 @@ def _study(options: argparse.Namespace) -> int:
 
 def _study_config(options: argparse.Namespace) -> StudyConfig:
     """The configuration that the arguments ask for; ``--resume`` alone takes that of the folder."""
-    from .study import StudyConfig
-    from .study.runner import read_claim
+    from ..study import StudyConfig
+    from ..study.runner import read_claim
 
     told = options.config or options.data or options.seeds
     if options.resume and not told:

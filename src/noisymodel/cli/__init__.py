@@ -1,0 +1,39 @@
+"""The command ``noisymodel``: arguments to a configuration, and on to the layer below."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError, StudyError
+from . import study
+from ._parser import BAD_INPUT, FAILED, Parser
+
+COMMANDS = (study,)  # each module: add(commands), whose parser's default `run` takes the options, returns the exit code
+
+
+def build_parser() -> Parser:
+    """The parser of all sub-commands."""
+    parser = Parser(prog="noisymodel", description="Noisy Model Learning.")
+    parser.add_argument("--version", action="version", version=f"noisymodel {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code is 0, or 2 for bad input, 1 for a study that failed, 130 after Ctrl-C."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ConfigError, InputFileError, MissingExtraError, OutputFolderError) as error:
+        return _complain(error, BAD_INPUT)
+    except StudyError as error:
+        return _complain(error, FAILED)
+
+
+def _complain(error: Exception, code: int) -> int:
+    print(f"noisymodel: {error}", file=sys.stderr)
+    return code
