@@ -84,10 +84,18 @@ class NMTuneLoss(nn.Module):
         self.gather = gather
 
     def forward(
-        self, logits: Tensor, targets: Tensor, *, tuned: Tensor | None, reference: Tensor | None = None
+        self,
+        logits: Tensor,
+        targets: Tensor,
+        *,
+        tuned: Tensor | None,
+        reference: Tensor | None = None,
+        sample_weight: Tensor | None = None,
     ) -> NMTuneTerms:
-        """`NMTuneTerms` of a batch; see the class."""
-        task = task_loss(logits, targets, label_smoothing=self.label_smoothing, gather=self.gather)
+        """`NMTuneTerms` of a batch; see the class. ``sample_weight`` (...) multiplies each row's cross-entropy."""
+        task = task_loss(
+            logits, targets, label_smoothing=self.label_smoothing, gather=self.gather, sample_weight=sample_weight
+        )
         if tuned is None:
             zero = task.new_zeros(())
             return NMTuneTerms(task, task, zero, zero, zero)
@@ -118,18 +126,28 @@ class NMTuneLoss(nn.Module):
 
 
 def task_loss(
-    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0, gather: bool | ProcessGroup = False
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    gather: bool | ProcessGroup = False,
+    sample_weight: Tensor | None = None,
 ) -> Tensor:
-    """Mean cross-entropy over the rows, of the global batch where ``gather`` says so."""
+    """Mean cross-entropy over the rows, (1/N) Σ w_i ℓ_i, of the global batch where ``gather`` says so."""
     check_targets(logits, targets)
     rows = logits if logits.ndim == 2 else logits.reshape(-1, logits.shape[-1])
     if rows.dtype in (torch.float16, torch.bfloat16):
         rows = rows.float()
     flat = targets.reshape(rows.shape).to(rows.dtype) if targets.is_floating_point() else targets.reshape(-1).long()
     group = resolve_group(gather)
-    if group is None:
+    if group is None and sample_weight is None:
         return functional.cross_entropy(rows, flat, label_smoothing=label_smoothing)
-    return global_mean(functional.cross_entropy(rows, flat, label_smoothing=label_smoothing, reduction="none"), group)
+    losses = functional.cross_entropy(rows, flat, label_smoothing=label_smoothing, reduction="none")
+    if sample_weight is not None:
+        if sample_weight.numel() != len(rows):
+            raise ValueError(f"`sample_weight` must have {len(rows)} entries, got shape {tuple(sample_weight.shape)}")
+        losses = losses * sample_weight.reshape(-1).to(losses.dtype)
+    return losses.mean() if group is None else global_mean(losses, group)
 
 
 def check_targets(logits: Tensor, targets: Tensor) -> None:

@@ -97,14 +97,23 @@ class Head(nn.Module):
         logits = tuned if self.classifier is None else self.classifier(tuned)
         return NMTuneOutput(logits, tuned) if return_features else logits
 
-    def loss(self, features: Tensor, targets: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
+    def loss(
+        self,
+        features: Tensor,
+        targets: Tensor,
+        *,
+        reference: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> NMTuneTerms:
         """The terms of the training loss of a batch; backpropagate ``terms.total``.
 
         - ``features``: (..., D);
         - ``targets``: class ids (...) of an integer type, or class probabilities (..., K) of a floating type. Ids are
           not compared with K here, which would wait for the device;
         - ``reference``: (..., D), what the consistency term compares Z with: the features themselves, detached,
-          unless given (the features of a weakly augmented view, say).
+          unless given (the features of a weakly augmented view, say);
+        - ``sample_weight``: (...), what each row's cross-entropy is multiplied by before the mean over the rows; the
+          regularizers are of all rows alike.
 
         Under ``DistributedDataParallel`` call the wrapped head with ``return_features=True`` and `NMTuneLoss` on
         what it returns, so that the wrapper sees the forward pass.
@@ -117,8 +126,9 @@ class Head(nn.Module):
         tuned = self.tune(features)
         logits = self.classifier(tuned)
         if not self.regularized:
-            return self.objective(logits, targets, tuned=None)
-        return self.objective(logits, targets, tuned=tuned, reference=_reference(features, reference))
+            return self.objective(logits, targets, tuned=None, sample_weight=sample_weight)
+        reference = _reference(features, reference)
+        return self.objective(logits, targets, tuned=tuned, reference=reference, sample_weight=sample_weight)
 
     def regularization(self, features: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
         """As `loss`, without a task term, which is zero: add ``terms.total`` to a task loss of your own."""

@@ -34,6 +34,7 @@ class LabelledRows:
     targets: Tensor  # where the features lie, or on the CPU
     device: torch.device
     dtype: torch.dtype
+    weights: Tensor | None = None  # (N,) with the mean 1, where the targets lie; None: all are 1
 
     def __len__(self) -> int:
         """N."""
@@ -46,6 +47,10 @@ class LabelledRows:
         else:
             rows = _as_tensor(self.features[index.numpy()])
         return rows.to(self.device, self.dtype), self.targets.index_select(0, index).to(self.device)
+
+    def weights_of(self, index: Tensor) -> Tensor | None:
+        """The weights (n,) of the rows of an index, on ``device``; None where all rows weigh the same."""
+        return None if self.weights is None else self.weights.index_select(0, index).to(self.device)
 
     def shuffled(self, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
         """The batches of one epoch: a permutation, cut into batches, each of ascending indices.
@@ -74,7 +79,8 @@ class LabelledRows:
         spread = torch.linspace(0, len(self) - 1, min(len(self), 64), dtype=torch.float64).long()
         features, _ = self.take(spread.to(self.targets.device))
         digest = hashlib.sha256(str((len(self), features.shape[1], self.targets.dtype)).encode())
-        for content in (self.targets, features.to(torch.float32)):
+        contents = [self.targets, features.to(torch.float32), *([] if self.weights is None else [self.weights])]
+        for content in contents:
             digest.update(content.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
@@ -94,6 +100,7 @@ def labelled_rows(
     device: torch.device,
     dtype: torch.dtype,
     prefix: str = "",
+    sample_weight: object = None,
 ) -> LabelledRows:
     """Check shapes, types and class ids; a tensor is moved to ``device`` whole, anything else batch by batch."""
     source = _source(features, f"{prefix}features", num_features)
@@ -105,7 +112,18 @@ def labelled_rows(
     if len(labels) == 0:
         raise ValueError(f"`{prefix}features` must have rows, got none")
     home = source.device if isinstance(source, Tensor) else torch.device("cpu")
-    return LabelledRows(source, labels.to(home), device, dtype)
+    weights = None if sample_weight is None else _weights(sample_weight, len(labels)).to(home)
+    return LabelledRows(source, labels.to(home), device, dtype, weights)
+
+
+def _weights(sample_weight: object, count: int) -> Tensor:
+    """Weights (N,) of rows, float32 with the mean 1."""
+    weights = torch.as_tensor(sample_weight, dtype=torch.float64).detach().cpu()
+    if weights.shape != (count,):
+        raise ValueError(f"`sample_weight` must have shape ({count},), got {tuple(weights.shape)}")
+    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()) or not bool((weights > 0).any()):
+        raise ValueError("`sample_weight` must be finite, not negative, and not all zero")
+    return (weights / weights.mean()).float()
 
 
 def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:

@@ -17,6 +17,12 @@ class Progress(NamedTuple):
 
     history: list[dict[str, float]]
     seed: int
+    best: dict[str, Tensor] | None = None  # the head's state after its best epoch, where that is wanted
+
+    def best_epoch(self) -> int:
+        """The first epoch (from zero) of the highest validation accuracy, and among those of the lowest loss."""
+        scores = [(-record["validation_accuracy"], record["validation_loss"]) for record in self.history]
+        return scores.index(min(scores))
 
 
 class Checkpoint:
@@ -32,7 +38,9 @@ class Checkpoint:
         tensors = {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{index}.{name}": tensor for name, tensor in state.items()})
-        write_file(self.path, encode_tensors(tensors, {"fingerprint": self.fingerprint, **progress._asdict()}))
+        tensors.update({f"best.{name}": tensor for name, tensor in (progress.best or {}).items()})
+        record = {"fingerprint": self.fingerprint, "history": progress.history, "seed": progress.seed}
+        write_file(self.path, encode_tensors(tensors, record))
 
     def restore(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
         """Bring head and optimizer to the file's state; ``None`` where there is no file yet."""
@@ -42,10 +50,9 @@ class Checkpoint:
         if not isinstance(record, dict) or "fingerprint" not in record:
             raise ValueError(f"`checkpoint` {self.path} was not written by fit: name another file, or delete it")
         self._check(record["fingerprint"])
-        weights = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
-        head.load_state_dict(weights)
+        head.load_state_dict(_part("head.", tensors))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors)})
-        return Progress(record["history"], record["seed"])
+        return Progress(record["history"], record["seed"], _part("best.", tensors) or None)
 
     def _check(self, saved: dict[str, Any]) -> None:
         now = self.fingerprint
@@ -56,6 +63,10 @@ class Checkpoint:
                 f"`checkpoint` {self.path} belongs to a run with other arguments ({listed}): "
                 "use those, or name another file, or delete it"
             )
+
+
+def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _optimizer_state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:

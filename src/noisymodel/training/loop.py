@@ -39,6 +39,8 @@ def fit(
     progress: bool = False,
     checkpoint: str | Path | None = None,
     compile: bool = False,  # noqa: A002 - torch's own name for it
+    sample_weight: object = None,
+    patience: int | None = None,
 ) -> FitResult:
     """Train a head on features and targets, in place: AdamW with a cosine schedule, all terms in the history.
 
@@ -66,6 +68,11 @@ def fit(
             `fit` is called again with the same arguments, and gives the weights and the history (but for ``seconds``)
             of an uninterrupted run. A run that had finished returns at once.
         compile: whether to compile the loss of a step with `torch.compile`. Dropout draws other numbers then.
+        sample_weight: (N,) what each row's cross-entropy counts, divided by the mean of all; the regularizers are of
+            all rows alike.
+        patience: stop after so many epochs without a better ``validation_accuracy`` (or, of equal ones, a lower
+            ``validation_loss``), and give the head of the best epoch. Needs ``validation``. The schedule stays that
+            of all ``epochs``.
 
     Returns:
         ``FitResult(head, history)``. The head is in evaluation mode and holds no gradients. Each epoch's dictionary in
@@ -88,11 +95,13 @@ def fit(
     >>> history[-1]["train_task"] < history[0]["train_task"], head.training
     (True, False)
     """
-    settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile).checked()
+    settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile, patience).checked()
     _check_head(head)
+    if patience is not None and validation is None:
+        raise ValueError("`patience` needs `validation` rows to tell which epoch is better, got none")
     if device is not None:
         head.to(device)
-    rows = _rows(head, features, targets)
+    rows = _rows(head, features, targets, sample_weight=sample_weight)
     run = Run(head, rows, _held_out(head, validation), settings)
     done = Progress([], secrets.randbits(62) if settings.seed is None else settings.seed)
     file = None if checkpoint is None else Checkpoint(checkpoint, run.fingerprint())
@@ -101,10 +110,16 @@ def fit(
     began = len(done.history)
     with tqdm(total=settings.epochs * run.steps, initial=began * run.steps, unit="step", disable=not progress) as bar:
         for epoch in range(began, settings.epochs):
+            if settings.patience is not None and epoch and epoch - done.best_epoch() > settings.patience:
+                break
             done.history.append(run.epoch(epoch, done.seed, bar))
+            if settings.patience is not None and done.best_epoch() == epoch:
+                done = done._replace(best={name: value.clone() for name, value in head.state_dict().items()})
             if file is not None:
                 file.save(head, run.optimizer, done)
             bar.set_postfix(epoch=epoch + 1, loss=f"{done.history[-1]['train_total']:.4g}")
+    if done.best is not None:
+        head.load_state_dict(done.best)
     head.eval()
     head.zero_grad()
     return FitResult(head, done.history)
@@ -127,7 +142,9 @@ def _held_out(head: Head, validation: object) -> LabelledRows | None:
     return _rows(head, *validation, prefix="validation ")
 
 
-def _rows(head: Head, features: object, targets: object, *, prefix: str = "") -> LabelledRows:
+def _rows(
+    head: Head, features: object, targets: object, *, prefix: str = "", sample_weight: object = None
+) -> LabelledRows:
     like = next(head.parameters())
     return labelled_rows(
         features,
@@ -137,4 +154,5 @@ def _rows(head: Head, features: object, targets: object, *, prefix: str = "") ->
         device=like.device,
         dtype=like.dtype,
         prefix=prefix,
+        sample_weight=sample_weight,
     )

@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     warmup: float
     seed: int | None
     compile: bool
+    patience: int | None = None
 
     def checked(self) -> Settings:
         """The same as Python numbers, each in its range."""
@@ -40,6 +41,7 @@ class Settings(NamedTuple):
             warmup=check_number(self.warmup, "warmup", minimum=0, maximum=self.epochs),
             seed=None if self.seed is None else check_seed(self.seed),
             compile=bool(self.compile),
+            patience=None if self.patience is None else check_integer(self.patience, "patience", minimum=1),
         )
 
 
@@ -63,7 +65,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
         )
-        self.loss: Callable[[Tensor, Tensor], NMTuneTerms] = torch.compile(head.loss) if settings.compile else head.loss
+        self.loss: Callable[..., NMTuneTerms] = torch.compile(head.loss) if settings.compile else head.loss
         self.smallest = _smallest_batch(head, len(rows), settings.batch_size)
         self.steps = rows.count_batches(settings.batch_size, self.smallest)  # of one epoch
         self.schedule = Schedule(
@@ -91,7 +93,8 @@ class Run:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             features, targets = self.rows.take(index)
-            terms = self.loss(features, targets)
+            weights = self.rows.weights_of(index)
+            terms = self.loss(features, targets, **({} if weights is None else {"sample_weight": weights}))
             for parameter in self.parameters:
                 parameter.grad = None
             terms.total.backward()
