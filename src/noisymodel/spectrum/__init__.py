@@ -6,8 +6,17 @@ different numbers, so each docstring here says which one it is and how to get th
 
 from __future__ import annotations
 
+from .accumulator import GramPrecisionWarning, SpectrumAccumulator
 from .analysis import analyze
 from .result import Spectrum
 from .singular_values import effective_rank, largest_singular_value_ratio, singular_value_entropy
 
-__all__ = ["Spectrum", "analyze", "effective_rank", "largest_singular_value_ratio", "singular_value_entropy"]
+__all__ = [
+    "GramPrecisionWarning",
+    "Spectrum",
+    "SpectrumAccumulator",
+    "analyze",
+    "effective_rank",
+    "largest_singular_value_ratio",
+    "singular_value_entropy",
+]

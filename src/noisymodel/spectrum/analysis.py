@@ -60,10 +60,13 @@ def analyze(
         if center != "none" or normalize:
             raise ValueError(f"`preset` sets `center` and `normalize` itself, got {center=} and {normalize=} too")
         center, normalize = "row", True
-    rows, epsilon = _check_features(features)
-    if normalize:
-        rows = _normalized(rows)
-    if center != "none":
+    rows, epsilon = check_rows_of(features, "features")
+    if features.ndim != 2 or 0 in features.shape:
+        raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
+    check_finite(rows, "features")
+    rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+    rows = row_operations(rows, normalize=normalize, center=center == "row")
+    if center == "column":
         rows = _centered(rows, center)
     values = torch.linalg.svdvals(rows)
     return Spectrum(
@@ -75,32 +78,44 @@ def analyze(
     )
 
 
-def _check_features(features: object) -> tuple[torch.Tensor, float]:
-    """The rows in float64 (not copied where it can be helped) and the machine epsilon of their dtype."""
+def check_rows_of(features: object, name: str, num_features: int | None = None) -> tuple[torch.Tensor, float]:
+    """The rows (N, D) as they are, in the memory of ``features``, and the machine epsilon of their dtype."""
     if isinstance(features, torch.Tensor):
         floating = features.is_floating_point()
     elif isinstance(features, np.ndarray):
         floating = features.dtype.kind == "f"
     else:
-        raise TypeError(f"`features` must be a torch tensor or a numpy array, got {type(features).__name__}")
+        raise TypeError(f"`{name}` must be a torch tensor or a numpy array, got {type(features).__name__}")
     if not floating:
-        raise TypeError(f"`features` must be floating point, got {features.dtype}; convert them explicitly")
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
+        raise TypeError(f"`{name}` must be floating point, got {features.dtype}; convert them explicitly")
+    if num_features is not None and (features.ndim < 1 or features.shape[-1] != num_features):
+        raise ValueError(f"`{name}` must have shape (..., {num_features}), got {tuple(features.shape)}")
     if isinstance(features, torch.Tensor):
-        epsilon = torch.finfo(features.dtype).eps
-        rows = features.detach()
-        rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+        epsilon, rows = torch.finfo(features.dtype).eps, features.detach()
     else:
         epsilon = float(np.finfo(features.dtype).eps)
-        rows = torch.from_numpy(np.require(features, np.float64, ["C", "W"]))
+        plain = features.dtype if features.dtype in (np.float32, np.float16) else np.float64
+        rows = torch.from_numpy(np.require(features, plain, ["C", "W"]))
+    return (rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)), epsilon
+
+
+def check_finite(rows: torch.Tensor, name: str, *, first: int = 0) -> None:
+    """Refuse rows (N, D) with NaN or inf by their number, counted from ``first``."""
+    if torch.isfinite(rows.sum(dtype=torch.float32 if rows.device.type == "mps" else torch.float64)):
+        return  # one pass; a finite sum has finite terms
     finite = torch.isfinite(rows).all(dim=1)
     if not finite.all():
         raise ValueError(
-            f"`features` must be finite: row {int(finite.int().argmin())} holds NaN or inf"
+            f"`{name}` must be finite: row {first + int(finite.int().argmin())} holds NaN or inf"
             f" ({int((~finite).sum())} of {len(finite)} rows do); drop or repair these rows"
         )
-    return rows, epsilon
+
+
+def row_operations(rows: torch.Tensor, *, normalize: bool, center: bool) -> torch.Tensor:
+    """Rows over their L2 norm, then less their own mean."""
+    if normalize:
+        rows = _normalized(rows)
+    return _centered(rows, "row") if center else rows
 
 
 def _normalized(rows: torch.Tensor) -> torch.Tensor:
