@@ -105,6 +105,7 @@ def test_extras_are_imported_inside_functions(path: Path) -> None:
 PUBLIC_IMPORTS = [
     "import noisymodel",
     "import noisymodel; noisymodel.NMTune, noisymodel.fit, noisymodel.losses, noisymodel.noise, noisymodel.spectrum",
+    "import noisymodel; noisymodel.FeatureStore, noisymodel.features",
     "import noisymodel; noisymodel.study; import noisymodel.cli",
 ]
 

@@ -9,38 +9,52 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import errors, losses, noise, spectrum, study
+    from . import errors, features, losses, metrics, noise, spectrum, study, subspace
+    from .estimator import NMTuneClassifier
+    from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
     from .objective import NMTuneLoss, NMTuneTerms
+    from .sweeping import SweepResult, sweep
     from .training import FitResult, fit
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FeatureStore",
     "FitResult",
     "LinearProbe",
     "MLPProbe",
     "NMTune",
+    "NMTuneClassifier",
     "NMTuneLoss",
     "NMTuneOutput",
     "NMTuneTerms",
+    "SweepResult",
     "errors",
+    "features",
     "fit",
     "losses",
+    "metrics",
     "noise",
     "spectrum",
     "study",
+    "subspace",
+    "sweep",
 ]
 
 _HOME = {
+    "FeatureStore": "features",
     "FitResult": "training",
     "LinearProbe": "heads",
     "MLPProbe": "heads",
     "NMTune": "heads",
+    "NMTuneClassifier": "estimator",
     "NMTuneLoss": "objective",
     "NMTuneOutput": "heads",
     "NMTuneTerms": "objective",
+    "SweepResult": "sweeping",
     "fit": "training",
+    "sweep": "sweeping",
 }
 _MODULES = frozenset(__all__) - frozenset(_HOME)
 

@@ -26,6 +26,10 @@ class InputFileError(ValueError):
     """A file that was given is not what it should be; one line that names the file, the place in it and the cure."""
 
 
+class FeatureStoreError(InputFileError):
+    """A folder is no feature store, a file of one is damaged, or another writer has it; one line with its name."""
+
+
 class StudyError(RuntimeError):
     """A part of a study failed; the message is one line."""
 

@@ -116,6 +116,22 @@ def labelled_rows(
     return LabelledRows(source, labels.to(home), device, dtype, weights)
 
 
+def held_out_rows(
+    validation: object, *, num_features: int, num_classes: int, device: torch.device, dtype: torch.dtype
+) -> LabelledRows:
+    """The same of a pair (features, targets) to validate on."""
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        raise TypeError(f"`validation` must be a pair (features, targets), got {type(validation).__name__}")
+    return labelled_rows(
+        *validation,
+        num_features=num_features,
+        num_classes=num_classes,
+        device=device,
+        dtype=dtype,
+        prefix="validation ",
+    )
+
+
 def _weights(sample_weight: object, count: int) -> Tensor:
     """Weights (N,) of rows, float32 with the mean 1."""
     weights = torch.as_tensor(sample_weight, dtype=torch.float64).detach().cpu()

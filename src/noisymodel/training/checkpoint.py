@@ -49,20 +49,21 @@ class Checkpoint:
         tensors, record = read_tensors(self.path)
         if not isinstance(record, dict) or "fingerprint" not in record:
             raise ValueError(f"`checkpoint` {self.path} was not written by fit: name another file, or delete it")
-        self._check(record["fingerprint"])
+        check_fingerprint(self.path, record["fingerprint"], self.fingerprint)
         head.load_state_dict(_part("head.", tensors))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors)})
         return Progress(record["history"], record["seed"], _part("best.", tensors) or None)
 
-    def _check(self, saved: dict[str, Any]) -> None:
-        now = self.fingerprint
-        changed = sorted(key for key in now.keys() | saved.keys() if now.get(key) != saved.get(key))
-        if changed:
-            listed = ", ".join(f"{key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in changed)
-            raise ValueError(
-                f"`checkpoint` {self.path} belongs to a run with other arguments ({listed}): "
-                "use those, or name another file, or delete it"
-            )
+
+def check_fingerprint(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    """That the arguments of the run that wrote a file are those of now."""
+    changed = sorted(key for key in now.keys() | saved.keys() if now.get(key) != saved.get(key))
+    if changed:
+        listed = ", ".join(f"{key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in changed)
+        raise ValueError(
+            f"`checkpoint` {path} belongs to a run with other arguments ({listed}): "
+            "use those, or name another file, or delete it"
+        )
 
 
 def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

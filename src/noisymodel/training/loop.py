@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ..heads import Head
-from .batches import LabelledRows, RowSource, labelled_rows
+from .batches import RowSource, held_out_rows, labelled_rows
 from .checkpoint import Checkpoint, Progress
 from .run import Run, Settings
 
@@ -101,8 +101,9 @@ def fit(
         raise ValueError("`patience` needs `validation` rows to tell which epoch is better, got none")
     if device is not None:
         head.to(device)
-    rows = _rows(head, features, targets, sample_weight=sample_weight)
-    run = Run(head, rows, _held_out(head, validation), settings)
+    rows = labelled_rows(features, targets, **_shape(head), sample_weight=sample_weight)
+    held_out = None if validation is None else held_out_rows(validation, **_shape(head))
+    run = Run(head, rows, held_out, settings)
     done = Progress([], secrets.randbits(62) if settings.seed is None else settings.seed)
     file = None if checkpoint is None else Checkpoint(checkpoint, run.fingerprint())
     if file is not None:
@@ -134,25 +135,12 @@ def _check_head(head: object) -> None:
         raise ValueError("`head` must have parameters to train, got only frozen ones: head.requires_grad_(True)")
 
 
-def _held_out(head: Head, validation: object) -> LabelledRows | None:
-    if validation is None:
-        return None
-    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
-        raise TypeError(f"`validation` must be a pair (features, targets), got {type(validation).__name__}")
-    return _rows(head, *validation, prefix="validation ")
-
-
-def _rows(
-    head: Head, features: object, targets: object, *, prefix: str = "", sample_weight: object = None
-) -> LabelledRows:
+def _shape(head: Head) -> dict[str, Any]:
+    """What the rows must be like, and where they go."""
     like = next(head.parameters())
-    return labelled_rows(
-        features,
-        targets,
-        num_features=head.in_features,
-        num_classes=head.num_classes,
-        device=like.device,
-        dtype=like.dtype,
-        prefix=prefix,
-        sample_weight=sample_weight,
-    )
+    return {
+        "num_features": head.in_features,
+        "num_classes": head.num_classes,
+        "device": like.device,
+        "dtype": like.dtype,
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -66,7 +66,7 @@ class Run:
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
         )
         self.loss: Callable[..., NMTuneTerms] = torch.compile(head.loss) if settings.compile else head.loss
-        self.smallest = _smallest_batch(head, len(rows), settings.batch_size)
+        self.smallest = smallest_batch(head, len(rows), settings.batch_size)
         self.steps = rows.count_batches(settings.batch_size, self.smallest)  # of one epoch
         self.schedule = Schedule(
             settings.learning_rate, settings.epochs * self.steps, round(settings.warmup * self.steps)
@@ -144,16 +144,23 @@ class TermSums:
 
 def evaluate(head: Head, rows: LabelledRows) -> dict[str, float]:
     """Mean cross-entropy, without smoothing and regularizers, and accuracy; the head is in evaluation mode then."""
-    head.eval()
-    sums = _zeros(2, rows.device)
+    return evaluate_each([head], rows)[0]
+
+
+def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, float]]:
+    """The same for several heads; the rows are read once."""
+    for head in heads:
+        head.eval()
+    sums = _zeros(2 * len(heads), rows.device).view(-1, 2)
     with torch.no_grad():
         for features, targets in rows.in_order():
-            logits = head(features).float()
-            loss = functional.cross_entropy(logits, targets, reduction="sum")
             classes = targets.argmax(1) if targets.is_floating_point() else targets
-            sums += torch.stack([loss, (logits.argmax(1) == classes).sum()])
-    loss, correct = (sums / len(rows)).tolist()
-    return {"validation_loss": loss, "validation_accuracy": correct}
+            for head, sum_of_head in zip(heads, sums, strict=True):
+                logits = head(features).float()
+                loss = functional.cross_entropy(logits, targets, reduction="sum")
+                sum_of_head += torch.stack([loss, (logits.argmax(1) == classes).sum()])
+    pairs = (sums / len(rows)).tolist()
+    return [{"validation_loss": loss, "validation_accuracy": correct} for loss, correct in pairs]
 
 
 def _zeros(count: int, device: torch.device) -> Tensor:
@@ -171,7 +178,7 @@ def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
     return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
 
 
-def _smallest_batch(head: Head, count: int, batch_size: int) -> int:
+def smallest_batch(head: Head, count: int, batch_size: int) -> int:
     """Two rows, or more where the head needs more, so that every head sees the same batches."""
     smallest = head.smallest_batch
     if count < smallest:

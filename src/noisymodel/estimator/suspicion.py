@@ -1,0 +1,62 @@
+"""What looks wrong with features or with a finished training, said before it costs somebody a day."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+
+_WILD = 1e3
+_ROWS = 10_000
+
+
+class SuspiciousFeaturesWarning(UserWarning):
+    """Features that a head can be fitted on, but hardly those that were meant."""
+
+
+def suspect_features(features: npt.NDArray[Any], *, covariance_weight: float) -> None:
+    """Warn of constant features and of wild scales; looks at 10,000 rows at most."""
+    some = features[:: max(1, len(features) // _ROWS)].astype(np.float64)
+    spread, size = some.std(axis=0), np.sqrt(np.mean(some**2))
+    constant = spread <= 1e-12 * max(1.0, size)
+    if constant.all():
+        _warn("all features are constant, so that no class can be told from another: check how they were extracted")
+        return
+    if constant.sum() > features.shape[1] // 2:
+        _warn(
+            f"{constant.sum()} of {features.shape[1]} features are constant: check the layer that they were taken "
+            "from, or drop them (sklearn.feature_selection.VarianceThreshold)"
+        )
+    live = spread[~constant]
+    if live.max() > _WILD * live.min():
+        _warn(
+            f"the features' standard deviations run from {live.min():.1e} to {live.max():.1e}: large ones will hide "
+            "small ones; put sklearn.preprocessing.StandardScaler before the classifier"
+        )
+    elif not 1 / _WILD <= size <= _WILD:
+        _warn(f"the features' root mean square is {size:.1e}: scale them to about 1, learning rates are made for that")
+    elif covariance_weight > 0 and size > 10:
+        _warn(
+            f"the features' root mean square is {size:.1e} and the covariance term grows with its fourth power: scale "
+            "the features to about 1, or lower `covariance_weight`"
+        )
+
+
+def suspect_training(history: list[dict[str, float]], num_classes: int) -> None:
+    """Warn where the training has hardly begun: its last loss is close to that of guessing."""
+    guessing, last = math.log(num_classes), history[-1]["train_task"]
+    if last > 0.9 * guessing:
+        warnings.warn(
+            f"the training loss is {last:.3g} after {len(history)} epochs, that of guessing is {guessing:.3g}: the "
+            "classifier has hardly learned; raise `epochs` or `learning_rate`, or lower the regularizers' weights",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, SuspiciousFeaturesWarning, stacklevel=5)

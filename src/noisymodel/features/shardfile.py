@@ -1,0 +1,160 @@
+"""One shard: a safetensors file, written from pieces and read through a memory map."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from .._files import file_checksum
+from ..errors import FeatureStoreError
+from .durable import write_durably
+from .manifest import STRING, ColumnType, ShardRecord
+
+_NAMES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in _NAMES}
+_LENGTH = 8  # bytes of the header's length
+
+
+class Entry(NamedTuple):
+    """A tensor in a safetensors file."""
+
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+
+def shard_name(number: int) -> str:
+    """The file of shard ``number``."""
+    return f"shard-{number:06d}.safetensors"
+
+
+def entries(types: Mapping[str, ColumnType], rows: int, text_bytes: Mapping[str, int]) -> dict[str, Entry]:
+    """The tensors of a shard, in the order of the file: by falling size of an element, so that all are aligned."""
+    found: dict[str, Entry] = {}
+    for name, kind in types.items():
+        if kind.dtype == STRING:
+            found[f"{name}.offsets"] = Entry(torch.int64, (rows + 1,))
+            found[f"{name}.bytes"] = Entry(torch.uint8, (text_bytes[name],))
+        else:
+            found[name] = Entry(DTYPES[kind.dtype], (rows, *kind.shape))
+    return dict(sorted(found.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
+
+
+def write_shard(
+    folder: Path, number: int, rows: int, layout: Mapping[str, Entry], pieces: Mapping[str, Iterable[Tensor]]
+) -> ShardRecord:
+    """Write a shard; ``pieces`` has for each tensor of ``layout`` the CPU tensors that follow each other in it."""
+    header, _ = _header(layout)
+    content = (memoryview(_bytes(piece)) for name in layout for piece in pieces[name] if piece.numel())
+    path = folder / shard_name(number)
+    size, checksum = write_durably(path, _chain(header, content))
+    return ShardRecord(path.name, rows, size, checksum)
+
+
+def _chain(header: bytes, content: Iterator[memoryview]) -> Iterator[bytes | memoryview]:
+    yield header
+    yield from content
+
+
+def _bytes(piece: Tensor) -> Any:
+    return piece.contiguous().flatten().view(torch.uint8).numpy()
+
+
+def _header(layout: Mapping[str, Entry]) -> tuple[bytes, int]:
+    record: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    start = 0
+    for name, (dtype, shape) in layout.items():
+        end = start + dtype.itemsize * torch.Size(shape).numel()
+        record[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(record, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 64 + 64 - _LENGTH)  # the data begin at a multiple of 64 bytes
+    return len(text).to_bytes(_LENGTH, "little") + text, start
+
+
+class Shard:
+    """A committed shard of a store, mapped into memory when it is first needed."""
+
+    def __init__(self, folder: Path, record: ShardRecord, types: Mapping[str, ColumnType]) -> None:
+        self.path = folder / record.file
+        self.record = record
+        self._types = types
+        self._mapped: dict[str, Tensor] | None = None
+
+    def check_size(self) -> None:
+        """Raise `FeatureStoreError` unless the file is there in its size."""
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            raise FeatureStoreError(f"{self.path} is missing: restore it from a copy") from None
+        if size != self.record.bytes:
+            raise FeatureStoreError(
+                f"{self.path} is damaged: it must have {self.record.bytes} bytes and has {size}; restore it from a copy"
+            )
+
+    def verify(self) -> None:
+        """Raise `FeatureStoreError` unless every byte is as it was written."""
+        self.check_size()
+        if file_checksum(self.path) != self.record.sha256:
+            raise FeatureStoreError(f"{self.path} is damaged or another file: its checksum differs; restore it")
+        _ = self._map()
+
+    def forgotten(self) -> Shard:
+        """The same shard, not yet mapped."""
+        return Shard(self.path.parent, self.record, self._types)
+
+    def prefetch(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Ask the system to read the features of rows [first, last) into its cache, without waiting for them."""
+        if not hasattr(os, "posix_fadvise"):
+            return
+        features = self["features"]
+        place = int(features.storage_offset()) * features.itemsize
+        row = features[0].nbytes
+        with self.path.open("rb") as file:
+            handle = file.fileno()
+            for first, last in spans:
+                os.posix_fadvise(handle, place + first * row, (last - first) * row, os.POSIX_FADV_WILLNEED)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor ``name``: a view of the file's pages."""
+        if self._mapped is None:
+            self._mapped = self._map()
+        return self._mapped[name]
+
+    def _map(self) -> dict[str, Tensor]:
+        self.check_size()
+        # a private map: who writes into a view changes his own copy of the page, never the file; no file stays open
+        content = torch.from_file(str(self.path), shared=False, size=self.record.bytes, dtype=torch.uint8)
+        length = int.from_bytes(bytes(content[:_LENGTH].tolist()), "little")
+        start = _LENGTH + length
+        try:
+            if length > len(content) - _LENGTH:
+                raise ValueError(f"a header of {length} bytes")
+            header = json.loads(bytes(content[_LENGTH:start].numpy()))
+            spans = self._spans(cast("dict[str, Any]", header), len(content) - start)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FeatureStoreError(f"{self.path} is not a shard of this store ({error}); restore it") from None
+        return {
+            name: content[start + first : start + last].view(entry.dtype).view(entry.shape)
+            for name, (entry, first, last) in spans.items()
+        }
+
+    def _spans(self, header: dict[str, Any], size: int) -> dict[str, tuple[Entry, int, int]]:
+        """Where each tensor lies, when the header is the one that this library writes for these rows."""
+        texts = {
+            name: header[f"{name}.bytes"]["shape"][0] for name, kind in self._types.items() if kind.dtype == STRING
+        }
+        layout = entries(self._types, self.record.rows, texts)
+        wanted, end = _header(layout)
+        if header != json.loads(wanted[_LENGTH:]) or end != size:
+            raise ValueError("its header has other tensors than the manifest")
+        return {name: (entry, *header[name]["data_offsets"]) for name, entry in layout.items()}

@@ -1,0 +1,337 @@
+"""`FeatureStore`: features on disk, larger than memory, that survive whatever happens to their writer."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .._checks import check_choice, check_integer, check_seed
+from ..errors import FeatureStoreError
+from .batching import WINDOW_ROWS, ordered_batches, shuffled_batches
+from .folder import open_for_writing, verify
+from .manifest import FEATURE_DTYPES, STRING, Manifest
+from .provenance import differences, fingerprint
+from .reading import ShardedRows, ShardedStrings
+from .shardfile import Shard
+from .writer import Writer
+
+
+class FeatureStore:
+    """Rows of features on disk, with labels, ids and further columns: N rows, D features.
+
+    `FeatureStore.create` makes a store to append to, `FeatureStore.open` reads one. A store is a folder of safetensors
+    files and a manifest that lists them with their checksums; ``docs/features.md`` specifies the format. What `len`,
+    `features` and the other readers show are the rows that were committed when the store was opened (and those that
+    this writer has committed since). The store itself is a source of features: ``fit(head, store, store.labels)``.
+
+    >>> import tempfile, torch
+    >>> folder = tempfile.mkdtemp()
+    >>> with FeatureStore.create(f"{folder}/store", num_features=2, metadata={"backbone": "none"}) as store:
+    ...     store.append(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), labels=[0, 1], ids=["a", "b"])
+    >>> store = FeatureStore.open(f"{folder}/store")
+    >>> len(store), store.features.shape, store.features[1], store.ids[0]
+    (2, (2, 2), tensor([3., 4.]), 'a')
+    >>> [features.shape for features, labels in store.batches(1, shuffle=True, seed=0)]
+    [torch.Size([1, 2]), torch.Size([1, 2])]
+    """
+
+    def __init__(self, path: Path, manifest: Manifest, writer: Writer | None = None) -> None:
+        self._path = path
+        self._writer = writer
+        self._manifest = manifest
+        self._shards: list[Shard] = []
+        self._show(manifest)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        num_features: int,
+        dtype: str | torch.dtype | np.dtype[Any] | type[np.generic] = "float32",
+        metadata: Mapping[str, Any] | None = None,
+        append: bool = False,
+        shard_rows: int | None = None,
+    ) -> Self:
+        """Make a store, or with ``append=True`` go on with one, as its only writer.
+
+        Args:
+            path: the folder; it must not exist, or be empty. With ``append=True`` it may also be a store.
+            num_features: D.
+            dtype: what the features are stored in: ``"float32"``, ``"float16"`` or ``"bfloat16"``, or those of torch
+                or numpy.
+            metadata: what JSON can hold, about where the features come from. The entries ``backbone``, ``weights``,
+                ``transform`` and ``layer`` make up the `fingerprint`; ``versions`` is for those of libraries. With
+                ``append=True`` it must be that of the store (but for ``versions``), or None.
+            append: go on with the store if there is one. What an earlier writer that was killed had not committed is
+                deleted.
+            shard_rows: rows in a shard, at least 1; ``None``: as many as make 128 MiB of features. They wait in memory
+                until the shard is full.
+
+        Raises:
+            FileExistsError: the folder holds a store (without ``append``) or other files.
+            FeatureStoreError: another writer has the store, or it is damaged.
+            ValueError: an argument, or with ``append`` ``num_features``, ``dtype`` or ``metadata`` of other features.
+        """
+        folder = Path(path)
+        writer = open_for_writing(folder, num_features, dtype, metadata, append, shard_rows)
+        return cls(folder, writer.manifest, writer)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Open a store for reading: the rows that are committed now. It can be read while a writer appends to it.
+
+        The manifest is checked, and that all shards are there in their size; `verify` reads every byte.
+
+        Raises:
+            FileNotFoundError: there is nothing at ``path``.
+            FeatureStoreError: it is no store, or the manifest or a shard is missing, damaged or of a later version.
+        """
+        folder = Path(path)
+        if not folder.exists():
+            raise FileNotFoundError(f"there is no feature store at {folder}: FeatureStore.create makes one")
+        store = cls(folder, Manifest.read(folder))
+        for shard in store._shards:
+            shard.check_size()
+        return store
+
+    def append(
+        self,
+        features: object,
+        labels: object = None,
+        ids: object = None,
+        *,
+        columns: Mapping[str, object] | None = None,
+        allow_nonfinite: bool = False,
+    ) -> None:
+        """Append rows; they are committed whenever ``shard_rows`` are full, by `flush`, and by `close`.
+
+        Rows that do not fit raise an error and change nothing. The first rows decide whether the store has labels,
+        ids and columns, and of which type; all others must have the same.
+
+        Args:
+            features: (n, D), floating point, a tensor of any device or an array; converted to the store's dtype.
+            labels: integer class ids (n,), stored as int64; or class probabilities (n, K), stored as float32 (float64
+                if they are); or None.
+            ids: n strings, or integers; or None. They need not be unique.
+            columns: further columns by name: strings (n,), or numbers or truth values (n, ...), kept in their type.
+            allow_nonfinite: whether features may be NaN or infinite.
+
+        Raises:
+            TypeError: entries of the wrong type.
+            ValueError: entries of the wrong shape, NaN or infinity, columns that differ from those of earlier rows, or
+                a store that is not open for writing.
+            OSError: a shard could not be written; the rows wait on, and `flush` tries again.
+        """
+        writer = self._writing()
+        try:
+            writer.append(features, labels, ids, columns or {}, allow_nonfinite)
+        finally:
+            self._show(writer.manifest)
+
+    def flush(self) -> None:
+        """Commit the rows that wait. Each call makes a shard, so calls after few rows make many small files."""
+        writer = self._writing()
+        try:
+            writer.flush()
+        finally:
+            self._show(writer.manifest)
+
+    def close(self) -> None:
+        """Commit the rows that wait and let other writers in. The store can still be read."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.close()
+        finally:
+            self._show(self._writer.manifest)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._path
+
+    @property
+    def num_features(self) -> int:
+        """D."""
+        return self._manifest.num_features
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the features are stored in."""
+        return FEATURE_DTYPES[self._manifest.dtype]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, D)."""
+        return (len(self), self.num_features)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A copy of what `create` was given."""
+        return copy.deepcopy(self._manifest.metadata)
+
+    @property
+    def created_with(self) -> dict[str, str]:
+        """The versions of the libraries that made the store."""
+        return dict(self._manifest.created_with)
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 of where the features come from (see `check_backbone`); None where `metadata` does not say."""
+        return fingerprint(self._manifest.metadata)
+
+    @property
+    def pending(self) -> int:
+        """Rows that were appended and are not committed; 0 in a store that was opened for reading."""
+        return 0 if self._writer is None else self._writer.pending
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names that `column` knows."""
+        return ("features", *self._manifest.columns)
+
+    @property
+    def features(self) -> ShardedRows:
+        """(N, D), read when it is indexed: see `ShardedRows`."""
+        return self._features
+
+    @property
+    def labels(self) -> ShardedRows | None:
+        """Class ids (N,), class probabilities (N, K), or None."""
+        found = self.column("labels") if "labels" in self._manifest.columns else None
+        return found if isinstance(found, ShardedRows) else None
+
+    @property
+    def ids(self) -> ShardedStrings | ShardedRows | None:
+        """N strings or integers, or None."""
+        return self.column("ids") if "ids" in self._manifest.columns else None
+
+    def column(self, name: str) -> ShardedRows | ShardedStrings:
+        """The column called ``name``: strings, or rows of numbers or truth values."""
+        check_choice(name, "name", self.columns)
+        kind = self._manifest.types()[name]
+        return ShardedStrings(self._shards, name) if kind.dtype == STRING else ShardedRows(self._shards, name, kind)
+
+    def __len__(self) -> int:
+        return self._manifest.rows
+
+    def __getitem__(self, index: object, /) -> Tensor:
+        """``store.features[index]``."""
+        return self._features[index]
+
+    def __repr__(self) -> str:
+        kind = f"num_features={self.num_features}, dtype={self._manifest.dtype!r}, columns={list(self.columns)}"
+        return f"{type(self).__name__}({str(self._path)!r}, rows={len(self)}, {kind})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._writer is not None and not self._writer.closed:
+            raise TypeError("a store that is open for writing cannot be pickled: close it, or open it for reading")
+        return {"path": self._path, "manifest": self._manifest}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"], state["manifest"])
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int | None = None,
+        window_rows: int = WINDOW_ROWS,
+    ) -> Iterator[tuple[Tensor, Tensor]] | Iterator[Tensor]:
+        """All rows once, in batches of ``batch_size`` (the last may be smaller): CPU tensors that may be changed.
+
+        Up to ``window_rows`` rows, the shuffled order is a uniform permutation. Beyond, blocks of 256 contiguous rows
+        are permuted and dealt out to windows of about ``window_rows`` rows, and the rows of a window are permuted, so
+        that the disk is read in blocks and the pages of one window suffice as cache: two rows of a batch are from the
+        same block with probability 255/(W − 1), W the rows of the window. The order depends on the number of rows,
+        ``seed`` and ``window_rows`` alone: not on shards, dtype or batch size.
+
+        Args:
+            batch_size: at least 1.
+            shuffle: whether to shuffle.
+            seed: the same seed, the same order: give each epoch one of its own. None: another order each time.
+            window_rows: at least 1, for ``shuffle``.
+
+        Returns:
+            An iterator over pairs (features (n, D), labels (n,) or (n, K)), or over features where there are no labels.
+        """
+        check_integer(batch_size, "batch_size", minimum=1)
+        check_integer(window_rows, "window_rows", minimum=1)
+        drawn = secrets.randbits(62) if seed is None else check_seed(seed)
+        names = ["features", "labels"] if "labels" in self._manifest.columns else ["features"]
+        if not self._shards:
+            rows: Iterator[list[Tensor]] = iter(())
+        elif shuffle:
+            rows = shuffled_batches(self._shards, names, batch_size, window_rows=window_rows, seed=drawn)
+        else:
+            rows = ordered_batches(self._shards, names, batch_size)
+        return ((batch[0], batch[1]) for batch in rows) if len(names) == 2 else (batch[0] for batch in rows)
+
+    def verify(self) -> None:
+        """Read every byte, and raise `FeatureStoreError` that names the files that are not as they were written.
+
+        Found are flipped bits, files that are cut off, missing, exchanged or of something else, and files in the folder
+        that do not belong to a store (but for hidden ones). A store can be verified while a writer appends to it.
+        """
+        verify(self._path, self._manifest, self._shards)
+
+    def check_backbone(self, expected: FeatureStore | Mapping[str, Any] | str) -> None:
+        """Raise unless these features are of the kind that something else, such as a head, was made for.
+
+        Compared are the entries ``backbone``, ``weights``, ``transform`` and ``layer`` of the metadata.
+
+        Args:
+            expected: another store, its metadata, or its fingerprint.
+
+        Raises:
+            FeatureStoreError: they differ, or one of the two does not say where its features come from.
+        """
+        if isinstance(expected, FeatureStore):
+            expected = expected.metadata
+        wanted = expected if isinstance(expected, str) else fingerprint(expected)
+        if self.fingerprint is None or wanted is None:
+            who = f"the store {self._path}" if self.fingerprint is None else "what it is compared with"
+            raise FeatureStoreError(
+                f"{who} does not say which backbone its features are of: "
+                "FeatureStore.create(..., metadata={'backbone': ...}) records it"
+            )
+        if wanted != self.fingerprint:
+            details = "" if isinstance(expected, str) else f": {differences(self._manifest.metadata, expected)}"
+            raise FeatureStoreError(
+                f"the features of {self._path} are of another backbone{details}; extract them with the expected one"
+            )
+
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise ValueError(
+                f"the store {self._path} was opened for reading: "
+                "FeatureStore.create(..., append=True) opens it for writing"
+            )
+        return self._writer
+
+    def _show(self, manifest: Manifest) -> None:
+        """Show what the manifest lists; shards that are mapped already stay so."""
+        if manifest is self._manifest and self._shards:
+            return
+        known, types = self._shards, manifest.types()
+        self._manifest = manifest
+        self._shards = [*known, *(Shard(self._path, record, types) for record in manifest.shards[len(known) :])]
+        self._features = ShardedRows(self._shards, "features", types["features"])

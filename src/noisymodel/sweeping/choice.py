@@ -1,0 +1,197 @@
+"""Which weights to take: chosen by validation on the training rows, with a preference for consistency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .._checks import check_choice, check_number
+from .._random import array_generator
+from .sweep import SweepResult, sweep
+
+_SPLIT = 0x63686F
+_CONSISTENCY = (0.3, 1.0, 3.0)
+_SHAPES = ({"residual": False, "covariance_weight": 3.0}, {"residual": True, "covariance_weight": 0.02})
+_SMOOTHING = (0.0, 0.1)
+_RATES = (1e-3, 3e-3)
+_LINEAR_DECAYS = (1e-4, 1e-2, 1.0)
+
+
+def default_grid(method: str = "nmtune") -> list[dict[str, Any]]:
+    """What is tried, for features whose entries have the root mean square 1.
+
+    ``"nmtune"``: 24 configurations, consistency weight {0.3, 1, 3} (``"batchmean"``) × (no residual connection with
+    covariance weight 3, or one with 0.02) × label smoothing {0, 0.1} × learning rate {1e-3, 3e-3}, dominant weight 0.1.
+    ``"mlp"``: label smoothing {0, 0.1, 0.3} × learning rate. ``"linear"``: weight decay {1e-4, 1e-2, 1} × label
+    smoothing {0, 0.1} × learning rate {3e-3, 1e-2}.
+
+    >>> len(default_grid()), len(default_grid("mlp")), len(default_grid("linear"))
+    (24, 6, 12)
+    """
+    check_choice(method, "method", ("nmtune", "mlp", "linear"))
+    if method == "mlp":
+        return [{"method": "mlp", "label_smoothing": s, "learning_rate": r} for s in (0.0, 0.1, 0.3) for r in _RATES]
+    if method == "linear":
+        return [
+            {"method": "linear", "weight_decay": decay, "label_smoothing": smoothing, "learning_rate": rate}
+            for decay in _LINEAR_DECAYS
+            for smoothing in _SMOOTHING
+            for rate in (3e-3, 1e-2)
+        ]
+    fixed = {"reduction": "batchmean", "dominant_weight": 0.1}
+    return [
+        {**fixed, **shape, "consistency_weight": weight, "label_smoothing": smoothing, "learning_rate": rate}
+        for shape in _SHAPES
+        for rate in _RATES
+        for smoothing in _SMOOTHING
+        for weight in _CONSISTENCY
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What was tried and chosen.
+
+    Attributes:
+        configuration: the chosen entry of the grid.
+        best: the entry of the highest validation accuracy, which it may be itself.
+        table: one dictionary per entry: its keys, ``validation_accuracy`` and ``validation_loss`` over all rows that
+            were held out, ``deficit`` (accuracy of ``best`` minus its own), ``standard_error`` of that difference, and
+            ``eligible``, whether the deficit is within ``standard_errors`` of them.
+    """
+
+    configuration: dict[str, Any]
+    best: dict[str, Any]
+    table: list[dict[str, Any]]
+
+
+def choose(
+    in_features: int,
+    num_classes: int,
+    features: Tensor,
+    targets: npt.NDArray[np.int64],
+    *,
+    grid: Sequence[dict[str, Any]] | None = None,
+    fraction: float = 0.2,
+    standard_errors: float = 1.0,
+    seed: int,
+    epochs: int = 30,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    sample_weight: npt.NDArray[Any] | None = None,
+    progress: bool = False,
+) -> Choice:
+    """Choose a configuration by validation on held-out training rows, preferring the strongest consistency.
+
+    A share of every class is held out and a `sweep` is trained on the rest. Validation in-domain cannot see what a
+    stronger consistency term gains under distribution shift, so among the entries whose validation accuracy is within
+    one standard error of the best one's, that with the largest ``consistency_weight`` is taken; among those, the
+    highest accuracy, then the lowest loss. The standard error is that of the **paired** difference d_n = (best right) −
+    (entry right) over the held-out rows, s(d)/√n, which is far smaller than that of an accuracy. Entries without a
+    ``consistency_weight`` count as 0, so that ``"mlp"`` and ``"linear"`` grids give the plain best.
+
+    Args:
+        in_features: D.
+        num_classes: K.
+        features: (N, D); the default grid is for features scaled to the root mean square 1.
+        targets: (N,) class ids.
+        grid: as in `sweep`; ``None``: `default_grid`.
+        fraction: share of every class that is held out, in (0, 1).
+        standard_errors: how many count as equal; 0 takes the best.
+        seed: of the split, and of all heads.
+        epochs: as in `sweep`.
+        batch_size: as in `sweep`.
+        device: as in `sweep`.
+        sample_weight: (N,) as in `fit`, for training; accuracies count rows alike.
+        progress: as in `sweep`.
+
+    Raises:
+        ValueError: where nothing can be held out, and as `sweep`.
+
+    Source: the one-standard-error rule of Breiman et al. (1984), with the consistency weight as simplicity; the
+    evidence for it stands in docs/choosing_weights.md.
+
+    >>> import numpy as np, torch
+    >>> targets = np.arange(120) % 3
+    >>> features = torch.randn(120, 8, generator=torch.Generator().manual_seed(0)) + torch.from_numpy(targets)[:, None]
+    >>> choice = choose(8, 3, features, targets, grid=default_grid("mlp"), seed=0, epochs=2)
+    >>> choice.configuration == choice.best, len(choice.table)
+    (True, 6)
+    """
+    check_number(fraction, "fraction", minimum=0, maximum=1, exclusive_minimum=True)
+    check_number(standard_errors, "standard_errors", minimum=0)
+    entries = default_grid() if grid is None else list(grid)
+    kept, out = held_out(targets, fraction, seed)
+    result = sweep(
+        in_features,
+        num_classes,
+        entries,
+        features[kept],
+        targets[kept],
+        validation=(features[out], targets[out]),
+        seeds=(seed,),
+        epochs=epochs,
+        batch_size=batch_size,
+        device=device,
+        sample_weight=None if sample_weight is None else sample_weight[kept],
+        progress=progress,
+    )
+    return _chosen(entries, result, standard_errors)
+
+
+def held_out(
+    targets: npt.NDArray[np.int64], fraction: float, seed: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Indices (kept, held out): of every class ``fraction`` of its rows, half-up, but never all of them.
+
+    Raises:
+        ValueError: where that holds out nothing.
+    """
+    random = array_generator(seed, _SPLIT)
+    held = [np.zeros(0, dtype=np.int64)]
+    for label in np.unique(targets):
+        own = random.permutation(np.flatnonzero(targets == label))
+        held.append(own[: min(int(np.floor(fraction * len(own) + 0.5)), len(own) - 1)])
+    out = np.sort(np.concatenate(held))
+    if len(out) == 0:
+        raise ValueError(
+            f"{fraction:g} of {len(targets)} rows must hold out at least one row of a class with two, got none: "
+            "give more rows a class or a larger fraction"
+        )
+    kept = np.ones(len(targets), dtype=bool)
+    kept[out] = False
+    return np.flatnonzero(kept), out
+
+
+def _chosen(entries: list[dict[str, Any]], result: SweepResult, standard_errors: float) -> Choice:
+    right = result.correct.astype(np.float64)
+    accuracy, loss = right.mean(axis=1), np.array([row["validation_loss"] for row in result.table])
+    best = min(range(len(entries)), key=lambda i: (-accuracy[i], np.nan_to_num(loss[i], nan=np.inf)))
+    difference = right[best] - right
+    deficit, count = difference.mean(axis=1), right.shape[1]
+    error = difference.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.zeros(len(entries))
+    eligible = (deficit <= standard_errors * error + 1e-12) & np.isfinite(loss)
+    eligible[best] = True
+
+    def merit(index: int) -> tuple[float, float, float]:
+        return -float(entries[index].get("consistency_weight", 0.0)), -accuracy[index], loss[index]
+
+    chosen = min(np.flatnonzero(eligible).tolist(), key=merit)
+    table = [
+        {
+            **entry,
+            "validation_accuracy": float(accuracy[index]),
+            "validation_loss": float(loss[index]),
+            "deficit": float(deficit[index]),
+            "standard_error": float(error[index]),
+            "eligible": bool(eligible[index]),
+        }
+        for index, entry in enumerate(entries)
+    ]
+    return Choice(dict(entries[chosen]), dict(entries[best]), table)

@@ -1,0 +1,120 @@
+"""What a sweep tries: dictionaries of arguments, checked before anything is trained."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from .._checks import check_choice, check_integer, check_number, check_seed
+from ..heads import Head, LinearProbe, MLPProbe, NMTune
+
+METHODS: dict[str, type[Head]] = {"nmtune": NMTune, "mlp": MLPProbe, "linear": LinearProbe}
+_NOT_OURS = frozenset({"self", "in_features", "num_classes", "gather", "generator"})
+
+
+class Rates(NamedTuple):
+    """What AdamW and the schedule are told of a head; heads with the same rates share an optimizer step."""
+
+    learning_rate: float
+    weight_decay: float
+    warmup: float
+
+    def checked(self, epochs: int) -> Rates:
+        """The same as Python numbers, each in the range that `fit` takes."""
+        return Rates(
+            check_number(self.learning_rate, "learning_rate", minimum=0, exclusive_minimum=True),
+            check_number(self.weight_decay, "weight_decay", minimum=0),
+            check_number(self.warmup, "warmup", minimum=0, maximum=epochs),
+        )
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One dictionary of the grid: which head, with which arguments, trained at which rates."""
+
+    index: int
+    given: dict[str, Any]
+    method: type[Head]
+    arguments: dict[str, Any]
+    rates: Rates
+    template: Head  # without weights
+
+    def start(self, seed: int) -> Head:
+        """The head with the initial weights of a seed, on the CPU."""
+        head = self.method(**self.arguments, generator=torch.Generator().manual_seed(seed))
+        return head.to(next(self.template.parameters()).dtype)
+
+    def filled(self, state: Mapping[str, Tensor]) -> Head:
+        """The head with the weights of a state dictionary, which are not copied, in evaluation mode."""
+        head = copy.deepcopy(self.template)
+        head.load_state_dict(state, assign=True)
+        return head.eval()
+
+
+def read_grid(
+    grid: Iterable[Mapping[str, Any]],
+    in_features: int,
+    num_classes: int,
+    *,
+    defaults: Rates,
+    epochs: int,
+    dtype: torch.dtype,
+) -> list[Configuration]:
+    """The configurations of a grid; what is wrong with one is told with its place and key."""
+    if isinstance(grid, (Mapping, str)) or not isinstance(grid, Iterable):
+        raise TypeError(f"`grid` must be a list of dictionaries, got {type(grid).__name__}")
+    check_integer(in_features, "in_features", minimum=1)
+    check_integer(num_classes, "num_classes", minimum=1)
+    shape = {"in_features": in_features, "num_classes": num_classes}
+    configurations: list[Configuration] = []
+    for index, given in enumerate(grid):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"`grid[{index}]` must be a dictionary of NMTune's arguments, got {type(given).__name__}")
+        with in_grid(index):
+            method, arguments = _arguments(given)
+            rates = defaults._replace(**{key: given[key] for key in Rates._fields if key in given}).checked(epochs)
+            with torch.device("meta"):
+                template = method(**shape, **arguments).to(dtype)
+        configurations.append(Configuration(index, dict(given), method, shape | arguments, rates, template))
+    if not configurations:
+        raise ValueError("`grid` must have at least one configuration, got none; [{}] is NMTune with its defaults")
+    return configurations
+
+
+@contextmanager
+def in_grid(index: int) -> Generator[None]:
+    """Say of an error which configuration it is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"`grid[{index}]`: {error}") from None
+
+
+def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
+    """The kind of head, and what of a configuration it is made with."""
+    name = given.get("method", "nmtune")
+    check_choice(name, "method", METHODS)
+    known = [key for key in inspect.signature(METHODS[name]).parameters if key not in _NOT_OURS]
+    allowed = {"method", *Rates._fields, *known}
+    for key in given:
+        if key not in allowed:
+            listed = ", ".join(sorted(allowed))
+            raise ValueError(f"`{key}` is nothing that method={name!r} takes in a sweep: it takes {listed}")
+    return METHODS[name], {key: given[key] for key in known if key in given}
+
+
+def read_seeds(seeds: Iterable[int]) -> list[int]:
+    """Different seeds, at least one."""
+    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
+        raise TypeError(f"`seeds` must be a sequence of integers, got {seeds!r}")
+    checked = [check_seed(seed, "seeds") for seed in seeds]
+    if not checked or len(set(checked)) < len(checked):
+        raise ValueError(f"`seeds` must be different integers, at least one, got {checked}")
+    return checked

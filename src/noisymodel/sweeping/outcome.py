@@ -1,0 +1,98 @@
+"""What became of the heads of a sweep: the table, and the one that is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from .grid import Configuration
+from .trials import Trial
+
+CORRECT = "correct"  # the key of the validation rows that a head got right, packed bits in hexadecimal
+
+Record = dict[str, Any]  # what was measured of a head
+Row = dict[str, Any]  # with the head's place
+State = Mapping[str, Tensor]
+
+
+class Candidate(NamedTuple):
+    """The best head of a configuration so far, by its row of the table."""
+
+    configuration: int
+    seed: int
+    state: State
+
+
+class Outcome:
+    """Rows in the order in which heads were trained, and the weights of as few heads as can still be wanted."""
+
+    def __init__(self, num_seeds: int) -> None:
+        self.num_seeds = num_seeds
+        self.rows: list[Row] = []
+        self.candidates: dict[int, Candidate] = {}
+
+    def add(self, trials: Sequence[Trial], records: Sequence[Record], states: Sequence[State]) -> None:
+        """Add what was trained together; a state is let go as soon as its configuration cannot be the best."""
+        for trial, record, state in zip(trials, records, states, strict=True):
+            self.rows.append({"configuration": trial.configuration.index, "seed": trial.seed, **record})
+            self._consider(self.rows[-1], state)
+        finished = [index for index in self.candidates if len(self.of(index)) == self.num_seeds]
+        best = min(finished, key=self.rank, default=None)
+        for index in finished:
+            if index != best or math.isinf(self.rank(index)[0]):
+                del self.candidates[index]
+
+    def of(self, configuration: int) -> list[Row]:
+        """The rows of a configuration so far."""
+        return [row for row in self.rows if row["configuration"] == configuration]
+
+    def rank(self, configuration: int) -> tuple[float, float, int]:
+        """Lower is better: the mean accuracy, then the mean loss, then the place in the grid; NaN is worst."""
+        rows = self.of(configuration)
+        scores = [_score(row) for row in rows]
+        return (
+            math.fsum(score[0] for score in scores) / len(rows),
+            math.fsum(score[1] for score in scores) / len(rows),
+            configuration,
+        )
+
+    def best(self) -> Candidate:
+        """The best head of the best configuration, once all are trained."""
+        if not self.candidates:
+            raise ValueError(
+                "every configuration has a training loss that is not finite: look for NaN or infinity in `features`, "
+                "or lower the learning rates or the weights of the regularizers"
+            )
+        (candidate,) = self.candidates.values()
+        return candidate
+
+    def table(self, configurations: Sequence[Configuration]) -> list[Row]:
+        """The rows with what was given, in the order of the grid, and of the seeds within."""
+        rows = sorted(self.rows, key=lambda row: row["configuration"])
+        places = ("configuration", "seed")
+        shown = [{key: value for key, value in row.items() if key != CORRECT} for row in rows]
+        return [{key: row[key] for key in places} | configurations[row["configuration"]].given | row for row in shown]
+
+    def correct(self, count: int) -> npt.NDArray[np.bool_]:
+        """(rows of the table, count) which of the validation rows each head got right."""
+        rows = sorted(self.rows, key=lambda row: row["configuration"])
+        bits = [np.frombuffer(bytes.fromhex(row[CORRECT]), dtype=np.uint8) for row in rows]
+        return np.unpackbits(np.stack(bits), axis=1, count=count).astype(np.bool_)
+
+    def _consider(self, row: Row, state: State) -> None:
+        index = row["configuration"]
+        earlier = [_score(other) for other in self.of(index)[:-1]]
+        if not earlier or _score(row) < min(earlier):
+            self.candidates[index] = Candidate(index, row["seed"], {name: value.cpu() for name, value in state.items()})
+
+
+def _score(row: Row) -> tuple[float, float]:
+    """(−accuracy, loss), infinite where the training failed."""
+    if math.isnan(row["validation_accuracy"]):
+        return math.inf, math.inf
+    return -row["validation_accuracy"], row["validation_loss"]

@@ -1,0 +1,188 @@
+"""`sweep`: many heads on the same rows, trained together, and the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .._checks import check_choice, check_integer
+from ..heads import Head
+from ..training.batches import RowSource, held_out_rows, labelled_rows
+from ..training.run import smallest_batch
+from .grid import Rates, in_grid, read_grid, read_seeds
+from .outcome import Outcome
+from .resume import SweepCheckpoint
+from .together import Task, train_together
+from .trials import Trial, trials_together
+
+
+class SweepResult(NamedTuple):
+    """What `sweep` returns: a ``table`` of all heads, the ``best`` configuration and its ``head``.
+
+    ``correct`` is (len(table), N_validation) bool, which validation rows each head got right: what paired comparisons of
+    configurations need.
+    """
+
+    table: list[dict[str, Any]]
+    best: dict[str, Any]
+    head: Head
+    correct: npt.NDArray[np.bool_]
+
+
+def sweep(
+    in_features: int,
+    num_classes: int,
+    grid: Sequence[Mapping[str, Any]],
+    features: Tensor | RowSource,
+    targets: object,
+    *,
+    validation: tuple[Tensor | RowSource, object],
+    seeds: Sequence[int] = (0,),
+    epochs: int = 30,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    warmup: float = 0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype = torch.float32,
+    progress: bool = False,
+    checkpoint: str | Path | None = None,
+    sample_weight: object = None,
+    max_heads: int | None = None,
+) -> SweepResult:
+    """Train a head for every configuration and seed, many at once as one batched model, and give the best.
+
+    Each head is what `fit` would have made of it alone, up to the rounding of batched products::
+
+        head = NMTune(in_features, num_classes, **configuration, generator=torch.Generator().manual_seed(seed))
+        fit(head, features, targets, seed=seed, ...)
+
+    Configurations that agree in ``method``, ``hidden_features``, ``depth``, ``norm``, ``residual``, ``dropout``,
+    ``top_k`` and ``reduction`` are trained together, with all their seeds; all else is each head's own.
+
+    Args:
+        in_features: D.
+        num_classes: K.
+        grid: dictionaries of `NMTune`'s arguments (but ``gather`` and ``generator``), each with or without
+            ``learning_rate``, ``weight_decay``, ``warmup`` and ``method``: ``"nmtune"`` (the default), ``"mlp"`` or
+            ``"linear"``, which take the arguments of `MLPProbe` and `LinearProbe`.
+        features: (N, D), as in `fit`.
+        targets: class ids (N,) or class probabilities (N, K).
+        validation: (features, targets) that are evaluated once, after the last epoch.
+        seeds: different integers. A seed fixes a head's initial weights, order and dropout.
+        epochs: as in `fit`.
+        batch_size: as in `fit`.
+        learning_rate: that of configurations which name none; likewise the next two.
+        weight_decay: see above.
+        warmup: see above.
+        device: where to train, and where the head is afterwards; ``None``: where the features are, if they are a
+            tensor, and else the CPU.
+        dtype: that of the heads, float32 or float64.
+        progress: whether to show a progress bar on stderr.
+        checkpoint: path of a file that is replaced whenever a batched model has been trained. A sweep that was killed
+            goes on from it, with the models that were not finished, when called again with the same arguments.
+        sample_weight: as in `fit`.
+        max_heads: how many heads are trained at once at most, ``None``: as many as have 2 GiB of weights, gradients
+            and moments. Fewer need less memory, and the rows are read once for each batched model.
+
+    Returns:
+        ``SweepResult(table, best, head, correct)``. The ``table`` has a dictionary for each configuration and seed, in their
+        order: ``configuration`` (its place in the grid), ``seed``, the configuration's own keys, and ``train_total``,
+        ``train_task``, ``train_consistency``, ``train_covariance``, ``train_dominant`` (of the last epoch),
+        ``validation_loss`` and ``validation_accuracy``, which mean what they do in `fit`'s history. Where the training
+        loss was not finite in some epoch all of these are NaN. Regularizers that weigh nothing are not computed, and 0.
+
+        ``best`` is the configuration, as given, with the highest mean ``validation_accuracy`` over the seeds; of equal
+        ones that with the lowest mean ``validation_loss``, and then the first. ``head`` is, by the same order, the
+        best of its seeds, trained on ``features`` alone, in evaluation mode.
+
+    Raises:
+        ValueError: for what `fit` refuses (what is wrong in the grid is told as ``grid[3]``), and where no
+            configuration has finite losses for all seeds.
+        TypeError: for arguments of the wrong type.
+
+    >>> import torch
+    >>> from noisymodel import sweep
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> targets = torch.arange(200) % 2
+    >>> features = torch.randn(200, 8, generator=generator) + 2.0 * targets[:, None]
+    >>> train, held_out = (features[:100], targets[:100]), (features[100:], targets[100:])
+    >>> grid = [{"consistency_weight": weight} for weight in (1.0, 10.0)] + [{"method": "mlp"}]
+    >>> result = sweep(8, 2, grid, *train, validation=held_out, epochs=2)
+    >>> [row["configuration"] for row in result.table], result.best in grid
+    ([0, 1, 2], True)
+    """
+    epochs = check_integer(epochs, "epochs", minimum=1)
+    batch_size = check_integer(batch_size, "batch_size", minimum=1)
+    max_heads = None if max_heads is None else check_integer(max_heads, "max_heads", minimum=1)
+    check_choice(dtype, "dtype", (torch.float32, torch.float64))
+    defaults = Rates(learning_rate, weight_decay, warmup)
+    configurations = read_grid(grid, in_features, num_classes, defaults=defaults, epochs=epochs, dtype=dtype)
+    seeds = read_seeds(seeds)
+    where = _device(device, features)
+    shape: dict[str, Any] = {"num_features": in_features, "num_classes": num_classes, "device": where, "dtype": dtype}
+    rows = labelled_rows(features, targets, **shape, sample_weight=sample_weight)
+    task = Task(rows, held_out_rows(validation, **shape), epochs, batch_size)
+    for configuration in configurations:
+        with in_grid(configuration.index):
+            smallest_batch(configuration.template, len(rows), batch_size)
+    models = list(trials_together(configurations, seeds, max_heads=max_heads))
+    outcome = Outcome(len(seeds))
+    file = None if checkpoint is None else SweepCheckpoint(checkpoint, _fingerprint(task, models))
+    if file is not None:
+        file.restore(outcome)
+    _train(models, task, outcome, file, progress=progress)
+    winner = outcome.best()
+    chosen = configurations[winner.configuration]
+    head = chosen.filled(winner.state).to(where)
+    return SweepResult(outcome.table(configurations), chosen.given, head, outcome.correct(len(task.held_out)))
+
+
+def _train(
+    models: Sequence[Sequence[Trial]], task: Task, outcome: Outcome, file: SweepCheckpoint | None, *, progress: bool
+) -> None:
+    """Train one batched model after the other, but for those that the outcome has already."""
+    steps = [task.steps(trials[0].configuration.template) for trials in models]
+    begun = 0
+    with tqdm(total=sum(steps), unit="step", disable=not progress) as bar:
+        for trials, count in zip(models, steps, strict=True):
+            if begun < len(outcome.rows):
+                bar.update(count)
+            else:
+                outcome.add(trials, *train_together(trials, task, bar))
+                if file is not None:
+                    file.save(outcome)
+            begun += len(trials)
+
+
+def _device(device: torch.device | str | None, features: object) -> torch.device:
+    if device is not None:
+        return torch.device(device)
+    return features.device if isinstance(features, Tensor) else torch.device("cpu")
+
+
+def _fingerprint(task: Task, models: Sequence[Sequence[Trial]]) -> dict[str, Any]:
+    """What must be the same for a sweep to go on from a checkpoint."""
+    heads = [
+        [
+            {**trial.configuration.template.config(), **trial.configuration.rates._asdict(), "seed": trial.seed}
+            for trial in trials
+        ]
+        for trials in models
+    ]
+    return {
+        "epochs": task.epochs,
+        "batch_size": task.batch_size,
+        "heads": heads,
+        "dtype": str(task.rows.dtype),
+        "device": task.rows.device.type,
+        "features and targets": task.rows.checksum(),
+        "validation": task.held_out.checksum(),
+    }

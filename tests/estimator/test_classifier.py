@@ -1,0 +1,403 @@
+"""NMTune behind scikit-learn's interface: its checks, its tools, and what they do not look at."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import pickle
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from noisymodel import NMTune, NMTuneClassifier, fit
+from noisymodel._random import tensor_generator
+from noisymodel.estimator import classifier as module
+from noisymodel.estimator.rows import canonical_order
+from noisymodel.estimator.suspicion import SuspiciousFeaturesWarning
+from noisymodel.sweeping.choice import Choice
+
+QUICK = {"epochs": 20, "minimum_steps": 0, "batch_size": 32, "learning_rate": 1e-2, "random_state": 0}
+CHECKED = {
+    "nmtune": {"minimum_steps": 200, "learning_rate": 1e-2},
+    "mlp": {"method": "mlp", "minimum_steps": 100, "learning_rate": 1e-2},
+    "linear": {"method": "linear", "minimum_steps": 100, "learning_rate": 5e-2},
+}
+
+
+def blobs(count: int = 120, features: int = 8, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    labels = np.arange(count) % classes
+    means = 2.0 * np.random.default_rng(99).standard_normal((classes, features))
+    return means[labels] + random.standard_normal((count, features)), labels
+
+
+def probabilities(**settings: object) -> np.ndarray:
+    features, labels = blobs()
+    return NMTuneClassifier(**{**QUICK, **settings}).fit(features, labels).predict_proba(features[:20])
+
+
+# --- scikit-learn's own checks
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", CHECKED)
+def test_all_checks_of_scikit_learn_pass(kind: str) -> None:
+    """Not one is expected to fail, and the number of checks is looked at: an estimator may opt out of most."""
+    passed, skipped = 0, []
+    legacy = np.random.get_state()  # noqa: NPY002 - the checks draw from numpy's global generator
+    for estimator, check in estimator_checks_generator(NMTuneClassifier(**CHECKED[kind])):
+        name = getattr(check, "func", check).__name__
+        if name == "check_array_api_input":  # needs SCIPY_ARRAY_API in the environment
+            skipped.append(name)
+            continue
+        check(estimator)
+        passed += 1
+    np.random.set_state(legacy)  # noqa: NPY002 - see above
+    assert passed >= 60
+    assert len(skipped) <= 1
+
+
+# --- its tools
+
+
+def test_works_in_pipelines_searches_and_calibration() -> None:
+    features, labels = blobs()
+    names = np.array(["ape", "bee", "cat"])[labels]
+    pipeline = make_pipeline(StandardScaler(), NMTuneClassifier(**QUICK))
+    assert cross_val_score(pipeline, features, names, cv=3).mean() > 0.9
+    search = GridSearchCV(NMTuneClassifier(**QUICK), {"consistency_weight": [0.1, 1.0]}, cv=2).fit(features, names)
+    assert set(search.predict(features)) <= set(names)
+    calibrated = CalibratedClassifierCV(NMTuneClassifier(**QUICK), cv=2).fit(features, names)
+    np.testing.assert_allclose(calibrated.predict_proba(features).sum(axis=1), 1.0)
+
+
+def test_pandas_in_and_out() -> None:
+    pandas = pytest.importorskip("pandas")
+    features, labels = blobs()
+    frame = pandas.DataFrame(features, columns=[f"f{i}" for i in range(8)])
+    classifier = NMTuneClassifier(**QUICK).set_output(transform="pandas").fit(frame, labels)
+    assert list(classifier.feature_names_in_) == list(frame.columns)
+    tuned = classifier.transform(frame)
+    assert list(tuned.columns) == [f"nmtuneclassifier{i}" for i in range(8)]
+    with pytest.raises(ValueError, match="feature names"):
+        classifier.predict(frame.rename(columns={"f0": "other"}))
+
+
+@pytest.mark.parametrize("method", ["nmtune", "mlp", "linear"])
+def test_methods_learn_and_transform(method: str) -> None:
+    features, labels = blobs()
+    test_features, test_labels = blobs(seed=1)
+    classifier = NMTuneClassifier(method=method, **QUICK).fit(features, labels)
+    assert classifier.score(test_features, test_labels) > 0.9
+    tuned = classifier.transform(test_features)
+    assert tuned.shape == test_features.shape
+    if method == "linear":
+        np.testing.assert_allclose(tuned * classifier.scale_, test_features)
+    logits = classifier.decision_function(test_features)
+    np.testing.assert_array_equal(logits.argmax(axis=1), classifier.predict(test_features))
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classifier.predict_proba(test_features), expected, rtol=1e-9)
+
+
+def test_two_classes_have_one_logit() -> None:
+    features, labels = blobs(classes=2)
+    classifier = NMTuneClassifier(**QUICK).fit(features, labels)
+    logit = classifier.decision_function(features)
+    assert logit.shape == (120,)
+    np.testing.assert_array_equal(logit > 0, classifier.predict(features) == 1)
+
+
+@pytest.mark.parametrize("method", ["nmtune", "linear"])
+def test_it_is_fit_on_the_head_of_the_same_settings(method: str) -> None:
+    """Nothing is hidden in the shell: by hand, on the scaled rows in their own order, the same head comes out."""
+    features, labels = blobs()
+    classifier = NMTuneClassifier(method=method, **QUICK).fit(features, labels)
+    seed = int(check_random_state(0).randint(2**31 - 1))
+    order = canonical_order(features, labels)
+    scale = np.sqrt(np.mean(features**2))
+    rows = torch.from_numpy((features / scale).astype(np.float32))
+    settings = {
+        name: value for name, value in classifier.head_.config().items() if not name.startswith(("in_", "num_"))
+    }
+    head = type(classifier.head_)(8, 3, generator=tensor_generator(seed, 3), **settings)
+    fit(head, rows[order], labels[order], epochs=20, learning_rate=1e-2, batch_size=32, seed=seed)
+    assert classifier.scale_ == pytest.approx(scale)
+    by_hand = head.double()(torch.from_numpy(features / scale)).detach()
+    np.testing.assert_allclose(classifier.predict_proba(features), by_hand.softmax(1), rtol=1e-6, atol=1e-9)
+
+
+# --- settings
+
+
+def test_every_setting_of_the_head_and_the_training_is_exposed() -> None:
+    own = inspect.signature(NMTuneClassifier).parameters
+    head = set(inspect.signature(NMTune).parameters) - {"in_features", "num_classes", "gather", "generator"}
+    training = set(inspect.signature(fit).parameters) - {
+        *("head", "features", "targets", "validation", "seed", "progress", "checkpoint", "compile", "sample_weight")
+    }
+    assert head | training <= set(own)
+    for name in training - {"device"}:
+        assert own[name].default == inspect.signature(fit).parameters[name].default, name
+
+
+@pytest.mark.filterwarnings("ignore:the training loss is")
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"hidden_features": 16}, {"depth": 2}, {"norm": "layer"}, {"residual": False}, {"dropout": 0.3},
+        {"consistency_weight": 0.0}, {"covariance_weight": 0.0}, {"dominant_weight": 2.0}, {"top_k": 3},
+        {"reduction": "mean"}, {"label_smoothing": 0.2}, {"classifier_init": "kaiming"}, {"scale": None},
+        {"epochs": 21}, {"minimum_steps": 100}, {"batch_size": 40}, {"learning_rate": 2e-2}, {"weight_decay": 0.5},
+        {"warmup": 2}, {"validation_fraction": 0.25}, {"class_weight": {0: 5.0, 1: 1.0, 2: 1.0}}, {"random_state": 1},
+        {"preset": "paper"}, {"preset": "official"}, {"method": "mlp"}, {"method": "linear"},
+        {"validation_fraction": 0.25, "patience": 1, "epochs": 30},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_setting_changes_the_result(changed: dict[str, object]) -> None:
+    assert not np.allclose(probabilities(**changed), probabilities(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_classifier_whatever_the_order_of_the_rows() -> None:
+    features, labels = blobs()
+    one = NMTuneClassifier(**QUICK).fit(features, labels)
+    order = np.random.default_rng(3).permutation(len(labels))
+    other = NMTuneClassifier(**QUICK).fit(features[order], labels[order])
+    np.testing.assert_allclose(one.predict_proba(features), other.predict_proba(features), rtol=1e-6)
+    state = NMTuneClassifier(**{**QUICK, "random_state": np.random.RandomState(7)}).fit(features, labels)
+    again = NMTuneClassifier(**{**QUICK, "random_state": np.random.RandomState(7)}).fit(features, labels)
+    np.testing.assert_array_equal(state.predict_proba(features), again.predict_proba(features))
+
+
+def test_without_a_seed_two_fits_differ_and_global_state_is_left_alone() -> None:
+    assert not np.allclose(probabilities(random_state=None), probabilities(random_state=None))
+
+
+def test_a_row_does_not_depend_on_the_rows_beside_it() -> None:
+    features, labels = blobs()
+    classifier = NMTuneClassifier(**QUICK).fit(features, labels)
+    alone = np.concatenate([classifier.decision_function(row[None]) for row in features[:10]])
+    np.testing.assert_allclose(alone, classifier.decision_function(features)[:10], rtol=1e-10)
+
+
+def test_predictions_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = blobs()
+    classifier = NMTuneClassifier(**QUICK).fit(features, labels)
+    whole = classifier.transform(features)
+    monkeypatch.setattr(module, "_ROWS", 7)
+    np.testing.assert_allclose(classifier.transform(features), whole, rtol=1e-12)
+
+
+def test_whole_weights_repeat_rows_and_others_weigh() -> None:
+    features, labels = blobs(60)
+    weights = np.random.default_rng(0).integers(0, 4, 60)
+    repeated = NMTuneClassifier(**QUICK).fit(features.repeat(weights, axis=0), labels.repeat(weights))
+    weighted = NMTuneClassifier(**QUICK).fit(features, labels, sample_weight=weights)
+    np.testing.assert_array_equal(weighted.predict_proba(features), repeated.predict_proba(features))
+    half = NMTuneClassifier(**QUICK).fit(features, labels, sample_weight=weights / 2 + 0.1)
+    assert not np.allclose(half.predict_proba(features), weighted.predict_proba(features), rtol=1e-3)
+
+
+def test_weights_and_class_weights_move_the_decision() -> None:
+    random = np.random.default_rng(0)
+    features, labels = random.standard_normal((200, 4)), random.integers(0, 2, 200)
+    for settings, weight in (({"class_weight": {0: 50.0, 1: 1.0}}, None), ({}, np.where(labels == 0, 50.5, 1.0))):
+        classifier = NMTuneClassifier(**{**QUICK, "epochs": 40, **settings}).fit(features, labels, weight)
+        assert (classifier.predict(features) == 0).mean() > 0.9
+    balanced = NMTuneClassifier(class_weight="balanced", **QUICK).fit(*blobs())
+    np.testing.assert_allclose(balanced.predict_proba(blobs()[0][:20]), probabilities(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:the training loss is")
+@pytest.mark.parametrize("count", [2, 3, 5, 65, 129])
+def test_few_rows_and_odd_batches(count: int) -> None:
+    features, labels = blobs(count, classes=2)
+    classifier = NMTuneClassifier(**{**QUICK, "epochs": 2}).fit(features, labels)
+    assert classifier.predict(features[:1]).shape == (1,)
+
+
+@pytest.mark.filterwarnings("ignore:the training loss is")
+def test_batches_of_one_row_and_classes_with_one_sample() -> None:
+    features, labels = blobs(31)
+    labels[0] = 7
+    classifier = NMTuneClassifier(**{**QUICK, "batch_size": 1, "epochs": 2}).fit(features, labels)
+    assert list(classifier.classes_) == [0, 1, 2, 7]
+    with_top = NMTuneClassifier(**{**QUICK, "batch_size": 1, "top_k": 4, "epochs": 2}).fit(features, labels)
+    assert with_top.predict(features).shape == (31,)
+    held = NMTuneClassifier(**{**QUICK, "validation_fraction": 0.3, "epochs": 2}).fit(features, labels)
+    assert "validation_accuracy" in held.history_[-1]
+
+
+def test_few_rows_get_more_epochs() -> None:
+    features, labels = blobs(40)
+    one, two = {**QUICK, "minimum_steps": 50, "batch_size": 40}, {**QUICK, "minimum_steps": 50, "batch_size": 20}
+    assert NMTuneClassifier(**one).fit(features, labels).n_iter_ == 50
+    assert NMTuneClassifier(**two).fit(features, labels).n_iter_ == 25
+    assert NMTuneClassifier(**QUICK).fit(features, labels).n_iter_ == 20
+
+
+@pytest.mark.filterwarnings("ignore:the training loss is")
+def test_patience_stops_early() -> None:
+    features, labels = blobs()
+    settings = {**QUICK, "epochs": 60, "validation_fraction": 0.25}
+    stopped = NMTuneClassifier(patience=2, **settings).fit(features, np.random.default_rng(0).permutation(labels))
+    assert stopped.n_iter_ < 60
+    with pytest.raises(ValueError, match="`patience` needs `validation` rows"):
+        NMTuneClassifier(patience=2, **QUICK).fit(features, labels)
+
+
+def test_auto_chooses_and_says_what_it_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = module.default_grid()[::6]
+    monkeypatch.setattr(module, "default_grid", lambda _: few)
+    features, labels = blobs()
+    classifier = NMTuneClassifier(**{**QUICK, "weights": "auto", "hidden_features": 20}).fit(features, labels)
+    choice = classifier.selection_
+    assert isinstance(choice, Choice)
+    assert len(choice.table) == len(few)
+    config = classifier.head_.config()
+    for name, value in choice.configuration.items():
+        if name in config:
+            assert config[name] == value, name
+    assert config["hidden_features"] == 20
+    assert classifier.history_[0]["learning_rate"] == choice.configuration["learning_rate"]
+    assert NMTuneClassifier(**QUICK).fit(features, labels).selection_ is None
+
+
+# --- files
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "c"], [3, 5, 7], [1.0, 2.0, 3.0]], ids=str)
+def test_saved_and_loaded_it_predicts_the_same(tmp_path: Path, labels: list[object]) -> None:
+    features, targets = blobs()
+    named = np.array(labels)[targets]
+    classifier = NMTuneClassifier(**QUICK, class_weight="balanced").fit(features, named)
+    classifier.save(tmp_path / "model")
+    loaded = NMTuneClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(features), classifier.predict(features))
+    np.testing.assert_array_equal(loaded.predict_proba(features), classifier.predict_proba(features))
+    np.testing.assert_array_equal(loaded.transform(features), classifier.transform(features))
+    assert loaded.get_params() == classifier.get_params()
+    assert loaded.history_ == classifier.history_
+    assert {path.name for path in (tmp_path / "model").iterdir()} == {
+        "classifier.json", "config.json", "model.safetensors"
+    }  # fmt: skip
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(classifier)).predict_proba(features),  # noqa: S301 - our own bytes
+        loaded.predict_proba(features),
+    )
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    features, labels = blobs()
+    with pytest.raises(FileNotFoundError, match="holds no saved classifier"):
+        NMTuneClassifier.load(tmp_path)
+    NMTuneClassifier(**QUICK).fit(features, labels).save(tmp_path)
+    path = tmp_path / "classifier.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "format": 2}))
+    with pytest.raises(ValueError, match="has format 2, this version reads 1: install a newer noisymodel"):
+        NMTuneClassifier.load(tmp_path)
+    path.write_text(json.dumps({**record, "classes": {"dtype": "<i8", "labels": [0, 1]}}))
+    with pytest.raises(ValueError, match="lists 2 classes, the head beside it has 3"):
+        NMTuneClassifier.load(tmp_path)
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"classifier\.json is damaged or was not written"):
+        NMTuneClassifier.load(tmp_path)
+
+
+def test_labels_that_json_cannot_hold_are_refused(tmp_path: Path) -> None:
+    features, labels = blobs()
+    days = np.array(["2020-01-01", "2020-01-02", "2020-01-03"], dtype="datetime64[D]")
+    classifier = NMTuneClassifier(**QUICK).fit(features, labels)
+    classifier.classes_ = days
+    with pytest.raises(TypeError, match="`classes_` must be strings or numbers to be saved, got datetime64"):
+        classifier.save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- bad and suspicious input
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method": "svm"}, "`method` must be one of 'nmtune', 'mlp', 'linear', got 'svm'"),
+        ({"weights": "best"}, "`weights` must be one of 'fixed', 'auto', got 'best'"),
+        ({"preset": "ours"}, "`preset` must be one of 'paper', 'official', got 'ours'"),
+        ({"preset": "paper", "method": "mlp"}, "`preset` is for method=\"nmtune\", got 'paper' with method='mlp'"),
+        ({"preset": "paper", "weights": "auto"}, "`preset` fixes the weights"),
+        ({"scale": "max"}, "`scale` must be one of 'rms', None, got 'max'"),
+        ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
+        ({"minimum_steps": -1}, "`minimum_steps` must be at least 0, got -1"),
+        ({"validation_fraction": 1.5}, r"`validation_fraction` must be in \[0, 1\], got 1.5"),
+        ({"validation_fraction": 0.001}, "must hold out at least one row"),
+        ({"consistency_weight": -1}, r"`consistency_weight` must be in \[0, inf\), got -1"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NMTuneClassifier(**{**QUICK, **settings}).fit(*blobs())
+
+
+def test_bad_rows() -> None:
+    features, labels = blobs()
+    with pytest.raises(ValueError, match="`y` must have at least 2 classes, got one class"):
+        NMTuneClassifier(**QUICK).fit(features, np.zeros(120))
+    with pytest.raises(ValueError, match="`y` must have at least 2 classes"):
+        NMTuneClassifier(**QUICK).fit(features, labels, sample_weight=(labels == 1).astype(float))
+    with pytest.raises(ValueError, match="NaN"):
+        NMTuneClassifier(**QUICK).fit(np.full((4, 2), np.nan), [0, 1, 0, 1])
+    with pytest.raises(NotFittedError):
+        NMTuneClassifier().predict(features)
+    classifier = NMTuneClassifier(**QUICK).fit(features, labels)
+    with pytest.raises(ValueError, match="X has 7 features, but NMTuneClassifier is expecting 8 features"):
+        classifier.predict(features[:, :7])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: np.ones_like(x), "all features are constant"),
+        (lambda x: np.concatenate([x[:, :3], np.ones_like(x)], axis=1), "8 of 11 features are constant"),
+        (lambda x: x * np.r_[1e6, np.ones(7)], "standard deviations run from .*StandardScaler"),
+        (lambda x: x * 1e5, "root mean square is"),
+    ],
+)
+def test_suspicious_features_are_named(change, message: str) -> None:
+    features, labels = blobs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.warns(SuspiciousFeaturesWarning, match=message):
+            NMTuneClassifier(**QUICK).fit(change(features), labels)
+
+
+def test_unscaled_features_and_a_covariance_term_are_named() -> None:
+    features, labels = blobs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        with pytest.warns(SuspiciousFeaturesWarning, match="grows with its fourth power"):
+            NMTuneClassifier(**QUICK, scale=None).fit(features * 20, labels)
+
+
+def test_a_training_that_hardly_began_is_named() -> None:
+    features, labels = blobs()
+    with pytest.warns(ConvergenceWarning, match="has hardly learned; raise `epochs` or `learning_rate`"):
+        NMTuneClassifier(**{**QUICK, "learning_rate": 1e-7, "epochs": 1}).fit(features, labels)
+
+
+def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    NMTuneClassifier(**QUICK, verbose=1).fit(*blobs())
+    assert "step" in capsys.readouterr().err
+    NMTuneClassifier(**QUICK).fit(*blobs())
+    assert capsys.readouterr().err == ""
