@@ -96,6 +96,6 @@ def test_public_names_are_documented(name: str) -> None:
 
 
 def test_unknown_public_name_lists_the_known() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'NMTuned'; it has FitResult, LinearProbe"):
+    with pytest.raises(AttributeError, match="has no attribute 'NMTuned'; it has FeatureStore, FitResult"):
         noisymodel.NMTuned  # noqa: B018 - the access is the test
     assert set(noisymodel.__all__) <= set(dir(noisymodel))

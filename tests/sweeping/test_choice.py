@@ -29,7 +29,9 @@ def result(correct: list[list[int]], losses: list[float] | None = None) -> Sweep
     right = np.array(correct, dtype=bool)
     losses = losses or [1.0] * len(right)
     table: list[dict[str, Any]] = [{"validation_loss": loss} for loss in losses]
-    return SweepResult(table, {}, LinearProbe(2, 2, generator=torch.Generator()), right)
+    found = SweepResult(table, {}, LinearProbe(2, 2, generator=torch.Generator()))
+    found.correct = right
+    return found
 
 
 def chosen(entries: list[dict[str, Any]], found: SweepResult, errors: float = 1.0) -> Choice:

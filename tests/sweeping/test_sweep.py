@@ -86,6 +86,12 @@ def test_each_head_is_what_fit_makes_of_it_alone(both_seeds: SweepResult, index:
     np.testing.assert_array_equal(both_seeds.correct[2 * index + place], right.numpy())
 
 
+def test_the_result_unpacks_as_the_contract_says(both_seeds: SweepResult) -> None:
+    table, best, head = both_seeds
+    assert (table, best, head) == (both_seeds.table, both_seeds.best, both_seeds.head)
+    assert both_seeds.correct.shape[0] == len(table)
+
+
 def test_the_best_is_by_mean_accuracy_and_the_head_is_its_own(both_seeds: SweepResult) -> None:
     rows = both_seeds.table
 

@@ -196,7 +196,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     def _fit(self, rows: Rows, seed: int) -> Self:
         settings = self._settings()
         device = self._device()
-        training = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+        training: dict[str, Any] = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
         self.selection_ = self._chosen(rows, seed) if self.weights == "auto" else None
         if self.selection_ is not None:
             chosen = {name: value for name, value in self.selection_.configuration.items() if name != "method"}

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -59,7 +59,7 @@ class Configuration:
 
 
 def read_grid(
-    grid: Iterable[Mapping[str, Any]],
+    grid: object,
     in_features: int,
     num_classes: int,
     *,
@@ -74,9 +74,10 @@ def read_grid(
     check_integer(num_classes, "num_classes", minimum=1)
     shape = {"in_features": in_features, "num_classes": num_classes}
     configurations: list[Configuration] = []
-    for index, given in enumerate(grid):
+    for index, given in enumerate(cast("Iterable[object]", grid)):
         if not isinstance(given, Mapping):
             raise TypeError(f"`grid[{index}]` must be a dictionary of NMTune's arguments, got {type(given).__name__}")
+        given = cast("Mapping[str, Any]", given)
         with in_grid(index):
             method, arguments = _arguments(given)
             rates = defaults._replace(**{key: given[key] for key in Rates._fields if key in given}).checked(epochs)
@@ -110,11 +111,11 @@ def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
     return METHODS[name], {key: given[key] for key in known if key in given}
 
 
-def read_seeds(seeds: Iterable[int]) -> list[int]:
+def read_seeds(seeds: object) -> list[int]:
     """Different seeds, at least one."""
     if isinstance(seeds, str) or not isinstance(seeds, Iterable):
         raise TypeError(f"`seeds` must be a sequence of integers, got {seeds!r}")
-    checked = [check_seed(seed, "seeds") for seed in seeds]
+    checked = [check_seed(seed, "seeds") for seed in cast("Iterable[object]", seeds)]
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(f"`seeds` must be different integers, at least one, got {checked}")
     return checked

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 _VECTOR = 64  # torch sums so many columns side by side, and the rest in another order
 
 _SMALL = 400  # torch makes batched products of fewer multiplications without BLAS, and rounds them otherwise
@@ -68,7 +67,7 @@ class StackedResidual(torch.autograd.Function):
 
 
 def _add_products(total: Tensor, first: Tensor, second: Tensor, *, keep: int = 1) -> None:
-    """total (H, i, j) becomes ``keep`` · total + first (H, i, k) · second (H, k, j)."""
+    """Total (H, i, j): becomes ``keep`` · total + first (H, i, k) · second (H, k, j)."""
     if total.device.type != "cpu" or total[0].numel() * first.shape[2] >= _SMALL:
         total.baddbmm_(first, second, beta=keep)
         return

@@ -13,7 +13,6 @@ from ..heads import Head
 from ..heads.network import TuningNetwork
 from .layers import StackedLinear, StackedResidual
 
-
 _VECTOR = 16  # float32 numbers in the widest register; AdamW's remainder is rounded otherwise
 
 

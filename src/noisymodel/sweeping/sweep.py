@@ -23,16 +23,19 @@ from .together import Task, train_together
 from .trials import Trial, trials_together
 
 
-class SweepResult(NamedTuple):
-    """What `sweep` returns: a ``table`` of all heads, the ``best`` configuration and its ``head``.
-
-    ``correct`` is (len(table), N_validation) bool, which validation rows each head got right: what paired comparisons of
-    configurations need.
-    """
-
+class _Result(NamedTuple):
     table: list[dict[str, Any]]
     best: dict[str, Any]
     head: Head
+
+
+class SweepResult(_Result):
+    """What `sweep` returns: a ``table`` of all heads, the ``best`` configuration and its ``head``.
+
+    Its attribute ``correct``, an array (len(table), N_validation) of bool, says which validation rows each head got
+    right: what a paired comparison of configurations needs.
+    """
+
     correct: npt.NDArray[np.bool_]
 
 
@@ -93,7 +96,7 @@ def sweep(
             and moments. Fewer need less memory, and the rows are read once for each batched model.
 
     Returns:
-        ``SweepResult(table, best, head, correct)``. The ``table`` has a dictionary for each configuration and seed, in their
+        ``SweepResult(table, best, head)``. The ``table`` has a dictionary for each configuration and seed, in their
         order: ``configuration`` (its place in the grid), ``seed``, the configuration's own keys, and ``train_total``,
         ``train_task``, ``train_consistency``, ``train_covariance``, ``train_dominant`` (of the last epoch),
         ``validation_loss`` and ``validation_accuracy``, which mean what they do in `fit`'s history. Where the training
@@ -142,7 +145,9 @@ def sweep(
     winner = outcome.best()
     chosen = configurations[winner.configuration]
     head = chosen.filled(winner.state).to(where)
-    return SweepResult(outcome.table(configurations), chosen.given, head, outcome.correct(len(task.held_out)))
+    result = SweepResult(outcome.table(configurations), chosen.given, head)
+    result.correct = outcome.correct(len(task.held_out))
+    return result
 
 
 def _train(

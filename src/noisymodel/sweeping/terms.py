@@ -28,7 +28,7 @@ class StackedLoss:
     def __call__(
         self, logits: Tensor, targets: Tensor, tuned: Tensor, reference: Tensor, sample_weight: Tensor | None
     ) -> NMTuneTerms:
-        """Logits (n, H, K) and Z (n, H, D); targets (n, H) or (n, H, K) and F (n, H, D), or without H, for all heads."""
+        """Of logits (n, H, K) and Z (n, H, D); targets (n, H) or (n, H, K) and F (n, H, D), or without H if shared."""
         task = self._task(logits, targets, sample_weight)
         if not self.regularized:
             zero = torch.zeros_like(task)

@@ -130,7 +130,7 @@ def train_together(trials: Sequence[Trial], task: Task, bar: Bar) -> tuple[list[
     for epoch in range(task.epochs):
         means = together.epoch(epoch, bar).cpu()
         finite &= means[:, 0].isfinite()
-    states = [together.model.state(index) for index in range(len(trials))]
+    states: list[State] = [together.model.state(index) for index in range(len(trials))]
     heads = [trial.configuration.filled(state) for trial, state in zip(trials, states, strict=True)]
     validated = evaluate_each(heads, task.held_out)
     terms = [f"train_{name}" for name in NMTuneTerms._fields]
