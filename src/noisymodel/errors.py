@@ -30,6 +30,14 @@ class FeatureStoreError(InputFileError):
     """A folder is no feature store, a file of one is damaged, or another writer has it; one line with its name."""
 
 
+class EmbeddingError(RuntimeError):
+    """An embedding endpoint failed for good, or its reply is not what it should be; one line, never with a key."""
+
+
+class SpendLimitError(EmbeddingError):
+    """The next request would cost more than was allowed; what came before it is kept."""
+
+
 class StudyError(RuntimeError):
     """A part of a study failed; the message is one line."""
 

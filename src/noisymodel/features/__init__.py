@@ -1,4 +1,4 @@
-"""Features on disk: `FeatureStore` and how it is exchanged with other formats."""
+"""Features on disk: `FeatureStore`, how it is exchanged with other formats, and how embedding APIs fill it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,17 @@ from .interchange import (
     to_webdataset,
 )
 from .reading import ShardedRows, ShardedStrings
+from .remote import EmbeddingClient, OpenAIEmbeddings, embed
 from .store import FeatureStore
 
 __all__ = [
+    "EmbeddingClient",
     "FeatureStore",
     "FeatureStoreError",
+    "OpenAIEmbeddings",
     "ShardedRows",
     "ShardedStrings",
+    "embed",
     "from_arrow",
     "from_dataset",
     "from_npy",

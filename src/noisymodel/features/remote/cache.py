@@ -1,0 +1,72 @@
+"""Embeddings that were paid for, by the content of their text: one SQLite file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from ...errors import InputFileError
+from .requests import Vectors
+
+_AT_ONCE = 500  # questions in one statement
+_WAIT = 60.0  # seconds for another process that is writing
+
+
+class EmbeddingCache:
+    """Vectors by (client, text). A write is in the file, whole, when the call returns; processes may share a file."""
+
+    def __init__(self, path: Path, client: Mapping[str, Any]) -> None:
+        self._path = path
+        self._client = json.dumps(client, sort_keys=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file = sqlite3.connect(path, timeout=_WAIT)
+            with self._file:
+                self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def get(self, texts: Iterable[str]) -> dict[str, Vectors]:
+        """Those that are known."""
+        keys = {self._key(text): text for text in texts}
+        found: dict[str, Vectors] = {}
+        listed = list(keys)
+        try:
+            for start in range(0, len(listed), _AT_ONCE):
+                part = listed[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT key, vector FROM vectors WHERE key IN ({marks})"  # noqa: S608 - question marks only
+                for key, vector in self._file.execute(query, part):
+                    found[keys[bytes(key)]] = np.frombuffer(vector, dtype="<f4")
+        except (sqlite3.DatabaseError, ValueError) as error:
+            raise self._damaged(error) from None
+        return found
+
+    def put(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """Keep them, for good."""
+        rows = [(self._key(text), row.astype("<f4").tobytes()) for text, row in zip(texts, vectors, strict=True)]
+        with self._file:
+            self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+
+    def _key(self, text: str) -> bytes:
+        return hashlib.sha256(f"{self._client}\0{text}".encode()).digest()
+
+    def _damaged(self, error: Exception) -> InputFileError:
+        return InputFileError(
+            f"{self._path}: no cache of embeddings, or a damaged one ({error}): delete it, or name another file"
+        )

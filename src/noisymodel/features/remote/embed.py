@@ -1,0 +1,199 @@
+"""`embed`: texts to a feature store, through whatever client, without paying twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from contextlib import nullcontext
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from tqdm import tqdm
+
+from ..._checks import check_integer
+from ...errors import EmbeddingError, FeatureStoreError
+from ..store import FeatureStore
+from .cache import EmbeddingCache
+from .client import EmbeddingClient
+from .requests import Vectors, check_text
+
+DIGEST = "text_sha256"  # the column that says which text a row is of
+
+
+def embed(
+    texts: Iterable[str],
+    path: str | Path,
+    *,
+    client: EmbeddingClient,
+    labels: Sequence[int] | None = None,
+    ids: Sequence[str] | Sequence[int] | None = None,
+    dtype: str = "float32",
+    cache: str | Path | bool = True,
+    block_rows: int = 4096,
+    resume: bool = True,
+    progress: bool = False,
+) -> FeatureStore:
+    """Embed texts through an API into a feature store, one row for each text, in their order.
+
+    A run that was killed goes on when called again with the same arguments: rows that are in the store are compared
+    with the texts and not asked for, and replies that had come are in the cache. Equal texts are sent once.
+
+    Args:
+        texts: N strings, none empty; a generator will do, they are read block by block.
+        path: the store's folder.
+        client: an `OpenAIEmbeddings`, or anything like an `EmbeddingClient`. Its ``metadata`` becomes the store's.
+        labels: class ids (N,), or None.
+        ids: N strings or integers, or None.
+        dtype: of the store: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
+        cache: file of the cache (SQLite), which stores may share; True: ``path`` with ``.cache.sqlite`` after it;
+            False: none. It holds vectors and hashes of texts, not the texts.
+        block_rows: rows that are committed together.
+        resume: whether to go on with a store that is there; if not, it is a ``FileExistsError``.
+        progress: whether to show a progress bar on stderr.
+
+    Returns:
+        The store, open for reading, with a column ``"text_sha256"``.
+
+    Raises:
+        EmbeddingError: the endpoint failed; what came so far is kept, and the next call goes on there.
+        FeatureStoreError: the store's rows are of other texts, or of another model.
+        ValueError: no texts, an empty one, or ``labels`` or ``ids`` of another length.
+
+    >>> import tempfile, numpy as np
+    >>> from noisymodel.features import embed
+    >>> class Lengths:
+    ...     metadata = {"backbone": "lengths"}
+    ...     def embed(self, texts, *, received=None):
+    ...         return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+    >>> store = embed(["one", "three"], tempfile.mkdtemp() + "/store", client=Lengths(), labels=[0, 1])
+    >>> store[:].tolist(), store.labels[1].item()
+    ([[3.0, 1.0], [5.0, 1.0]], 1)
+    """
+    block_rows = check_integer(block_rows, "block_rows", minimum=1)
+    folder = Path(path)
+    given = {name: values for name, values in (("labels", labels), ("ids", ids)) if values is not None}
+    if isinstance(texts, Sized):
+        for name, values in given.items():
+            if len(values) != len(texts):
+                raise ValueError(f"`{name}` must have one entry per text, {len(texts)}, got {len(values)}")
+    file = folder.with_name(f"{folder.name}.cache.sqlite") if cache is True else cache
+    opened = nullcontext(None) if file is False else EmbeddingCache(Path(file), client.metadata)
+    with opened as known, _Target(folder, client, dtype, resume, block_rows) as target:
+        total = len(texts) if isinstance(texts, Sized) else None
+        with tqdm(total=total, unit="text", disable=not progress) as bar:
+            start = 0
+            for block in _blocks(texts, block_rows):
+                columns = {name: values[start : start + len(block)] for name, values in given.items()}
+                target.add(block, columns, known)
+                start += len(block)
+                bar.update(len(block))
+        target.check_end(start, given)
+    return FeatureStore.open(folder)
+
+
+def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator, start = iter(texts), 0
+    while block := list(islice(iterator, size)):
+        yield [check_text(text, start + place) for place, text in enumerate(block)]
+        start += len(block)
+
+
+class _Target:
+    """A store that is made with the first vectors, and whose rows must be of the texts that come."""
+
+    def __init__(self, folder: Path, client: EmbeddingClient, dtype: str, resume: bool, block_rows: int) -> None:
+        self.folder, self.client, self.dtype, self.block_rows = folder, client, dtype, block_rows
+        self.metadata = {**client.metadata, "versions": {"noisymodel": version("noisymodel")}}
+        self.store: FeatureStore | None = None
+        self.there: list[str] = []
+        if (folder / "manifest.json").exists():
+            if not resume:
+                raise FileExistsError(f"{folder} is there: `resume=True` goes on with it")
+            self._continue(FeatureStore.open(folder))
+        elif folder.exists() and any(folder.iterdir()):
+            raise FileExistsError(f"{folder} is no feature store and not empty: name another folder")
+        self.seen = 0
+
+    def _continue(self, store: FeatureStore) -> None:
+        if DIGEST not in store.columns and len(store):
+            raise FeatureStoreError(f"{self.folder} was not written by embed: name another folder")
+        store.check_backbone(self.metadata)
+        self.there = cast("list[str]", list(store.column(DIGEST)[:])) if len(store) else []
+        self._open(store.num_features)
+
+    def _open(self, num_features: int) -> FeatureStore:
+        self.store = FeatureStore.create(
+            self.folder,
+            num_features=num_features,
+            dtype=self.dtype,
+            metadata=self.metadata,
+            append=True,
+            shard_rows=self.block_rows,
+        )
+        return self.store
+
+    def __enter__(self) -> _Target:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.store is not None:
+            self.store.close()
+
+    def add(self, texts: list[str], columns: dict[str, Any], known: EmbeddingCache | None) -> None:
+        """Append a block's rows, but for those that are there."""
+        digests = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
+        skipped = min(len(texts), max(0, len(self.there) - self.seen))
+        for place in range(skipped):
+            if digests[place] != self.there[self.seen + place]:
+                raise FeatureStoreError(
+                    f"row {self.seen + place} of {self.folder} is of another text than `texts[{self.seen + place}]`: "
+                    "texts must come in the same order as before; or name another folder"
+                )
+        self.seen += len(texts)
+        if skipped == len(texts):
+            return
+        vectors = _vectors(texts[skipped:], self.client, known)
+        store = self.store or self._open(vectors.shape[1])
+        if vectors.shape[1] != store.num_features:
+            raise EmbeddingError(
+                f"embeddings have {vectors.shape[1]} dimensions now, those in {self.folder} have {store.num_features}: "
+                "the model behind the endpoint has changed"
+            )
+        rest = {name: values[skipped:] for name, values in columns.items()}
+        store.append(vectors, rest.get("labels"), rest.get("ids"), columns={DIGEST: digests[skipped:]})
+        store.flush()
+
+    def check_end(self, count: int, given: dict[str, Any]) -> None:
+        """Raise where there were no texts, fewer of them than rows, or columns of another length."""
+        if count == 0:
+            raise ValueError("`texts` is empty")
+        if count < len(self.there):
+            raise FeatureStoreError(f"{self.folder} has {len(self.there)} rows and `texts` only {count}")
+        for name, values in given.items():
+            if len(values) != count:
+                raise ValueError(f"`{name}` must have one entry per text, {count}, got {len(values)}")
+
+
+def _vectors(texts: list[str], client: EmbeddingClient, known: EmbeddingCache | None) -> Vectors:
+    """(n, D) of a block: from the cache, and of each text that is not in it, once, from the client."""
+    found = known.get(texts) if known is not None else {}
+    missing = [text for text in dict.fromkeys(texts) if text not in found]
+
+    def keep(places: Sequence[int], vectors: Vectors) -> None:
+        if known is not None:
+            known.put([missing[place] for place in places], vectors)
+
+    if missing:
+        fresh = np.asarray(client.embed(missing, received=keep), dtype=np.float32)
+        if fresh.ndim != 2 or len(fresh) != len(missing):
+            raise EmbeddingError(f"the client returned {fresh.shape} for {len(missing)} texts, expected (N, D)")
+        found.update(zip(missing, fresh, strict=True))
+    sizes = sorted({len(vector) for vector in found.values()})
+    if len(sizes) > 1:
+        raise EmbeddingError(
+            f"embeddings have {sizes} dimensions: the model behind the endpoint has changed since the cache was written"
+        )
+    return np.stack([found[text] for text in texts])
