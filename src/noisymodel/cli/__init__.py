@@ -7,10 +7,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError, StudyError
-from . import study
+from . import predict, study, tune
 from ._parser import BAD_INPUT, FAILED, Parser
 
-COMMANDS = (study,)  # each module: add(commands), whose parser's default `run` takes the options, returns the exit code
+COMMANDS = (
+    study,
+    tune,
+    predict,
+)  # each module: add(commands), whose parser's default `run` takes the options, returns the exit code
 
 
 def build_parser() -> Parser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import warnings
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -28,6 +29,7 @@ from ..sweeping.choice import Choice, choose, default_grid, held_out
 from ..training import fit
 from .files import HEADS, load_classifier, save_classifier
 from .rows import Rows, fitting_rows, root_mean_square
+from .sources import rows_of, training_rows
 from .suspicion import suspect_features, suspect_training
 
 _INITIALISATION = 3
@@ -37,7 +39,7 @@ _ROWS = 8192  # predicted at a time
 _NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout")
 _OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
 _COMMON = ("label_smoothing", "classifier_init")
-_ARGUMENTS = {"nmtune": (*_NETWORK, *_OBJECTIVE, *_COMMON), "mlp": (*_NETWORK, *_COMMON), "linear": _COMMON}
+ARGUMENTS = {"nmtune": (*_NETWORK, *_OBJECTIVE, *_COMMON), "mlp": (*_NETWORK, *_COMMON), "linear": _COMMON}
 
 Array = npt.NDArray[Any]
 
@@ -85,6 +87,8 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         history_: one dictionary per epoch, see `noisymodel.fit`.
         n_iter_: epochs trained.
         selection_: with ``weights="auto"``, what was tried and chosen: `noisymodel.sweeping.Choice`; else ``None``.
+        backbone_: where the features of a `FeatureStore` that it was fitted on come from, as far as the store says so;
+            else ``None``.
         n_features_in_, feature_names_in_: as in all of scikit-learn.
 
     Raises:
@@ -111,6 +115,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     feature_names_in_: Array
     n_features_in_: int
     selection_: Choice | None
+    backbone_: dict[str, Any] | None
 
     def __init__(
         self,
@@ -173,10 +178,15 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         self.device = device
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train on features ``X`` (N, D) and labels ``y`` (N,), with ``sample_weight`` (N,) ≥ 0 where it is given."""
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on features ``X`` (N, D) and labels ``y`` (N,), with ``sample_weight`` (N,) ≥ 0 where it is given.
+
+        ``X`` may be a `FeatureStore` (read into memory), whose own labels are taken where ``y`` is ``None``. The other
+        methods then refuse stores of another backbone.
+        """
         self._check_choices()
-        given, y = validate_data(self, X, y, dtype=[np.float32, np.float64], ensure_min_samples=2)
+        rows, y, self.backbone_ = training_rows(X, y)
+        given, y = validate_data(self, rows, y, dtype=[np.float32, np.float64], ensure_min_samples=2)
         features = cast("Array", given)
         check_classification_targets(y)
         if sample_weight is not None:
@@ -278,10 +288,25 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         """Z (N, D), the reshaped features, in units of ``scale_``."""
         return self._forward(X, "tuned")
 
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy on features ``X`` and labels ``y`` (a store's own where they are ``None``), in [0, 1].
+
+        Labels that `fit` has not seen count as wrong, with a warning.
+        """
+        check_is_fitted(self)
+        if y is None:
+            _, y, _ = training_rows(X, y)
+        unseen = np.setdiff1d(y, self.classes_)
+        if len(unseen):
+            shown = ", ".join(map(repr, unseen[:5].tolist()))
+            warnings.warn(f"`y` has labels that fit has not seen, which count as wrong: {shown}", stacklevel=2)
+        return float(super().score(X, y, sample_weight))
+
     def _forward(self, X: Any, what: str) -> Array:
         """Logits or Z in float64, so that a row's values do not depend on the rows beside it."""
         check_is_fitted(self)
-        features = cast("Array", validate_data(self, X, dtype=np.float64, reset=False))
+        given = rows_of(X, self.backbone_)
+        features = cast("Array", validate_data(self, given, dtype=np.float64, reset=False))
         rows = torch.from_numpy(features / self.scale_)
         device = self._device()
         exact = torch.float32 if device.type == "mps" else torch.float64
@@ -309,6 +334,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             "feature_names": None if names is None else list(names),
             "history": self.history_,
             "scale": self.scale_,
+            "backbone": self.backbone_,
         }
         save_classifier(path, self.head_, record, self.classes_)
 
@@ -318,7 +344,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         head, record, classes = load_classifier(path)
         loaded = cls(**record["parameters"])
         loaded.head_, loaded.classes_, loaded.n_features_in_ = head, classes, head.in_features
-        loaded.scale_ = record["scale"]
+        loaded.scale_, loaded.backbone_ = record["scale"], record.get("backbone")
         loaded.history_, loaded.n_iter_, loaded.selection_ = record["history"], len(record["history"]), None
         if record["feature_names"] is not None:
             loaded.feature_names_in_ = np.array(record["feature_names"], dtype=object)
@@ -344,7 +370,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
 
     def _settings(self) -> dict[str, Any]:
         """The keywords of the head."""
-        own = {name: getattr(self, name) for name in _ARGUMENTS[self.method]}
+        own = {name: getattr(self, name) for name in ARGUMENTS[self.method]}
         if own.get("hidden_features", 0) is None:
             own["hidden_features"] = max(4 * self.n_features_in_, _NARROWEST)
         return {**own, **(PRESETS[self.preset] if self.preset is not None else {})}

@@ -1,0 +1,179 @@
+"""A classifier beside its baselines: fitted on the same rows, validated on the same others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from sklearn.utils.multiclass import check_classification_targets
+
+from .._checks import check_choice, check_number, check_seed
+from ..features import FeatureStore
+from ..heads.nmtune import PRESETS
+from .classifier import ARGUMENTS, NMTuneClassifier
+from .rows import Integers
+from .sources import rows_of, training_rows
+
+VALIDATION = "validation"
+_LEVEL = 0.95
+_DEFAULTS: Mapping[str, dict[str, Any]] = {"linear": {"learning_rate": 1e-2}, "mlp": {}, "nmtune": {}}
+_SHARED = ("weights", "epochs", "minimum_steps", "batch_size", "device", "verbose", "class_weight", "scale")
+_OF_NETWORKS = (*ARGUMENTS["mlp"], "learning_rate", "weight_decay", "warmup")
+
+Array = npt.NDArray[Any]
+
+
+class Accuracy(NamedTuple):
+    """A method's accuracy on some rows, with Wilson's 95 % interval; all in [0, 1]."""
+
+    method: str
+    data: str
+    rows: int
+    accuracy: float
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """Accuracy of the method minus that of a baseline on the same rows, with a paired 95 % interval (normal)."""
+
+    method: str
+    baseline: str
+    data: str
+    mean: float
+    low: float
+    high: float
+
+
+class Comparison(NamedTuple):
+    """What `compare` returns: the fitted classifiers by method, the first being the one asked for, and the figures."""
+
+    classifiers: dict[str, NMTuneClassifier]
+    accuracies: list[Accuracy]
+    differences: list[Difference]
+    num_training: int
+
+
+def compare(
+    features: Any,
+    labels: Any = None,
+    *,
+    method: str = "nmtune",
+    baselines: Sequence[str] = ("linear", "mlp"),
+    validation_fraction: float = 0.2,
+    tests: Mapping[str, tuple[Any, Any]] | None = None,
+    seed: int = 0,
+    **settings: Any,
+) -> Comparison:
+    """Fit a method and its baselines on the same rows and evaluate all on the rows that were held out, and on tests.
+
+    ``validation_fraction`` of every class is held out (a class with one row stays in training). The baselines are
+    trained with the same ``weights`` ("auto" chooses theirs too), epochs, batch size, seed and device, and the MLP with
+    NMTune's network, smoothing, learning rate and weight decay. The linear probe's learning rate is 1e-2.
+
+    Args:
+        features: (N, D), an array or a `FeatureStore`.
+        labels: (N,); ``None``: the store's.
+        method: ``"nmtune"``, ``"mlp"`` or ``"linear"``.
+        baselines: others of these.
+        validation_fraction: in (0, 1).
+        tests: further (features, labels) to evaluate on, by name; their labels must be among those of training.
+        seed: of the split and of all fits.
+        settings: of `NMTuneClassifier` for the method; the baselines take those that concern all methods.
+
+    Raises:
+        ValueError: for what `NMTuneClassifier` refuses, and for labels of a test that are not among those of training.
+        FeatureStoreError: for a test store of another backbone.
+
+    >>> import numpy as np
+    >>> from noisymodel.estimator.comparison import compare
+    >>> random = np.random.default_rng(0)
+    >>> labels = np.arange(200) % 2
+    >>> features = random.normal(size=(200, 8)) + 2.0 * labels[:, None]
+    >>> found = compare(features, labels, baselines=["linear"], epochs=20, seed=1)
+    >>> [(row.method, row.rows, row.accuracy > 0.8) for row in found.accuracies]
+    [('nmtune', 40, True), ('linear', 40, True)]
+    """
+    check_number(validation_fraction, "validation_fraction", minimum=0, maximum=0.999, exclusive_minimum=True)
+    check_seed(seed)
+    for baseline in baselines:
+        check_choice(baseline, "baselines", ("linear", "mlp"))
+    rows, labels, backbone = training_rows(features, labels)
+    rows, labels = np.asarray(rows), np.asarray(labels)
+    if rows.ndim != 2 or labels.shape != rows.shape[:1]:
+        raise ValueError(f"`labels` must have one entry per row of `features` {rows.shape}, got {labels.shape}")
+    check_classification_targets(labels)
+    kept, out = _split(labels, validation_fraction, seed)
+    evaluated = {VALIDATION: (rows[out], labels[out])}
+    for name, (test, wanted) in (tests or {}).items():
+        given, wanted, _ = training_rows(test, wanted) if isinstance(test, FeatureStore) else (test, wanted, None)
+        rows_of(test, backbone)
+        if np.ndim(given) != 2 or given.shape[1] != rows.shape[1]:
+            raise ValueError(f"`tests[{name!r}]` has shape {np.shape(given)}, expected (N, {rows.shape[1]}) features")
+        evaluated[name] = (given, _known_labels(name, np.asarray(wanted), labels))
+    classifiers: dict[str, NMTuneClassifier] = {}
+    right: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
+    for own in dict.fromkeys([method, *baselines]):
+        one = NMTuneClassifier(**_settings(own, method, settings), random_state=seed).fit(rows[kept], labels[kept])
+        one.backbone_ = backbone
+        classifiers[own] = one
+        right.update({(own, name): one.predict(x) == y for name, (x, y) in evaluated.items()})
+    accuracies = [_accuracy(own, name, hits) for (own, name), hits in right.items()]
+    return Comparison(classifiers, accuracies, list(_differences(method, classifiers, evaluated, right)), len(kept))
+
+
+def _settings(own: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the method, or what of them concerns a baseline: the MLP is NMTune's network, trained alike."""
+    start = {"method": own, **_DEFAULTS[own]}
+    if own == method:
+        return {**start, **settings}
+    shared = (*_SHARED, *(_OF_NETWORKS if {own, method} == {"nmtune", "mlp"} else ()))
+    given = {**PRESETS.get(settings.get("preset") or "", {}), **settings}
+    return {**start, **{key: given[key] for key in shared if key in given}}
+
+
+def _split(labels: Array, fraction: float, seed: int) -> tuple[Integers, Integers]:
+    """Rows to train on and rows held out, both ascending: ``fraction`` of every class, rounded, never all of it."""
+    random = np.random.default_rng(seed)
+    parts: list[Integers] = []
+    for label in np.unique(labels):
+        own = random.permutation(np.flatnonzero(labels == label))
+        parts.append(own[: min(round(fraction * len(own)), len(own) - 1)])
+    out = np.sort(np.concatenate(parts)).astype(np.int64)
+    if not len(out):
+        raise ValueError(f"`validation_fraction` {fraction:g} of {len(labels)} rows holds nothing out: give more rows")
+    return np.setdiff1d(np.arange(len(labels)), out), out
+
+
+def _known_labels(name: str, wanted: Array, labels: Array) -> Array:
+    unseen = np.setdiff1d(wanted, labels)
+    if len(unseen):
+        shown = ", ".join(map(repr, unseen[:5].tolist()))
+        raise ValueError(f"`tests[{name!r}]` has labels that the training rows do not have: {shown}")
+    return wanted
+
+
+def _accuracy(method: str, name: str, hits: npt.NDArray[np.bool_]) -> Accuracy:
+    found = stats.binomtest(int(hits.sum()), len(hits)).proportion_ci(_LEVEL, method="wilson")
+    return Accuracy(method, name, len(hits), float(hits.mean()), float(found.low), float(found.high))
+
+
+def _differences(
+    method: str,
+    classifiers: Mapping[str, object],
+    evaluated: Mapping[str, object],
+    right: Mapping[tuple[str, str], npt.NDArray[np.bool_]],
+) -> Iterator[Difference]:
+    quantile = float(stats.norm.ppf(0.5 + _LEVEL / 2))
+    for name in evaluated:
+        for baseline in classifiers:
+            if baseline == method:
+                continue
+            pairs = right[method, name].astype(np.float64) - right[baseline, name]
+            error = quantile * float(pairs.std(ddof=1)) / math.sqrt(len(pairs)) if len(pairs) > 1 else math.nan
+            mean = float(pairs.mean())
+            yield Difference(method, baseline, name, mean, mean - error, mean + error)
