@@ -7,14 +7,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError, StudyError
-from . import predict, study, tune
+from . import extract, predict, study, tune
 from ._parser import BAD_INPUT, FAILED, Parser
 
-COMMANDS = (
-    study,
-    tune,
-    predict,
-)  # each module: add(commands), whose parser's default `run` takes the options, returns the exit code
+# Each module has add(commands), whose parser's default `run` takes the options and returns the exit code.
+COMMANDS = (study, extract, tune, predict)
 
 
 def build_parser() -> Parser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import FeatureStoreError
+from .extraction import Backbone, extract, load_backbone, weights_fingerprint
 from .interchange import (
     from_arrow,
     from_dataset,
@@ -20,6 +21,7 @@ from .remote import EmbeddingClient, OpenAIEmbeddings, embed
 from .store import FeatureStore
 
 __all__ = [
+    "Backbone",
     "EmbeddingClient",
     "FeatureStore",
     "FeatureStoreError",
@@ -27,14 +29,17 @@ __all__ = [
     "ShardedRows",
     "ShardedStrings",
     "embed",
+    "extract",
     "from_arrow",
     "from_dataset",
     "from_npy",
     "from_parquet",
     "from_webdataset",
+    "load_backbone",
     "to_arrow",
     "to_dataset",
     "to_npy",
     "to_parquet",
     "to_webdataset",
+    "weights_fingerprint",
 ]

@@ -156,7 +156,7 @@ class _Target:
         if skipped == len(texts):
             return
         vectors = _vectors(texts[skipped:], self.client, known)
-        store = self.store or self._open(vectors.shape[1])
+        store = self._open(vectors.shape[1]) if self.store is None else self.store
         if vectors.shape[1] != store.num_features:
             raise EmbeddingError(
                 f"embeddings have {vectors.shape[1]} dimensions now, those in {self.folder} have {store.num_features}: "

@@ -1,0 +1,54 @@
+"""Which weights a module has, and the state in which it is to be left."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+def weights_fingerprint(module: nn.Module) -> str:
+    """SHA-256 over all parameters and buffers of the state dictionary, by name: names, types, shapes and bytes.
+
+    The device plays no part. Any change of any weight or BatchNorm statistic gives another fingerprint.
+
+    >>> import torch
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> _ = torch.nn.init.zeros_(layer.weight), torch.nn.init.zeros_(layer.bias)
+    >>> weights_fingerprint(layer)[:8]
+    'f622ac50'
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        if not isinstance(value, torch.Tensor):
+            continue
+        digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
+        content = value.detach().cpu().contiguous().reshape(-1)
+        if content.numel():
+            digest.update(content.view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+@contextmanager
+def left_as_it_was(module: nn.Module, device: torch.device | None) -> Generator[torch.device]:
+    """The module in evaluation mode on ``device``; afterwards each part is in its mode and on the device it had.
+
+    Yields the device of its weights. The mode of every submodule is kept by itself: some are frozen on purpose.
+    """
+    modes = {part: part.training for part in module.modules()}
+    first = next((value for value in (*module.parameters(), *module.buffers())), None)
+    home = torch.device("cpu") if first is None else first.device
+    there = home if device is None else device
+    try:
+        module.eval()
+        if there != home:
+            module.to(there)
+        yield there
+    finally:
+        for part, training in modes.items():
+            part.training = training
+        if there != home:
+            module.to(home)
