@@ -10,6 +10,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 RUNS = {
+    "label_noise.py": ([], ["posterior_dependent", "40.0%", "The audit of the symmetric noise holds."]),
     "choose_weights.py": (
         ["--seeds", "1", "2", "--pretraining-images", "200", "--epochs", "1"],
         ["points against the MLP", "NMTune (1, 3, .1) ", "MLP + label smoothing 0.1", "tuning shifts"],

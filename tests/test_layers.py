@@ -14,7 +14,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "noisymodel"
 LAYER = {
     "errors": 0, "_checks": 0, "_random": 0, "_files": 0, "_gram": 0, "_gather": 0, "_autograd": 0,
     "losses": 1, "spectrum": 1, "subspace": 1, "noise": 1,
-    "heads": 2, "objective": 2, "metrics": 2, "datasets": 2,
+    "heads": 2, "objective": 2, "metrics": 2, "datasets": 2, "noise_files": 2, "plot": 2,
     "features": 3,
     "training": 4, "sweeping": 4,
     "estimator": 5, "study": 5, "integrations": 5,
@@ -23,6 +23,7 @@ LAYER = {
 STRANGERS = [  # (who, must not know)
     ("noise", {"spectrum", "heads", "losses"}),
     ("spectrum", {"noise", "heads", "losses"}),
+    ("plot", {"noise", "heads", "losses"}),
     ("features", {"heads", "losses"}),
     ("estimator", {"study", "integrations"}),
     ("study", {"estimator", "integrations"}),
@@ -106,7 +107,9 @@ PUBLIC_IMPORTS = [
     "import noisymodel",
     "import noisymodel; noisymodel.NMTune, noisymodel.fit, noisymodel.losses, noisymodel.noise, noisymodel.spectrum",
     "import noisymodel; noisymodel.FeatureStore, noisymodel.features",
+    "import noisymodel; noisymodel.datasets.NoisyLabelDataset, noisymodel.datasets.NoisyPairDataset",
     "import noisymodel; noisymodel.study; import noisymodel.cli",
+    "import noisymodel; noisymodel.plot, noisymodel.plot.scree",
 ]
 
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import errors, features, losses, metrics, noise, spectrum, study, subspace
+    from . import datasets, errors, features, losses, metrics, noise, plot, spectrum, study, subspace
     from .estimator import NMTuneClassifier
     from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
@@ -30,12 +30,14 @@ __all__ = [
     "NMTuneOutput",
     "NMTuneTerms",
     "SweepResult",
+    "datasets",
     "errors",
     "features",
     "fit",
     "losses",
     "metrics",
     "noise",
+    "plot",
     "spectrum",
     "study",
     "subspace",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import io
 import json
 import math
+import sys
 from dataclasses import FrozenInstanceError
 from itertools import pairwise
 
@@ -148,6 +150,21 @@ def test_power_law_equals_the_naive_reference(window: tuple[int, int]) -> None:
     assert spectrum_of(singular_values).power_law_exponent(window) == pytest.approx(expected, rel=1e-9)
 
 
+def test_golden_unweighted_power_law_of_all_ranks() -> None:
+    spectrum = analyze(golden_matrix("gauss_1000x64"), center="column")
+    found = spectrum.power_law_exponent((1, 64), weighted=False)
+    assert found == pytest.approx(0.2673390739320878, rel=1e-9)  # least squares by independent float64 code
+
+
+@pytest.mark.parametrize("window", [(1, 64), (11, 64), (3, 40)])
+def test_an_unweighted_power_law_counts_every_rank_the_same(window: tuple[int, int]) -> None:
+    singular_values = np.sort(np.random.default_rng(5).uniform(0.1, 5, 64))[::-1]
+    first, last = window
+    slope = np.polyfit(np.log(np.arange(first, last + 1)), np.log(singular_values[first - 1 : last] ** 2), 1)[0]
+    assert spectrum_of(singular_values).power_law_exponent(window, weighted=False) == pytest.approx(-slope, rel=1e-9)
+    assert spectrum_of(singular_values).power_law_exponent(window) != pytest.approx(-slope, rel=1e-3)
+
+
 def test_the_value_that_centring_makes_zero_is_left_out() -> None:
     rounding = [*np.arange(1, 20) ** -0.5, 1e-17]  # 20 samples, centred: the last value is nothing but rounding
     centered = spectrum_of(rounding, num_samples=20, num_features=50, centered=True)
@@ -282,13 +299,12 @@ def test_plot_draws_relative_values_on_the_given_axes() -> None:
     figure.canvas.draw()
 
 
-def test_plot_makes_a_figure_of_its_own() -> None:
-    pytest.importorskip("matplotlib").use("agg")
-    from matplotlib import pyplot
-
+def test_plot_makes_a_figure_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it is an error
     axes = spectrum_of([4.0, 2.0]).plot()
     assert len(axes.get_lines()) == 1
-    pyplot.close(axes.figure)
+    axes.figure.savefig(io.BytesIO())
 
 
 def test_plot_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

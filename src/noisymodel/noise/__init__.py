@@ -1,8 +1,62 @@
-"""Noise in labels: pure functions of labels and a seed, with the matrices that they sample from."""
+"""Noise in labels, pairs and inputs: pure functions of them and a seed, with the matrices that they sample from."""
 
 from __future__ import annotations
 
-from .labels import NoisyLabels, symmetric
-from .transitions import symmetric_transition
+from .captions import PairNoise
+from .features import corrupt_features
+from .instance import expected_instance_rate, instance_dependent
+from .labels import asymmetric, pair_flip, symmetric
+from .matrix import class_prototypes, from_confusion, from_transition, similarity
+from .outliers import OpenSetLabels, open_set
+from .pairs import NoisyPairs, shuffle_pairs, verify_pairs
+from .posterior import posterior_dependent
+from .result import NoisyLabels
+from .specification import LabelNoise, NoiseChain, compose
+from .structure import SimilarityTransition, SymmetricTransition
+from .targets import multi_label, soft_label, soften
+from .tokens import NoisyTokens, corrupt_tokens
+from .transitions import (
+    asymmetric_transition,
+    confusion_transition,
+    pair_transition,
+    similarity_transition,
+    symmetric_transition,
+)
+from .verification import verify
 
-__all__ = ["NoisyLabels", "symmetric", "symmetric_transition"]
+__all__ = [
+    "LabelNoise",
+    "NoiseChain",
+    "NoisyLabels",
+    "NoisyPairs",
+    "NoisyTokens",
+    "OpenSetLabels",
+    "PairNoise",
+    "SimilarityTransition",
+    "SymmetricTransition",
+    "asymmetric",
+    "asymmetric_transition",
+    "class_prototypes",
+    "compose",
+    "confusion_transition",
+    "corrupt_features",
+    "corrupt_tokens",
+    "expected_instance_rate",
+    "from_confusion",
+    "from_transition",
+    "instance_dependent",
+    "multi_label",
+    "open_set",
+    "pair_flip",
+    "pair_transition",
+    "posterior_dependent",
+    "shuffle_pairs",
+    "similarity",
+    "similarity_transition",
+    "soft_label",
+    "soften",
+    "symmetric",
+    "symmetric_transition",
+    "verify",
+    "verify_pairs",
+]

@@ -1,77 +1,35 @@
-"""Noisy labels: which samples are selected, which class they get, and a record of both."""
+"""Label noise by rule: a share of the labels is selected, and a rule says what a selected label becomes."""
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from .. import __version__
-from .._checks import check_choice, check_integer, check_number, check_seed
-from .._random import array_generator
-from .transitions import symmetric_transition
+from .._checks import check_choice
+from .arrays import Labels, Mask
+from .mappings import ClassMapping, NamedMapping, mapping_classes, mapping_targets
+from .result import NoisyLabels
+from .selection import SELECTIONS, Selection, exact_rate, recorded_rate, select
+from .step import Step, Subset, begin
+from .structure import DENSE_CLASSES, SymmetricTransition, mapped_transition
+from .transitions import symmetric_cells
 
-Array: TypeAlias = npt.NDArray[Any] | torch.Tensor
-Selection: TypeAlias = Literal["exact", "exact_per_class", "bernoulli"]
-
-SELECTIONS = ("exact", "exact_per_class", "bernoulli")
-_STREAM = 0x6C61626C  # "labl": no other use of the same seed draws these numbers
-_CHUNK = 1 << 20  # labels hashed at a time
-
-
-@dataclass(frozen=True, eq=False)
-class NoisyLabels:
-    """Labels after noise, and what was done to them.
-
-    Attributes:
-        labels: (N,) the noisy labels: dtype, device and kind (numpy or torch) of the clean ones.
-        flipped: (N,) bool, True where the noisy label differs from the clean one.
-        transition: (K, K) float64 row-stochastic matrix that was sampled from, T[i, j] = P(noisy = j | clean = i);
-            None where there is none. Of the same kind and on the same device as ``labels``.
-        requested_rate: the rate that was asked for, in [0, 1].
-        realized_rate: ``flipped.mean()``, in [0, 1].
-        seed: the seed of the draw.
-        record: what :meth:`audit` returns.
-    """
-
-    labels: Array
-    flipped: Array
-    transition: Array | None
-    requested_rate: float
-    realized_rate: float
-    seed: int
-    record: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
-
-    def audit(self) -> dict[str, Any]:
-        """What was done, as a dictionary that JSON can hold, taken when the noise was drawn.
-
-        Keys: ``method``, ``parameters``, ``seed``, ``requested_rate``, ``realized_rate``, ``num_samples``,
-        ``num_flipped``, ``class_counts`` and ``noisy_class_counts`` (length K), ``flipped_per_class`` (by clean
-        class, length K), ``clean_checksum`` and ``noisy_checksum`` (SHA-256 of the labels as little-endian int64,
-        so the same for every dtype and device), ``library`` and ``library_version``.
-
-        >>> audit = symmetric([0, 1, 2, 0], 0.5, seed=1).audit()
-        >>> audit["method"], audit["num_flipped"], audit["class_counts"]
-        ('symmetric', 2, [2, 1, 1])
-        """
-        return copy.deepcopy(dict(self.record))
+__all__ = ["SELECTIONS", "NoisyLabels", "Selection", "asymmetric", "pair_flip", "symmetric"]
 
 
 def symmetric(
-    labels: Array | Sequence[int],
+    labels: Labels | NoisyLabels,
     rate: float,
     *,
     num_classes: int | None = None,
     include_true: bool = False,
     selection: Selection = "exact",
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
     seed: int,
 ) -> NoisyLabels:
     """Symmetric (uniform) label noise: selected samples get a class drawn uniformly.
@@ -95,15 +53,19 @@ def symmetric(
     the labels alone, not on kind, dtype or device.
 
     Args:
-        labels: (N,) integers in [0, K): numpy, torch, or a list (which gives numpy int64). Never mutated.
+        labels: (N,) integers in [0, K): numpy, torch, or a list (which gives numpy int64); or the
+            :class:`NoisyLabels` of earlier noise. Never mutated.
         rate: share of the samples that is selected, in [0, 1]; 0 changes nothing.
         num_classes: K; ``None`` takes the largest label + 1, which is too few where the last class has no sample.
         include_true: whether the true class is among those drawn from.
         selection: ``"exact"``, ``"exact_per_class"`` or ``"bernoulli"``.
+        subset: (N,) bool mask, or indices, of the samples that may change; N and ``rate`` are then of the subset.
+        classes: the classes whose samples may change, likewise.
         seed: integer in [0, 2**63); the only source of randomness.
 
     Returns:
-        :class:`NoisyLabels`; ``transition`` is the (K, K) matrix of the law, in the exact modes too (8·K² bytes).
+        :class:`NoisyLabels`; ``transition`` is the (K, K) matrix of the law, in the exact modes too (8·K² bytes; above
+        4096 classes a :class:`SymmetricTransition`).
 
     Raises:
         TypeError: labels that are not integers.
@@ -117,128 +79,161 @@ def symmetric(
     >>> int(noisy.flipped.sum()), noisy.realized_rate
     (3, 0.3)
     """
-    clean, classes = _check_labels(labels, num_classes)
-    check_choice(selection, "selection", SELECTIONS)
-    share = _exact_rate(rate)
-    matrix = symmetric_transition(classes, float(share), include_true)
-    selected = _select(clean, classes, share, selection, check_seed(seed))
-    noisy = clean.copy()
-    np.copyto(noisy, _replacements(clean, classes, include_true, seed), where=selected)
-    parameters = {"rate": float(share), "num_classes": classes, "include_true": include_true, "selection": selection}
-    return _finish(labels, clean, noisy, matrix, seed=check_seed(seed), method="symmetric", parameters=parameters)
+    step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
+    share = exact_rate(rate)
+    cells = symmetric_cells(step.num_classes, float(share), include_true)
+    selected = select_part(step, share, selection)
+    noisy = step.part.copy()
+    targets = uniform_targets(step.part, step.num_classes, include_true, step.generator(2))
+    np.copyto(noisy, targets, where=selected, casting="unsafe")
+    matrix = SymmetricTransition(step.num_classes, *cells)
+    return step.finish(
+        noisy,
+        method="symmetric",
+        parameters={"rate": recorded_rate(share), "include_true": include_true, "selection": selection},
+        requested=float(share),
+        expected=1.0 - cells[0],
+        transition=matrix.toarray() if step.num_classes <= DENSE_CLASSES else matrix,
+    )
 
 
-def _check_labels(labels: object, num_classes: int | None) -> tuple[npt.NDArray[Any], int]:
-    """The labels as a numpy array (not a copy where it can be helped) and the number of classes."""
-    array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-    if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"`labels` must be one-dimensional with at least one label, got shape {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"`labels` must be integers (class indices), got {array.dtype}; convert them explicitly")
-    if array.min() < 0:
-        first = int(np.argmax(array < 0))
-        raise ValueError(f"`labels` must be in [0, num_classes), got {array[first]} at position {first}")
-    largest = int(array.max())
-    if num_classes is None and largest == 0:
-        raise ValueError("`labels` hold class 0 alone, which does not tell the number of classes: pass `num_classes`")
-    classes = largest + 1 if num_classes is None else check_integer(num_classes, "num_classes", minimum=1)
-    if largest >= classes:
-        first = int(np.argmax(array >= classes))
-        raise ValueError(f"`labels` must be in [0, num_classes = {classes}), got {array[first]} at position {first}")
-    if classes - 1 > np.iinfo(array.dtype).max:
-        raise ValueError(f"`labels` are {array.dtype}, which cannot hold {classes} classes: convert to a wider integer")
-    return array, classes
-
-
-def _exact_rate(rate: object) -> Fraction:
-    """The rate as its decimal text says it, so that 0.29 is 29/100 and not the nearest binary fraction."""
-    number = check_number(rate, "rate", minimum=0.0, maximum=1.0)
-    try:
-        return Fraction(str(rate))
-    except ValueError:
-        return Fraction(repr(number))
-
-
-def _half_up(share: Fraction, count: int) -> int:
-    return math.floor(share * count + Fraction(1, 2))
-
-
-def _select(clean: npt.NDArray[Any], classes: int, share: Fraction, selection: str, seed: int) -> npt.NDArray[np.bool_]:
-    """The samples whose label is drawn anew: (N,) bool. What is drawn here does not depend on the rate."""
-    generator = array_generator(seed, _STREAM, 1)
-    if selection == "bernoulli":
-        return generator.random(clean.size) < float(share)
-    selected = np.zeros(clean.size, dtype=np.bool_)
-    order = generator.permutation(clean.size)
-    if selection == "exact":
-        selected[order[: _half_up(share, clean.size)]] = True
-        return selected
-    order = order[np.argsort(clean[order], kind="stable")]  # class by class, in random order within each
-    start = 0
-    for size in _class_counts(clean, classes):
-        selected[order[start : start + _half_up(share, size)]] = True
-        start += size
-    return selected
-
-
-def _replacements(clean: npt.NDArray[Any], classes: int, include_true: bool, seed: int) -> npt.NDArray[Any]:
-    """A uniform class for every sample, selected or not, so that it is the same at every rate: (N,)."""
-    generator = array_generator(seed, _STREAM, 2)
-    choices = classes if include_true else classes - 1
-    drawn = generator.integers(choices, size=clean.size, dtype=np.min_scalar_type(choices).type)
-    drawn = drawn.astype(clean.dtype)
-    if not include_true:
-        drawn += drawn >= clean  # skips the true class
-    return drawn
-
-
-def _finish(
-    labels: object,
-    clean: npt.NDArray[Any],
-    noisy: npt.NDArray[Any],
-    transition: npt.NDArray[np.float64],
+def pair_flip(
+    labels: Labels | NoisyLabels,
+    rate: float,
     *,
+    num_classes: int | None = None,
+    selection: Selection = "exact",
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
     seed: int,
-    method: str,
-    parameters: dict[str, Any],
 ) -> NoisyLabels:
-    """The result in the kind of the input, with its record."""
-    flipped = noisy != clean
-    num_flipped = int(np.count_nonzero(flipped))
-    classes, rate = int(parameters["num_classes"]), float(parameters["rate"])
-    record = {
-        "method": method,
-        "parameters": parameters,
-        "seed": seed,
-        "requested_rate": rate,
-        "realized_rate": num_flipped / clean.size,
-        "num_samples": clean.size,
-        "num_flipped": num_flipped,
-        "class_counts": _class_counts(clean, classes),
-        "noisy_class_counts": _class_counts(noisy, classes),
-        "flipped_per_class": _class_counts(clean[flipped], classes),
-        "clean_checksum": _checksum(clean),
-        "noisy_checksum": _checksum(noisy),
-        "library": "noisymodel",
-        "library_version": __version__,
-    }
-    arrays = (_like(labels, noisy), _like(labels, flipped), _like(labels, transition))
-    return NoisyLabels(*arrays, rate, num_flipped / clean.size, seed, record)
+    """Pair noise: a selected label y becomes (y + 1) mod K.
+
+    T_ii = 1 − rate, T_{i,(i+1) mod K} = rate. From ``rate`` = 0.5 on the noisy majority of a class is not the class.
+    Nested and portable as :func:`symmetric` is, and with the same seed it selects the same samples.
+
+    Args:
+        labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
+        rate: share of the samples that is selected, in [0, 1].
+        num_classes: K, at least 2; ``None`` takes the largest label + 1.
+        selection: as in :func:`symmetric`.
+        subset: as in :func:`symmetric`.
+        classes: as in :func:`symmetric`.
+        seed: integer in [0, 2**63).
+
+    Returns:
+        :class:`NoisyLabels`.
+
+    Raises:
+        TypeError: labels that are not integers.
+        ValueError: as :func:`symmetric`.
+
+    Source: Han et al. 2018 (Co-teaching, arXiv 1804.06872).
+
+    >>> pair_flip([0, 1, 2, 3], 1.0, seed=0).labels
+    array([1, 2, 3, 0])
+    """
+    step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
+    if step.num_classes < 2:
+        raise ValueError("`num_classes` must be at least 2, got 1: there is no other class to flip to")
+    target = np.roll(np.arange(step.num_classes), -1)
+    return _mapped(step, rate, target, selection, "pair_flip", {})
 
 
-def _class_counts(labels: npt.NDArray[Any], classes: int) -> list[int]:
-    return np.bincount(labels.astype(np.intp, copy=False), minlength=classes).tolist()
+def asymmetric(
+    labels: Labels | NoisyLabels,
+    rate: float,
+    *,
+    mapping: ClassMapping,
+    num_classes: int | None = None,
+    selection: Selection = "exact",
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
+    seed: int,
+) -> NoisyLabels:
+    """Asymmetric noise: a selected label becomes the class that it is mistaken for.
+
+    T_ii = 1 − rate and T_{i,m(i)} = rate for the mapped classes, T_ii = 1 for the others. Always of the labels that
+    were given, never of labels flipped on the way (in-place code flips some cats to dogs and back).
+
+    - ``"cifar10"``: truck → automobile, bird → airplane, cat ↔ dog, deer → horse;
+    - ``"mnist"``: 7 → 1, 2 → 7, 3 → 8, 5 ↔ 6;
+    - ``"cifar100"``: to the next class of the same true superclass, by ascending fine label, the last to the first;
+    - ``"cifar100-contiguous"``: the same in blocks of five fine labels 5k … 5k + 4, which most published code does;
+      fine labels are alphabetical, so only 6 of its 100 edges stay inside a superclass;
+    - a dictionary {clean class: noisy class}; classes that it lacks keep their labels.
+
+    ``selection="exact"`` selects floor(rate·N + 1/2) samples of **all**, mapped or not, as DivideMix does, so that the
+    share of wrong labels is about half of ``rate`` for balanced CIFAR-10; ``"exact_per_class"`` flips
+    floor(rate·N_k + 1/2) of each mapped class k. Nested and portable as :func:`symmetric`.
+
+    Args:
+        labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
+        rate: share of the samples that is selected, in [0, 1]; inside a mapped class, of wrong labels.
+        mapping: a name or a dictionary.
+        num_classes: K; ``None`` takes the mapping's, with a dictionary at least the largest label + 1.
+        selection: as in :func:`symmetric`.
+        subset: as in :func:`symmetric`.
+        classes: as in :func:`symmetric`.
+        seed: integer in [0, 2**63).
+
+    Returns:
+        :class:`NoisyLabels`.
+
+    Raises:
+        TypeError: labels, or classes of the dictionary, that are not integers.
+        ValueError: an unknown name, a class outside [0, K), K that is not the named mapping's; else as
+            :func:`symmetric`.
+
+    Sources: Patrini et al. 2017 (arXiv 1609.03683); the superclasses are CIFAR-100's.
+
+    >>> asymmetric([9, 2, 3, 5, 4, 0], 1.0, mapping="cifar10", seed=0).labels
+    array([1, 0, 5, 3, 7, 0])
+    """
+    needed = mapping_classes(mapping)
+    if num_classes is None and isinstance(mapping, str):
+        num_classes = needed
+    step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed, at_least=needed)
+    target = mapping_targets(mapping, step.num_classes)
+    return _mapped(step, rate, target, selection, "asymmetric", {"mapping": json_mapping(mapping)})
 
 
-def _like(labels: object, array: npt.NDArray[Any]) -> Array:
-    """The array as the caller's kind, on the caller's device."""
-    if not isinstance(labels, torch.Tensor):
-        return array
-    return torch.from_numpy(array).to(labels.device)
+def json_mapping(mapping: ClassMapping) -> NamedMapping | dict[str, int]:
+    """The mapping as JSON holds it."""
+    return mapping if isinstance(mapping, str) else {str(int(key)): int(value) for key, value in mapping.items()}
 
 
-def _checksum(labels: npt.NDArray[Any]) -> str:
-    digest = hashlib.sha256()
-    for start in range(0, labels.size, _CHUNK):
-        digest.update(labels[start : start + _CHUNK].astype("<i8").tobytes())
-    return digest.hexdigest()
+def _mapped(
+    step: Step, rate: float, target: npt.NDArray[np.intp], selection: str, method: str, parameters: dict[str, Any]
+) -> NoisyLabels:
+    """Each selected label becomes ``target`` of it."""
+    share = exact_rate(rate)
+    selected = select_part(step, share, selection)
+    noisy = step.part.copy()
+    np.copyto(noisy, target.astype(step.part.dtype)[step.part], where=selected)
+    moved = int(np.count_nonzero((target != np.arange(step.num_classes))[step.part]))
+    return step.finish(
+        noisy,
+        method=method,
+        parameters={"rate": recorded_rate(share), **parameters, "selection": selection},
+        requested=float(share),
+        expected=float(share) * moved / step.part.size,
+        transition=mapped_transition(target, float(share), dense=step.num_classes <= DENSE_CLASSES),
+    )
+
+
+def select_part(step: Step, share: Fraction, selection: str) -> Mask:
+    """(M,): which of the labels that may change are drawn anew; the same for every rule."""
+    check_choice(selection, "selection", SELECTIONS)
+    return select(step.part, step.num_classes, share, selection, step.generator(1))
+
+
+def uniform_targets(
+    labels: npt.NDArray[Any], num_classes: int, include_true: bool, generator: np.random.Generator
+) -> npt.NDArray[Any]:
+    """A uniform class for every sample, selected or not, so that it is the same at every rate: (N,)."""
+    choices = num_classes if include_true else num_classes - 1
+    drawn = generator.integers(choices, size=labels.size, dtype=np.min_scalar_type(choices).type)
+    if not include_true:
+        drawn += drawn >= labels  # skips the true class
+    return drawn

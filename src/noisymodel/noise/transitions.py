@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal, TypeAlias, cast
+
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
-from .._checks import check_integer, check_number
+from .._checks import check_choice, check_integer, check_number
+from .arrays import Array, Floats, as_numpy
+from .mappings import ClassMapping, mapping_classes, mapping_targets
+from .structure import Csr, SimilarityTransition, mapped_transition
+
+Convention: TypeAlias = Literal["row", "column"]
+Empty: TypeAlias = Literal["error", "uniform", "keep"]
+
+CONVENTIONS = ("row", "column")
+EMPTY = ("error", "uniform", "keep")
+_TOLERANCE = 1e-6  # of the sum of a row
+_EXACT = 1e-12  # rows this close to one are taken as they are
 
 
 def symmetric_transition(num_classes: int, rate: float, include_true: bool = False) -> npt.NDArray[np.float64]:
@@ -39,6 +53,14 @@ def symmetric_transition(num_classes: int, rate: float, include_true: bool = Fal
     >>> round(float(symmetric_transition(10, 0.5, include_true=True)[0, 0]), 9)
     0.55
     """
+    diagonal, off_diagonal = symmetric_cells(num_classes, rate, include_true)
+    matrix = np.full((num_classes, num_classes), off_diagonal)
+    np.fill_diagonal(matrix, diagonal)
+    return matrix
+
+
+def symmetric_cells(num_classes: int, rate: float, include_true: bool) -> tuple[float, float]:
+    """T_ii and T_ij of symmetric noise."""
     classes = check_integer(num_classes, "num_classes", minimum=1)
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     if classes == 1 and not include_true:
@@ -46,6 +68,214 @@ def symmetric_transition(num_classes: int, rate: float, include_true: bool = Fal
             "`num_classes` must be at least 2, got 1: there is no other class to flip to (include_true=True allows 1)"
         )
     off_diagonal = share / classes if include_true else share / (classes - 1)
-    matrix = np.full((classes, classes), off_diagonal)
-    np.fill_diagonal(matrix, 1.0 - share + off_diagonal if include_true else 1.0 - share)
-    return matrix
+    return (1.0 - share + off_diagonal if include_true else 1.0 - share), off_diagonal
+
+
+def pair_transition(num_classes: int, rate: float, *, as_sparse: bool = False) -> Floats | Csr:
+    """The matrix of pair noise: T_ii = 1 − r, T_{i,(i+1) mod K} = r.
+
+    Args:
+        num_classes: K, at least 2.
+        rate: r in [0, 1].
+        as_sparse: a ``scipy.sparse.csr_array`` of 2·K numbers in place of K².
+
+    Returns:
+        float64 (K, K), row = clean class.
+
+    Raises:
+        ValueError: ``rate`` outside [0, 1], or K < 2.
+
+    Source: Han et al. 2018 (Co-teaching, arXiv 1804.06872).
+
+    >>> pair_transition(3, 0.25)
+    array([[0.75, 0.25, 0.  ],
+           [0.  , 0.75, 0.25],
+           [0.25, 0.  , 0.75]])
+    """
+    classes = check_integer(num_classes, "num_classes", minimum=2)
+    share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    return mapped_transition(np.roll(np.arange(classes), -1), share, dense=not as_sparse)
+
+
+def asymmetric_transition(
+    num_classes: int | None, rate: float, mapping: ClassMapping, *, as_sparse: bool = False
+) -> Floats | Csr:
+    """The matrix of asymmetric noise: T_ii = 1 − r, T_{i,m(i)} = r for mapped classes, T_ii = 1 for the others.
+
+    Args:
+        num_classes: K; ``None`` takes the named mapping's, or the fewest classes that hold the dictionary's.
+        rate: r in [0, 1].
+        mapping: as in :func:`asymmetric`: a name, or a dictionary {clean class: noisy class}.
+        as_sparse: a ``scipy.sparse.csr_array`` of at most 2·K numbers in place of K².
+
+    Returns:
+        float64 (K, K), row = clean class.
+
+    Raises:
+        ValueError: ``rate`` outside [0, 1], an unknown name, or a class outside [0, K).
+
+    Source: Patrini et al. 2017 (arXiv 1609.03683).
+
+    >>> asymmetric_transition(3, 0.5, {2: 0})
+    array([[1. , 0. , 0. ],
+           [0. , 1. , 0. ],
+           [0.5, 0. , 0.5]])
+    """
+    needed = mapping_classes(mapping)
+    classes = needed if num_classes is None else check_integer(num_classes, "num_classes", minimum=1)
+    share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    return mapped_transition(mapping_targets(mapping, classes), share, dense=not as_sparse)
+
+
+def similarity_transition(prototypes: Array, rate: float, temperature: float = 1.0) -> Floats:
+    """The matrix of similarity noise: T_ii = 1 − r, T_ij = r · softmax_{j≠i}(cos(p_i, p_j) / τ).
+
+    A class is mistaken for classes whose prototypes point the same way. τ → ∞ is exclusive symmetric noise, τ → 0⁺
+    the nearest class alone. Prototypes may be mean features of the classes (:func:`class_prototypes`), the rows of a
+    classifier or embeddings of the classes' names. There is no canonical source for this noise; the definition is ours.
+
+    Args:
+        prototypes: (K, D), K at least 2, no zero row.
+        rate: r in [0, 1].
+        temperature: τ > 0; cosines lie in [−1, 1], so 1 is close to uniform and 0.05 is sharp.
+
+    Returns:
+        float64 array (K, K), row = clean class.
+
+    Raises:
+        ValueError: ``rate`` outside [0, 1], ``temperature`` ≤ 0, prototypes not finite or of length zero.
+
+    >>> similarity_transition(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), 0.5, temperature=0.1).round(3)
+    array([[0.5 , 0.5 , 0.  ],
+           [0.5 , 0.5 , 0.  ],
+           [0.25, 0.25, 0.5 ]])
+    """
+    return similarity_structure(prototypes, rate, temperature).toarray()
+
+
+def similarity_structure(prototypes: Array, rate: float, temperature: float) -> SimilarityTransition:
+    """The checked prototypes as a matrix whose rows can be asked for."""
+    share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    degree = check_number(temperature, "temperature", minimum=0.0, exclusive_minimum=True)
+    points = as_numpy(prototypes)
+    if points.ndim != 2 or len(points) < 2 or points.shape[1] == 0:
+        raise ValueError(f"`prototypes` must have shape (K, D) with at least two classes, got {points.shape}")
+    if points.dtype.kind not in "iuf":
+        raise TypeError(f"`prototypes` must be real numbers, got {points.dtype}")
+    points = points.astype(np.float64)
+    length = np.linalg.norm(points, axis=1, keepdims=True)
+    if not np.isfinite(length).all() or (length == 0).any():
+        bad = int(np.argmax(~np.isfinite(length[:, 0]) | (length[:, 0] == 0)))
+        raise ValueError(f"`prototypes` must be finite and not zero, got {points[bad]} for class {bad}")
+    return SimilarityTransition(points / length, share, degree)
+
+
+def confusion_transition(
+    counts: Array, rate: float | None = None, *, convention: Convention = "row", empty: Empty = "error"
+) -> Floats:
+    """The matrix of the mistakes that somebody made: annotators (CIFAR-N), or a classifier.
+
+    - ``rate=None``: T_ij = C_ij / Σ_l C_il, the mistakes as often as they were made;
+    - with a rate r: T_ii = 1 − r, T_ij = r · C_ij / Σ_{l≠i} C_il: mistakes of that kind, as many as asked for.
+
+    Args:
+        counts: (K, K) non-negative: C[i, j] of clean class i that were called j, as scikit-learn's
+            ``confusion_matrix(clean, called)`` gives it. Counts or shares.
+        rate: r in [0, 1], or None.
+        convention: ``"column"``: C[j, i] in place of C[i, j].
+        empty: a class without counts (with a rate: without mistakes) is an ``"error"``, called anything (with a rate:
+            any other class) alike (``"uniform"``), or never mistaken (``"keep"``).
+
+    Returns:
+        float64 array (K, K), row = clean class.
+
+    Raises:
+        ValueError: counts not square, negative or not finite; an empty class; ``rate`` outside [0, 1].
+
+    Source: Wei et al. 2022 (CIFAR-N, arXiv 2110.12088) compare human noise with noise drawn from its matrix.
+
+    >>> confusion_transition(np.array([[8, 2, 0], [3, 6, 1], [0, 0, 5]]))
+    array([[0.8, 0.2, 0. ],
+           [0.3, 0.6, 0.1],
+           [0. , 0. , 1. ]])
+    >>> confusion_transition(np.array([[8, 2, 0], [3, 6, 1], [0, 0, 5]]), 0.4, empty="uniform").round(3)
+    array([[0.6, 0.4, 0. ],
+           [0.3, 0.6, 0.1],
+           [0.2, 0.2, 0.6]])
+    """
+    if rate is None:
+        return confusion_rows(counts, convention, empty, mistakes_only=False)
+    share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    return share * confusion_rows(counts, convention, empty, mistakes_only=True) + (1.0 - share) * np.eye(len(counts))
+
+
+def confusion_rows(counts: Array, convention: str, empty: str, *, mistakes_only: bool) -> Floats:
+    """The shares of each row of counts, or P(noisy | clean, flipped), where an empty row may keep its class."""
+    check_choice(empty, "empty", EMPTY)
+    matrix = cast("Floats", _square(counts, "counts", convention))
+    if mistakes_only:
+        np.fill_diagonal(matrix, 0.0)
+    without = np.flatnonzero(matrix.sum(axis=1) == 0)
+    if without.size and empty == "error":
+        what = "mistakes" if mistakes_only else "counts"
+        raise ValueError(f'`counts` have no {what} of class {without[0]}: `empty` can be "uniform" or "keep" for it')
+    if empty == "uniform":
+        matrix[without] = 1.0
+        if mistakes_only:
+            matrix[without, without] = 0.0
+    matrix[without, without] += empty == "keep"
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def read_transition(matrix: object, convention: str) -> Floats | Csr:
+    """A row-stochastic matrix: a float64 array, or CSR with sorted indices and no stored zeros where it is sparse."""
+    rows = _square(matrix, "matrix", convention)
+    sums = np.asarray(rows.sum(axis=1)).reshape(-1)
+    off = np.abs(sums - 1.0) > _TOLERANCE
+    if off.any():
+        bad = int(np.argmax(off))
+        fits_other = (np.abs(np.asarray(rows.sum(axis=0)).reshape(-1) - 1.0) <= _TOLERANCE).all()
+        if fits_other and convention == "row":
+            raise ValueError(
+                "`matrix` has columns that sum to 1 and rows that do not: it is of the column convention, "
+                'matrix[j, i] = P(noisy = j | clean = i), as cleanlab\'s; pass convention="column"'
+            )
+        if fits_other:
+            raise ValueError(
+                "`matrix` has rows that sum to 1 and columns that do not: it is of the row convention, "
+                'matrix[i, j] = P(noisy = j | clean = i); pass convention="row"'
+            )
+        line = "rows" if convention == "row" else "columns"
+        raise ValueError(f"`matrix` must have {line} that sum to 1, got {sums[bad]:.9g} for clean class {bad}")
+    if (np.abs(sums - 1.0) <= _EXACT).all():
+        return rows
+    if isinstance(rows, np.ndarray):
+        return rows / sums[:, None]
+    return _own_csr(sparse.diags_array(1.0 / sums) @ rows)
+
+
+def _square(matrix: object, name: str, convention: str) -> Floats | Csr:
+    """A square matrix of finite numbers ≥ 0 in float64, its rows being clean classes: the caller's no more."""
+    check_choice(convention, "convention", CONVENTIONS)
+    given: Any = matrix if sparse.issparse(matrix) else as_numpy(matrix)
+    if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:
+        raise ValueError(f"`{name}` must be square, got shape {tuple(given.shape)}")
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"`{name}` must be real numbers, got {given.dtype}")
+    if convention == "column":
+        given = given.T
+    rows: Any = np.array(given, dtype=np.float64) if isinstance(given, np.ndarray) else _own_csr(given)
+    values = rows if isinstance(rows, np.ndarray) else rows.data
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(
+            f"`{name}` must be finite and not negative, got {values[~(values >= 0) | np.isinf(values)][0]}"
+        )
+    return rows
+
+
+def _own_csr(matrix: Any) -> Csr:
+    """A copy in CSR with sorted indices and no stored zeros."""
+    rows = sparse.csr_array(matrix.astype(np.float64), copy=True)
+    rows.sum_duplicates()
+    rows.eliminate_zeros()
+    return rows

@@ -54,12 +54,7 @@ def analyze(
     >>> spectrum.numerical_rank, spectrum.condition_number
     (3, inf)
     """
-    check_choice(center, "center", CENTERS)
-    if preset is not None:
-        check_choice(preset, "preset", (*PRESETS, None))
-        if center != "none" or normalize:
-            raise ValueError(f"`preset` sets `center` and `normalize` itself, got {center=} and {normalize=} too")
-        center, normalize = "row", True
+    center, normalize = check_operations(center, normalize, preset)
     rows, epsilon = check_rows_of(features, "features")
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
@@ -76,6 +71,17 @@ def analyze(
         centered=center == "column",
         epsilon=epsilon,
     )
+
+
+def check_operations(center: Center, normalize: bool, preset: str | None) -> tuple[Center, bool]:
+    """``center`` and ``normalize``, checked, as the preset sets them if there is one."""
+    check_choice(center, "center", CENTERS)
+    if preset is None:
+        return center, normalize
+    check_choice(preset, "preset", (*PRESETS, None))
+    if center != "none" or normalize:
+        raise ValueError(f"`preset` sets `center` and `normalize` itself, got {center=} and {normalize=} too")
+    return "row", True
 
 
 def check_rows_of(features: object, name: str, num_features: int | None = None) -> tuple[torch.Tensor, float]:

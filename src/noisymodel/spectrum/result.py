@@ -72,13 +72,16 @@ class Spectrum:
     def stable_rank(self) -> float:
         """‖F‖_F² / ‖F‖₂² = Σσ² / σ₁², in [1, rank] (Rudelson and Vershynin 2007).
 
-        Some packages call it "numerical rank". On a column-centred spectrum it is NESum (He and Ozay, ICML 2022).
+        Some packages call it "numerical rank". On a column-centred spectrum it is :func:`nesum`.
         """
         return float(np.sum(self._unit**2))
 
     @property
     def participation_ratio(self) -> float:
-        """(Σλ)² / Σλ² of λ = σ², in [1, rank]; the convention in the literature is ``center="column"``."""
+        """(Σλ)² / Σλ² of λ = σ², in [1, rank]; the convention in the literature is ``center="column"``.
+
+        1/Σq² of q = λ/Σλ: the exponential of q's collision entropy, where :func:`eigenvalue_entropy` is Shannon's.
+        """
         eigenvalues = self._unit**2
         return float(np.sum(eigenvalues) ** 2 / np.sum(eigenvalues**2))
 
@@ -104,9 +107,10 @@ class Spectrum:
     def rankme(self, epsilon: float = 1e-7) -> float:
         """RankMe: exp(−Σ p_k ln p_k) of p_k = σ_k / Σσ + ε, **not** renormalised.
 
-        On the singular values, with the paper's ε; several packages compute it on eigenvalues of the covariance or
-        with another ε (1e-5, 1e-12). ε = 0 is the effective rank. With ε > 0 it may exceed the rank, fall below 1,
-        and it grows with appended zero columns.
+        On the singular values, with the paper's ε; several packages compute it on eigenvalues of the covariance
+        (for ε = 0 that is the exponential of :func:`eigenvalue_entropy`, of a centred spectrum) or with another ε
+        (1e-5, 1e-12: pass it). ε = 0 is the effective rank. With ε > 0 it may exceed the rank, fall below 1, and it
+        grows with appended zero columns.
 
         Raises:
             ValueError: ``epsilon`` negative or not finite.
@@ -116,12 +120,12 @@ class Spectrum:
         check_number(epsilon, "epsilon", minimum=0.0)
         return float(torch.special.entr(shares(self._values) + epsilon).sum().exp())
 
-    def power_law_exponent(self, window: tuple[int, int] = (11, 100)) -> float:
+    def power_law_exponent(self, window: tuple[int, int] = (11, 100), *, weighted: bool = True) -> float:
         """α of λ_i ∝ i^−α, λ = σ²: weighted least squares of ln λ_i on −ln i over the ranks ``window``, weights 1/i.
 
         The ranks count from 1, both ends included; the window ends at the last non-zero value. The literature centres
-        the columns first. The exponent of the singular values themselves is α/2; an unweighted fit over all ranks,
-        as some packages make, is another number.
+        the columns first. The exponent of the singular values themselves is α/2. ``weighted=False`` counts every rank
+        the same; the unweighted fit over all ranks that some packages make has ``window=(1, D)`` besides.
 
         Raises:
             ValueError: fewer than two non-zero values in the window.
@@ -137,7 +141,8 @@ class Spectrum:
             )
         ranks = np.arange(first, min(last, rank) + 1, dtype=np.float64)
         x, y = -np.log(ranks), 2.0 * np.log(self._values[first - 1 : int(ranks[-1])])
-        weights = 1.0 / ranks / np.sum(1.0 / ranks)
+        weights = 1.0 / ranks if weighted else np.ones_like(ranks)
+        weights = weights / np.sum(weights)
         x = x - np.sum(weights * x)
         return float(np.sum(weights * x * y) / np.sum(weights * x * x))
 
@@ -192,15 +197,18 @@ class Spectrum:
     def plot(self, ax: Axes | None = None) -> Axes:
         """σ_i / σ₁ against i on logarithmic axes, drawn on ``ax`` or on a new figure; returns the axes.
 
+        The new figure is ``axes.figure`` (of no pyplot window: ``axes.figure.savefig(...)``). `noisymodel.plot` draws
+        several spectra, the Marchenko–Pastur edge and more.
+
         Raises:
             MissingExtraError: matplotlib is not installed.
         """
         if ax is None:
             try:
-                from matplotlib import pyplot
+                from matplotlib.figure import Figure
             except ImportError:
                 raise MissingExtraError("matplotlib", extra="plot", purpose="plotting a spectrum") from None
-            ax = pyplot.subplots()[1]
+            ax = Figure(layout="constrained").subplots()
         relative = self._unit
         ax.loglog(np.arange(1, len(relative) + 1), np.where(relative > 0, relative, np.nan))
         ax.set_xlabel("index $i$")

@@ -38,7 +38,7 @@ def singular_value_entropy(singular_values: Array | Sequence[float]) -> torch.Te
     1.279854226
     """
     share = shares(singular_values)
-    return _scalar_like(singular_values, torch.special.entr(share).sum())
+    return scalar_like(singular_values, torch.special.entr(share).sum())
 
 
 @overload
@@ -69,7 +69,7 @@ def largest_singular_value_ratio(singular_values: Array | Sequence[float]) -> to
     """
     relative = relative_values(singular_values)
     ratio = torch.log1p(relative[1:].flip(0).sum())
-    return _scalar_like(singular_values, ratio * relative[0])  # relative[0] is 1, or NaN for a zero spectrum
+    return scalar_like(singular_values, ratio * relative[0])  # relative[0] is 1, or NaN for a zero spectrum
 
 
 @overload
@@ -98,7 +98,7 @@ def effective_rank(singular_values: Array | Sequence[float]) -> torch.Tensor | f
     3.596115467
     """
     share = shares(singular_values)
-    return _scalar_like(singular_values, torch.special.entr(share).sum().exp())
+    return scalar_like(singular_values, torch.special.entr(share).sum().exp())
 
 
 def relative_values(singular_values: object) -> torch.Tensor:
@@ -123,7 +123,7 @@ def shares(singular_values: object) -> torch.Tensor:
     return relative / relative.flip(0).sum()
 
 
-def _scalar_like(singular_values: object, value: torch.Tensor) -> Any:
+def scalar_like(singular_values: object, value: torch.Tensor) -> Any:
     """The value as the caller's kind: a float, or a scalar of the tensor's dtype and device."""
     if isinstance(singular_values, torch.Tensor):
         return value.to(singular_values.dtype).to(singular_values.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Protocol
@@ -128,6 +129,8 @@ class OpenAIEmbeddings:
         self._client: openai.OpenAI = openai.OpenAI(
             api_key=key, base_url=self.base_url, timeout=self.timeout, max_retries=0, http_client=http_client
         )
+        if http_client is None:  # connections are closed with this client, not some time later
+            weakref.finalize(self, self._client.close)
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._spending = Spending(self.price_per_million_tokens, self.max_cost, self.max_tokens)
 

@@ -1,0 +1,218 @@
+"""Noise that depends on the sample: part-dependent (Xia et al.) and by a classifier's posterior (Zhang et al.)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import ndtr, ndtri
+
+from .._checks import check_integer, check_number
+from .._random import array_generator
+from .arrays import Array, Floats, Labels, check_finite_rows, class_counts, float_rows, matrix_checksum, read_matrix
+from .result import NoisyLabels
+from .selection import compact, exact_rate, recorded_rate
+from .step import Step, Subset, begin
+
+TILE = 256  # rows in one product, always the same ones, so that no choice of memory changes a rounding
+_BYTES = 1 << 26  # of features read at a time
+
+
+def instance_dependent(
+    labels: Labels | NoisyLabels,
+    features: Array,
+    rate: float,
+    *,
+    num_classes: int | None = None,
+    std: float = 0.1,
+    shared: bool = False,
+    standardize: bool = False,
+    chunk_size: int | None = None,
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
+    seed: int,
+) -> NoisyLabels:
+    """Instance-dependent noise: how likely a label flips is drawn per sample, where it flips to follows from x.
+
+    For each sample i with label y:
+
+    1. q_i ~ N(rate, std²) truncated to [0, 1];
+    2. W_k ∈ R^{D×K} with entries N(0, 1), one for each clean class k;
+    3. p_i = q_i · softmax_{j≠y}(x_i·W_y), and p_iy = 1 − q_i;
+    4. the noisy label is drawn from p_i.
+
+    So *whether* a label flips does not depend on x, only *where to*. The mean of q is not ``rate`` near 0 and 1
+    (:func:`expected_instance_rate`: .129 at .1); it is the audit's ``expected_rate``. ``rate=0`` is the identity, where
+    the formula would flip 8 %. There is no exact mode: flips are independent, with probability q_i.
+
+    The spread of the logits is ‖x‖. With raw 0–255 pixels, as in the published code, the softmax is one-hot and the
+    noise a fixed function of x; with unit-variance features of dimension D it is √D. Divide the features by what makes
+    it as soft as you need.
+
+    Nested in the rate: what is flipped at a lower rate is flipped at a higher one too, to the same class. W_k is drawn
+    class by class and only flipped samples are multiplied, so a million rows by a thousand classes need D·K numbers
+    and 64 MiB of rows at a time. All products are float64 on the CPU in tiles of 256 rows: the result depends on
+    neither dtype, device nor ``chunk_size``; another processor's BLAS may round differently, which changes a label
+    with a probability of about 1e-13.
+
+    Args:
+        labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
+        features: (N, D) real numbers; images flattened; may be an ``np.memmap``.
+        rate: the mode of q, in [0, 1].
+        num_classes: K, at least 2; ``None`` takes the largest label + 1.
+        std: standard deviation of q before truncation, ≥ 0; 0 makes every q the rate.
+        shared: one W for all classes (as in the CIFAR-N code) in place of one for each.
+        standardize: subtract each feature's mean and divide by its standard deviation (of all rows) first.
+        chunk_size: rows read at a time, rounded up to a multiple of 256; ``None`` reads 64 MiB.
+        subset: as in :func:`symmetric`.
+        classes: as in :func:`symmetric`.
+        seed: integer in [0, 2**63).
+
+    Returns:
+        :class:`NoisyLabels` with ``transition=None``: there is a matrix for each sample, not for the set.
+
+    Raises:
+        TypeError: labels that are not integers, features that are no real numbers.
+        ValueError: features not finite or not one row per label; ``rate`` outside [0, 1]; ``std`` < 0; K < 2.
+
+    Source: Xia et al. 2020 (NeurIPS, arXiv 2006.07836), algorithm 2.
+
+    >>> features = np.random.default_rng(0).standard_normal((1000, 8))
+    >>> noisy = instance_dependent(np.arange(1000) % 4, features, 0.3, seed=0)
+    >>> abs(noisy.realized_rate - 0.3) < 0.06
+    True
+    """
+    step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
+    share = exact_rate(rate)
+    spread = check_number(std, "std", minimum=0.0)
+    if step.num_classes < 2:
+        raise ValueError("`num_classes` must be at least 2, got 1: there is no other class to flip to")
+    matrix = read_matrix(features, "features", step.current.size)
+    rows = _Rows(matrix, _chunk(chunk_size, matrix.shape[1]), standardize)
+    flipped = step.generator(1).random(step.part.size) < flip_probabilities(
+        float(share), spread, step.generator(3).random(step.part.size)
+    )
+    noisy = step.part.copy()
+    points = step.generator(2).random(step.part.size)
+    places = np.flatnonzero(flipped)
+    places = places[np.argsort(compact(step.part[places], step.num_classes), kind="stable")]
+    start = 0
+    for label, size in enumerate(class_counts(step.part[places], step.num_classes)):
+        group = places[start : start + size]
+        start += size
+        if size:
+            noisy[group] = _targets(step, rows, label, group, points[group], shared)
+    return step.finish(
+        noisy,
+        method="instance_dependent",
+        parameters={"rate": recorded_rate(share), "std": spread, "shared": shared, "standardize": standardize},
+        requested=float(share),
+        expected=expected_instance_rate(float(share), spread),
+        inputs={"features": {"shape": list(matrix.shape), "checksum": matrix_checksum(matrix)}},
+    )
+
+
+def flip_probabilities(rate: float, std: float, uniforms: Floats) -> Floats:
+    """q: the quantiles of N(rate, std²) truncated to [0, 1] at these probabilities; zero where the rate is."""
+    if rate == 0.0 or std == 0.0:
+        return np.full(uniforms.size, rate)
+    low, high = ndtr(-rate / std), ndtr((1.0 - rate) / std)
+    return np.clip(rate + std * ndtri(low + uniforms * (high - low)), 0.0, 1.0)
+
+
+def expected_instance_rate(rate: float, std: float = 0.1) -> float:
+    """The mean of N(rate, std²) truncated to [0, 1]: the share of wrong labels of :func:`instance_dependent`.
+
+    τ + σ·(φ(−τ/σ) − φ((1−τ)/σ)) / (Φ((1−τ)/σ) − Φ(−τ/σ)); 0 for ``rate`` 0, which flips nothing.
+
+    Raises:
+        ValueError: ``rate`` outside [0, 1], ``std`` < 0.
+
+    >>> [round(expected_instance_rate(rate), 5) for rate in (0.05, 0.1, 0.2, 0.5)]
+    [0.10092, 0.12876, 0.20552, 0.5]
+    """
+    mean = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    spread = check_number(std, "std", minimum=0.0)
+    if mean == 0.0 or spread == 0.0:
+        return mean
+    low, high = -mean / spread, (1.0 - mean) / spread
+    density = np.exp(-0.5 * np.array([low, high]) ** 2) / np.sqrt(2 * np.pi)
+    return float(mean + spread * (density[0] - density[1]) / (ndtr(high) - ndtr(low)))
+
+
+def _chunk(chunk_size: int | None, num_features: int) -> int:
+    wanted = _BYTES // (8 * num_features) if chunk_size is None else check_integer(chunk_size, "chunk_size", minimum=1)
+    return TILE * max(1, -(-wanted // TILE))
+
+
+class _Rows:
+    """Features, checked once, read a chunk at a time in float64."""
+
+    def __init__(self, matrix: Array, chunk: int, standardize: bool) -> None:
+        self.matrix, self.chunk = matrix, chunk
+        self.mean: Floats | None = None
+        self.std: Floats | None = None
+        self._check()
+        if standardize:
+            self._moments()
+
+    def _check(self) -> None:
+        for start in range(0, len(self.matrix), self.chunk):
+            check_finite_rows(float_rows(self.matrix, slice(start, start + self.chunk)), "features", start)
+
+    def _tiles(self) -> Any:
+        """All rows, in the same pieces whatever the chunk: sums depend on their order."""
+        for start in range(0, len(self.matrix), self.chunk):
+            block = float_rows(self.matrix, slice(start, start + self.chunk))
+            yield from (block[first : first + TILE] for first in range(0, len(block), TILE))
+
+    def _moments(self) -> None:
+        count = len(self.matrix)
+        mean = np.add.reduce([tile.sum(axis=0) for tile in self._tiles()]) / count
+        squares = np.add.reduce([((tile - mean) ** 2).sum(axis=0) for tile in self._tiles()])
+        std = np.sqrt(squares / count)
+        self.mean, self.std = mean, np.where(std > 0, std, 1.0)
+
+    def read(self, places: npt.NDArray[np.intp]) -> Floats:
+        block = float_rows(self.matrix, places)
+        return block if self.mean is None or self.std is None else (block - self.mean) / self.std
+
+
+def _targets(
+    step: Step, rows: _Rows, label: int, places: npt.NDArray[np.intp], points: Floats, shared: bool
+) -> npt.NDArray[np.intp]:
+    """The class that each of these samples of one class flips to."""
+    projection = class_projection(step, rows.matrix.shape[1], 0 if shared else label)
+    where = step.indices()[places] if step.inside is not None else places
+    found: list[npt.NDArray[np.intp]] = []
+    for start in range(0, places.size, rows.chunk):
+        block = rows.read(where[start : start + rows.chunk])
+        for first in range(0, len(block), TILE):
+            tile = block[first : first + TILE]
+            weights = softmax_weights(tile, projection, label)
+            found.append(draw(weights, points[start + first : start + first + len(tile)]))
+    return np.concatenate(found)
+
+
+def class_projection(step: Step, num_features: int, label: int) -> Floats:
+    """W of one class: (D, K)."""
+    generator = array_generator(step.seed, 0x70726F6A, step.depth, label)
+    return generator.standard_normal((num_features, step.num_classes))
+
+
+def softmax_weights(rows: Floats, projection: Floats, label: int) -> Floats:
+    """(n, K): P(noisy = j | x, flipped) up to a factor for each row; zero for the clean class."""
+    logits = rows @ projection
+    logits[:, label] = -np.inf
+    logits -= logits.max(axis=1, keepdims=True)
+    return np.exp(logits, out=logits)
+
+
+def draw(weights: Floats, points: Floats) -> npt.NDArray[np.intp]:
+    """(n,): the first class where the cumulative share of the weights passes the point; never one of weight zero."""
+    sums = np.cumsum(weights, axis=1)
+    total = sums[:, -1]
+    threshold = np.minimum(points * total, np.nextafter(total, 0.0))
+    return (sums > threshold[:, None]).argmax(axis=1)

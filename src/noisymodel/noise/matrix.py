@@ -1,0 +1,289 @@
+"""Label noise by matrix: any row-stochastic matrix, human confusion, similarity of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from .._checks import check_choice
+from .arrays import (
+    Array,
+    Floats,
+    Labels,
+    as_numpy,
+    check_finite_rows,
+    float_rows,
+    matrix_checksum,
+    read_labels,
+    read_matrix,
+)
+from .assignment import assign, largest_remainder, multinomial
+from .labels import select_part
+from .result import NoisyLabels
+from .selection import SELECTIONS, Selection, exact_rate, recorded_rate
+from .step import Step, Subset, begin
+from .structure import DENSE_CLASSES, Csr, DenseRows, Rows, SimilarFlips, rows_of
+from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_structure
+
+_RECORDED = 10_000  # a matrix of at most so many numbers is part of the audit
+_ROWS = 8192  # rows read at a time
+
+
+def from_transition(
+    labels: Labels | NoisyLabels,
+    matrix: object,
+    *,
+    convention: Convention = "row",
+    selection: Selection = "exact",
+    num_classes: int | None = None,
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
+    seed: int,
+) -> NoisyLabels:
+    """Noise by any transition matrix: a label i becomes j with probability T[i, j] = P(noisy = j | clean = i).
+
+    - ``selection="exact"`` and ``"exact_per_class"``: of the N_i samples of class i, N_i·T_ij become j, rounded by
+      largest remainder so that every sample is counted once. Equal remainders go to other classes before the clean one
+      (as half-up does) and among those by chance;
+    - ``"bernoulli"``: each sample by itself.
+
+    A cell that is zero is never drawn.
+
+    Args:
+        labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
+        matrix: (K, K) array, nested lists or ``scipy.sparse`` matrix; rows that sum to 1 ± 1e-6 are normalised.
+        convention: ``"row"``, or ``"column"`` for matrices with T[j, i] = P(noisy = j | clean = i), whose columns sum
+            to one (cleanlab's). It must be said, because a matrix may fit both.
+        selection: see above.
+        num_classes: must be K where given.
+        subset: as in :func:`symmetric`.
+        classes: as in :func:`symmetric`.
+        seed: integer in [0, 2**63).
+
+    Returns:
+        :class:`NoisyLabels`; ``requested_rate`` is the expected rate under the labels' own class counts,
+        Σ_i (N_i/N)·(1 − T_ii). ``transition`` has row convention; it is sparse where ``matrix`` is.
+
+    Raises:
+        TypeError: labels that are not integers, a matrix that is not of real numbers.
+        ValueError: a matrix that is not square, has negative or non-finite cells, or rows that do not sum to one (if
+            its columns do, the message says so); labels outside [0, K).
+
+    >>> noisy = from_transition([0] * 10 + [1] * 10, [[0.8, 0.2], [0.0, 1.0]], seed=0)
+    >>> int(noisy.flipped.sum()), round(noisy.requested_rate, 9)
+    (2, 0.1)
+    """
+    table = read_transition(matrix, convention)
+    check_classes("matrix", table.shape[0], num_classes)
+    step = begin(labels, int(table.shape[0]), subset=subset, classes=classes, seed=seed)
+    parameters = {"selection": selection}
+    return sample_rows(step, table, selection, "from_transition", parameters, {"matrix": recorded_matrix(table)})
+
+
+def check_classes(name: str, rows: int, num_classes: int | None) -> None:
+    """An array with one row for each class."""
+    if num_classes is not None and rows != num_classes:
+        raise ValueError(f"`{name}` must have a row for each of `num_classes` {num_classes} classes, got {rows} rows")
+
+
+def sample_rows(
+    step: Step, table: Floats | Csr, selection: str, method: str, parameters: Mapping[str, Any], inputs: dict[str, Any]
+) -> NoisyLabels:
+    """Every label drawn from its row."""
+    check_choice(selection, "selection", SELECTIONS)
+    allocate = multinomial if selection == "bernoulli" else largest_remainder
+    targets = assign(step.part, step.num_classes, rows_of(table), allocate, step.generator(2))
+    counts = np.bincount(step.part.astype(np.intp, copy=False), minlength=step.num_classes)
+    expected = float(counts @ (1.0 - table.diagonal()) / step.part.size)
+    return step.finish(
+        targets.astype(step.part.dtype, copy=False),
+        method=method,
+        parameters=parameters,
+        requested=expected,
+        expected=expected,
+        transition=table,
+        inputs=inputs,
+    )
+
+
+def flip_rows(step: Step, share: Fraction, flips: Rows, selection: str) -> Any:
+    """(M,): selected labels drawn from their row of ``flips``; whom and to what does not depend on the rate."""
+    selected = select_part(step, share, selection)
+    targets = assign(step.part, step.num_classes, flips, multinomial, step.generator(2))
+    noisy = step.part.copy()
+    np.copyto(noisy, targets, where=selected, casting="unsafe")
+    return noisy
+
+
+def recorded_matrix(matrix: Floats | Csr) -> dict[str, Any]:
+    """What an audit holds of a matrix: its checksum, and its numbers where they are few."""
+    dense = isinstance(matrix, np.ndarray)
+    record: dict[str, Any] = {"shape": list(matrix.shape)}
+    if dense:
+        record["checksum"] = matrix_checksum(matrix)
+    else:
+        coordinates = matrix.tocoo()
+        stacked = np.stack([coordinates.row, coordinates.col, coordinates.data], axis=1)
+        record |= {"sparse": True, "checksum": matrix_checksum(stacked)}
+    if dense and matrix.size <= _RECORDED:
+        record["values"] = matrix.tolist()
+    return record
+
+
+def from_confusion(
+    labels: Labels | NoisyLabels,
+    counts: Array,
+    rate: float | None = None,
+    *,
+    convention: Convention = "row",
+    empty: Empty = "error",
+    selection: Selection = "exact",
+    num_classes: int | None = None,
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
+    seed: int,
+) -> NoisyLabels:
+    """Noise as somebody's mistakes: by the confusion matrix of annotators or of a classifier.
+
+    Without a rate the mistakes are as frequent as in ``counts``, and the draw is that of :func:`from_transition`. With
+    one, a share ``rate`` is selected as in :func:`symmetric`, and a selected label of class i becomes j ≠ i with
+    probability C_ij / Σ_{l≠i} C_il; then it is nested and portable too. See :func:`confusion_transition`.
+
+    Args:
+        labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
+        counts: (K, K) non-negative, C[i, j] of clean class i that were called j.
+        rate: share of wrong labels in [0, 1], or None.
+        convention: ``"column"``: C[j, i] in place of C[i, j].
+        empty: what to do with a class without counts, or mistakes: ``"error"``, ``"uniform"`` or ``"keep"``.
+        selection: as in :func:`from_transition`; with a rate as in :func:`symmetric`.
+        num_classes: must be K where given.
+        subset: as in :func:`symmetric`.
+        classes: as in :func:`symmetric`.
+        seed: integer in [0, 2**63).
+
+    Returns:
+        :class:`NoisyLabels`.
+
+    Raises:
+        TypeError: labels that are not integers, counts that are no real numbers.
+        ValueError: as :func:`confusion_transition` and :func:`symmetric`.
+
+    Source: Wei et al. 2022 (CIFAR-N, arXiv 2110.12088): synthetic noise of the human labels' own matrix.
+
+    >>> counts = np.array([[8, 2], [0, 10]])
+    >>> int(from_confusion([0] * 10 + [1] * 10, counts, seed=0).flipped.sum())
+    2
+    """
+    share = None if rate is None else exact_rate(rate)
+    table = confusion_transition(counts, None if share is None else float(share), convention=convention, empty=empty)
+    check_classes("counts", len(table), num_classes)
+    step = begin(labels, len(table), subset=subset, classes=classes, seed=seed)
+    parameters = {"rate": None if share is None else recorded_rate(share), "empty": empty, "selection": selection}
+    as_rows = as_numpy(counts).T if convention == "column" else as_numpy(counts)
+    inputs = {"counts": recorded_matrix(np.asarray(as_rows, dtype=np.float64))}
+    if share is None:
+        return sample_rows(step, table, selection, "from_confusion", parameters, inputs)
+    flips = DenseRows(confusion_rows(counts, convention, empty, mistakes_only=True))
+    keeps = flips.matrix.diagonal()[step.part.astype(np.intp)]
+    return step.finish(
+        flip_rows(step, share, flips, selection),
+        method="from_confusion",
+        parameters=parameters,
+        requested=float(share),
+        expected=float(share) * (1.0 - float(keeps.mean())),
+        transition=table,
+        inputs=inputs,
+    )
+
+
+def similarity(
+    labels: Labels | NoisyLabels,
+    rate: float,
+    prototypes: Array,
+    *,
+    temperature: float = 1.0,
+    selection: Selection = "exact",
+    num_classes: int | None = None,
+    subset: Subset | None = None,
+    classes: Sequence[int] | None = None,
+    seed: int,
+) -> NoisyLabels:
+    """Noise between classes that look alike: a selected label i becomes j ≠ i by softmax of cosine / temperature.
+
+    T_ii = 1 − rate, T_ij = rate · softmax_{j≠i}(cos(p_i, p_j) / τ), see :func:`similarity_transition`. Prototypes are
+    mean features (:func:`class_prototypes`), rows of a classifier, or embeddings of the classes' names; mistakes that
+    were counted go to :func:`from_confusion`. Nested and portable as :func:`symmetric` is.
+
+    Args:
+        labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
+        rate: share of wrong labels, in [0, 1].
+        prototypes: (K, D), no zero row.
+        temperature: τ > 0; small is sharp.
+        selection: as in :func:`symmetric`.
+        num_classes: must be K where given.
+        subset: as in :func:`symmetric`.
+        classes: as in :func:`symmetric`.
+        seed: integer in [0, 2**63).
+
+    Returns:
+        :class:`NoisyLabels`; above 4096 classes ``transition`` computes rows when asked.
+
+    Raises:
+        TypeError: labels that are not integers, prototypes that are no real numbers.
+        ValueError: as :func:`similarity_transition` and :func:`symmetric`.
+
+    >>> near = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> similarity([0, 1, 0, 1], 1.0, near, temperature=0.01, seed=0).labels
+    array([1, 0, 1, 0])
+    """
+    share = exact_rate(rate)
+    structure = similarity_structure(prototypes, float(share), temperature)
+    count = len(structure.directions)
+    check_classes("prototypes", count, num_classes)
+    step = begin(labels, count, subset=subset, classes=classes, seed=seed)
+    dense = count <= DENSE_CLASSES
+    flips = DenseRows(structure.flips(0, count)) if dense else SimilarFlips(structure)
+    return step.finish(
+        flip_rows(step, share, flips, selection),
+        method="similarity",
+        parameters={"rate": recorded_rate(share), "temperature": structure.temperature, "selection": selection},
+        requested=float(share),
+        expected=float(share),
+        transition=structure.toarray() if dense else structure,
+        inputs={"prototypes": recorded_matrix(as_numpy(prototypes).astype(np.float64))},
+    )
+
+
+def class_prototypes(features: Array, labels: Labels, *, num_classes: int | None = None) -> Floats:
+    """The mean feature of each class, as prototypes for :func:`similarity`.
+
+    Args:
+        features: (N, D), of any size: read a few rows at a time.
+        labels: (N,) integers in [0, K), every class at least once.
+        num_classes: K; ``None`` takes the largest label + 1.
+
+    Returns:
+        (K, D) float64.
+
+    Raises:
+        TypeError: labels that are not integers.
+        ValueError: a class without samples, features not finite, mismatched lengths.
+
+    >>> class_prototypes(np.array([[0.0, 2.0], [2.0, 0.0], [5.0, 5.0]]), [0, 0, 1])
+    array([[1., 1.],
+           [5., 5.]])
+    """
+    array, count = read_labels(labels, num_classes)
+    rows = read_matrix(features, "features", array.size)
+    sums = np.zeros((count, rows.shape[1]))
+    for start in range(0, array.size, _ROWS):
+        block = float_rows(rows, slice(start, start + _ROWS))
+        check_finite_rows(block, "features", start)
+        np.add.at(sums, array[start : start + _ROWS].astype(np.intp), block)
+    sizes = np.bincount(array.astype(np.intp), minlength=count)
+    if not sizes.all():
+        raise ValueError(f"`labels` must have samples of every class, got none of class {int(np.argmin(sizes > 0))}")
+    return sums / sizes[:, None]

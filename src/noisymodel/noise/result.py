@@ -1,0 +1,85 @@
+"""What an injector returns."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from scipy.sparse import csr_array
+
+from .arrays import Array, Labels
+from .structure import SimilarityTransition, SymmetricTransition
+
+Transition: TypeAlias = "Array | csr_array[Any] | SymmetricTransition | SimilarityTransition"
+"""Dense up to ``structure.DENSE_CLASSES`` classes, beyond that sparse or given row by row."""
+
+
+@dataclass(frozen=True, eq=False)
+class NoisyLabels:
+    """Labels after noise, and what was done to them.
+
+    Given to an injector in place of labels, it gets noise on noise: the result is against the same clean labels, its
+    ``transition`` is the product of the matrices, and :meth:`audit` holds the earlier audit under ``"after"``.
+
+    Attributes:
+        labels: (N,) the noisy labels: dtype, device and kind (numpy or torch) of the clean ones.
+        flipped: (N,) bool, True where the noisy label differs from the clean one.
+        transition: (K, K) float64 row-stochastic matrix that was sampled from, T[i, j] = P(noisy = j | clean = i);
+            None where there is none. Of the same kind and on the same device as ``labels``. Above 4096 classes a
+            ``scipy.sparse.csr_array`` or an object with ``row(i)`` and ``toarray()``. With ``subset`` it is the matrix
+            within the subset; with ``classes`` the rows of the other classes are those of the identity.
+        requested_rate: the rate that was asked for, in [0, 1]; of noise on noise, the last step's.
+        realized_rate: ``flipped.mean()``, in [0, 1].
+        seed: the seed of the draw.
+        record: what :meth:`audit` returns.
+        clean: the clean labels, as they were given (not a copy).
+    """
+
+    labels: Array
+    flipped: Array
+    transition: Transition | None
+    requested_rate: float
+    realized_rate: float
+    seed: int
+    record: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    clean: Labels | None = field(default=None, repr=False)
+
+    @property
+    def subset_rate(self) -> float:
+        """The share of wrong labels among the samples that ``subset`` or ``classes`` chose; without them, of all.
+
+        >>> from noisymodel.noise import symmetric
+        >>> noisy = symmetric([0, 0, 0, 0, 1, 1, 1, 1], 0.5, classes=[1], seed=0)
+        >>> noisy.subset_rate, noisy.realized_rate
+        (0.5, 0.25)
+        """
+        subset = self.record.get("subset")
+        return self.realized_rate if subset is None else float(subset["realized_rate"])
+
+    def audit(self) -> dict[str, Any]:
+        """What was done, as a dictionary that JSON can hold, taken when the noise was drawn.
+
+        Keys:
+
+        - ``method``, ``parameters``, ``seed``: the call. ``inputs``: checksums of the arrays that the call took
+          besides the labels (features, matrix, ...);
+        - ``requested_rate``, ``realized_rate``, and ``expected_rate``: the mean of the law (None where it has no
+          closed form, as after other noise);
+        - ``num_samples``, ``num_flipped``, ``class_counts`` and ``noisy_class_counts`` (length K),
+          ``flipped_per_class`` (by clean class, length K);
+        - ``clean_checksum`` and ``noisy_checksum``: SHA-256 of the labels as little-endian int64, so the same for
+          every dtype and device;
+        - ``subset``: None, or its ``size``, ``realized_rate``, and its ``classes`` or ``checksum``;
+        - ``after``: the audit of the noise that was there before, or None;
+        - ``library`` and ``library_version``.
+
+        :func:`verify` does it again and compares.
+
+        >>> from noisymodel.noise import symmetric
+        >>> audit = symmetric([0, 1, 2, 0], 0.5, seed=1).audit()
+        >>> audit["method"], audit["num_flipped"], audit["class_counts"]
+        ('symmetric', 2, [2, 1, 1])
+        """
+        return copy.deepcopy(dict(self.record))

@@ -1,0 +1,264 @@
+"""An injector as a value: what noise, how much, which seed; for whole arrays, and for streams sample by sample."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property, partial, reduce
+from typing import Any, cast
+
+import numpy as np
+
+from .._checks import check_choice, check_integer, check_seed
+from .arrays import Array, Labels, like, read_labels
+from .keyed import FlipLaw, Key, KeyHash
+from .labels import asymmetric, pair_flip, symmetric
+from .laws import LAWS, Law, frozen_option, option_from_json, option_to_json
+from .matrix import from_confusion, from_transition, similarity
+from .result import NoisyLabels, Transition
+from .selection import SELECTIONS, exact_rate, recorded_rate
+from .step import Subset, read_classes
+from .structure import product, restrict
+
+INJECTORS = {
+    "symmetric": symmetric,
+    "pair_flip": pair_flip,
+    "asymmetric": asymmetric,
+    "from_transition": from_transition,
+    "from_confusion": from_confusion,
+    "similarity": similarity,
+}
+_NOT_OPTIONS = {"labels", "rate", "num_classes", "seed", "subset"}
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class LabelNoise:
+    """Label noise as a frozen, picklable specification.
+
+    ``LabelNoise("symmetric", 0.2, num_classes=10, seed=0)`` is the injector of that name with its arguments, checked
+    when it is made. It is used in two ways, which do **not** flip the same samples:
+
+    - :meth:`apply` on an array of labels: the injector itself, exact counts by default;
+    - :meth:`at` on one sample of a stream: a pure function of (key, seed), the same however the data are sharded,
+      shuffled, resumed or spread over workers. Each sample flips by itself, whatever ``selection`` says, so the
+      number of wrong labels among N samples is Binomial(N, rate) (a sum of Bernoulli(1 − T_ii) in general): ``rate``
+      ± 1.96·√(rate·(1 − rate)/N), ± 0.02 points at 20 % of 12 million. Nested: a key that is flipped at a lower rate is
+      flipped at a higher one, to the same class.
+
+    Args:
+        kind: ``"symmetric"``, ``"pair_flip"``, ``"asymmetric"``, ``"from_transition"``, ``"from_confusion"`` or
+            ``"similarity"``. (Noise that depends on features has no ``at`` of a label, and no specification.)
+        rate: as of the injector; None for ``"from_transition"``, optional for ``"from_confusion"``.
+        num_classes: K.
+        seed: integer in [0, 2**63).
+        options: the injector's other keywords: ``include_true``, ``mapping``, ``matrix``, ``counts``, ``prototypes``,
+            ``temperature``, ``selection``, ``classes``, ...
+
+    Raises:
+        TypeError: an option that the injector does not have.
+        ValueError: an unknown kind, or what the injector refuses.
+
+    >>> noise = LabelNoise("symmetric", 0.5, num_classes=10, seed=0)
+    >>> [noise.at(key, 3) for key in ("cat-000", "cat-001", "cat-002")]
+    [3, 3, 8]
+    >>> LabelNoise.from_dict(noise.to_dict()) == noise
+    True
+    """
+
+    kind: str
+    rate: float | Fraction | None
+    num_classes: int
+    seed: int
+    options: Mapping[str, Any]
+
+    def __init__(
+        self, kind: str, rate: float | Fraction | None = None, *, num_classes: int, seed: int, **options: Any
+    ) -> None:
+        check_choice(kind, "kind", tuple(INJECTORS))
+        known = set(inspect.signature(INJECTORS[kind]).parameters) - _NOT_OPTIONS
+        if unknown := sorted(set(options) - known):
+            raise TypeError(f"`{unknown[0]}` is no option of {kind!r} noise; it has {', '.join(sorted(known))}")
+        if rate is None and kind not in {"from_transition", "from_confusion"}:
+            raise TypeError(f"`rate` must be given for {kind!r} noise")
+        if rate is not None and kind == "from_transition":
+            raise TypeError("`rate` must be None for 'from_transition' noise: the matrix says it")
+        for name in ("matrix", "counts", "prototypes", "mapping"):
+            if name in known and name not in options:
+                raise TypeError(f"`{name}` must be given for {kind!r} noise")
+        recorded = None if rate is None else recorded_rate(exact_rate(rate))
+        settings = {
+            "kind": kind,
+            "rate": Fraction(recorded) if isinstance(recorded, str) else recorded,
+            "num_classes": check_integer(num_classes, "num_classes", minimum=1),
+            "seed": check_seed(seed),
+            "options": {name: frozen_option(name, value) for name, value in options.items()},
+        }
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+        check_choice(self.options.get("selection", "exact"), "selection", SELECTIONS)
+        _ = self._law  # whatever is wrong is said now
+
+    @cached_property
+    def _law(self) -> Law:
+        options = {name: value for name, value in self.options.items() if name not in {"classes", "selection"}}
+        law = LAWS[self.kind](self.rate, self.num_classes, options)
+        if (classes := self.options.get("classes")) is None:
+            return law
+        chosen = np.zeros(self.num_classes, dtype=np.bool_)
+        chosen[list(read_classes(classes, self.num_classes))] = True
+        flips = FlipLaw(np.where(chosen, law.flips.chances, 0.0), law.flips.targets)
+        return Law(flips, cast("Transition | None", restrict(law.transition, chosen)))
+
+    @property
+    def transition(self) -> Transition | None:
+        """T[i, j] = P(noisy = j | clean = i): (K, K), beyond 4096 classes as of :class:`NoisyLabels`."""
+        return self._law.transition
+
+    def apply(self, labels: Labels | NoisyLabels, *, subset: Subset | None = None) -> NoisyLabels:
+        """The injector on an array of labels: what ``symmetric(labels, rate, ...)`` and the others return."""
+        inject: Any = INJECTORS[self.kind]
+        rate = {} if self.kind == "from_transition" else {"rate": self.rate}
+        options = dict(self.options)
+        return inject(labels, **rate, **options, num_classes=self.num_classes, subset=subset, seed=self.seed)
+
+    def at(self, key: Key, label: int) -> int:
+        """The noisy label of one sample, by its key alone.
+
+        Args:
+            key: a str or bytes (the same text is the same key), or an integer, unique in the data.
+            label: the clean class, in [0, K).
+
+        Raises:
+            TypeError: a key or a label of another type.
+            ValueError: a label outside [0, K).
+        """
+        return self._at(key, label, 0)
+
+    def at_many(self, keys: Iterable[Key], labels: Labels) -> Array:
+        """:meth:`at` for many samples: (N,) of the kind and dtype of ``labels``; about a microsecond each."""
+        return self._at_many(keys, labels, 0)
+
+    def _at(self, key: Key, label: int, depth: int) -> int:
+        clean = check_integer(label, "label")
+        if not 0 <= clean < self.num_classes:
+            raise ValueError(f"`label` must be in [0, num_classes = {self.num_classes}), got {clean}")
+        return self._law.flips.one(clean, KeyHash(self.seed, depth).pair(key))
+
+    def _at_many(self, keys: Iterable[Key], labels: Labels, depth: int) -> Array:
+        clean, _ = read_labels(labels, self.num_classes)
+        uniforms = KeyHash(self.seed, depth).pairs(keys)
+        if len(uniforms[0]) != clean.size:
+            raise ValueError(f"`keys` must be as many as the {clean.size} labels, got {len(uniforms[0])}")
+        return like(labels, self._law.flips.many(clean.astype(np.intp), uniforms).astype(clean.dtype))
+
+    def then(self, *others: LabelNoise) -> NoiseChain:
+        """This noise, and others on what it gives."""
+        return NoiseChain((self, *others))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What :meth:`from_dict` makes this of again, as JSON holds it."""
+        options = {name: option_to_json(value) for name, value in self.options.items()}
+        rate = None if self.rate is None else recorded_rate(exact_rate(self.rate))
+        return {
+            "kind": self.kind, "rate": rate, "num_classes": self.num_classes, "seed": self.seed, "options": options,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> LabelNoise:
+        """The specification of a dictionary that :meth:`to_dict` made.
+
+        Raises:
+            ValueError: a key that is missing or unknown.
+        """
+        expected = {"kind", "rate", "num_classes", "seed", "options"}
+        if set(settings) != expected:
+            raise ValueError(f"`settings` must have the keys {sorted(expected)}, got {sorted(settings)}")
+        rate = Fraction(settings["rate"]) if isinstance(settings["rate"], str) else settings["rate"]
+        options = {name: option_from_json(name, value) for name, value in settings["options"].items()}
+        return cls(settings["kind"], rate, num_classes=settings["num_classes"], seed=settings["seed"], **options)
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, LabelNoise) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.rate, self.num_classes, self.seed))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        make = partial(LabelNoise, num_classes=self.num_classes, seed=self.seed, **self.options)
+        return make, (self.kind, self.rate)
+
+    def __repr__(self) -> str:
+        shown = {name: value if np.ndim(value) == 0 else "..." for name, value in self.options.items()}
+        options = "".join(f", {name}={value!r}" for name, value in shown.items())
+        return f"LabelNoise({self.kind!r}, {self.rate}, num_classes={self.num_classes}, seed={self.seed}{options})"
+
+
+@dataclass(frozen=True)
+class NoiseChain:
+    """Noise on noise: each specification is applied to what the one before it gave.
+
+    The numbers drawn by a step depend on its place too, so steps are independent even if their seeds are equal.
+    ``flipped`` and the rates of :meth:`apply` are against the clean labels; the matrix is the product T₁·T₂·….
+
+    >>> weak = LabelNoise("symmetric", 0.2, num_classes=10, seed=0)
+    >>> both = compose(weak, LabelNoise("symmetric", 0.3, num_classes=10, seed=1))
+    >>> round(float(both.transition[0, 0]), 5)
+    0.56667
+    """
+
+    steps: tuple[LabelNoise, ...]
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError("`steps` must hold at least one noise, got none")
+        for step in self.steps:
+            if not isinstance(step, LabelNoise):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+                raise TypeError(f"`steps` must be LabelNoise, got {type(step).__name__}")
+            if step.num_classes != self.steps[0].num_classes:
+                raise ValueError(f"`steps` must agree on `num_classes`, got {[one.num_classes for one in self.steps]}")
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.steps[0].num_classes
+
+    @property
+    def transition(self) -> Transition | None:
+        """The product of the matrices; None where it has no compact form (above 4096 classes)."""
+        return cast("Transition | None", reduce(product, [step.transition for step in self.steps]))
+
+    def apply(self, labels: Labels | NoisyLabels, *, subset: Subset | None = None) -> NoisyLabels:
+        """Each step on an array of labels, in turn."""
+        noisy: Any = labels
+        for step in self.steps:
+            noisy = step.apply(noisy, subset=subset)
+        return noisy
+
+    def at(self, key: Key, label: int) -> int:
+        """The noisy label of one sample: see :meth:`LabelNoise.at`."""
+        for depth, step in enumerate(self.steps):
+            label = step._at(key, label, depth)  # pyright: ignore[reportPrivateUsage] # of one file
+        return label
+
+    def at_many(self, keys: Iterable[Key], labels: Labels) -> Array:
+        """:meth:`at` for many samples."""
+        keys, noisy = list(keys), cast(Any, labels)
+        for depth, step in enumerate(self.steps):
+            noisy = step._at_many(keys, noisy, depth)  # pyright: ignore[reportPrivateUsage] # of one file
+        return noisy
+
+    def to_dict(self) -> dict[str, Any]:
+        """What :meth:`from_dict` makes this of again, as JSON holds it."""
+        return {"steps": [step.to_dict() for step in self.steps]}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> NoiseChain:
+        """The chain of a dictionary that :meth:`to_dict` made."""
+        return cls(tuple(LabelNoise.from_dict(step) for step in settings["steps"]))
+
+
+def compose(*steps: LabelNoise) -> NoiseChain:
+    """Noise on noise, as one value: see :class:`NoiseChain`."""
+    return NoiseChain(steps)

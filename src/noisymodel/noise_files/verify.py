@@ -1,0 +1,128 @@
+"""Does an audit of files hold? The noise derived again from the input, and everything that was written compared."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .._files import file_checksum
+from ..errors import InputFileError
+from ..noise import LabelNoise
+from .corrupt import FLIPPED, FORMAT, checksums
+from .derive import LABELS, Derived, Settings, derive, is_shards
+from .listing import write_listing
+from .shards import read_fields, shards_of
+from .tables import open_table
+
+
+def verify_audit(audit: str | Path, *, source: str | Path | None = None, progress: bool = False) -> dict[str, Any]:
+    """Derive the noise of an ``audit.json`` again, and compare input, output, flips and every number.
+
+    Args:
+        audit: the file; the results lie beside it.
+        source: the input, where it is not any more where the audit says.
+        progress: whether to show progress on stderr.
+
+    Returns:
+        The audit.
+
+    Raises:
+        InputFileError: it is no audit, a file is missing or another one, or something does not hold; it says what.
+    """
+    path = Path(audit)
+    held = _read(path)
+    given = Path(source) if source is not None else Path(held["input"]["path"])
+    if not given.exists():
+        raise InputFileError(f"the input {given} is not there: name it with --source")
+    _compare_files("input", given, held["input"]["files"], checksums(given))
+    for name, wanted in {**held["output"], **held["flipped"]}.items():
+        if not (path.parent / name).is_file():
+            raise InputFileError(f"{path.parent / name} is missing")
+        _compare_files("output", path.parent / name, {name: wanted}, {name: file_checksum(path.parent / name)})
+    with tempfile.TemporaryDirectory() as folder:
+        table = given
+        if given.is_dir() and not is_shards(given):
+            table = Path(folder) / "clean.csv"
+            write_listing(given, table)
+        found = derive(table, _settings(held), progress=progress)
+    for name, value in json.loads(json.dumps(found.record)).items():
+        if held.get(name) != value:
+            raise InputFileError(
+                f"{path} does not hold: its {name} is {_short(held.get(name))}, derived {_short(value)}"
+            )
+    _compare_column(path, held, found)
+    if held["flipped"][FLIPPED] != _flips_checksum(found.flips()):
+        raise InputFileError(f"{path.parent / FLIPPED} does not list what was flipped")
+    return held
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if held["format"] != FORMAT:
+            raise InputFileError(f"{path} has format {held['format']}, this version reads {FORMAT}")
+        for name in ("what", "column", "image_column", "alike", "noise", "input", "output", "flipped"):
+            held[name]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, InputFileError):
+            raise
+        raise InputFileError(f"{path} is no audit of `noisymodel noise` ({error!r})") from None
+    return held
+
+
+def _settings(held: dict[str, Any]) -> Settings:
+    noise: dict[str, Any] = dict(held["noise"])
+    if held["what"] == LABELS:
+        law = LabelNoise.from_dict(noise)
+        noise = {"kind": law.kind, "rate": law.rate, "num_classes": law.num_classes, "seed": law.seed}
+        noise |= {"options": dict(law.options)}
+    return Settings(held["what"], held["column"], held["image_column"], noise, held["alike"])
+
+
+def _compare_files(what: str, path: Path, wanted: dict[str, str], found: dict[str, str]) -> None:
+    for name in {**wanted, **found}:
+        if wanted.get(name) != found.get(name):
+            raise InputFileError(f"the {what} {path} is not the audit's: the SHA-256 of {name} differs")
+
+
+def _compare_column(path: Path, held: dict[str, Any], found: Derived) -> None:
+    """The output's column, value by value: what was derived is what was written."""
+    name = next(iter(held["output"]))
+    if found.keys is not None:
+        shards = [path.parent / shard for other in held["output"] for shard in shards_of(path.parent / other)]
+        values = (
+            field.text.strip() if held["what"] == LABELS else field.text
+            for field in read_fields(shards, held["column"])
+        )
+    else:
+        values = (value for (value,) in open_table(path.parent / name).values(held["column"]))
+    digest = hashlib.sha256()
+    for value in values:
+        digest.update(value.encode() + b"\0")
+    if digest.hexdigest() != held["column_checksum"]:
+        raise InputFileError(f"{path.parent / name} does not hold the noise that its audit is of")
+
+
+def _flips_checksum(flips: Iterator[tuple[str, str, str]]) -> str:
+    digest, text = hashlib.sha256(), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["key", "clean", "noisy"])
+    for flip in flips:
+        writer.writerow(flip)
+        if text.tell() > 1 << 20:
+            digest.update(text.getvalue().encode())
+            text.seek(0)
+            text.truncate()
+    digest.update(text.getvalue().encode())
+    return digest.hexdigest()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,14 @@
+"""Pictures of spectra, for print and for the colour-blind: scree, energy, metrics against noise, angles, tuning.
+
+Every function draws on the ``ax`` it is given, or on a figure of its own that pyplot knows nothing of; settings and
+backend stay as they are. ``axes.figure.savefig(path)`` writes it; in a notebook ``axes.figure`` as the last line of a
+cell shows it. matplotlib (extra ``plot``) is loaded by the first call.
+"""
+
+from __future__ import annotations
+
+from .angles import angle_map
+from .rates import metric_against_rate, metrics_against_rate
+from .spectra import before_after, cumulative_energy, scree
+
+__all__ = ["angle_map", "before_after", "cumulative_energy", "metric_against_rate", "metrics_against_rate", "scree"]
