@@ -109,11 +109,19 @@ def label_checksum(labels: npt.NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def class_counts(labels: npt.NDArray[Any], num_classes: int, where: Mask | None = None) -> list[int]:
-    """How many labels each class has, of all or of those ``where``; in pieces, so that no copy as large is made."""
+def class_counts(labels: npt.NDArray[Any], num_classes: int) -> list[int]:
+    """How many labels each class has; in pieces, so that no copy as large is made."""
     counts = np.zeros(num_classes, dtype=np.int64)
     for start in range(0, labels.size, _CHUNK):
-        piece = labels[start : start + _CHUNK]
-        piece = piece if where is None else piece[where[start : start + _CHUNK]]
-        counts += np.bincount(piece.astype(np.intp, copy=False), minlength=num_classes)
+        counts += np.bincount(labels[start : start + _CHUNK].astype(np.intp, copy=False), minlength=num_classes)
     return counts.tolist()
+
+
+def class_counts_where(labels: npt.NDArray[Any], num_classes: int, where: Mask) -> tuple[list[int], list[int]]:
+    """How many labels each class has, and how many of those are ``where``, in one pass."""
+    counts = np.zeros((2, num_classes), dtype=np.int64)
+    for start in range(0, labels.size, _CHUNK):
+        place = labels[start : start + _CHUNK].astype(np.intp)
+        place += where[start : start + _CHUNK] * np.intp(num_classes)
+        counts += np.bincount(place, minlength=2 * num_classes).reshape(2, num_classes)
+    return counts.sum(axis=0).tolist(), counts[1].tolist()

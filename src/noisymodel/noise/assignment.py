@@ -7,13 +7,14 @@ Bernoulli modes are one sort by class and one shuffle within each: no search in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Floats, class_counts
-from .selection import compact
+from .arrays import Floats
+from .selection import by_class
 from .structure import Rows
 
 _SNAP = 1e-9  # a share this close to an integer is that integer: 0.29 · 100 is 29
@@ -54,17 +55,13 @@ def assign(
     labels: npt.NDArray[Any], num_classes: int, rows: Rows, allocate: Allocate, generator: np.random.Generator
 ) -> npt.NDArray[Any]:
     """(N,): for each sample a class from the row of its label, the counts of each row being those of ``allocate``."""
-    order = np.argsort(compact(labels, num_classes), kind="stable")
-    drawn = np.empty(labels.size, dtype=np.min_scalar_type(num_classes - 1))
-    start = 0
-    for label, size in enumerate(class_counts(labels, num_classes)):
-        if size:
+    places, bounds = by_class(labels, num_classes)
+    targets = np.empty(labels.size, dtype=np.min_scalar_type(num_classes - 1))  # small: written in random order
+    for label, (start, stop) in enumerate(pairwise(bounds)):
+        if stop > start:
             columns, shares = rows.row(label)
-            counts = allocate(label, columns, shares, size, generator)
-            block = np.repeat(columns.astype(drawn.dtype), counts)
+            counts = allocate(label, columns, shares, stop - start, generator)
+            block = np.repeat(columns, counts)  # of 8 bytes each, which numpy shuffles fastest
             generator.shuffle(block)
-            drawn[start : start + size] = block
-            start += size
-    targets = np.empty_like(drawn)
-    targets[order] = drawn
+            targets[places[start:stop]] = block
     return targets

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_choice, check_integer
-from .arrays import Array, Labels, Mask, class_counts, like
+from .arrays import Array, Labels, Mask, like
 from .labels import uniform_targets
 from .result import NoisyLabels
-from .selection import SELECTIONS, Selection, exact_rate, half_up, random_order, recorded_rate
+from .selection import SELECTIONS, Selection, by_class, exact_rate, half_up, random_order, recorded_rate
 from .step import Step, Subset, begin
 
 
@@ -122,17 +123,15 @@ def _parts(step: Step, share: Fraction, open_part: Fraction, selection: str) -> 
         replaced = uniforms < float(share * open_part)
         return replaced, (uniforms < float(share)) & ~replaced
     order: npt.NDArray[np.integer] = random_order(count, generator)
-    sizes = [count]
+    bounds = [0, count]
     if selection == "exact_per_class":
-        order = order[np.argsort(step.part[order], kind="stable")]
-        sizes = class_counts(step.part, step.num_classes)
-    start = 0
-    for size in sizes:
-        chosen = half_up(share, size)
+        places, bounds = by_class(step.part[order], step.num_classes)
+        order = order[places]
+    for start, stop in pairwise(bounds):
+        chosen = half_up(share, stop - start)
         opened = half_up(open_part, chosen)
         replaced[order[start : start + opened]] = True
         closed[order[start + opened : start + chosen]] = True
-        start += size
     return replaced, closed
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .. import __version__
 from .._checks import check_integer, check_seed
 from .._random import array_generator
-from .arrays import Array, Labels, Mask, as_numpy, class_counts, label_checksum, like, read_labels
+from .arrays import Array, Labels, Mask, as_numpy, class_counts, class_counts_where, label_checksum, like, read_labels
 from .result import NoisyLabels
 from .structure import product, restrict
 
@@ -101,8 +101,8 @@ class Step:
             if also_wrong is not None:
                 flipped[self.indices()[also_wrong]] = True
             num_flipped = int(np.count_nonzero(flipped))
-            counts = [class_counts(labels, self.num_classes) for labels in (clean, whole)]
-            per_class = class_counts(clean, self.num_classes, flipped)
+            clean_counts, per_class = class_counts_where(clean, self.num_classes, flipped)
+            noisy_counts = class_counts(whole, self.num_classes)
             clean_checksum, noisy_checksum = (checksum.result() for checksum in checksums)
         self._check_unchanged(clean_checksum)
         record: dict[str, Any] = {
@@ -115,8 +115,8 @@ class Step:
             "expected_rate": expected if self.before is None and self.inside is None else None,
             "num_samples": clean.size,
             "num_flipped": num_flipped,
-            "class_counts": counts[0],
-            "noisy_class_counts": counts[1],
+            "class_counts": clean_counts,
+            "noisy_class_counts": noisy_counts,
             "flipped_per_class": per_class,
             "clean_checksum": clean_checksum,
             "noisy_checksum": noisy_checksum,

@@ -19,6 +19,7 @@ from .config import fingerprint
 
 _AFTER_THE_NUMBERS = (
     "cli/",
+    "plot/",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
