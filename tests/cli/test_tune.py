@@ -92,7 +92,10 @@ def test_labels_from_files_presets_and_auto(tmp_path: Path) -> None:
     np.testing.assert_array_equal(refitted.predict_proba(features), again.predict_proba(features))
 
 
-def test_predictions(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions(
+    tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("noisymodel.cli.predict._ROWS", 40)
     model, out = str(tuned / "out" / "model"), tmp_path / "predicted.csv"
     assert main(["predict", model, str(tuned / "store"), "--out", str(out), "--probabilities"]) == 0
     assert f"90 rows\nResults: {out}" in capsys.readouterr().out

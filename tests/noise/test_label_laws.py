@@ -448,7 +448,7 @@ def test_audits_need_the_arrays_that_they_have_only_a_checksum_of() -> None:
     audit = noise.instance_dependent(labels, features, 0.4, seed=0).audit()
     with pytest.raises(ValueError, match="`features` must be given: the audit has only its checksum"):
         noise.verify(audit, labels)
-    with pytest.raises(ValueError, match="`features` is not the audit's"):
+    with pytest.raises(ValueError, match="`audit` does not hold with this `features`"):
         noise.verify(audit, labels, features=features + 1)
     masked = noise.symmetric(labels, 0.4, subset=labels > 1, seed=0).audit()
     with pytest.raises(ValueError, match="`subset` must be given"):

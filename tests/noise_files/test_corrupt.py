@@ -387,6 +387,20 @@ def test_results_are_not_overwritten(tmp_path: Path) -> None:
         corrupt_labels(path, tmp_path, kind="symmetric", rate=0.5, seed=1)
 
 
+def test_an_old_audit_does_not_outlive_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, out = table(tmp_path, ".csv"), tmp_path / "out"
+    corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=0)
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=1, force=True)
+    assert not (out / "audit.json").exists()
+    assert not list(out.glob(".noise-*"))
+
+
 def test_progress_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     corrupt_captions(table(tmp_path, ".csv"), tmp_path / "out", rate=0.5, seed=1, progress=True)
     shown = capsys.readouterr()

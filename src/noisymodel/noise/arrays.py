@@ -82,6 +82,16 @@ def float_rows(matrix: Array, index: slice | npt.NDArray[np.intp]) -> Floats:
     return np.asarray(matrix[index], dtype=np.float64)
 
 
+def check_finite(matrix: Array, name: str) -> None:
+    """No NaN and no infinity in a matrix of any size."""
+    step = max(1, _CHUNK // matrix.shape[1])
+    for start in range(0, len(matrix), step):
+        rows = matrix[start : start + step]
+        finite = torch.isfinite(rows) if isinstance(rows, torch.Tensor) else np.isfinite(rows)
+        if not finite.all():
+            check_finite_rows(float_rows(matrix, slice(start, start + step)), name, start)
+
+
 def check_finite_rows(rows: Floats, name: str, first: int) -> None:
     """No NaN and no infinity; ``first`` is the number of the first of these rows."""
     finite = np.isfinite(rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +13,9 @@ from scipy.special import ndtr, ndtri
 
 from .._checks import check_integer, check_number
 from .._random import array_generator
-from .arrays import Array, Floats, Labels, check_finite_rows, class_counts, float_rows, matrix_checksum, read_matrix
+from .arrays import Array, Floats, Labels, check_finite, float_rows, read_matrix
 from .result import NoisyLabels
-from .selection import compact, exact_rate, recorded_rate
+from .selection import by_class, exact_rate, recorded_rate
 from .step import Step, Subset, begin
 
 TILE = 256  # rows in one product, always the same ones, so that no choice of memory changes a rounding
@@ -57,6 +59,9 @@ def instance_dependent(
     neither dtype, device nor ``chunk_size``; another processor's BLAS may round differently, which changes a label
     with a probability of about 1e-13.
 
+    The audit's checksum of the features is of what the labels depend on: the rows of the samples that flip (class after
+    class), and with ``standardize`` the means and standard deviations of all.
+
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
         features: (N, D) real numbers; images flattened; may be an ``np.memmap``.
@@ -91,18 +96,14 @@ def instance_dependent(
         raise ValueError("`num_classes` must be at least 2, got 1: there is no other class to flip to")
     matrix = read_matrix(features, "features", step.current.size)
     rows = _Rows(matrix, _chunk(chunk_size, matrix.shape[1]), standardize)
-    flipped = step.generator(1).random(step.part.size) < flip_probabilities(
-        float(share), spread, step.generator(3).random(step.part.size)
-    )
-    noisy = step.part.copy()
+    chances = flip_probabilities(float(share), spread, step.generator(3).random(step.part.size))
+    flipped = np.flatnonzero(step.generator(1).random(step.part.size) < chances)
     points = step.generator(2).random(step.part.size)
-    places = np.flatnonzero(flipped)
-    places = places[np.argsort(compact(step.part[places], step.num_classes), kind="stable")]
-    start = 0
-    for label, size in enumerate(class_counts(step.part[places], step.num_classes)):
-        group = places[start : start + size]
-        start += size
-        if size:
+    places, bounds = by_class(step.part[flipped], step.num_classes)
+    noisy = step.part.copy()
+    for label, (start, stop) in enumerate(pairwise(bounds)):
+        if stop > start:
+            group = flipped[places[start:stop]]
             noisy[group] = _targets(step, rows, label, group, points[group], shared)
     return step.finish(
         noisy,
@@ -110,7 +111,7 @@ def instance_dependent(
         parameters={"rate": recorded_rate(share), "std": spread, "shared": shared, "standardize": standardize},
         requested=float(share),
         expected=expected_instance_rate(float(share), spread),
-        inputs={"features": {"shape": list(matrix.shape), "checksum": matrix_checksum(matrix)}},
+        inputs={"features": {"shape": list(matrix.shape), "checksum": rows.digest.hexdigest()}},
     )
 
 
@@ -148,21 +149,18 @@ def _chunk(chunk_size: int | None, num_features: int) -> int:
 
 
 class _Rows:
-    """Features, checked once, read a chunk at a time in float64."""
+    """Features, checked once, read a chunk at a time in float64, with a checksum of what was read."""
 
     def __init__(self, matrix: Array, chunk: int, standardize: bool) -> None:
         self.matrix, self.chunk = matrix, chunk
+        self.digest = hashlib.sha256(np.array(matrix.shape, dtype="<i8").tobytes())
         self.mean: Floats | None = None
         self.std: Floats | None = None
-        self._check()
+        check_finite(matrix, "features")
         if standardize:
             self._moments()
 
-    def _check(self) -> None:
-        for start in range(0, len(self.matrix), self.chunk):
-            check_finite_rows(float_rows(self.matrix, slice(start, start + self.chunk)), "features", start)
-
-    def _tiles(self) -> Any:
+    def _tiles(self) -> Iterator[Floats]:
         """All rows, in the same pieces whatever the chunk: sums depend on their order."""
         for start in range(0, len(self.matrix), self.chunk):
             block = float_rows(self.matrix, slice(start, start + self.chunk))
@@ -173,10 +171,13 @@ class _Rows:
         mean = np.add.reduce([tile.sum(axis=0) for tile in self._tiles()]) / count
         squares = np.add.reduce([((tile - mean) ** 2).sum(axis=0) for tile in self._tiles()])
         std = np.sqrt(squares / count)
-        self.mean, self.std = mean, np.where(std > 0, std, 1.0)
+        std[std == 0] = 1.0
+        self.mean, self.std = mean, std
+        self.digest.update(np.stack([mean, std]).astype("<f8").data)
 
     def read(self, places: npt.NDArray[np.intp]) -> Floats:
         block = float_rows(self.matrix, places)
+        self.digest.update(block.astype("<f8", copy=False).data)
         return block if self.mean is None or self.std is None else (block - self.mean) / self.std
 
 
@@ -211,8 +212,27 @@ def softmax_weights(rows: Floats, projection: Floats, label: int) -> Floats:
 
 
 def draw(weights: Floats, points: Floats) -> npt.NDArray[np.intp]:
-    """(n,): the first class where the cumulative share of the weights passes the point; never one of weight zero."""
-    sums = np.cumsum(weights, axis=1)
-    total = sums[:, -1]
-    threshold = np.minimum(points * total, np.nextafter(total, 0.0))
-    return (sums > threshold[:, None]).argmax(axis=1)
+    """(n,): the first class where the cumulative share of the weights passes the point; never one of weight zero.
+
+    In two steps, among sums of about √K classes and then among the classes of one: cumulative sums are slow.
+    """
+    classes = weights.shape[1]
+    classes = weights.shape[1]
+    width = math.isqrt(classes - 1) + 1
+    sums = np.cumsum(np.add.reduceat(weights, np.arange(0, classes, width), axis=1), axis=1)
+    block, left = _first_above(sums, points * sums[:, -1])
+    columns = block[:, None] * width + np.arange(width)
+    inside = np.take_along_axis(weights, np.minimum(columns, classes - 1), axis=1)
+    inside[columns >= classes] = 0.0
+    return block * width + _first_above(np.cumsum(inside, axis=1), left)[0]
+
+
+def _first_above(sums: Floats, threshold: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """(n,) each: the first of the ascending sums above the threshold, and what the sums before it leave of that.
+
+    A threshold that rounding has put at the last sum, or above it, is lowered.
+    """
+    threshold = np.minimum(threshold, np.nextafter(sums[:, -1], 0.0))
+    first = (sums > threshold[:, None]).argmax(axis=1)
+    before = np.take_along_axis(sums, np.maximum(first - 1, 0)[:, None], axis=1)[:, 0]
+    return first, threshold - np.where(first > 0, before, 0.0)

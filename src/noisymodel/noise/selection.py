@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-
 from scipy import sparse
 
 from .._checks import check_number
@@ -18,9 +17,8 @@ from .arrays import Mask
 Selection: TypeAlias = Literal["exact", "exact_per_class", "bernoulli"]
 
 SELECTIONS = ("exact", "exact_per_class", "bernoulli")
-LARGE = (
-    1 << 20
-)  # of more samples, those with the smallest random numbers are taken: an order of all is four times slower
+LARGE = 1 << 20
+"""Of more samples than this, those with the smallest random numbers are taken: an order of all is four times slower."""
 
 
 def exact_rate(rate: object, name: str = "rate") -> Fraction:
@@ -48,9 +46,9 @@ def by_class(labels: npt.NDArray[Any], num_classes: int) -> tuple[npt.NDArray[An
     (N,) and K + 1 numbers. It is the counting sort that turns rows of a sparse matrix, one label in each, into columns:
     three times as fast as numpy's radix sort.
     """
-    one_each = np.arange(labels.size + 1)
-    table = sparse.csr_array((np.ones(labels.size, np.bool_), labels, one_each), shape=(labels.size, num_classes))
-    columns = table.tocsc()
+    index = np.int32 if labels.size < 2**31 else np.int64
+    cells = np.ones(labels.size, dtype=np.bool_), labels.astype(index), np.arange(labels.size + 1, dtype=index)
+    columns = sparse.csr_array(cells, shape=(labels.size, num_classes)).tocsc()
     return columns.indices, columns.indptr.tolist()
 
 
@@ -85,7 +83,8 @@ def select(
     if selection == "exact":
         selected[order[: half_up(share, labels.size)]] = True
         return selected
-    places, bounds = by_class(labels[order], num_classes)  # in random order within each class
+    small = labels.astype(np.min_scalar_type(num_classes - 1), copy=False)
+    places, bounds = by_class(small[order], num_classes)  # in random order within each class
     for start, stop in pairwise(bounds):
         selected[order[places[start : start + half_up(share, stop - start)]]] = True
     return selected

@@ -94,8 +94,11 @@ def _compare(audit: Mapping[str, Any], again: Mapping[str, Any]) -> None:
             f"{again['clean_checksum']}"
         )
     for name, known in audit["inputs"].items():
-        if known["checksum"] != again["inputs"][name]["checksum"]:
-            raise ValueError(f"`{name}` is not the audit's: its checksum is {known['checksum']}")
+        found = again["inputs"][name]["checksum"]
+        if known["checksum"] != found:
+            raise ValueError(
+                f"`audit` does not hold with this `{name}`: its checksum is {found}, in the audit {known['checksum']}"
+            )
     for name, value in again.items():
         if name not in _UNCHECKED and audit.get(name) != value:
             raise ValueError(f"`audit` does not hold: its {name} is {audit.get(name)!r}, drawn again {value!r}")

@@ -58,8 +58,7 @@ class Classes:
         if not known:
             raise InputFileError(f"{place} has no rows")
         self.are_numbers = all(label.isdecimal() and str(int(label)) == label for label in known)
-        names = sorted(known, key=int if self.are_numbers else str)
-        ids = {name: int(name) if self.are_numbers else index for index, name in enumerate(names)}
+        ids = {name: int(name) if self.are_numbers else index for index, name in enumerate(sorted(known))}
         needed = max(ids.values()) + 1
         if num_classes is not None and num_classes < needed:
             raise InputFileError(f"{place} has {needed} classes, more than --num-classes {num_classes}")

@@ -195,6 +195,18 @@ def test_a_failure_ends_the_waits_of_the_others(server: EmbeddingServer) -> None
     assert time.monotonic() - began < 20
 
 
+def test_an_interruption_ends_the_waits_too(server: EmbeddingServer) -> None:
+    server.plan = lambda number, texts: None if TEXTS[0] in texts else failure(503, retry_after="30")
+
+    def interrupt(places: object, rows: object) -> None:
+        raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client(server).embed(TEXTS, received=interrupt)
+    assert time.monotonic() - began < 20
+
+
 def test_requests_are_paced(server: EmbeddingServer) -> None:
     client(server, requests_per_minute=600, batch_size=1).embed(TEXTS[:4])
     times = sorted(call.when for call in server.calls)

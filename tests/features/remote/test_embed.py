@@ -41,7 +41,7 @@ def test_rows_labels_and_ids_are_those_of_the_texts(server: EmbeddingServer, tmp
 
 
 def test_no_text_is_paid_for_twice(server: EmbeddingServer, tmp_path: Path) -> None:
-    embed(TEXTS, tmp_path / "store", client=client(server), block_rows=9, cache=tmp_path / "shared.sqlite")
+    embed(TEXTS, tmp_path / "store", client=client(server), block_rows=30, cache=tmp_path / "shared.sqlite")
     assert sorted(server.texts) == sorted(set(TEXTS))
     embed(TEXTS[::-1], tmp_path / "other", client=client(server), cache=tmp_path / "shared.sqlite")
     embed(TEXTS, tmp_path / "store", client=client(server), cache=False)

@@ -164,7 +164,6 @@ class _Target:
             )
         rest = {name: values[skipped:] for name, values in columns.items()}
         store.append(vectors, rest.get("labels"), rest.get("ids"), columns={DIGEST: digests[skipped:]})
-        store.flush()
 
     def check_end(self, count: int, given: dict[str, Any]) -> None:
         """Raise where there were no texts, fewer of them than rows, or columns of another length."""
