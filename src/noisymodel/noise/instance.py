@@ -217,7 +217,6 @@ def draw(weights: Floats, points: Floats) -> npt.NDArray[np.intp]:
     In two steps, among sums of about √K classes and then among the classes of one: cumulative sums are slow.
     """
     classes = weights.shape[1]
-    classes = weights.shape[1]
     width = math.isqrt(classes - 1) + 1
     sums = np.cumsum(np.add.reduceat(weights, np.arange(0, classes, width), axis=1), axis=1)
     block, left = _first_above(sums, points * sums[:, -1])
