@@ -1,0 +1,43 @@
+"""The site: ``python -m sphinx -W -b html docs SITE``. Nothing is fetched, when it is built or when it is read."""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+
+import noisymodel
+
+project = "noisymodel"
+author = "The noisymodel authors"
+copyright = "2026, the noisymodel authors"  # noqa: A001 - Sphinx asks for this name
+version = release = noisymodel.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
+exclude_patterns = ["evidence", "figures"]
+default_role = "py:obj"  # docstrings write names of the library between single backticks
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True}
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # attributes that are described twice (field and property) are no error
+python_use_unqualified_type_names = True
+mathjax_path = "not-used.js"  # formulas are Unicode text; MyST asks for the extension all the same
+
+html_theme = "furo"
+html_title = f"noisymodel {version}"
+html_show_sphinx = False
+html_copy_source = False
+html_theme_options = {"navigation_with_keys": True}
+
+
+def setup(app: Sphinx) -> None:
+    """Leave out what says nothing: the fields of named tuples that have no text of their own."""
+    app.connect("autodoc-skip-member", _says_nothing)
+
+
+def _says_nothing(app: object, what: str, name: str, value: object, skip: bool, options: object) -> bool | None:
+    return True if str(getattr(value, "__doc__", "")).startswith("Alias for field number") else None

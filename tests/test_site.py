@@ -1,0 +1,59 @@
+"""The site's API pages name every public name; that it builds without a warning is checked where it is built."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+import noisymodel
+
+DOCS = Path(__file__).parent.parent / "docs"
+MODULES = re.findall(
+    r"automodule:: (\S+)", "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.md")))
+)
+
+
+def documented() -> set[int]:
+    """The objects that the API pages show: what their modules list in ``__all__``, or define."""
+    found: set[int] = set()
+    for name in MODULES:
+        module = importlib.import_module(name)
+        own = (n for n, value in vars(module).items() if getattr(value, "__module__", None) == name and n[0] != "_")
+        found |= {id(getattr(module, public)) for public in getattr(module, "__all__", own)}
+    return found
+
+
+def public_objects() -> list[tuple[str, object]]:
+    """What users reach: the names of the package, and of every module among them."""
+    found: list[tuple[str, object]] = []
+    for name in noisymodel.__all__:
+        value = getattr(noisymodel, name)
+        if isinstance(value, types.ModuleType):
+            found += [(f"{name}.{inner}", getattr(value, inner)) for inner in getattr(value, "__all__", ())]
+            found.append((name, value))
+        else:
+            found.append((name, value))
+    return found
+
+
+@pytest.mark.parametrize(("name", "value"), public_objects(), ids=lambda value: value if isinstance(value, str) else "")
+def test_every_public_name_has_an_entry(name: str, value: object) -> None:
+    if isinstance(value, types.ModuleType):
+        assert value.__name__ in MODULES, f"docs/api has no page with noisymodel.{name}"
+    elif inspect.isclass(value) or inspect.isfunction(value):
+        assert id(value) in documented(), f"docs/api shows no noisymodel.{name}"
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    listed: set[Path] = set()
+    for index in (DOCS / "index.md", DOCS / "api" / "index.md"):
+        for tree in re.findall(r"```\{toctree\}\n(.*?)```", index.read_text(encoding="utf-8"), re.DOTALL):
+            entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            listed |= {index.parent / f"{entry}.md" for entry in entries}
+    pages = {*DOCS.glob("*.md"), *(DOCS / "api").glob("*.md")} - {DOCS / "index.md"}
+    assert listed == pages
