@@ -11,7 +11,14 @@ author = "The noisymodel authors"
 copyright = "2026, the noisymodel authors"  # noqa: A001 - Sphinx asks for this name
 version = release = noisymodel.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
 exclude_patterns = ["evidence", "figures"]
 default_role = "py:obj"  # docstrings write names of the library between single backticks
 
@@ -26,6 +33,17 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True  # attributes that are described twice (field and property) are no error
 python_use_unqualified_type_names = True
 mathjax_path = "not-used.js"  # formulas are Unicode text; MyST asks for the extension all the same
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples/gallery",
+    "gallery_dirs": "gallery",
+    "abort_on_example_error": True,
+    "download_all_examples": False,
+    "min_reported_time": 0,
+    "remove_config_comments": True,
+    "show_memory": False,
+    "reset_modules": (),  # the scripts change no global state
+}
 
 html_theme = "furo"
 html_title = f"noisymodel {version}"
