@@ -23,7 +23,8 @@ training, testing = slice(0, 900), slice(900, None)
 
 # %%
 # Three classifiers with scikit-learn's interface: a logistic regression, the network of NMTune without its
-# regularizers, and NMTune with its default weights. ``weights="auto"`` would choose them by validation on the training rows.
+# regularizers, and NMTune with its default weights. ``weights="auto"`` would choose them by validation on the training
+# rows.
 
 classifiers = {
     "logistic regression": LogisticRegression(max_iter=1000),
