@@ -69,15 +69,21 @@ class SpectralTerms(torch.autograd.Function):
     @staticmethod
     @_with_signature
     def forward(
-        rows: Tensor, covariance: bool, top_k: int, sizes: Sequence[int] | None, group: ProcessGroup | None
+        rows: Tensor,
+        covariance: bool,
+        top_k: int,
+        sizes: Sequence[int] | None,
+        group: ProcessGroup | None,
+        gradient: bool,
     ) -> tuple[Tensor, ...]:
         batch = _gram.global_batch(rows, sizes, group)
         exact = rows.dtype == torch.float64
         first = _gram.covariance_term(batch) if covariance else _gram.CovarianceTerm(*_zeros(batch.mean))
         if top_k:
-            second = _gram.dominant_term(batch, top_k, exact=exact, floor=4 / torch.finfo(rows.dtype).max)
+            floor = 4 / torch.finfo(rows.dtype).max
+            second = _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
         else:
-            second = _gram.DominantTerm(*_zeros(batch.mean))
+            second = _gram.DominantTerm(*_zeros(batch.mean)[:2])
         is_large = batch.gram.shape[0] >= _gram.LARGE and not exact
         centred = batch.centred.float() if is_large else batch.centred
         values = (term.value.to(scalar_dtype(rows)) for term in (first, second))
@@ -85,7 +91,7 @@ class SpectralTerms(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        rows, covariance, top_k, sizes, group = inputs
+        rows, covariance, top_k, sizes, group, _ = inputs
         count = rows.shape[0] if sizes is None else sum(sizes)
         by_rows = count < rows.shape[1]
         own = _gather.own_slice(sizes, group) if by_rows and sizes is not None else None
@@ -99,7 +105,7 @@ class SpectralTerms(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         rows, *parts = ctx.saved_tensors
         upstream = (parts[0].new_zeros(()) if part is None else part for part in gradients[:2])
-        return _SpectralGradient.of(rows, *upstream, *parts, ctx.layout), None, None, None, None
+        return _SpectralGradient.of(rows, *upstream, *parts, ctx.layout), *[None] * 5
 
 
 class _SpectralGradient(_OnceDifferentiable):
@@ -115,17 +121,16 @@ class _SpectralGradient(_OnceDifferentiable):
         mean: Tensor,
         kernel: Tensor,
         variances: Tensor,
-        vectors: Tensor,
-        weights: Tensor,
+        dominant: Tensor,
         layout: _Layout,
     ) -> Tensor:
         precision = centred.dtype
         by_covariance = by_covariance * (layout.covariance_slope * layout.world_size)
         matrix = (kernel * by_covariance).to(precision)
         if layout.dominant:
-            scaled = vectors * (weights * (by_dominant * layout.world_size))
-            edge = (scaled @ (vectors.sum(0) if layout.by_rows else mean @ vectors)).to(precision)
-            matrix = matrix + (scaled @ vectors.mT).to(precision)
+            by_dominant = by_dominant * layout.world_size
+            edge = ((dominant.sum(1) if layout.by_rows else mean @ dominant) * by_dominant).to(precision)
+            matrix = matrix + (dominant * by_dominant).to(precision)
         else:
             edge = mean.new_zeros(1, dtype=precision)
         if not layout.by_rows:

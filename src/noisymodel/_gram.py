@@ -47,11 +47,10 @@ class CovarianceTerm(NamedTuple):
 
 
 class DominantTerm(NamedTuple):
-    """The term, and its gradient as A·Z (by rows) or Z·A with A = vectors · diag(weights) · vectorsᵀ."""
+    """The term, and its gradient as A·Z (by rows) or Z·A with the symmetric matrix A; empty where not asked for."""
 
     value: Tensor
-    vectors: Tensor
-    weights: Tensor
+    matrix: Tensor
 
 
 def statistics_dtype(rows: Tensor) -> torch.dtype:
@@ -108,20 +107,34 @@ def covariance_slope(count: int, features: int) -> float:
     return 4 / (features * (count - 1) ** 2)
 
 
-def dominant_term(batch: Batch, top_k: int, *, exact: bool, floor: float) -> DominantTerm:
+def dominant_term(batch: Batch, top_k: int, *, exact: bool, floor: float, gradient: bool = True) -> DominantTerm:
     """−(1/k) Σ_{i≤k} σ_i / Σσ; 0 for a zero matrix. Where σ_i = 0 there is no gradient (the smallest subgradient).
 
     In the gradient Σσ counts as at least ``floor``, so that it is representable in the input's dtype.
     """
-    decompose = _from_rows if exact and not batch.sums_travel else _from_gram
-    values, inverses, vectors = decompose(batch)
+    decompose = _by_matrix_products if batch.rows.device.type == "cuda" else _by_eigenpairs
+    share, matrix = decompose(batch, top_k, exact=exact, floor=floor, gradient=gradient)
+    not_finite = batch.mean.sum() * 0  # NaN where an input is NaN or infinite
+    return DominantTerm(not_finite - share, matrix)
+
+
+def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradient: bool) -> tuple[Tensor, Tensor]:
+    """(1/k) Σ_{i≤k} σ_i / Σσ, and A = Σ_i (∂L/∂σ_i)/σ_i · u_i u_iᵀ (empty where no ``gradient`` is asked for).
+
+    With the share s the slopes are (s − [i ≤ k]/k) / Σσ, where Σσ counts as at least ``floor``.
+    """
+    values, inverses, vectors = (_from_rows if exact and not batch.sums_travel else _from_gram)(batch)
     total = values.sum()
     share = values[-top_k:].sum() / (top_k * total.clamp_min(torch.finfo(total.dtype).tiny))
+    if not gradient:
+        return share, values.new_empty(0)
     slopes = inverses / total.clamp_min(floor)
     weights = slopes * share
     weights[-top_k:].sub_(slopes[-top_k:], alpha=1 / top_k)
-    not_finite = batch.mean.sum() * 0  # NaN where an input is NaN or infinite
-    return DominantTerm(not_finite - share, vectors, weights)
+    return share, (vectors * weights) @ vectors.mT
+
+
+_by_matrix_products = _by_eigenpairs  # to be replaced by a form that does not wait for the device
 
 
 def _from_gram(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
