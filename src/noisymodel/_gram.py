@@ -109,9 +109,10 @@ def blocks(rows: Tensor, dim: int, *, at_least: int = 1) -> Sequence[Tensor]:
 
     ``at_least`` that many rows (0) or columns (1), so that products with a small matrix cost more than adding them up.
     """
-    if torch.compiler.is_compiling() or rows.numel() <= BLOCK:
+    limit = BLOCK if rows.device.type == "cpu" else 64 * BLOCK  # elsewhere each step of a loop is a launch
+    if torch.compiler.is_compiling() or rows.numel() <= limit:
         return [rows]
-    return rows.split(max(at_least, BLOCK // rows.shape[1 - dim]), dim)
+    return rows.split(max(at_least, limit // rows.shape[1 - dim]), dim)
 
 
 def as_statistics(rows: Tensor) -> Tensor:
