@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from noisymodel import NMTune
 from noisymodel.losses import (
     consistency_loss,
     covariance_loss,
@@ -95,6 +96,32 @@ def test_compiles_to_one_graph_for_all_batch_sizes_on_a_side() -> None:
         torch.testing.assert_close(got, wanted)
         torch.testing.assert_close(torch.autograd.grad(got, scale), torch.autograd.grad(wanted, scale))
     assert len(graphs) == 2  # one where N < D, one where N ≥ D
+    torch.compiler.reset()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_head_and_loss_compile_to_one_graph_for_all_batch_sizes_on_a_side() -> None:
+    head = NMTune(6, 3, generator=torch.Generator().manual_seed(0), top_k=2)
+    head.train()
+    graphs: list[torch.fx.GraphModule] = []
+
+    def count(graph: torch.fx.GraphModule, example_inputs: list[Tensor]) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    def step(features: Tensor, targets: Tensor) -> Tensor:
+        return head.loss(features, targets).total
+
+    parameters = list(head.parameters())
+    torch.compiler.reset()
+    compiled = torch.compile(step, fullgraph=True, dynamic=True, backend=count)
+    for rows in (3, 4, 5, 8, 12, 20):
+        batch = gaussian(rows, 6), torch.arange(rows) % 3
+        wanted, got = step(*batch), compiled(*batch)
+        torch.testing.assert_close(got, wanted)
+        gradients = torch.autograd.grad(got, parameters), torch.autograd.grad(wanted, parameters)
+        torch.testing.assert_close(*gradients)
+    assert len(graphs) == 2
     torch.compiler.reset()
 
 

@@ -197,7 +197,7 @@ def _spectral_terms(
             f"got {top_k}"
         )
     with torch.autocast(rows.device.type, enabled=False):
-        outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group)
+        outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group, torch.is_grad_enabled())
     return outputs[0], outputs[1]
 
 
