@@ -206,7 +206,8 @@ def test_memory_does_not_grow_with_the_rows(method: str, center: str) -> None:
     largest = 0
     for seed in range(300):
         total.update(gaussian(37, 4, seed))
-        parts = [total._block, total._moments.factor, *(total._scatter or ())]
+        taken = total._taken
+        parts = [total._block, taken.moments.factor, *(taken.scatter or ()), *(taken.relative or ())]
         largest = max(largest, sum(part.numel() for part in parts if isinstance(part, torch.Tensor)))
     assert total.count == 300 * 37
     assert largest <= 4 * total._block_rows + 4 * 16
