@@ -176,18 +176,22 @@ class SpectrumAccumulator:
     def reduce(self, group: ProcessGroup | None = None) -> SpectrumAccumulator:
         """A new accumulator with the rows of all ranks of a process group, the same to the bit on every rank.
 
-        One gather of (D + 1)² numbers per rank, then a fold in the order of the ranks. Ranks may hold different
-        numbers of rows, or none. Without an initialised process group it is a copy.
+        Each rank in turn sends its (D + 1)² numbers, and all merge them in the order of the ranks, so that memory does
+        not grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
+        group it is a copy.
         """
         from torch import distributed
 
         total = SpectrumAccumulator(**self.settings())
         if not (distributed.is_available() and distributed.is_initialized()):
             return total.merge(self)
-        own = self._packed()
-        packed = [torch.empty_like(own) for _ in range(distributed.get_world_size(group))]
-        distributed.all_gather(packed, own, group=group)
-        for part in packed:
+        own, ranks = self._packed(), distributed.get_world_size(group)
+        here = distributed.get_rank(group)
+        for rank in range(ranks):  # one state at a time: O(D²) memory for any number of ranks
+            part = own if rank == here else torch.empty_like(own)
+            distributed.broadcast(
+                part, rank if group is None else distributed.get_global_rank(group, rank), group=group
+            )
             total.merge(self._unpacked(part))
         return total
 

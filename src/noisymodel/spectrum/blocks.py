@@ -96,6 +96,8 @@ class Blocks:
             self._mild = False  # and it is likely to stay so
         mean = mean + centred(rows)  # what rounding left of the mean: zero exactly for constant columns
         if self.relative is not None and not self._skip:
+            if not self.relative.has_room_for(len(rows)):
+                self.relative = Relative.to(self._fold())
             found = self.relative.plus(mean, rows)
             if found is not None:
                 self.relative, self._failures = found, 0
@@ -106,12 +108,17 @@ class Blocks:
 
     def _decompose(self, mean: Tensor, rows: Tensor) -> None:
         """Take in centred rows by QR, and have coordinates of all rows for the next ones."""
-        if self.relative is not None and self.relative.num_rows:
-            self.moments = joined(self.moments, self.relative.moments())
-        self.moments = joined(self.moments, Moments(len(rows), mean, rows))
+        self.moments = joined(self._fold(), Moments(len(rows), mean, rows))
         self._skip = max(0, self._skip - 1)
         if self.moments.num_rows >= 2 * rows.shape[1]:
             self.relative = Relative.to(self.moments)
+
+    def _fold(self) -> Moments:
+        """The triangle, with the rows of ``relative`` moved into it."""
+        if self.relative is not None and self.relative.num_rows:
+            self.moments = joined(self.moments, self.relative.moments())
+        self.relative = None
+        return self.moments
 
 
 def _moved(part: Any, device: torch.device) -> Any:

@@ -99,6 +99,7 @@ class Relative(NamedTuple):
     num_rows: int
     mean: Tensor  # (d,)
     gram: Tensor  # (d, d) G
+    weight: float = 0.0  # tr(G)
 
     @classmethod
     def to(cls, moments: Moments) -> Relative:
@@ -111,6 +112,10 @@ class Relative(NamedTuple):
         diagonal = basis.diagonal()
         diagonal.copy_(torch.where(diagonal.abs() < floor, floor, diagonal))
         return cls(basis, moments.num_rows, 0, torch.zeros_like(moments.mean), torch.zeros_like(basis))
+
+    def has_room_for(self, num_rows: int) -> bool:
+        """Whether as many rows like the others leave the rounding of G small enough."""
+        return not self.num_rows or self.weight + 2 * self._usual(num_rows) <= _WEIGHT
 
     def plus(self, mean: Tensor, rows: Tensor) -> Relative | None:
         """With more centred rows, where these coordinates become them."""
@@ -125,10 +130,13 @@ class Relative(NamedTuple):
             gram.addr_(between, between, alpha=self.num_rows * share)
         gram += self.gram
         own_weight, total = torch.stack([weight, gram.diagonal().sum()]).tolist()  # one wait for the device
-        usual = len(self.basis) * len(rows) / max(self.base_rows, 1)
-        if not (own_weight <= _LEVERAGE * usual and total <= _WEIGHT):  # NaN too
+        if not (own_weight <= _LEVERAGE * self._usual(len(rows)) and total <= _WEIGHT):  # NaN too
             return None
-        return self._replace(num_rows=count, mean=self.mean + difference * share, gram=gram)
+        return self._replace(num_rows=count, mean=self.mean + difference * share, gram=gram, weight=total)
+
+    def _usual(self, num_rows: int) -> float:
+        """tr(G) of as many rows that are as heavy as those that P is of."""
+        return len(self.basis) * num_rows / max(self.base_rows, 1)
 
     def moments(self) -> Moments:
         """The triangle of the rows (not of those that P is of)."""
