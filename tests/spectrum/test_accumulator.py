@@ -206,7 +206,8 @@ def test_memory_does_not_grow_with_the_rows(method: str, center: str) -> None:
     largest = 0
     for seed in range(300):
         total.update(gaussian(37, 4, seed))
-        parts = [total._block, total._moments.factor, *(total._scatter or ())]
+        taken = total._taken
+        parts = [total._block, taken.moments.factor, *(taken.scatter or ()), *(taken.relative or ())]
         largest = max(largest, sum(part.numel() for part in parts if isinstance(part, torch.Tensor)))
     assert total.count == 300 * 37
     assert largest <= 4 * total._block_rows + 4 * 16
@@ -276,9 +277,10 @@ def test_state_goes_through_a_file(method: str, tmp_path: Path) -> None:
     loaded = SpectrumAccumulator.load(tmp_path / "state.safetensors")
     assert loaded.settings() == half.settings()
     assert loaded.count == 50
+    np.testing.assert_array_equal(loaded.spectrum().singular_values, half.spectrum().singular_values)
     for total in (half, loaded):
         total.update(features[50:])
-    np.testing.assert_array_equal(loaded.spectrum().singular_values, half.spectrum().singular_values)
+    agree(loaded.spectrum(), half.spectrum())
     assert loaded.spectrum().epsilon == half.spectrum().epsilon
     assert [path.name for path in tmp_path.iterdir()] == ["state.safetensors"]
 
@@ -302,20 +304,67 @@ def test_states_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         SpectrumAccumulator.load(tmp_path / "none")
 
 
-def test_cholesky_and_qr_are_each_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fast path is taken where it may be, and not where it may not."""
+@pytest.fixture
+def decomposed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The heights of the matrices that QR decompositions are made of."""
     rows: list[int] = []
     qr = torch.linalg.qr
     monkeypatch.setattr(module.torch.linalg, "qr", lambda matrix, **k: rows.append(len(matrix)) or qr(matrix, **k))
-    accumulated(hard("gaussian", rows=384), []).spectrum()
-    assert max(rows) <= 24, "triangles only"
-    accumulated(hard("collapsed", rows=384), []).spectrum()
-    assert max(rows) >= 384
+    monkeypatch.setattr(SpectrumAccumulator, "_block_rows", 96)
+    return rows
+
+
+def test_each_way_of_taking_in_a_block_is_used_where_it_may_be(decomposed: list[int]) -> None:
+    taken = accumulated(hard("gaussian", rows=960), [])._taken
+    assert taken.scatter is not None
+    assert (taken.scatter.num_rows, decomposed) == (960, []), "Gram matrices alone"
+    taken = accumulated(hard("collapsed", rows=960), [])._taken
+    assert taken.relative is not None
+    assert (taken.moments.num_rows, taken.relative.num_rows) == (48, 912)
+    assert decomposed == [48], "the first rows give the coordinates of all others"
+
+
+def changing(kind: str, rows: int = 3000, features: int = 24) -> np.ndarray:
+    """Rows whose law changes on the way."""
+    found = gaussian(rows, features) * np.geomspace(1, 1e-7, features)
+    if kind == "waking":  # features that are zero at first, one after the other
+        for feature in range(features):
+            found[: 100 * feature, feature] = 0
+    elif kind == "turned":
+        found[rows // 2 :] = 1e-3 * found[rows // 2 :, ::-1]
+    elif kind == "growing":
+        found *= np.geomspace(1e-6, 1e3, rows)[:, None]
+    elif kind == "shrinking":
+        found *= np.geomspace(1e3, 1e-6, rows)[:, None]
+    else:
+        assert kind == "drifting"
+        found += np.linspace(0, 1e3, rows)[:, None]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["waking", "turned", "growing", "shrinking", "drifting"])
+@CENTERS
+def test_rows_unlike_the_first_ones_are_as_accurate(kind: str, center: str, decomposed: list[int]) -> None:
+    features = changing(kind)
+    agree(accumulated(features, [100, 1111]).spectrum(center=center), analyze(features, center=center))
+
+
+def test_coordinates_are_renewed_before_their_rounding_counts(
+    decomposed: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from noisymodel.spectrum import scatter
+
+    monkeypatch.setattr(scatter, "_WEIGHT", 600.0)  # tr(G) of 48·2·600/24 rows at first, and more each time
+    features = hard("collapsed", rows=9600)
+    total = accumulated(features, [])
+    assert total._taken.moments.num_rows > 48
+    assert max(decomposed) <= 49, "by joining triangles, not by decomposing rows"
+    agree(total.spectrum(), analyze(features))
 
 
 # --- several processes
 
-SIZES = {2: [(30, 20), (0, 25), (3, 60)], 3: [(10, 0, 30), (1, 2, 3)]}
+SIZES = {2: [(30, 20), (0, 25), (3, 60)], 4: [(10, 0, 30, 7), (1, 2, 3, 0)]}
 
 
 def shares(world: int) -> list[tuple[np.ndarray, list[int]]]:

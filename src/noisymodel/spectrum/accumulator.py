@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
@@ -17,22 +16,21 @@ from torch import Tensor
 from .._checks import check_choice, check_integer
 from .._files import replace_file
 from .analysis import check_finite, check_rows_of, row_operations
+from .blocks import Blocks
+from .gram import GramPrecisionWarning, gram_values
 from .result import Spectrum
+from .scatter import Scatter
 from .singular_values import Array
-from .triangle import Moments, Scatter, added, centred, conditioned, joined, no_rows, scatter_of
+from .triangle import Moments
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 Method: TypeAlias = Literal["tsqr", "gram"]
 METHODS = ("tsqr", "gram")
+__all__ = ["METHODS", "GramPrecisionWarning", "Method", "SpectrumAccumulator"]
 _BLOCK = 1 << 22  # entries of a block, 32 MiB of float64, or more where that is less than four times D rows
-_GRAM_TOLERANCE = 1e-6
 _NOISE = 8  # roundings of the mean, in units of ε·√n·‖mean‖
-
-
-class GramPrecisionWarning(UserWarning):
-    """The Gram matrix's rounding is a visible part of the spectrum that was taken from it."""
 
 
 class SpectrumAccumulator:
@@ -85,14 +83,12 @@ class SpectrumAccumulator:
         self._kind: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
         self._block: Tensor | None = None  # rows that wait, and room for more
         self._waiting = 0
-        self._scatter: Scatter | None = None  # of the blocks whose Gram matrix is as good as their triangle
-        self._mild = True  # whether the next block may be such a one
-        self._moments = no_rows(self.num_features, torch.device("cpu"))
+        self._taken = self._no_rows(torch.device("cpu"))
 
     @property
     def count(self) -> int:
         """The number of rows so far."""
-        return self._moments.num_rows + (self._scatter.num_rows if self._scatter else 0) + self._waiting
+        return self._taken.num_rows + self._waiting
 
     def update(self, batch: Array) -> None:
         """Take in rows (..., D) of any floating dtype; numpy or torch, on any device. Never mutated.
@@ -114,9 +110,9 @@ class SpectrumAccumulator:
             self._kind = Tensor if isinstance(batch, Tensor) else np.ndarray
         if not self.count:
             device = torch.device("cpu") if rows.device.type == "mps" else rows.device  # mps has no float64
-            self._moments = no_rows(self.num_features, device)
+            self._taken = self._no_rows(device)
         self._epsilon = max(self._epsilon, epsilon)
-        rows = rows.to(self._moments.mean.device)
+        rows = rows.to(self._taken.device)
         if self.normalize or self.center_rows:
             rows = row_operations(rows.to(torch.float64), normalize=self.normalize, center=self.center_rows)
         while len(rows):
@@ -143,11 +139,7 @@ class SpectrumAccumulator:
             raise ValueError(f"`other` must have the settings {self.settings()}, got {other.settings()}")
         self._take_in()
         other._take_in()
-        device = self._moments.mean.device if self.count else other._moments.mean.device
-        self._moments = joined(_moved(self._moments, device), _moved(other._moments, device))
-        if other._scatter is not None:
-            self._add(_moved(other._scatter, device))
-        self._mild = self._mild and other._mild
+        self._taken.merge(other._taken)
         self._epsilon = max(self._epsilon, other._epsilon)
         self._kind = self._kind or other._kind
         return self
@@ -184,18 +176,22 @@ class SpectrumAccumulator:
     def reduce(self, group: ProcessGroup | None = None) -> SpectrumAccumulator:
         """A new accumulator with the rows of all ranks of a process group, the same to the bit on every rank.
 
-        One gather of (D + 1)² numbers per rank, then a fold in the order of the ranks. Ranks may hold different
-        numbers of rows, or none. Without an initialised process group it is a copy.
+        Each rank in turn sends its (D + 1)² numbers, and all merge them in the order of the ranks, so that memory does
+        not grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
+        group it is a copy.
         """
         from torch import distributed
 
         total = SpectrumAccumulator(**self.settings())
         if not (distributed.is_available() and distributed.is_initialized()):
             return total.merge(self)
-        own = self._packed()
-        packed = [torch.empty_like(own) for _ in range(distributed.get_world_size(group))]
-        distributed.all_gather(packed, own, group=group)
-        for part in packed:
+        own, ranks = self._packed(), distributed.get_world_size(group)
+        here = distributed.get_rank(group)
+        for rank in range(ranks):  # one state at a time: O(D²) memory for any number of ranks
+            part = own if rank == here else torch.empty_like(own)
+            distributed.broadcast(
+                part, rank if group is None else distributed.get_global_rank(group, rank), group=group
+            )
             total.merge(self._unpacked(part))
         return total
 
@@ -230,12 +226,12 @@ class SpectrumAccumulator:
                 f"a factor of shape {tuple(factor.shape)}"
             )
         count = int(state["count"])
-        self._waiting, self._scatter, self._block = 0, None, None
-        self._moments = no_rows(self.num_features, mean.device)
+        self._waiting, self._block = 0, None
+        self._taken = self._no_rows(mean.device)
         if self.method == "tsqr":
-            self._moments = Moments(count, mean.clone(), factor.clone())
+            self._taken.moments = Moments(count, mean.clone(), factor.clone())
         elif count:
-            self._scatter = Scatter(count, mean.clone(), factor.clone(), math.inf)
+            self._taken.scatter = Scatter(count, mean.clone(), factor.clone(), math.inf)
         self._epsilon = float(state["epsilon"])
         self._kind = (Tensor if bool(state["torch"]) else np.ndarray) if self.count else None
 
@@ -273,52 +269,37 @@ class SpectrumAccumulator:
     def _room_for(self, rows: int) -> Tensor:
         """The block, grown (twice as large at least) so that it takes these rows or is as large as it may be."""
         block, wanted = self._block, min(self._waiting + rows, self._block_rows)
-        if block is None or len(block) < wanted or block.device != self._moments.mean.device:
+        if block is None or len(block) < wanted or block.device != self._taken.device:
             size = min(max(wanted, 2 * self._waiting), self._block_rows)
-            grown = self._moments.mean.new_empty(size, self.num_features)
+            grown = self._taken.moments.mean.new_empty(size, self.num_features)
             if block is not None:
                 grown[: self._waiting] = block[: self._waiting]
             self._block = block = grown
         return block
 
+    def _no_rows(self, device: torch.device) -> Blocks:
+        return Blocks(self.num_features, device, always_gram=self.method == "gram")
+
     def _take_in(self) -> None:
         """Take in the rows that wait."""
-        if self._block is None or not self._waiting:
-            return
-        rows, self._waiting = self._block[: self._waiting], 0
-        mean = centred(rows)
-        if self.method == "gram":
-            self._add(scatter_of(mean, rows))
-            return
-        if self._mild and len(rows) >= 2 * self.num_features:
-            scatter = conditioned(scatter_of(mean, rows))
-            if scatter.is_mild and added(self._scatter, scatter).is_mild:
-                self._add(scatter)
-                return
-            self._mild = False  # and the next ones are likely to be as this one
-        rest = centred(rows)  # what rounding left of the mean: zero exactly for constant columns
-        self._moments = joined(self._moments, Moments(len(rows), mean + rest, rows))
-
-    def _add(self, scatter: Scatter) -> None:
-        total = added(self._scatter, scatter)
-        if self.method == "tsqr" and not total.is_mild:
-            self._moments = joined(self._moments, scatter.moments())
-        else:
-            self._scatter = total
+        if self._block is not None and self._waiting:
+            rows, self._waiting = self._block[: self._waiting], 0
+            self._taken.take_in(rows)
 
     def _all_moments(self) -> Moments:
-        """The moments of all rows; for "gram" with the scatter in the factor's place."""
         self._take_in()
-        if self._scatter is None:
-            return self._moments
-        if self.method == "gram":
-            return Moments(self._scatter.num_rows, self._scatter.mean, self._scatter.gram)
-        return joined(self._moments, self._scatter.moments())
+        return self._taken.all_moments()
 
     def _values(self, center: str) -> Tensor:
-        moments = self._all_moments()
+        self._take_in()
         if self.method == "gram":
-            return _gram_values(moments, center)
+            return gram_values(self._all_moments(), center)
+        scatter = self._taken.only_scatter()
+        if scatter is not None:
+            scatter = scatter if center == "column" else scatter.uncentred()
+            if scatter.is_mild:
+                return torch.linalg.eigvalsh(scatter.gram).flip(0).clamp_min(0.0).sqrt()
+        moments = self._all_moments()
         if center == "none":
             return torch.linalg.svdvals(moments.uncentred())
         values = torch.linalg.svdvals(moments.factor)
@@ -339,36 +320,3 @@ class SpectrumAccumulator:
         names = {"count": head[0].round().long(), "epsilon": head[1], "torch": head[2]}
         found.load_state_dict({**names, "mean": mean, "factor": factor.view(size, size)})
         return found
-
-
-def _moved(part: Any, device: torch.device) -> Any:
-    """Moments or a scatter on another device."""
-    return type(part)(*(value.to(device) if isinstance(value, Tensor) else value for value in part))
-
-
-def _gram_values(moments: Moments, center: str) -> Tensor:
-    """σ = √λ of the Gram matrix, with a warning where its rounding is a visible part of Σσ."""
-    gram = moments.factor
-    if center == "none":
-        gram = gram + moments.num_rows * torch.outer(moments.mean, moments.mean)
-    eigenvalues = torch.linalg.eigvalsh(gram).flip(0).clamp_min(0.0)
-    values = eigenvalues.sqrt()
-    error = _entropy_error(values, noise=4 * torch.finfo(torch.float64).eps * eigenvalues.sum() / math.sqrt(len(gram)))
-    if error > _GRAM_TOLERANCE:
-        warnings.warn(
-            f'the Gram matrix cannot hold this spectrum: its rounding may be {error:.0e} of the SVE; use method="tsqr"',
-            GramPrecisionWarning,
-            stacklevel=4,
-        )
-    return values
-
-
-def _entropy_error(values: Tensor, noise: Tensor) -> float:
-    """How much of the SVE may come from ``noise`` in λ = σ², to first order in σ and by its size where σ is lost."""
-    total = values.sum()
-    if not total:
-        return 0.0
-    moved = torch.minimum(noise / (2 * values), noise.sqrt()) / total
-    share = torch.maximum(values / total, moved)
-    entropy = torch.special.entr(values / total).sum()
-    return float((moved * (1 + share.log().abs())).sum() / entropy.clamp_min(1e-3))
