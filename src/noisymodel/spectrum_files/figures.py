@@ -12,7 +12,7 @@ from .measures import TITLES
 from .naming import noise_rates
 from .result import FilesAnalysis
 
-NAMES = ("scree", "energy", "metrics", "angles", "entropy-rates", "largest-ratio-rates")
+NAMES = ("scree", "energy", "entropy", "largest-ratio", "angles")
 _DOTS_PER_INCH = 200
 
 
@@ -39,7 +39,7 @@ def draw(analysis: FilesAnalysis) -> list[DrawnFigure]:
     """All figures that there is something to show in."""
     files = {file.name: file for file in analysis.files}
     rates = noise_rates(list(files))
-    spectra = {file.name: file.spectrum for file in analysis.files if file.metrics}
+    spectra = {file.name: file.spectrum for file in analysis.files}
     labelled = spectra if rates is None else dict(zip(rates, spectra.values(), strict=True))
     names = ", ".join(files)
     drawn = [
@@ -58,26 +58,7 @@ def draw(analysis: FilesAnalysis) -> list[DrawnFigure]:
             lambda: cumulative_energy(labelled).figure,
         ),
     ]  # fmt: skip
-    shown = [name for name in ("entropy", "largest_ratio") if name in analysis.files[0].metrics]
-    points = {
-        metric: {file.name: file.intervals.get(metric, file.metrics[metric]) for file in analysis.files}
-        for metric in shown
-    }
-    if rates is not None and len(rates) > 1:
-        for metric in shown:
-            curve = {float(name): point for name, point in points[metric].items()}
-            drawn.append(_drawn(
-                f"{metric.replace('_', '-')}-rates", f"{TITLES[metric]} against the noise rate",
-                "The names of the files are noise rates. Bars, where there are any: 95 % intervals over rows.",
-                f"{TITLES[metric]} against the noise rate in pre-training.",
-                lambda metric=metric, curve=curve: metric_against_rate(curve, label=TITLES[metric]).figure,
-            ))  # fmt: skip
-    elif shown and len(files) > 1:
-        drawn.append(_drawn(
-            "metrics", "SVE and LSVR side by side", "Bars, where there are any: 95 % intervals over rows.",
-            f"{' and '.join(TITLES[metric] for metric in shown)} of {names}.",
-            lambda: metrics_of_models(points),
-        ))  # fmt: skip
+    drawn += [_metric(analysis, metric, rates) for metric in ("entropy", "largest_ratio") if _worth(analysis, metric)]
     angles = {one.name: one.angles for one in analysis.comparisons if one.angles}
     if angles:
         most = max(map(len, angles.values()))
@@ -93,6 +74,29 @@ def draw(analysis: FilesAnalysis) -> list[DrawnFigure]:
             ).figure,
         ))  # fmt: skip
     return drawn
+
+
+def _worth(analysis: FilesAnalysis, metric: str) -> bool:
+    return len(analysis.files) > 1 and metric in analysis.files[0].metrics
+
+
+def _metric(analysis: FilesAnalysis, metric: str, rates: list[float] | None) -> DrawnFigure:
+    """A metric of all files: against the noise rate where their names are rates."""
+    points = {file.name: file.intervals.get(metric, file.metrics[metric]) for file in analysis.files}
+    title, caption = TITLES[metric], "Bars, where there are any: 95 % intervals over rows."
+    if rates is None:
+        alternative = f"{title} of {', '.join(points)}."
+        return _drawn(
+            metric.replace("_", "-"), title, caption, alternative, lambda: metrics_of_models({metric: points})
+        )
+    curve = dict(zip(rates, points.values(), strict=True))
+    return _drawn(
+        metric.replace("_", "-"),
+        f"{title} against the noise rate",
+        f"The names of the files are noise rates. {caption}",
+        f"{title} against the noise rate in pre-training.",
+        lambda: metric_against_rate(curve, label=title).figure,
+    )
 
 
 def _drawn(name: str, title: str, caption: str, alternative: str, make: Callable[[], Any]) -> DrawnFigure:
