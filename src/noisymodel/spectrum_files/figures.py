@@ -70,10 +70,14 @@ def draw(analysis: FilesAnalysis) -> list[DrawnFigure]:
             "direction, 90: an orthogonal one.",
             f"Heat map of principal angles in degrees of {', '.join(angles)}.",
             lambda: angle_map(
-                padded, rows=list(angles), row_title=f"against {analysis.comparisons[0].baseline}"
+                padded, rows=_labels(list(angles)), row_title=f"against {analysis.comparisons[0].baseline}"
             ).figure,
         ))  # fmt: skip
     return drawn
+
+
+def _labels(names: list[str]) -> list[str] | list[float]:
+    return noise_rates(names) or names
 
 
 def _worth(analysis: FilesAnalysis, metric: str) -> bool:

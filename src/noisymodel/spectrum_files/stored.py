@@ -134,7 +134,7 @@ def _matrix(batch: Any, file: Path, row: int, width: int | None) -> np.ndarray[A
         if not isinstance(values, np.ndarray):
             raise InputFileError(f"{file}: the column {name!r} holds texts, not numbers")
         parts.append(values)
-    if len(parts) == 1:
+    if len(parts) == 1 and parts[0].ndim != 1:
         return parts[0]
     other = [name for name, part in zip(batch.schema.names, parts, strict=True) if part.ndim != 1]
     if other:
@@ -166,7 +166,7 @@ def _parquet(file: Path) -> Any:
 
     with _readable(file):
         # a stream of pages: without the buffer whole column chunks are read
-        return parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+        return parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True)
 
 
 def _batches(file: Path, columns: Sequence[str], size: int) -> Iterator[Any]:
