@@ -20,7 +20,7 @@ def test_a_flipped_bit_is_found_at_the_end(save, tmp_path: Path) -> None:
     content[3000] ^= 1
     path.write_bytes(content)
     file = open_file(path)
-    with pytest.raises(InputFileError, match="x.npz is no .npz archive, or damaged|x.npz is damaged: the array 'x'"):
+    with pytest.raises(InputFileError, match=r"x\.npz is no .npz archive, or damaged|x.npz is damaged: the array 'x'"):
         list(file.blocks(0, 230, 50))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ def test_the_part_depends_on_the_rows_number_alone(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dealing, "_PAGE", 16)
     whole = part_numbers(0, 500, 7, seed=0)
     cuts = [0, 1, 111, 112, 113, 400, 500]
-    parts = [part_numbers(a, b, 7, seed=0) for a, b in zip(cuts, cuts[1:], strict=False)]
+    parts = [part_numbers(a, b, 7, seed=0) for a, b in pairwise(cuts)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     assert len(part_numbers(5, 5, 7, seed=0)) == 0
 

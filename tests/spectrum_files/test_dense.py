@@ -19,7 +19,7 @@ def test_a_file_that_shrinks_is_damaged(order: str, tmp_path: Path) -> None:
     file = open_file(path)
     with path.open("r+b") as handle:
         handle.truncate(3000)
-    with pytest.raises(InputFileError, match="x.npy ends before its last row: it is damaged or still being written"):
+    with pytest.raises(InputFileError, match=r"x\.npy ends before its last row: it is damaged or still being written"):
         list(file.blocks(0, 230, 50))
 
 

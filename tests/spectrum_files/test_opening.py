@@ -72,9 +72,9 @@ def test_which_array_is_taken(tmp_path: Path) -> None:
     assert open_file(path, "f*").num_features == 2
     assert open_file(path, "score").num_features == 1
     assert torch.equal(next(open_file(path, "m").blocks(0, 230, 230)), torch.from_numpy(b))
-    with pytest.raises(InputFileError, match="x.parquet has several columns of lists, l, m: name one as the key"):
+    with pytest.raises(InputFileError, match=r"x\.parquet has several columns of lists, l, m: name one as the key"):
         open_file(path)
-    with pytest.raises(InputFileError, match="x.parquet has no column 'z', only f0, f1, score, l, m"):
+    with pytest.raises(InputFileError, match=r"x\.parquet has no column 'z', only f0, f1, score, l, m"):
         open_file(path, "z")
 
 

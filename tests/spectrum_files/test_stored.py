@@ -61,5 +61,5 @@ def test_damage_inside_is_found_while_reading(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[200:1200] = bytes(1000)
     path.write_bytes(content)
-    with pytest.raises(InputFileError, match="x.parquet is no Parquet file, or damaged"):
+    with pytest.raises(InputFileError, match=r"x\.parquet is no Parquet file, or damaged"):
         list(open_file(path).blocks(0, 230, 50))

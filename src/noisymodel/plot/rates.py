@@ -136,16 +136,14 @@ def point_of(point: Any, where: str) -> tuple[float, float, float]:
         value, low, high = point.estimate, point.low, point.high
     elif isinstance(point, tuple):
         if len(point) != 3:
-            raise ValueError(f"a point of `curves` must be (value, low, high), got {point!r} {where}")
+            raise ValueError(f"a point must be (value, low, high), got {point!r} {where}")
         value, low, high = (float(part) for part in point)
     else:
         try:
             value = low = high = float(point)
         except (TypeError, ValueError):
-            raise TypeError(
-                f"a point of `curves` must be a MetricInterval, a number or a triple, got {point!r}"
-            ) from None
+            raise TypeError(f"a point must be a MetricInterval, a number or a triple, got {point!r}") from None
     bounded = math.isfinite(low) and math.isfinite(high)
     if bounded and not low <= value <= high:
-        raise ValueError(f"a point of `curves` must lie in its interval, got {value:g} in [{low:g}, {high:g}]")
+        raise ValueError(f"a point must lie in its interval, got {value:g} in [{low:g}, {high:g}]")
     return (value, low, high) if bounded else (value, value, value)

@@ -111,5 +111,6 @@ def _drawn(name: str, title: str, caption: str, alternative: str, make: Callable
         figure = make()
         png, svg = io.BytesIO(), io.BytesIO()
         figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+        figure.set_layout_engine("none")  # it is laid out
         figure.savefig(svg, format="svg", metadata={"Date": None})
     return DrawnFigure(name, title, caption, alternative, png.getvalue(), svg.getvalue())
