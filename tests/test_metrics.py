@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -24,7 +25,7 @@ NAMES = {
     "EffectiveRank": "effective_rank",
 }
 EACH = pytest.mark.parametrize("name", NAMES)
-SIZES = [(30, 20), (0, 25), (40, 0)]
+CASES = [((30, 20), False), ((0, 25), False), ((40, 0), False), ((40, 0), True), ((3, 60), True), ((0, 0), False)]
 
 
 def features(rows: int, size: int = 6, seed: int = 0) -> torch.Tensor:
@@ -103,6 +104,37 @@ def test_the_state_stays_float64_whatever_its_module_becomes(change: str) -> Non
     metric.update(features(30, seed=1))
     rows = torch.cat([features(20), features(30, seed=1)])
     assert metric.compute().item() == pytest.approx(expected("SingularValueEntropy", rows), rel=1e-9)
+    metric.reset()
+    assert metric.packed.dtype == torch.float64, "which a rank without rows sends to the others"
+
+
+@pytest.mark.filterwarnings("ignore")  # of Lightning's own
+@pytest.mark.parametrize("precision", ["32-true", "16-true", "bf16-true"])
+def test_lightning_logs_the_metric_of_the_epoch(precision: str, tmp_path: Path) -> None:
+    lightning = pytest.importorskip("lightning")
+    rows = features(50)
+
+    class Model(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.metrics = torch.nn.ModuleDict({name: getattr(metrics, name)(6) for name in NAMES})
+
+        def validation_step(self, batch: torch.Tensor, index: int) -> None:
+            for name, metric in self.metrics.items():
+                metric.update(batch)
+                self.log(name, metric)
+
+    options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = lightning.Trainer(accelerator="cpu", precision=precision, default_root_dir=tmp_path, **options)
+    loader = torch.utils.data.DataLoader(rows, batch_size=8, generator=torch.Generator())
+    model = Model()
+    for _ in range(2):  # the second time from an empty state
+        trainer.validate(model, loader, verbose=False)
+        kind = {"32-true": torch.float32, "16-true": torch.float16, "bf16-true": torch.bfloat16}[precision]
+        for name, metric in model.metrics.items():
+            value = trainer.callback_metrics[name]
+            assert value.item() == pytest.approx(expected(name, rows.to(kind)), rel=1e-9)
+            assert metric.packed.dtype == torch.float64
 
 
 def test_bad_input() -> None:
@@ -134,10 +166,14 @@ def test_without_torchmetrics_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 def rank_main(rank: int, folder: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     found = []
-    for sizes in SIZES:
+    for sizes, half in CASES:
         own = features(sum(sizes)).split(list(sizes))[rank]
         for name in NAMES:
             metric = getattr(metrics, name)(6)
+            if half:  # a module in half precision, after an epoch
+                metric.update(features(3))
+                torch.nn.ModuleDict({"metric": metric}).half()
+                metric.reset()
             if len(own):
                 metric.update(own)
             found.append(metric.compute().item().hex())
@@ -153,8 +189,8 @@ def test_two_processes_give_the_value_of_all_rows(tmp_path: Path) -> None:
     assert [process.wait(timeout=120) for process in ranks] == [0, 0]
     found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     assert found[0] == found[1], "the same on every rank, to the bit"
-    whole = [expected(name, features(sum(sizes))) for sizes in SIZES for name in NAMES]
-    assert [float.fromhex(value) for value in found[0]] == pytest.approx(whole, rel=1e-9)
+    whole = [expected(name, features(sum(sizes))) if any(sizes) else math.nan for sizes, _ in CASES for name in NAMES]
+    assert [float.fromhex(value) for value in found[0]] == pytest.approx(whole, rel=1e-9, nan_ok=True)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ DRAWINGS = {
     "before_after": lambda: plot.before_after(spectrum(2.0, 1.0), spectrum(1.0, 1.0)),
     "metric_against_rate": lambda: plot.metric_against_rate({0.0: 1.0, 0.1: 2.0}, label="SVE (nats)").figure,
     "metrics_against_rate": lambda: plot.metrics_against_rate({0.1: {"entropy": 1.0, "largest_ratio": 1.0}}),
+    "metrics_of_models": lambda: plot.metrics_of_models({"entropy": {"a": 1.0}}),
     "angle_map": lambda: plot.angle_map([[0.1]], rows=["a"]).figure,
 }
 

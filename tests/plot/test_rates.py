@@ -89,9 +89,9 @@ def test_every_metric_of_the_intervals_has_a_unit() -> None:
         ({"a": 1.0}, ValueError, "`curves` must hold at least one rate in each line, got 1.0 for 'a'"),
         ({10: 1.0}, ValueError, r"`rate` must be in \[0, 1\], got 10"),
         ({-0.1: 1.0}, ValueError, r"`rate` must be in \[0, 1\], got -0.1"),
-        ({0.1: "high"}, TypeError, "a point of `curves` must be a MetricInterval, a number or a triple, got 'high'"),
-        ({0.1: (1.0, 2.0)}, ValueError, r"a point of `curves` must be \(value, low, high\), got \(1.0, 2.0\) at rate"),
-        ({0.1: (1.0, 2.0, 3.0)}, ValueError, r"a point of `curves` must lie in its interval, got 1 in \[2, 3\]"),
+        ({0.1: "high"}, TypeError, "a point must be a MetricInterval, a number or a triple, got 'high'"),
+        ({0.1: (1.0, 2.0)}, ValueError, r"a point must be \(value, low, high\), got \(1.0, 2.0\) at rate"),
+        ({0.1: (1.0, 2.0, 3.0)}, ValueError, r"a point must lie in its interval, got 1 in \[2, 3\]"),
     ],
 )
 def test_bad_curves_are_named(curves, error: type[Exception], message: str) -> None:

@@ -93,6 +93,11 @@ def test_index_is_labelled_with_whole_numbers() -> None:
     assert {"1", "2", "5", "10", "20", "50", "100"} <= {text.get_text() for text in axes.get_xticklabels()}
 
 
+def test_what_is_zero_to_rounding_is_left_out() -> None:
+    (drawn,) = (line.get_ydata() for line in scree(spectrum(4.0, 1e-9, 1e-16), edge=False).get_lines())
+    np.testing.assert_array_equal(np.isfinite(drawn), [True, True, False])
+
+
 # --- energy
 
 

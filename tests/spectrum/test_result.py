@@ -318,3 +318,12 @@ def test_plot_without_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(builtins, "__import__", without_matplotlib)
     with pytest.raises(MissingExtraError, match=r"`matplotlib` is needed for plotting a spectrum.*noisymodel\[plot\]"):
         spectrum_of([1.0]).plot()
+
+
+def test_power_law_is_not_fitted_to_what_is_zero_to_rounding() -> None:
+    """Rows without their own mean have one direction less, whose value comes out as about 1e-17."""
+    rows = np.random.default_rng(0).normal(size=(500, 30)) / np.arange(1, 31)
+    values = analyze(rows, center="row").singular_values
+    assert 0 < values[-1] < 1e-14 * values[0]
+    alone = Spectrum(values[:-1], 500, 30)
+    assert analyze(rows, center="row").power_law_exponent() == alone.power_law_exponent()

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError, StudyError
-from . import extract, noise, predict, study, tune
+from . import analyze, extract, noise, predict, study, tune
 from ._parser import BAD_INPUT, FAILED, Parser
 
 # Each module has add(commands), whose parser's default `run` takes the options and returns the exit code.
-COMMANDS = (study, noise, extract, tune, predict)
+COMMANDS = (study, noise, extract, analyze, tune, predict)
 
 
 def build_parser() -> Parser:

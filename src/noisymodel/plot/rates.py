@@ -58,7 +58,7 @@ def metric_against_rate(
     for place, (name, points) in enumerate(lines.items()):
         ordered = sorted(points)
         shift = dodge * (place - (len(lines) - 1) / 2)
-        parts = [_point(points[rate], rate) for rate in ordered]
+        parts = [point_of(points[rate], f"at rate {rate:g}") for rate in ordered]
         axes.errorbar(
             [100 * rate + shift for rate in ordered], [value for value, _, _ in parts],
             yerr=[[value - low for value, low, _ in parts], [high - value for value, _, high in parts]],
@@ -130,22 +130,20 @@ def _of(found: Any, metric: str, rate: float) -> Any:
     return found[metric]
 
 
-def _point(point: Any, rate: float) -> tuple[float, float, float]:
+def point_of(point: Any, where: str) -> tuple[float, float, float]:
     """Value, low and high; without an interval the bounds are the value."""
     if isinstance(point, MetricInterval):
         value, low, high = point.estimate, point.low, point.high
     elif isinstance(point, tuple):
         if len(point) != 3:
-            raise ValueError(f"a point of `curves` must be (value, low, high), got {point!r} at rate {rate:g}")
+            raise ValueError(f"a point must be (value, low, high), got {point!r} {where}")
         value, low, high = (float(part) for part in point)
     else:
         try:
             value = low = high = float(point)
         except (TypeError, ValueError):
-            raise TypeError(
-                f"a point of `curves` must be a MetricInterval, a number or a triple, got {point!r}"
-            ) from None
+            raise TypeError(f"a point must be a MetricInterval, a number or a triple, got {point!r}") from None
     bounded = math.isfinite(low) and math.isfinite(high)
     if bounded and not low <= value <= high:
-        raise ValueError(f"a point of `curves` must lie in its interval, got {value:g} in [{low:g}, {high:g}]")
+        raise ValueError(f"a point must lie in its interval, got {value:g} in [{low:g}, {high:g}]")
     return (value, low, high) if bounded else (value, value, value)

@@ -33,8 +33,8 @@ def scree(
 ) -> Axes:
     """Singular values against their index, both logarithmic, with the Marchenko–Pastur edge of each spectrum.
 
-    Values above the edge are larger than those of white noise of the same shape; a power law is a straight line. Zero
-    values are left out.
+    Values above the edge are larger than those of white noise of the same shape; a power law is a straight line. Values
+    that are zero, to the rounding of float64 (those of rows without their mean, for instance), are left out.
 
     Args:
         spectra: one, or several by name; a number as a name is a noise rate.
@@ -63,8 +63,13 @@ def scree(
         unit = (values[0] or 1.0) if relative else np.sqrt(spectrum.num_samples)
         style = line_style(place)
         ranks = np.arange(1, len(values) + 1)
+        rounding = values[0] * len(values) * np.finfo(np.float64).eps
         axes.plot(
-            ranks, np.where(values > 0, values / unit, np.nan), label=label, markevery=_marks(len(ranks)), **style
+            ranks,
+            np.where(values > rounding, values / unit, np.nan),
+            label=label,
+            markevery=_marks(len(ranks)),
+            **style,
         )
         height = spectrum.marchenko_pastur_edge(noise_variance) / unit if edge else 0.0
         if height > 0:

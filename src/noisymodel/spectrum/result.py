@@ -123,7 +123,8 @@ class Spectrum:
     def power_law_exponent(self, window: tuple[int, int] = (11, 100), *, weighted: bool = True) -> float:
         """α of λ_i ∝ i^−α, λ = σ²: weighted least squares of ln λ_i on −ln i over the ranks ``window``, weights 1/i.
 
-        The ranks count from 1, both ends included; the window ends at the last non-zero value. The literature centres
+        The ranks count from 1, both ends included; the window ends at the last value that is not
+        zero to the rounding of float64. The literature centres
         the columns first. The exponent of the singular values themselves is α/2. ``weighted=False`` counts every rank
         the same; the unweighted fit over all ranks that some packages make has ``window=(1, D)`` besides.
 
@@ -134,7 +135,10 @@ class Spectrum:
         """
         first = check_integer(window[0], "window[0]", minimum=1)
         last = check_integer(window[1], "window[1]", minimum=first + 1)
-        rank = min(self.num_samples - self.centered, self.num_features, int(np.count_nonzero(self._values)))
+        rounding = (
+            self._values[0] * len(self._values) * np.finfo(np.float64).eps
+        )  # of rows without a mean, say: no rank
+        rank = min(self.num_samples - self.centered, self.num_features, int(np.count_nonzero(self._values > rounding)))
         if min(last, rank) <= first:
             raise ValueError(
                 f"`window` must hold two of the {rank} non-zero values, got {tuple(window)}: begin at a lower rank"

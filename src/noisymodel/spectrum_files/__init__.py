@@ -1,0 +1,21 @@
+"""Spectra of features in files, larger than memory and several side by side: what ``noisymodel analyze`` runs."""
+
+from __future__ import annotations
+
+from .opening import open_file
+from .report import write_report
+from .result import Comparison, FilesAnalysis, FileSpectrum
+from .rows import FeatureFile
+from .run import analyze_files
+from .table import text_tables
+
+__all__ = [
+    "Comparison",
+    "FeatureFile",
+    "FileSpectrum",
+    "FilesAnalysis",
+    "analyze_files",
+    "open_file",
+    "text_tables",
+    "write_report",
+]

@@ -1,0 +1,80 @@
+"""The files that an analysis leaves: numbers as JSON, singular values, figures and a page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from .._files import replace_file
+from ..errors import OutputFolderError
+from .figures import NAMES, check_drawable, draw
+from .page import render_page
+from .result import FilesAnalysis
+
+RESULTS, SPECTRA, PAGE = "results.json", "spectra.safetensors", "report.html"
+
+
+def check_folder(out: str | Path, *, force: bool = False, inputs: tuple[str, ...] = ()) -> None:
+    """Raise `OutputFolderError` where results must not be written: better before the reading than after.
+
+    Args:
+        out: the folder.
+        force: whether results that are there may be replaced.
+        inputs: the files that are read; their folders may be ``out``, but a feature store may not.
+    """
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise OutputFolderError(f"{folder} is a file: name a folder for the results")
+    if any(Path(path).is_dir() and Path(path).resolve() == folder.resolve() for path in inputs):
+        raise OutputFolderError(f"{folder} is one of the inputs: name another folder for the results")
+    if (folder / RESULTS).exists() and not force:
+        raise OutputFolderError(f"{folder / RESULTS} exists: name another --out, or replace it with --force")
+
+
+def write_report(
+    analysis: FilesAnalysis, out: str | Path, *, figures: bool = True, force: bool = False, command: str | None = None
+) -> list[Path]:
+    """Write ``figures/*.png`` and ``*.svg``, ``report.html``, ``spectra.safetensors``, ``results.json``.
+
+    In that order; each file appears under its name when it is complete. The page
+    is one file that loads nothing from elsewhere.
+
+    Args:
+        analysis: what `analyze_files` gave.
+        out: the folder; it is made.
+        figures: whether to draw; without figures matplotlib is not needed.
+        force: whether to replace an earlier report.
+        command: what the page says made it.
+
+    Returns:
+        The paths.
+
+    Raises:
+        OutputFolderError: there are results already, or the folder is a file.
+        MissingExtraError: matplotlib (for figures) is not installed.
+    """
+    folder = Path(out)
+    check_folder(folder, force=force)
+    if figures:
+        check_drawable()
+    drawn = draw(analysis) if figures else []
+    files: dict[str, bytes] = {}
+    for figure in drawn:
+        files[f"figures/{figure.name}.png"] = figure.png
+        files[f"figures/{figure.name}.svg"] = figure.svg
+    files[PAGE] = render_page(analysis, drawn, command).encode()
+    values = {file.name: np.ascontiguousarray(file.spectrum.singular_values) for file in analysis.files}
+    files[SPECTRA] = save(values, metadata={"content": "singular values, descending"})
+    text = json.dumps(analysis.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
+    files[RESULTS] = f"{text}\n".encode()
+    (folder / RESULTS).unlink(missing_ok=True)  # what it says will not be true any more
+    for name in NAMES:
+        for ending in ("png", "svg"):
+            if f"figures/{name}.{ending}" not in files:
+                (folder / "figures" / f"{name}.{ending}").unlink(missing_ok=True)
+    for name, content in files.items():
+        replace_file(folder / name, content)
+    return [folder / name for name in files]

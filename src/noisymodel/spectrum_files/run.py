@@ -1,0 +1,221 @@
+"""From files to their spectra, and how they differ from a baseline's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .._checks import check_choice, check_integer, check_seed
+from ..spectrum import MetricInterval, jackknife_intervals
+from ..spectrum.accumulator import METHODS, Method
+from ..spectrum.analysis import Center, check_operations
+from ..spectrum.resampling import joined
+from ..subspace import SubspaceAccumulator
+from .comparing import compared
+from .dealing import Parts
+from .measures import DEFAULT, measures
+from .naming import baseline_of, sources_of
+from .passes import Pair, Reader, read
+from .planning import Opened, Plan, noted
+from .result import Comparison, FilesAnalysis, FileSpectrum
+
+HALF = ("float16", "bfloat16")
+
+
+def analyze_files(
+    files: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
+    *,
+    keys: str | Sequence[str] = (),
+    center: Center = "none",
+    normalize: bool = False,
+    preset: Literal["official"] | None = None,
+    method: Method = "tsqr",
+    metrics: Sequence[str] = DEFAULT,
+    baseline: str | Path | None = None,
+    top_k: int | None = None,
+    intervals: int = 0,
+    first_row: int = 0,
+    last_row: int | None = None,
+    dtype: str | None = None,
+    num_features: int | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> FilesAnalysis:
+    """The spectra of features in files, and how they differ from those of a baseline; files may be larger than memory.
+
+    Rows are read in blocks and go into a `SpectrumAccumulator`: resident are a block, and O(D²) for each spectrum that
+    is being made (``intervals`` times that with intervals, and twice for the baseline). Each file is read once, the
+    baseline once for each file that is compared with it.
+
+    Args:
+        files: paths, as `open_file` takes them; or name -> path. Without names a file is called by its own.
+        keys: which arrays of ``.npz``, safetensors and Parquet files; several of them make several columns of each
+            file.
+        center: as in `analyze`.
+        normalize: as in `analyze`.
+        preset: as in `analyze`.
+        method: as in `SpectrumAccumulator`.
+        metrics: properties and methods of `Spectrum`, ``"eigenvalue_entropy"``, ``"nesum"`` (centred columns alone);
+            ``"sve"`` and ``"lsvr"`` are known too.
+        baseline: one of the files, by its name or path, or another path: the others are compared with it by the
+            differences of the metrics, by the principal angles of their top-k right-singular subspaces (where they
+            have as many features), and by linear CKA (where they have as many rows, which must be the same samples in
+            the same order). Subspaces are of the rows as they were centred; CKA always centres the columns.
+        top_k: k of the subspaces; None: 5, or the rank where that is smaller.
+        intervals: number of blocks of a jackknife, 20 for instance; 0: no intervals. Rows are dealt to the blocks at
+            random, the same samples to the same blocks of all files.
+        first_row: where to begin in each file, from 0.
+        last_row: where to end (that row is not included); None, or beyond the end: at the end.
+        dtype: of files without a header (``.bin``).
+        num_features: of files without a header.
+        seed: of the dealing.
+        progress: whether to show progress on stderr, from the second second on.
+
+    Returns:
+        :class:`FilesAnalysis`; what would be a warning is in its ``notes``.
+
+    Raises:
+        InputFileError: a file is missing, damaged, empty, not floating point of shape (N, D), or holds NaN or infinity:
+            file and row are named.
+        ValueError, TypeError: other arguments.
+        MissingExtraError: a Parquet file, and pyarrow is not installed.
+
+    >>> import tempfile, numpy as np
+    >>> from noisymodel.spectrum_files import analyze_files
+    >>> folder, features = tempfile.mkdtemp(), np.random.default_rng(0).normal(size=(200, 8))
+    >>> np.savez(f"{folder}/features.npz", clean=features, noisy=features @ np.diag(np.linspace(1, 2, 8)))
+    >>> found = analyze_files(f"{folder}/features.npz", keys=["clean", "noisy"], baseline="clean")
+    >>> found["clean"].spectrum.num_samples, round(found.comparisons[0].differences["entropy"], 3)
+    (200, -0.02)
+    """
+    row_center, column = _centers(center, normalize, preset)
+    plan = Plan(
+        settings={
+            "method": method, "center_rows": row_center, "normalize": normalize or preset is not None,
+        },
+        center="column" if column else "none",
+        measures=measures([metrics] if isinstance(metrics, str) else metrics, centered=column),
+        top_k=None if top_k is None else check_integer(top_k, "top_k", minimum=1),
+        num_parts=_num_parts(intervals),
+        first=check_integer(first_row, "first_row", minimum=0),
+        last=None if last_row is None else check_integer(last_row, "last_row", minimum=1),
+        seed=check_seed(seed),
+        progress=progress,
+    )  # fmt: skip
+    check_choice(method, "method", METHODS)
+    sources = sources_of(files, [keys] if isinstance(keys, str) else keys)
+    against = baseline_of(sources, baseline)
+    if against is not None:
+        sources = [against, *(source for source in sources if source != against)]
+    notes: list[str] = []
+    opened = [Opened.of(source, plan, dtype, num_features) for source in sources]
+    found, comparisons = _analyze(opened, plan, against is not None, notes)
+    given = {
+        "center": center,
+        "normalize": normalize,
+        "preset": preset,
+        "method": method,
+        "metrics": list(plan.measures),
+    }
+    given |= {"baseline": against.name if against else None, "top_k": top_k, "intervals": intervals}
+    given |= {"first_row": first_row, "last_row": last_row, "seed": seed}
+    return FilesAnalysis(tuple(found), tuple(comparisons), given, tuple(notes))
+
+
+def _analyze(
+    opened: Sequence[Opened], plan: Plan, against: bool, notes: list[str]
+) -> tuple[list[FileSpectrum], list[Comparison]]:
+    found: dict[str, FileSpectrum] = {}
+    comparisons: list[Comparison] = []
+    first, *others = opened
+    if not against:
+        for one in opened:
+            _read(one, None, plan)
+            found[one.source.name] = _measured(one, plan, notes)
+            one.parts, one.total = [], None
+        return list(found.values()), []
+    if not others:
+        _read(first, None, plan)
+    for one in others:
+        products = _read(one, first, plan)
+        for each in (first, one):
+            if each.source.name not in found:
+                found[each.source.name] = _measured(each, plan, notes)
+        comparisons.append(compared(one, first, products, plan, found, notes))
+        one.parts, one.total = [], None
+    if not others:
+        found[first.source.name] = _measured(first, plan, notes)
+        notes.append(f"{first.source.name} is the baseline and the only file: there is nothing to compare")
+    return list(found.values()), comparisons
+
+
+def _read(one: Opened, base: Opened | None, plan: Plan) -> SubspaceAccumulator | None:
+    """Read a file, beside the baseline where they have the same rows; and the baseline, if that was not read yet."""
+    filled = {each.source: _parts(each, plan) for each in (one, base) if each is not None and each.total is None}
+    paired = base is not None and base.count == one.count and one.count > 1
+    products = None
+    if base is not None and paired:
+        readers = [Reader(each.source.name, each.file, filled.get(each.source)) for each in (one, base)]
+        products = SubspaceAccumulator(one.file.num_features, base.file.num_features)
+        pair = Pair(products, plan.settings["normalize"], plan.settings["center_rows"])
+        read(readers, one.span, pair=pair, progress=plan.progress)
+    else:
+        for each in (one, base):
+            if each is not None and each.source in filled:
+                read([Reader(each.source.name, each.file, filled[each.source])], each.span, progress=plan.progress)
+    for each in (one, base):
+        if each is not None and each.source in filled:
+            each.parts = filled[each.source].finish()
+            each.total = each.parts[0] if len(each.parts) == 1 else joined(each.parts)
+    return products
+
+
+def _parts(one: Opened, plan: Plan) -> Parts:
+    return Parts(one.file.num_features, max(1, min(plan.num_parts, one.count)), plan.seed, plan.settings)
+
+
+def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
+    """The spectrum and the metrics of a file that was read."""
+    assert one.total is not None  # noqa: S101 - for the type checker: it was read
+    with noted(notes):
+        spectrum = one.total.spectrum(center=plan.center)
+    spectrum = replace(spectrum, singular_values=np.asarray(spectrum.singular_values))
+    name, file = one.source.name, one.file
+    if file.dtype in HALF:
+        notes.append(
+            f"{name} is stored in {file.dtype}: the rounding of its features is part of the spectrum, most of its "
+            "small values, and of numerical rank and condition number"
+        )
+    held: dict[str, MetricInterval] = {}
+    if plan.num_parts > 1 and len(one.parts) > 1:
+        with noted([]):  # of the same, once more for each block
+            held = jackknife_intervals(one.parts, plan.measures, center=plan.center)
+    elif plan.num_parts > 1:
+        notes.append(f"{name} has one row: there are no intervals")
+    return FileSpectrum(
+        name=name,
+        path=str(one.source.path),
+        key=file.key,
+        dtype=file.dtype,
+        rows=one.span,
+        spectrum=spectrum,
+        metrics={title: measure(spectrum) for title, measure in plan.measures.items()},
+        intervals=held,
+    )
+
+
+def _centers(center: str, normalize: bool, preset: str | None) -> tuple[bool, bool]:
+    """Whether rows are centred, and whether columns are."""
+    known, _ = check_operations(center, normalize, preset)  # pyright: ignore[reportArgumentType] - it is checked there
+    return known == "row", known == "column"
+
+
+def _num_parts(intervals: int) -> int:
+    count = check_integer(intervals, "intervals", minimum=0)
+    if count == 1:
+        raise ValueError("`intervals` must be 0, or a number of blocks of at least 2, got 1")
+    return max(1, count)
