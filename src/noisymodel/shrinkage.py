@@ -87,6 +87,6 @@ class _SmallestSquares(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # the decorator's type
         (gradient,) = ctx.saved_tensors
         return gradient * upstream[0].to(gradient.dtype), None, None, None

@@ -97,7 +97,7 @@ def _included(first: Mapping[str, Tensor], second: Mapping[str, Tensor], include
 
 def _predicate(include: Include | None) -> Callable[[str], bool]:
     if include is None:
-        return lambda name: True
+        return lambda _: True
     if callable(include):
         return include
     if isinstance(include, str):

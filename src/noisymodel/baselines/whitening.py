@@ -112,8 +112,6 @@ class WhitenedProbe(Head):
     True
     """
 
-    network: _Whitening
-
     def __init__(
         self,
         in_features: int,
@@ -149,8 +147,8 @@ class WhitenedProbe(Head):
         mean, matrix = whitening(
             check_rows(features, num_features=self.in_features), kind=self.kind, shrinkage=self.shrinkage
         )
-        self.network.mean.copy_(mean)
-        self.network.matrix.copy_(matrix)
+        self._whitening.mean.copy_(mean)
+        self._whitening.matrix.copy_(matrix)
         return self
 
     def fold(self) -> LinearProbe:
@@ -171,6 +169,10 @@ class WhitenedProbe(Head):
         ).to(self.classifier.weight.device, self.classifier.weight.dtype)
         folded = cast(nn.Linear, probe.classifier)
         with torch.no_grad():
-            folded.weight.copy_(self.classifier.weight @ self.network.matrix.mT)
-            folded.bias.copy_(self.classifier.bias - folded.weight @ self.network.mean)
+            folded.weight.copy_(self.classifier.weight @ self._whitening.matrix.mT)
+            folded.bias.copy_(self.classifier.bias - folded.weight @ self._whitening.mean)
         return probe.train(self.training)
+
+    @property
+    def _whitening(self) -> _Whitening:
+        return cast(_Whitening, self.network)

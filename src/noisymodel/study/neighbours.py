@@ -90,7 +90,7 @@ def _fine_tuned(material: Material, *, generator: torch.Generator) -> Head:
 
 
 def _low_rank(material: Material, *, generator: torch.Generator, rank: float, alpha: float) -> Head:
-    backbone = with_lora(material.network, rank=round(rank), alpha=alpha, generator=generator)
+    backbone = with_lora(material.network, rank=round(rank), alpha=round(alpha), generator=generator)
     return TunedNetwork(material.network, material.classes, backbone=backbone, generator=generator)
 
 
@@ -151,7 +151,7 @@ def _nmtune(
     width = material.features.shape[1]
     backbone = None
     if rank is not None:
-        backbone = with_lora(material.network, rank=round(rank), alpha=alpha, generator=generator)
+        backbone = with_lora(material.network, rank=round(rank), alpha=round(alpha), generator=generator)
     on_top = consistency_weight is not None
     after = None
     if on_top:

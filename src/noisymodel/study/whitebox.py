@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self, cast
+from typing import ClassVar, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,18 @@ from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
 from .pretraining import SmallNetwork
 
-Penalty = Callable[["TunedNetwork", Tensor, Tensor], Tensor]
-"""``penalty(head, pixels, embedded)``: what is added to the loss of a batch, weight included."""
+
+class Step(NamedTuple):
+    """What a penalty may look at."""
+
+    head: TunedNetwork
+    pixels: Tensor
+    embedded: Tensor
+    """The backbone's features of the pixels."""
+
+
+Penalty = Callable[[Step], Tensor]
+"""What is added to the loss of a batch, weight included."""
 
 
 class _Network(nn.Module):
@@ -50,8 +60,6 @@ class TunedNetwork(Head):
 
     Such heads live in the study alone: they are neither saved nor loaded by themselves.
     """
-
-    network: _Network
 
     def __init__(
         self,
@@ -85,7 +93,7 @@ class TunedNetwork(Head):
 
     def tune(self, features: Tensor) -> Tensor:
         """The tuned features (N, D) of pixels (N, P)."""
-        return self.network(check_rows(features, num_features=self.in_features))
+        return self._network(check_rows(features, num_features=self.in_features))
 
     def pretrained_features(self, pixels: Tensor) -> Tensor:
         """The features (N, D) that the network made before it was tuned."""
@@ -101,8 +109,8 @@ class TunedNetwork(Head):
         sample_weight: Tensor | None = None,
     ) -> NMTuneTerms:
         """The terms of a batch of pixels (N, P); the penalties are in ``total`` alone."""
-        embedded = self.network.backbone(features)
-        tuned = self.network.after(embedded)
+        embedded = self._network.backbone(features)
+        tuned = self._network.after(embedded)
         logits = cast(nn.Linear, self.classifier)(tuned)
         if self.with_reference and reference is None:
             reference = self.pretrained_features(features)
@@ -113,8 +121,12 @@ class TunedNetwork(Head):
             reference=reference,
             sample_weight=sample_weight,
         )
-        added = [penalty(self, features, embedded) for penalty in self.penalties]
-        return terms._replace(total=sum(added, terms.total))
+        step = Step(self, features, embedded)
+        return terms._replace(total=sum((penalty(step) for penalty in self.penalties), terms.total))
+
+    @property
+    def _network(self) -> _Network:
+        return cast(_Network, self.network)
 
 
 class RegularizedNetwork(TunedNetwork):
@@ -140,7 +152,7 @@ def trainable(pretrained: SmallNetwork) -> nn.Sequential:
     return copy.deepcopy(pretrained.backbone).requires_grad_(True).train()
 
 
-def with_lora(pretrained: SmallNetwork, *, rank: int, alpha: float, generator: torch.Generator) -> AdaptedBackbone:
+def with_lora(pretrained: SmallNetwork, *, rank: int, alpha: int, generator: torch.Generator) -> AdaptedBackbone:
     """A copy of the backbone with W + (α/r)·B·A in place of the weight W of each linear layer; A and B are trained.
 
     Raises:
@@ -165,14 +177,14 @@ def with_lora(pretrained: SmallNetwork, *, rank: int, alpha: float, generator: t
 def towards_the_start(pretrained: SmallNetwork, *, alpha: float, beta: float) -> Penalty:
     """L2-SP from the pre-trained backbone."""
     start = {f"network.backbone.{name}": value.detach() for name, value in pretrained.backbone.named_parameters()}
-    return lambda head, pixels, embedded: l2_sp_penalty(dict(head.named_parameters()), start, alpha=alpha, beta=beta)
+    return lambda step: l2_sp_penalty(dict(step.head.named_parameters()), start, alpha=alpha, beta=beta)
 
 
 def small_spectrum(*, weight: float, num_smallest: int) -> Penalty:
     """Batch spectral shrinkage of the backbone's features."""
-    return lambda head, pixels, embedded: batch_spectral_shrinkage(embedded, num_smallest=num_smallest) * weight
+    return lambda step: batch_spectral_shrinkage(step.embedded, num_smallest=num_smallest) * weight
 
 
 def moved_embeddings(*, weight: float) -> Penalty:
     """Distortion of the backbone's features."""
-    return lambda head, pixels, embedded: embedding_distortion(embedded, head.pretrained_features(pixels)) * weight
+    return lambda step: embedding_distortion(step.embedded, step.head.pretrained_features(step.pixels)) * weight
