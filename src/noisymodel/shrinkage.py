@@ -8,11 +8,10 @@ gradients of decompositions blow up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from . import _gather
 from ._checks import check_integer, check_rows
@@ -26,8 +25,8 @@ def batch_spectral_shrinkage(features: Tensor, *, num_smallest: int = 1, gather:
 
     L = Σ_{i≤k} σ_{−i}², σ_{−1} ≤ σ_{−2} ≤ … the min(N, D) singular values of the **uncentred** matrix, smallest first;
     in [0, ∞), in the features' units squared. Neither divided by N nor by D: it grows with the number of rows. With
-    all of them, k = min(N, D), it is ‖Z‖_F². Where σ_{−k} = σ_{−k−1} the gradient is a subgradient. There is no second
-    derivative.
+    all of them, k = min(N, D), it is ‖Z‖_F². Where σ_{−k} = σ_{−k−1} the gradient is a subgradient. A second
+    derivative is refused.
 
     Args:
         features: rows, (..., D), N ≥ 1 of them when flattened to (N, D).
@@ -82,11 +81,24 @@ class _SmallestSquares(torch.autograd.Function):
         else:
             projected = exact @ vectors  # (n, k)
             value, gradient = _gather.sum_over_ranks(projected.square().sum(), group), projected @ vectors.mT
-        ctx.save_for_backward(gradient.mul_(2 * _gather.world_size(group)).to(rows.dtype))
+        ctx.save_for_backward(rows, gradient.mul_(2 * _gather.world_size(group)).to(rows.dtype))
         return value.to(torch.promote_types(rows.dtype, torch.float32))
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride] # the decorator's type
-        (gradient,) = ctx.saved_tensors
-        return gradient * upstream[0].to(gradient.dtype), None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        return _Gradient.apply(*ctx.saved_tensors, gradients[0]), None, None, None
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient as a function of the rows whose own derivative is refused: it would be silently zero otherwise."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, gradient: Tensor, upstream: Tensor) -> Tensor:
+        return gradient * upstream.to(gradient.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
+        raise NotImplementedError(
+            "batch_spectral_shrinkage has no second derivative, its gradient is written by hand: "
+            "do not differentiate a gradient that it is part of"
+        )
