@@ -5,6 +5,7 @@ Started as a script this file is one rank: ``python test_shrinkage.py RANK WORLD
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_gradient_is_that_of_finite_differences() -> None:
 def test_laws(rows: int, features: int, seed: int, factor: float) -> None:
     z = gaussian(rows, features, seed)
     every = [batch_spectral_shrinkage(z, num_smallest=k).item() for k in range(1, min(z.shape) + 1)]
-    assert all(0 <= a <= b + 1e-12 for a, b in zip(every, every[1:], strict=False))
+    assert all(0 <= a <= b + 1e-12 for a, b in itertools.pairwise(every))
     assert every[-1] == pytest.approx(z.square().sum().item(), rel=1e-9)
     rotation = torch.linalg.qr(gaussian(features, features, seed + 1))[0]
     assert batch_spectral_shrinkage(z @ rotation).item() == pytest.approx(every[0], rel=1e-7, abs=1e-12)
@@ -108,7 +109,7 @@ def test_errors() -> None:
         batch_spectral_shrinkage(gaussian(5, 3), num_smallest=0)
     with pytest.raises(ValueError, match=r"`num_smallest` must be at most min\(N, D\) = 0"):
         batch_spectral_shrinkage(gaussian(0, 3))
-    with pytest.raises(TypeError, match="`gather` must be False, True or a torch.distributed process group"):
+    with pytest.raises(TypeError, match=r"`gather` must be False, True or a torch\.distributed process group"):
         batch_spectral_shrinkage(gaussian(5, 3), gather="all")  # type: ignore[arg-type]
     z = gaussian(5, 3).requires_grad_()
     (gradient,) = torch.autograd.grad(batch_spectral_shrinkage(z), z, create_graph=True)

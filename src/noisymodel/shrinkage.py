@@ -81,7 +81,7 @@ class _SmallestSquares(torch.autograd.Function):
         else:
             projected = exact @ vectors  # (n, k)
             value, gradient = _gather.sum_over_ranks(projected.square().sum(), group), projected @ vectors.mT
-        ctx.save_for_backward(rows, gradient.mul_(2 * _gather.world_size(group)).to(rows.dtype))
+        ctx.save_for_backward(rows, gradient.mul_(2 * _gather.world_size(group)))
         return value.to(torch.promote_types(rows.dtype, torch.float32))
 
     @staticmethod
@@ -93,8 +93,12 @@ class _Gradient(torch.autograd.Function):
     """The gradient as a function of the rows whose own derivative is refused: it would be silently zero otherwise."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, gradient: Tensor, upstream: Tensor) -> Tensor:
-        return gradient * upstream.to(gradient.dtype)
+    def forward(rows: Tensor, gradient: Tensor, upstream: Tensor) -> Tensor:
+        return (gradient * upstream).to(rows.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
