@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -120,9 +121,14 @@ class MaterialMethod(Method):
         head = self.build(material, generator=tensor_generator(material.seed, _INITIALISATION), **self.keywords)
         start = {name: value.clone() for name, value in head.state_dict().items()}
         self.trained(head, material.pixels if self.sees_pictures else material.features, material)
-        alpha = self.settings.get("interpolation", 1.0)
-        head.load_state_dict(interpolate(start, head.state_dict(), alpha))
+        if "interpolation" in self.settings:
+            head.load_state_dict(interpolate(start, head.state_dict(), self.settings["interpolation"]))
         return head
+
+    @property
+    def identity(self) -> list[object]:
+        """What its results depend on besides data and training, JSON-ready."""
+        return [*super().identity, version("peft")] if self.needs_peft else super().identity
 
     def check_packages(self) -> None:
         """That peft is installed, where it is needed."""

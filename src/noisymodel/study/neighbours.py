@@ -178,7 +178,7 @@ NEIGHBOURS: Mapping[str, MaterialMethod] = MappingProxyType(
     {
         "whitened_probe": MaterialMethod(
             "whitening + linear probe",
-            "A linear probe on ZCA-whitened features, shrinkage 0.1, learning rate 0.01: how much is just conditioning.",
+            "A linear probe on ZCA-whitened features, shrinkage 0.1, learning rate 0.01.",
             "control",
             _whitened,
             {"learning_rate": 1e-2, "shrinkage": 0.1},
