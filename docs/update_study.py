@@ -4,12 +4,14 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     noisymodel study --out /tmp/digits --data digits
     noisymodel study --out /tmp/short --config examples/studies/short_pretraining.toml
     noisymodel study --out /tmp/kaiming --config examples/studies/kaiming_pretraining.toml
+    noisymodel study --out /tmp/whitebox --config examples/studies/whitebox_methods.toml
     python examples/choose_weights.py > /tmp/weights.txt
     python docs/update_study.py default=/tmp/default digits=/tmp/digits short=/tmp/short \
-        kaiming=/tmp/kaiming weights=/tmp/weights.txt
+        kaiming=/tmp/kaiming weights=/tmp/weights.txt whitebox=/tmp/whitebox
 
-Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md``, with the date, the machine
-and the command that made it; the figures of ``default`` go to ``figures/study-*.png``.
+Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md`` (``whitebox``: of
+``methods.md``), with the date, the machine and the command that made it; the figures of ``default`` go to
+``figures/study-*.png``.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ COMMANDS = {
     "digits": "noisymodel study --data digits",
     "short": "noisymodel study --config examples/studies/short_pretraining.toml",
     "kaiming": "noisymodel study --config examples/studies/kaiming_pretraining.toml",
+    "whitebox": "noisymodel study --config examples/studies/whitebox_methods.toml",
     "weights": "python examples/choose_weights.py",
 }
 
@@ -50,18 +53,17 @@ def block(name: str, source: Path) -> str:
 
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
-    page = DOCS / "study.md"
-    text = page.read_text(encoding="utf-8")
     for name, folder in (argument.split("=", 1) for argument in arguments):
+        page = DOCS / ("methods.md" if name == "whitebox" else "study.md")
+        text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"study.md has no block {name!r}")
+            raise SystemExit(f"{page.name} has no block {name!r}")
         new = block(name, Path(folder))
-        text = pattern.sub(lambda _, new=new: new, text)
+        page.write_text(pattern.sub(lambda _, new=new: new, text), encoding="utf-8")
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
-    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ SOURCE = Path(__file__).parent.parent / "src" / "noisymodel"
 
 LAYER = {
     "errors": 0, "_checks": 0, "_deprecation": 0, "_random": 0, "_files": 0, "_gram": 0, "_gather": 0, "_autograd": 0,
-    "losses": 1, "spectrum": 1, "subspace": 1, "noise": 1,
-    "heads": 2, "objective": 2, "metrics": 2, "datasets": 2, "noise_files": 2, "plot": 2,
+    "losses": 1, "shrinkage": 1, "spectrum": 1, "subspace": 1, "noise": 1,
+    "heads": 2, "baselines": 2, "objective": 2, "metrics": 2, "datasets": 2, "noise_files": 2, "plot": 2,
     "features": 3,
     "training": 4, "sweeping": 4, "spectrum_files": 4,
     "estimator": 5, "study": 5, "integrations": 5,
@@ -110,6 +110,7 @@ PUBLIC_IMPORTS = [
     "import noisymodel; noisymodel.datasets.NoisyLabelDataset, noisymodel.datasets.NoisyPairDataset",
     "import noisymodel; noisymodel.study; import noisymodel.cli",
     "import noisymodel; noisymodel.plot, noisymodel.plot.scree",
+    "import noisymodel; noisymodel.baselines.interpolate, noisymodel.baselines.WhitenedProbe",
 ]
 
 

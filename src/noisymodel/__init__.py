@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import datasets, errors, features, losses, metrics, noise, plot, spectrum, study, subspace
+    from . import baselines, datasets, errors, features, losses, metrics, noise, plot, spectrum, study, subspace
     from .estimator import NMTuneClassifier
     from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
@@ -30,6 +30,7 @@ __all__ = [
     "NMTuneOutput",
     "NMTuneTerms",
     "SweepResult",
+    "baselines",
     "datasets",
     "errors",
     "features",

@@ -13,6 +13,7 @@ from torch import nn
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, NMTuneOutput, NMTuneTerms
 from noisymodel._random import seeded
+from noisymodel.baselines import WhitenedProbe
 
 D, K = 12, 5
 HEADS = {
@@ -27,6 +28,8 @@ HEADS = {
     "official": partial(NMTune.from_preset, "official"),
     "linear": LinearProbe,
     "linear-smoothed": partial(LinearProbe, label_smoothing=0.1),
+    "whitened": WhitenedProbe,
+    "whitened-pca": partial(WhitenedProbe, kind="pca", shrinkage=0.5, label_smoothing=0.1),
     "mlp": MLPProbe,
     "mlp-layer-norm": partial(MLPProbe, norm="layer", depth=2, residual=False, label_smoothing=0.1),
     "mlp-dropout": partial(MLPProbe, dropout=0.3, hidden_features=9, norm=None),

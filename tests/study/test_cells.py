@@ -74,7 +74,7 @@ def test_second_time_computes_nothing(cell: Cell, monkeypatch: pytest.MonkeyPatc
         raise AssertionError("computed again")
 
     monkeypatch.setattr("noisymodel.study.cells.pretrain", never)
-    monkeypatch.setattr("noisymodel.study.cells.fit", never)
+    monkeypatch.setattr("noisymodel.study.method.fit", never)
     again = Cell(tiny.glyphs(), 1, Storage(cell.storage.folder))
     again.compute(lambda _: None)
     assert list(again.rows()) == list(cell.rows())

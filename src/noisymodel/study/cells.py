@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 
 from .. import noise, spectrum
-from ..heads import Head
-from ..training import fit
 from .config import StudyConfig, fingerprint
 from .data import Pictures, open_source, reported_shifts
-from .methods import Method, chosen_methods
+from .method import Material, Method
+from .methods import chosen_methods
 from .pretraining import Pretrained, build_network, pretrain
 from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
 from .storage import Storage
@@ -67,8 +66,8 @@ class Cell:
 
     def tuning_key(self, method: Method) -> str:
         """Hash of everything that the results of a tuning method depend on."""
-        settings = [method.build.__qualname__, dict(method.settings), asdict(self.config.tuning), self.config.shots]
-        return fingerprint(self.measures_key, settings)
+        tuning = [asdict(self.config.tuning), self.config.shots]
+        return fingerprint(self.measures_key, [*method.identity, *tuning])
 
     # ---- the parts ---------------------------------------------------------------------------------------------------
 
@@ -155,8 +154,13 @@ class Cell:
                 return network.features(torch.from_numpy(pictures.images)), torch.from_numpy(pictures.labels)
 
             tests = {shift: features(pictures) for shift, pictures in self._tests.items()}
-            self._frozen[rate] = FrozenFeatures(features(self.source.training(self.config.shots)), tests)
+            self._frozen[rate] = FrozenFeatures(features(self._training), tests)
         return self._frozen[rate]
+
+    @cached_property
+    def _training(self) -> Pictures:
+        """Downstream training pictures; the same for all networks."""
+        return self.source.training(self.config.shots)
 
     @cached_property
     def _tests(self) -> Mapping[str, Pictures]:
@@ -209,29 +213,34 @@ class Cell:
 
     def _tune(self, name: str, method: Method) -> Iterator[Row]:
         for rate in self.config.noise_rates:
-            frozen = self.frozen(rate)
-            head = self._fitted(method, frozen)
+            tests = self._pixels if method.sees_pictures else self.frozen(rate).tests
+            head = method.fitted(self._material(rate))
             with torch.inference_mode():
-                for shift, (features, labels) in frozen.tests.items():
-                    correct = head(features).argmax(1) == labels
+                for shift, (rows, labels) in tests.items():
+                    correct = head(rows).argmax(1) == labels
                     yield self._row(rate, name, shift, "accuracy", correct.double().mean())
-                features, _ = frozen.tests[CLEAN_SHIFT]
-                tuned = head.tune(features)
-            if tuned is not features:
+                rows, _ = tests[CLEAN_SHIFT]
+                tuned = head.tune(rows)
+            if tuned is not rows:
                 yield from self._spectral_rows(rate, name, CLEAN_SHIFT, spectrum.analyze(tuned))
 
-    def _fitted(self, method: Method, frozen: FrozenFeatures) -> Head:
-        features, labels = frozen.training
-        head = method.head(features.shape[1], self.source.classes, self.seed)
-        tuning = self.config.tuning
-        fit(
-            head,
-            features,
-            labels,
-            epochs=method.epochs(tuning.epochs),
-            batch_size=tuning.batch_size,
-            learning_rate=method.learning_rate,
-            weight_decay=tuning.weight_decay,
+    @cached_property
+    def _pixels(self) -> Mapping[str, tuple[Tensor, Tensor]]:
+        """The test pictures as rows of pixels, with labels: what methods see that tune the network itself."""
+        return {shift: (_rows(pictures), torch.from_numpy(pictures.labels)) for shift, pictures in self._tests.items()}
+
+    def _material(self, rate: float) -> Material:
+        features, labels = self.frozen(rate).training
+        return Material(
+            network=self.pretrained().one(self.config.noise_rates.index(rate)),
+            pixels=_rows(self._training),
+            features=features,
+            labels=labels,
+            classes=self.source.classes,
             seed=self.seed,
+            tuning=self.config.tuning,
         )
-        return head
+
+
+def _rows(pictures: Pictures) -> Tensor:
+    return torch.from_numpy(pictures.images).flatten(1)

@@ -79,7 +79,8 @@ class StudyConfig:
     noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
     """Shares of pre-training labels that are wrong, ascending; 0 must be among them: it is what others compare with."""
     methods: tuple[str, ...] = ()
-    """Names from the table of methods; empty for all."""
+    """Names of methods, or of groups: ``"default"``, ``"neighbours"``, ``"whitebox"``, ``"all"``; empty for the default
+    ones, which see frozen features alone."""
     method_options: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     """Per method, settings that replace those of the table, such as ``{"nmtune_tuned": {"learning_rate": 0.001}}``."""
     shots: int = 40

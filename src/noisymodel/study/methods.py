@@ -1,49 +1,20 @@
-"""The tuning methods of the study: one table, name -> how to build the head and how fast to train it."""
+"""The tuning methods of the study: one table, name -> how to build the head and how fast to train it.
+
+`METHODS` are those of the default study, on frozen features; `NEIGHBOURS` are run by name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from .._random import tensor_generator
 from ..heads import Head, LinearProbe, MLPProbe, NMTune
 from .config import StudyConfig, unknown_name
+from .method import OF_THE_TRAINING, Method
+from .neighbours import NEIGHBOURS
 from .record import MethodNote
-
-_INITIALISATION = 2
-
-
-@dataclass(frozen=True)
-class Method:
-    """One way to tune a classifier on frozen features."""
-
-    label: str
-    description: str
-    role: str
-    build: Callable[..., Head]
-    """``build(in_features, num_classes, *, generator, **settings)``."""
-    settings: Mapping[str, float]
-    """Keyword arguments of ``build``, and ``learning_rate`` and ``epochs_factor`` (times ``tuning.epochs``)."""
-
-    def head(self, in_features: int, num_classes: int, seed: int) -> Head:
-        """A fresh head, its initial values drawn from ``seed``."""
-        generator = tensor_generator(seed, _INITIALISATION)
-        keywords = {key: value for key, value in self.settings.items() if key not in _OF_THE_TRAINING}
-        return self.build(in_features, num_classes, generator=generator, **keywords)
-
-    @property
-    def learning_rate(self) -> float:
-        """Peak learning rate."""
-        return self.settings["learning_rate"]
-
-    def epochs(self, tuning_epochs: int) -> int:
-        """Epochs of training where ``tuning.epochs`` is given."""
-        return round(tuning_epochs * self.settings.get("epochs_factor", 1))
-
-
-_OF_THE_TRAINING = ("learning_rate", "epochs_factor")
 
 
 def _paper(in_features: int, num_classes: int, **settings: Any) -> Head:
@@ -131,38 +102,58 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 )
 
 
+ALL_METHODS: Mapping[str, Method] = MappingProxyType({**METHODS, **NEIGHBOURS})
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "default": tuple(METHODS),
+        "neighbours": tuple(name for name, method in NEIGHBOURS.items() if not method.sees_pictures),
+        "whitebox": tuple(name for name, method in NEIGHBOURS.items() if method.sees_pictures),
+        "all": tuple(ALL_METHODS),
+    }
+)
+"""Names that stand for several methods in a configuration."""
+
+
 def chosen_methods(config: StudyConfig) -> dict[str, Method]:
-    """The methods that a configuration names, in the table's order, with its settings.
+    """The methods that a configuration names, in the table's order, with its settings; by default `METHODS`.
 
     Raises:
         ConfigError: a method or a setting that there is not.
+        MissingExtraError: a method needs a package that is not installed.
     """
-    for name in config.methods:
-        if name not in METHODS:
-            raise unknown_name("methods", name, list(METHODS))
-    names = [name for name in METHODS if name in config.methods or not config.methods]
+    wanted = _expanded(config.methods or ("default",))
+    names = [name for name in ALL_METHODS if name in wanted]
     for name in config.method_options:
         if name not in names:
             raise unknown_name("method_options", name, names)
-    return {name: _with_options(name, config.method_options.get(name, {})) for name in names}
+    methods = {name: _with_options(name, config.method_options.get(name, {})) for name in names}
+    for method in methods.values():
+        method.check_packages()
+    return methods
+
+
+def _expanded(names: Iterable[str]) -> set[str]:
+    """The methods that names of methods and of groups stand for."""
+    found: set[str] = set()
+    for name in names:
+        if name not in ALL_METHODS and name not in GROUPS:
+            raise unknown_name("methods", name, [*ALL_METHODS, *GROUPS])
+        found.update(GROUPS.get(name, (name,)))
+    return found
 
 
 def _with_options(name: str, options: Mapping[str, float]) -> Method:
-    method = METHODS[name]
+    method = ALL_METHODS[name]
     if not options:
         return method
-    known = [*_OF_THE_TRAINING, *_SETTINGS[method.build]]
+    known = [*OF_THE_TRAINING[:2], *_SETTINGS.get(method.build, method.own_settings)]
     for option in options:
         if option not in known:
             raise unknown_name(f"method_options.{name}", option, known)
     changed = ", ".join(f"{key} {value:g}" for key, value in options.items())
-    return Method(
-        method.label,
-        f"{method.description} Changed in this study: {changed}.",
-        method.role,
-        method.build,
-        {**method.settings, **options},
-    )
+    description = f"{method.description} Changed in this study: {changed}."
+    return replace(method, description=description, settings={**method.settings, **options})
 
 
 _NETWORK = ("dropout", "label_smoothing")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,25 @@ from .record import CLEAN_SHIFT, Row, ShiftNote
 
 BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
 """What each NMTune variant is compared with, where present; the first is what the others are compared with too."""
+
+COUNTERPARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "whitened_probe": ("linear_probe",),
+        "local_gradient_matching": ("linear_probe", "mlp"),
+        "full_fine_tuning": ("linear_probe",),
+        "lora": ("linear_probe",),
+        "lp_ft": ("linear_probe", "full_fine_tuning"),
+        "wise_ft": ("linear_probe", "full_fine_tuning", "lp_ft"),
+        "l2_sp": ("linear_probe", "full_fine_tuning"),
+        "batch_spectral_shrinkage": ("linear_probe", "full_fine_tuning"),
+        "embedding_distortion": ("linear_probe", "full_fine_tuning"),
+        "nmtune_fine_tuning": ("linear_probe", "full_fine_tuning"),
+        "nmtune_fine_tuning_mlp": ("linear_probe", "full_fine_tuning"),
+        "nmtune_lora": ("linear_probe", "lora"),
+        "nmtune_lora_mlp": ("linear_probe", "lora"),
+    }
+)
+"""What the other methods are compared with, where present: the first baseline, and what they add something to."""
 
 VARIANT_PREFIX = "nmtune"
 """Methods whose name begins so are variants of NMTune."""
@@ -170,9 +190,9 @@ def summarize(table: Iterable[Row], shifts: Sequence[ShiftNote]) -> list[Summary
     """All means, changes against clean pre-training, and paired differences of a study; intervals at 95 %.
 
     Differences (accuracy; in-domain, and the mean over the reported shifts): each variant of NMTune against each of
-    `BASELINES` that is present, and the other baselines against the first one. Holm's correction runs over the
-    headline comparisons of the whole table: NMTune variant × baseline × {in-domain, mean of shifts} at ``noise_rate``
-    ``"noisy"``. Nothing else is corrected.
+    `BASELINES` that is present, the methods of `COUNTERPARTS` against theirs, and the other baselines against the first
+    one. Holm's correction runs over the headline comparisons of the whole table: (variant or method of `COUNTERPARTS`)
+    × baseline × {in-domain, mean of shifts} at ``noise_rate`` ``"noisy"``. Nothing else is corrected.
 
     Raises:
         ValueError: if a number is there twice, a seed, shift or rate is missing in a mean or a difference,
@@ -194,7 +214,14 @@ def is_variant(method: str) -> bool:
 
 def is_headline(row: SummaryRow) -> bool:
     """Whether a row is one of the comparisons that Holm's correction runs over."""
-    return row.noise_rate == NOISY and row.baseline in BASELINES and is_variant(row.method)
+    return row.noise_rate == NOISY and row.baseline in compared_with(row.method)
+
+
+def compared_with(method: str) -> tuple[str, ...]:
+    """The baselines of a method that the study's headline comparisons are about; none of a baseline itself."""
+    if method in COUNTERPARTS:
+        return COUNTERPARTS[method]
+    return BASELINES if is_variant(method) else ()
 
 
 def _collect(table: Iterable[Row], tuning_shifts: set[str]) -> _Cells:
@@ -252,9 +279,7 @@ def _differences(cells: _Cells) -> Iterable[tuple[_Cell, str, Interval]]:
 
 
 def _baselines(method: str) -> tuple[str, ...]:
-    if is_variant(method):
-        return BASELINES
-    return BASELINES[:1] if method in BASELINES[1:] else ()
+    return BASELINES[:1] if method in BASELINES[1:] else compared_with(method)
 
 
 def _row(cell: _Cell, baseline: str, interval: Interval) -> SummaryRow:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from noisymodel.study.record import Row
@@ -77,3 +79,33 @@ def test_numbers_of_shots_are_experiments_apart_the_most_labels_first() -> None:
     assert accuracy is not None
     assert features is not None
     assert (accuracy.shots, features.shots) == (10, 0)
+
+
+def with_neighbours(*methods: str) -> Results:
+    """The synthetic study with some of its methods under other names."""
+    names = {"mlp_tuned": "full_fine_tuning", "mlp_label_smoothing": "l2_sp", "nmtune_official": "nmtune_fine_tuning"}
+    record = synthetic_record(seeds=(1, 2))
+    table = [row._replace(method=names.get(row.method, row.method)) for row in record.table]
+    table = [row for row in table if row.method in (*methods, "features", "pretraining")]
+    summary = summarize(table, record.shifts)
+    return Results(record, summary, views(summary)[0])
+
+
+def test_methods_with_counterparts_are_compared_with_those() -> None:
+    found = with_neighbours("linear_probe", "mlp", "full_fine_tuning", "l2_sp", "nmtune_fine_tuning", "nmtune_tuned")
+    assert set(found.pairs) == {
+        ("nmtune_tuned", "linear_probe"),
+        ("nmtune_tuned", "mlp"),
+        ("full_fine_tuning", "linear_probe"),
+        ("l2_sp", "linear_probe"),
+        ("l2_sp", "full_fine_tuning"),
+        ("nmtune_fine_tuning", "linear_probe"),
+        ("nmtune_fine_tuning", "full_fine_tuning"),
+    }
+    for method, baseline in found.pairs:
+        row = found.find(method, "noisy", baseline=baseline, split="ood")
+        assert row is not None
+        assert not math.isnan(row.p_holm)
+    assert found.compared == "Methods against their"
+    assert with_neighbours("linear_probe", "mlp", "nmtune_tuned").compared == "NMTune against its"
+    assert with_neighbours("linear_probe", "full_fine_tuning", "mlp").find("mlp", "noisy", baseline="linear_probe")

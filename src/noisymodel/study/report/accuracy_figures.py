@@ -50,7 +50,7 @@ def _line(axes: Axes, rows: list[SummaryRow], dodge: float, label: str, style: t
 
 
 def draw_differences(results: Results, narrow: bool) -> Figure:
-    """Each variant of NMTune against each baseline: the paired difference with its interval."""
+    """Each method against each of its baselines: the paired difference with its interval."""
     variants = list(dict.fromkeys(variant for variant, _ in results.pairs))
     rows = len(results.pairs) + len(variants)
     figure, grid = panels(2, narrow=narrow, height=0.27 * rows + 0.5, extra=0.5)

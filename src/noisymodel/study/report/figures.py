@@ -107,12 +107,12 @@ def _differences(results: Results) -> StudyFigure | None:
         return None
     return StudyFigure(
         "differences",
-        "NMTune against its baselines",
+        f"{results.compared} baselines",
         "Paired differences, averaged over the noisy rates for each seed first. "
         + (
             "Filled: the 95 % interval excludes zero. Hollow: not significant." if results.seeds > 1 else _bars(results)
         ),
-        "Forest plot of paired differences of accuracy between each variant of NMTune and each baseline, in-domain "
+        "Forest plot of paired differences of accuracy between each method and each of its baselines, in-domain "
         "and under shift. The numbers are in the table of differences.",
         draw_differences,
         results,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, MethodNote, StudyRecord
-from ..statistics import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, is_variant
+from ..statistics import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
 
 
 class View(NamedTuple):
@@ -55,10 +55,14 @@ class Results:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Each (variant of NMTune, baseline) that is compared."""
-        names = {note.name for note in self.methods}
-        variants = [note.name for note in self.methods if is_variant(note.name)]
-        return [(variant, baseline) for variant in variants for baseline in BASELINES if baseline in names]
+        """Each (method, baseline) that is compared; the methods are variants of NMTune, or have counterparts."""
+        names = [note.name for note in self.methods]
+        return [(name, baseline) for name in names for baseline in compared_with(name) if baseline in names]
+
+    @property
+    def compared(self) -> str:
+        """What the first of each pair are, in words."""
+        return "NMTune against its" if all(is_variant(name) for name, _ in self.pairs) else "Methods against their"
 
     def label(self, method: str) -> str:
         """A method as readers know it."""

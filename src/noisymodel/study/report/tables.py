@@ -73,7 +73,7 @@ def spectrum_table(results: Results) -> Table:
 
 
 def difference_table(results: Results) -> Table:
-    """NMTune against each baseline, averaged over the noisy rates, with intervals and Holm's p-value."""
+    """Each method against its baselines, averaged over the noisy rates, with intervals and Holm's p-value."""
     rows: list[tuple[Entry, ...]] = []
     for variant, baselines in _grouped(results.pairs).items():
         lines: list[tuple[Entry, ...]] = []
@@ -86,7 +86,7 @@ def difference_table(results: Results) -> Table:
             rows += [(Entry(results.label(variant)),), *lines]
     header = ("difference", "in-domain", "p (Holm)", "under shift", "p (Holm)")
     ranges = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
-    caption = f"NMTune against its baselines: paired differences, mean over the noisy rates (points, {ranges})"
+    caption = f"{results.compared} baselines: paired differences, mean over the noisy rates (points, {ranges})"
     return Table("differences", caption, header, tuple(rows))
 
 

@@ -1,0 +1,136 @@
+"""What a tuning method of the study is: how to build its head, and how to train it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .._random import tensor_generator
+from ..baselines import interpolate
+from ..errors import MissingExtraError
+from ..heads import Head
+from ..training import fit
+from .config import TuningConfig
+from .pretraining import SmallNetwork
+
+_INITIALISATION = 2
+OF_THE_TRAINING = ("learning_rate", "epochs_factor", "interpolation")
+"""Settings that are not arguments of ``build``; the first two are known to every method."""
+
+
+class Material(NamedTuple):
+    """What a method may train on: a pre-trained network, and the downstream task's training pictures."""
+
+    network: SmallNetwork
+    """In evaluation mode, its parameters frozen; a method that tunes it tunes a copy."""
+    pixels: Tensor
+    """``(n, pixels)``: the pictures as rows."""
+    features: Tensor
+    """``(n, D)``: what the frozen network makes of them."""
+    labels: Tensor
+    """``(n,)``."""
+    classes: int
+    seed: int
+    tuning: TuningConfig
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to tune a classifier on frozen features."""
+
+    label: str
+    description: str
+    role: str
+    build: Callable[..., Head]
+    """``build(in_features, num_classes, *, generator, **settings)``."""
+    settings: Mapping[str, float]
+    """Keyword arguments of ``build``, and ``learning_rate``, ``epochs_factor`` (times ``tuning.epochs``)."""
+
+    sees_pictures = False
+    """Whether the head's rows are pictures, not features."""
+
+    def head(self, in_features: int, num_classes: int, seed: int) -> Head:
+        """A fresh head, its initial values drawn from ``seed``."""
+        return self.build(in_features, num_classes, generator=tensor_generator(seed, _INITIALISATION), **self.keywords)
+
+    def fitted(self, material: Material) -> Head:
+        """The head of this method, trained."""
+        head = self.head(material.features.shape[1], material.classes, material.seed)
+        return self.trained(head, material.features, material)
+
+    def trained(self, head: Head, rows: Tensor, material: Material) -> Head:
+        """A head after this method's training on rows of the material, features or pictures."""
+        fit(
+            head,
+            rows,
+            material.labels,
+            epochs=self.epochs(material.tuning.epochs),
+            batch_size=material.tuning.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=material.tuning.weight_decay,
+            seed=material.seed,
+        )
+        return head
+
+    @property
+    def keywords(self) -> dict[str, float]:
+        """The settings that ``build`` is called with."""
+        return {key: value for key, value in self.settings.items() if key not in OF_THE_TRAINING}
+
+    @property
+    def own_settings(self) -> tuple[str, ...]:
+        """The settings that a study may change, besides those of every method."""
+        return tuple(key for key in self.settings if key not in OF_THE_TRAINING[:2])
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        return self.settings["learning_rate"]
+
+    @property
+    def identity(self) -> list[object]:
+        """What its results depend on besides data and training, JSON-ready."""
+        return [self.build.__qualname__, dict(self.settings)]
+
+    def epochs(self, tuning_epochs: int) -> int:
+        """Epochs of training where ``tuning.epochs`` is given."""
+        return round(tuning_epochs * self.settings.get("epochs_factor", 1))
+
+    def check_packages(self) -> None:
+        """Nothing, or a `MissingExtraError`."""
+
+
+@dataclass(frozen=True)
+class MaterialMethod(Method):
+    """A method whose ``build(material, *, generator, **settings)`` sees the training data, the network included.
+
+    With the setting ``interpolation`` α the trained head is put between where it started and where it ended,
+    (1 − α)·start + α·end: meant for heads whose classifier is of use at the start, too.
+    """
+
+    sees_pictures: bool = False
+    needs_peft: bool = False
+
+    def fitted(self, material: Material) -> Head:
+        """The head of this method, trained."""
+        head = self.build(material, generator=tensor_generator(material.seed, _INITIALISATION), **self.keywords)
+        start = {name: value.clone() for name, value in head.state_dict().items()}
+        self.trained(head, material.pixels if self.sees_pictures else material.features, material)
+        if "interpolation" in self.settings:
+            head.load_state_dict(interpolate(start, head.state_dict(), self.settings["interpolation"]))
+        return head
+
+    @property
+    def identity(self) -> list[object]:
+        """What its results depend on besides data and training, JSON-ready."""
+        return [*super().identity, version("peft")] if self.needs_peft else super().identity
+
+    def check_packages(self) -> None:
+        """That peft is installed, where it is needed."""
+        if self.needs_peft and find_spec("peft") is None:
+            raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study")
