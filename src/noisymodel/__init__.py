@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import datasets, errors, features, losses, metrics, noise, plot, spectrum, study, subspace
+    from . import datasets, errors, features, losses, metrics, models, noise, plot, spectrum, study, subspace
     from .estimator import NMTuneClassifier
     from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
+    from .models import TunedModel, TunedOutput
     from .objective import NMTuneLoss, NMTuneTerms
     from .sweeping import SweepResult, sweep
     from .training import FitResult, fit
@@ -30,12 +31,15 @@ __all__ = [
     "NMTuneOutput",
     "NMTuneTerms",
     "SweepResult",
+    "TunedModel",
+    "TunedOutput",
     "datasets",
     "errors",
     "features",
     "fit",
     "losses",
     "metrics",
+    "models",
     "noise",
     "plot",
     "spectrum",
@@ -55,6 +59,8 @@ _HOME = {
     "NMTuneOutput": "heads",
     "NMTuneTerms": "objective",
     "SweepResult": "sweeping",
+    "TunedModel": "models",
+    "TunedOutput": "models",
     "fit": "training",
     "sweep": "sweeping",
 }
