@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from ..features.extraction.layers import OUTPUT, as_tensor, caught
 from ..features.extraction.weights import left_as_it_was
 
 
@@ -71,3 +72,22 @@ def split_inputs(inputs: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
     if isinstance(inputs, (tuple, list)):
         return tuple(inputs), {}
     return (inputs,), {}
+
+
+def check_width(backbone: nn.Module, in_features: int, layer: str) -> None:
+    """A backbone that names its width is that of the head; others are looked at when there are features."""
+    if layer == OUTPUT and isinstance(backbone, PooledBackbone) and backbone.num_features != in_features:
+        raise ValueError(
+            f"`head` must be for the backbone's {backbone.num_features} features, got in_features={in_features}"
+        )
+
+
+def taken(backbone: nn.Module, layer: str, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Tensor:
+    """What a layer gives in a forward pass of the backbone."""
+    if layer == OUTPUT:
+        return as_tensor(backbone(*inputs, **keywords), layer)
+    with caught(backbone, [layer]) as found:
+        backbone(*inputs, **keywords)
+    if layer not in found:
+        raise ValueError(f"`layer` {layer!r} was not used in the forward pass: name another one")
+    return found[layer]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -137,12 +138,8 @@ class RowSampler(nn.Module):
 
     def forward(self, count: int, device: torch.device | str = "cpu") -> Tensor | None:
         """Indices (max_rows,) into ``count`` rows, or None where there are no more than ``max_rows``."""
-        draws = self.draws
-        if self.training:
-            self.draws += 1
-        if count <= self.max_rows:
-            return None
-        return _drawn(count, self.max_rows, self.seed, draws).to(device)
+        order = _draw(self, count)
+        return None if order is None else order.to(device)
 
     def get_extra_state(self) -> Tensor:
         """How many draws there were, for the state dictionary."""
@@ -157,9 +154,14 @@ class RowSampler(nn.Module):
         return f"max_rows={self.max_rows}, seed={self.seed}"
 
 
-def _draw(count: int, size: int, seed: int, stream: int) -> Tensor:
-    order = torch.randperm(count, generator=tensor_generator(seed, stream), device="cpu")
-    return order[:size].sort().values
+def _next(sampler: RowSampler, count: int) -> Tensor | None:
+    draws = sampler.draws
+    if sampler.training:
+        sampler.draws += 1
+    if count <= sampler.max_rows:
+        return None
+    order = torch.randperm(count, generator=tensor_generator(sampler.seed, draws), device="cpu")
+    return order[: sampler.max_rows].sort().values
 
 
-_drawn = torch.compiler.disable(_draw)  # a generator does not compile: one break of the graph
+_draw = cast("Callable[[RowSampler, int], Tensor | None]", torch.compiler.disable(_next))

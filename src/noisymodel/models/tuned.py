@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from .._checks import check_choice, check_integer
 from ..features.extraction.extract import POOLINGS
-from ..features.extraction.layers import OUTPUT, as_tensor, caught, check_layers, pooled
+from ..features.extraction.layers import OUTPUT, check_layers, pooled
 from ..heads import Head
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
-from .backbone import PooledBackbone, split_inputs
+from .backbone import check_width, split_inputs, taken
 from .dense import FeatureRows, RowSampler
 from .terms import labelled_loss, objective_terms
 
@@ -70,7 +70,7 @@ class TunedModel(nn.Module):
         reference: for a backbone that is trained: ``None``: no consistency term, as in the published code;
             ``"features"``: its own features, detached; ``"frozen"``: the features that a copy of the backbone gives,
             taken now (with ``freeze``: when it is unfrozen) and kept frozen in ``reference_backbone``, also in the
-            state dictionary. The copy costs memory and a forward pass; cached features as ``reference`` of a call do not.
+            state dictionary. It costs memory and a forward pass; cached features as ``reference`` of a call do not.
         objective: the criterion; ``None``: that of the head. One that is given regularizes whatever the head is.
         pooling: (B, T, D) to (B, D): ``"mean"`` over the tokens that ``attention_mask`` among the inputs keeps,
             ``"cls"``: the first, ``"last"``: the last one kept; (B, C, H, W) is averaged. ``None``: dense, no pooling;
@@ -121,7 +121,7 @@ class TunedModel(nn.Module):
         _check_parts(backbone, head, objective)
         self.layer = OUTPUT if layer is None else layer
         check_layers(backbone, [self.layer])
-        _check_width(backbone, head, self.layer)
+        check_width(backbone, head.in_features, self.layer)
         check_choice(reference, "reference", REFERENCES)
         check_choice(pooling, "pooling", (*POOLINGS, None))
         self.reference, self.pooling = reference, pooling
@@ -225,7 +225,7 @@ class TunedModel(nn.Module):
     ) -> tuple[Tensor, FeatureRows]:
         """The features of a layer, pooled or dense, and their rows, of the head's type."""
         with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
-            features = _taken(backbone, self.layer, inputs, keywords)
+            features = taken(backbone, self.layer, inputs, keywords)
             given = keywords.get("attention_mask")
             mask = given if isinstance(given, Tensor) else None
             if self.pooling is not None:
@@ -308,20 +308,3 @@ def _check_parts(backbone: object, head: object, objective: object) -> None:
         raise TypeError(f"`head` must be NMTune, MLPProbe, LinearProbe or another Head, got {type(head).__name__}")
     if objective is not None and not isinstance(objective, NMTuneLoss):
         raise TypeError(f"`objective` must be an NMTuneLoss, got {type(objective).__name__}")
-
-
-def _check_width(backbone: nn.Module, head: Head, layer: str) -> None:
-    width = getattr(backbone, "num_features", None) if isinstance(backbone, PooledBackbone) else None
-    if layer == OUTPUT and width is not None and width != head.in_features:
-        raise ValueError(f"`head` must be for the backbone's {width} features, got in_features={head.in_features}")
-
-
-def _taken(backbone: nn.Module, layer: str, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Tensor:
-    """What a layer gives in a forward pass of the backbone."""
-    if layer == OUTPUT:
-        return as_tensor(backbone(*inputs, **keywords), layer)
-    with caught(backbone, [layer]) as found:
-        backbone(*inputs, **keywords)
-    if layer not in found:
-        raise ValueError(f"`layer` {layer!r} was not used in the forward pass: name another one")
-    return found[layer]
