@@ -1,4 +1,4 @@
-"""Models of transformers as backbones; tiny, with random weights. Those of timm and open_clip: test_vision_models.py."""
+"""Models of transformers as backbones, tiny ones; those of timm and open_clip: test_vision_models.py."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference import losses as naive
 from torch import nn
 from torch.nn import functional
 
@@ -17,6 +16,7 @@ from noisymodel import LinearProbe, NMTune, TunedModel
 from noisymodel.losses import covariance_loss
 from noisymodel.models import RowSampler, channels_last
 from noisymodel.models.dense import FeatureRows
+from reference import losses as naive
 
 B, D, H, W, K = 2, 6, 4, 5, 3
 

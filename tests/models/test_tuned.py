@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from reference import heads as naive
-from reference import losses as naive_losses
 from torch import nn
 from torch.nn import functional
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, NMTuneLoss, TunedModel, TunedOutput
 from noisymodel._random import seeded
 from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss
+from reference import heads as naive
+from reference import losses as naive_losses
 
 IN, D, K, N = 6, 8, 3, 16
 
@@ -206,7 +206,7 @@ def test_two_views_of_which_one_is_the_reference(freeze, reference):
 
 @pytest.mark.parametrize("freeze", [True, False])
 def test_both_views_as_in_the_published_code(freeze):
-    """Task, covariance and top singular values of the 2N rows that pass the head together; Z(strong) against F(weak)."""
+    """Task, covariance and top singular values of 2N rows that pass the head together; Z(strong) against F(weak)."""
     head = NMTune.from_preset("official", D, K, generator=generator(1))
     tuned = model(head, freeze=freeze).double()
     tuned.train()
