@@ -12,11 +12,11 @@ from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
 
 from noisymodel import NMTune, TunedModel
 
-SIZE, WIDTH, QUERIES, STEPS = 64, 32, 6, 40
+SIZE, WIDTH, QUERIES, STEPS = 64, 32, 6, 100
 
 
 def scenes(count: int) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """One square in each picture, in the channel of its class; boxes as (centre x, centre y, width, height) in [0, 1]."""
+    """One square in each picture, in the channel of its class; boxes are (centre x, centre y, width, height) / size."""
     pictures, labels = 0.1 * torch.randn(count, 3, SIZE, SIZE), []
     for index, picture in enumerate(pictures):
         kind, (top, left) = index % 2, torch.randint(0, SIZE - 24, (2,)).tolist()
@@ -43,11 +43,13 @@ class TunedDetector(nn.Module):
 
     def __init__(self, detr: DetrForObjectDetection) -> None:
         super().__init__()
-        self.queries = TunedModel(detr.model, NMTune(WIDTH, 0, norm="layer"), pooling=None, reference="frozen")
+        head = NMTune.from_preset("official", WIDTH, 0, norm="layer")  # strong dominant weights merge the queries
+        self.queries = TunedModel(detr.model, head, pooling=None, reference="frozen")
         self.classify, self.locate = detr.class_labels_classifier, detr.bbox_predictor
         self.config, self.matched_loss = detr.config, detr.loss_function
 
     def forward(self, pictures: Tensor, labels: list[dict[str, Tensor]] | None = None):
+        """Class logits and boxes, or with ``labels`` the terms, DETR's loss as the task among them."""
         output = self.queries(pixel_values=pictures, regularize=labels is not None, return_features=True)
         logits, boxes = self.classify(output.tuned), self.locate(output.tuned).sigmoid()
         if labels is None:

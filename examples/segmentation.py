@@ -29,7 +29,7 @@ def scenes(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def segformer() -> SegformerForSemanticSegmentation:
-    """In its place: ``SegformerForSemanticSegmentation.from_pretrained("nvidia/segformer-b0-finetuned-ade-512-512")``."""
+    """In its place: ``from_pretrained("nvidia/segformer-b0-finetuned-ade-512-512")``."""
     sizes = {"hidden_sizes": [16, 32], "depths": [1, 1], "num_attention_heads": [1, 2], "decoder_hidden_size": 32}
     patches = {"patch_sizes": [7, 3], "strides": [4, 2], "sr_ratios": [2, 1], "mlp_ratios": [2, 2]}
     config = SegformerConfig(num_encoder_blocks=2, num_labels=CLASSES, **sizes, **patches)

@@ -45,6 +45,7 @@ class Words(nn.Module):
         self.table = nn.Embedding(100, WIDTH)
 
     def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """(B, T, D) of token ids (B, T)."""
         return self.table(ids) * attention_mask[..., None]
 
 
