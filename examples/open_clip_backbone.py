@@ -59,9 +59,8 @@ def main() -> None:
             file = io.BytesIO()
             torch.save(model.state_dict(), file)
             file.seek(0)
-            again = TunedModel(
-                open_clip_backbone(tiny(), tower=tower, feature=feature), NMTune(backbone.num_features, CLASSES)
-            )
+            other = open_clip_backbone(tiny(), tower=tower, feature=feature)
+            again = TunedModel(other, NMTune(other.num_features, CLASSES), freeze=True)
             again.load_state_dict(torch.load(file, weights_only=True))
             inputs, _ = data(6)
             same &= torch.equal(again.eval()(inputs), model.eval()(inputs))
