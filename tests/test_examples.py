@@ -10,6 +10,10 @@ import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 RUNS = {
+    "plain_pytorch.py": ([], ["frozen backbone", "full fine-tuning", "logits of the checkpoint: the same"]),
+    "two_views.py": ([], ["pictures, both views, as published", "texts, the weak view is the reference", "accuracy"]),
+    "segmentation.py": ([], ["covariance", "features (8, 32, 8, 8) logits (8, 3, 8, 8)", "after: "]),
+    "detection.py": ([], ["covariance", "class of the surest query"]),
     "label_noise.py": ([], ["posterior_dependent", "40.0%", "The audit of the symmetric noise holds."]),
     "choose_weights.py": (
         ["--seeds", "1", "2", "--pretraining-images", "200", "--epochs", "1"],
@@ -31,4 +35,5 @@ def test_example_runs(name: str, tmp_path: Path) -> None:
 
 def test_every_example_is_run() -> None:
     served = {"embedding_server.py"}  # by tests/features/remote/test_local_model.py
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS) | served
+    pictured = {"timm_backbone.py", "open_clip_backbone.py"}  # by tests/models/test_vision_models.py
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS) | served | pictured

@@ -16,7 +16,7 @@ LAYER = {
     "losses": 1, "shrinkage": 1, "spectrum": 1, "subspace": 1, "noise": 1,
     "heads": 2, "baselines": 2, "objective": 2, "metrics": 2, "datasets": 2, "noise_files": 2, "plot": 2,
     "features": 3,
-    "training": 4, "sweeping": 4, "spectrum_files": 4,
+    "training": 4, "sweeping": 4, "models": 4, "spectrum_files": 4,
     "estimator": 5, "study": 5, "integrations": 5,
     "cli": 6, "__main__": 6,
 }  # fmt: skip
@@ -25,6 +25,7 @@ STRANGERS = [  # (who, must not know)
     ("spectrum", {"noise", "heads", "losses"}),
     ("plot", {"noise", "heads", "losses"}),
     ("features", {"heads", "losses"}),
+    ("models", {"training", "sweeping"}),
     ("estimator", {"study", "integrations"}),
     ("study", {"estimator", "integrations"}),
     ("integrations", {"estimator", "study"}),
@@ -109,6 +110,7 @@ PUBLIC_IMPORTS = [
     "import noisymodel; noisymodel.FeatureStore, noisymodel.features",
     "import noisymodel; noisymodel.datasets.NoisyLabelDataset, noisymodel.datasets.NoisyPairDataset",
     "import noisymodel; noisymodel.study; import noisymodel.cli",
+    "import noisymodel; noisymodel.TunedModel, noisymodel.models.timm_backbone",
     "import noisymodel; noisymodel.plot, noisymodel.plot.scree",
     "import noisymodel; noisymodel.baselines.interpolate, noisymodel.baselines.WhitenedProbe",
 ]

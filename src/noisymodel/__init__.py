@@ -9,10 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import baselines, datasets, errors, features, losses, metrics, noise, plot, spectrum, study, subspace
+    from . import baselines, datasets, errors, features, losses, metrics, models, noise, plot, spectrum, study, subspace
     from .estimator import NMTuneClassifier
     from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
+    from .models import TunedModel, TunedOutput
     from .objective import NMTuneLoss, NMTuneTerms
     from .sweeping import SweepResult, sweep
     from .training import FitResult, fit
@@ -30,6 +31,8 @@ __all__ = [
     "NMTuneOutput",
     "NMTuneTerms",
     "SweepResult",
+    "TunedModel",
+    "TunedOutput",
     "baselines",
     "datasets",
     "errors",
@@ -37,6 +40,7 @@ __all__ = [
     "fit",
     "losses",
     "metrics",
+    "models",
     "noise",
     "plot",
     "spectrum",
@@ -56,6 +60,8 @@ _HOME = {
     "NMTuneOutput": "heads",
     "NMTuneTerms": "objective",
     "SweepResult": "sweeping",
+    "TunedModel": "models",
+    "TunedOutput": "models",
     "fit": "training",
     "sweep": "sweeping",
 }

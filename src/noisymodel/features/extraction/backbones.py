@@ -58,7 +58,8 @@ def load_backbone(name: str, *, pretrained: bool = True, seed: int = 0) -> Backb
             raise InputFileError(f"{name} cannot be loaded: {told}") from error
 
 
-def _imported(package: str, extra: str) -> Any:
+def imported(package: str, extra: str) -> Any:
+    """The package, or a `MissingExtraError`; an error inside the package is its own."""
     try:
         return import_module(package)
     except ImportError as error:
@@ -73,7 +74,7 @@ def _described(name: str, transform: object, packages: Sequence[str]) -> dict[st
 
 
 def _timm(name: str, pretrained: bool) -> Backbone:
-    timm = _imported("timm", "timm")
+    timm = imported("timm", "timm")
     module = timm.create_model(name, pretrained=pretrained, num_classes=0)
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)
@@ -81,7 +82,7 @@ def _timm(name: str, pretrained: bool) -> Backbone:
 
 
 def _open_clip(name: str, pretrained: bool) -> Backbone:
-    open_clip = _imported("open_clip", "open-clip")
+    open_clip = imported("open_clip", "open-clip")
     model, _, weights = name.partition("/")
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained and not weights:
@@ -95,7 +96,7 @@ def _open_clip(name: str, pretrained: bool) -> Backbone:
 
 
 def _hf(name: str, pretrained: bool) -> Backbone:
-    transformers = _imported("transformers", "hf")
+    transformers = imported("transformers", "hf")
     if pretrained:
         module, loaded = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
         missing = sorted(loaded["missing_keys"])

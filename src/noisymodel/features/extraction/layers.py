@@ -40,7 +40,7 @@ def caught(backbone: nn.Module, layers: Sequence[str]) -> Generator[Caught]:
                 continue
             part = backbone.get_submodule(layer.removesuffix(_INPUT))
             if layer.endswith(_INPUT):
-                hooks.append(part.register_forward_pre_hook(partial(_keep_input, found, layer)))
+                hooks.append(part.register_forward_pre_hook(partial(_keep_input, found, layer), with_kwargs=True))
             else:
                 hooks.append(part.register_forward_hook(partial(_keep_output, found, layer)))
         yield found
@@ -49,8 +49,10 @@ def caught(backbone: nn.Module, layers: Sequence[str]) -> Generator[Caught]:
             hook.remove()
 
 
-def _keep_input(found: Caught, layer: str, _: nn.Module, given: object) -> None:
-    found[layer] = as_tensor(given, layer)
+def _keep_input(
+    found: Caught, layer: str, _: nn.Module, given: tuple[object, ...], keywords: dict[str, object]
+) -> None:
+    found[layer] = as_tensor(given or tuple(keywords.values()), layer)
 
 
 def _keep_output(found: Caught, layer: str, _: nn.Module, __: object, output: object) -> None:

@@ -1,0 +1,17 @@
+"""A backbone and a head as one module: `TunedModel`, and backbones of other libraries that give one row a sample."""
+
+from __future__ import annotations
+
+from .adapters import open_clip_backbone, timm_backbone, transformers_backbone
+from .dense import RowSampler, channels_last
+from .tuned import TunedModel, TunedOutput
+
+__all__ = [
+    "RowSampler",
+    "TunedModel",
+    "TunedOutput",
+    "channels_last",
+    "open_clip_backbone",
+    "timm_backbone",
+    "transformers_backbone",
+]

@@ -1,0 +1,310 @@
+"""`TunedModel`: logits, features and terms of a backbone and a head in one forward pass."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Self, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from .._checks import check_choice, check_integer
+from ..features.extraction.extract import POOLINGS
+from ..features.extraction.layers import OUTPUT, check_layers, pooled
+from ..heads import Head
+from ..losses import NMTuneTerms
+from ..objective import NMTuneLoss
+from .backbone import check_width, split_inputs, taken
+from .dense import FeatureRows, RowSampler
+from .terms import labelled_loss, objective_terms
+
+REFERENCES = (None, "features", "frozen")
+
+Inputs: TypeAlias = "Tensor | Sequence[Any] | Mapping[str, Any]"
+"""Inputs of a backbone: one tensor, positional arguments, or keyword arguments."""
+
+
+class TunedOutput(NamedTuple):
+    """What `TunedModel` computes: ``logits``, ``features`` F, ``tuned`` Z, and ``terms`` where they were asked for."""
+
+    logits: Tensor
+    features: Tensor
+    tuned: Tensor
+    terms: NMTuneTerms | None
+
+
+class TunedModel(nn.Module):
+    """A backbone with a head on the features of one of its layers, as one module.
+
+    - ``model(*inputs, **inputs)``: logits, a tensor;
+    - ``model(*inputs, targets=y, **inputs)``: `TunedOutput` (logits, features F, tuned Z, terms): backpropagate
+      ``output.terms.total``. All of it is one ``forward``, so that DDP, FSDP and `torch.compile` see it;
+    - ``model(*inputs, return_features=True)``: the same without terms.
+
+    What the consistency term compares Z with, the first of these that there is: the features ``reference`` of the
+    call; those of ``reference_inputs``; what ``reference`` of the model says. With a frozen backbone that is F itself,
+    detached.
+
+    Two views: ``model(strong, targets=y, reference_inputs=weak)`` compares Z(strong) with F(weak).
+    ``both_views=True`` is the published code's form: both views pass the head together, task, covariance and dominant
+    term are of the 2N rows, consistency is between Z(strong) and F(weak). Logits, features and tuned that are returned
+    are those of ``strong``.
+
+    Dense features (``pooling=None``): (B, D, H, W) with logits (B, K, H, W), or (B, T, D) with logits (B, T, K), by the
+    rule of `channels_last`; see the arguments ``max_rows`` and ``ignore_index``.
+
+    With LoRA or full fine-tuning as in the published code, which has no network there: a `LinearProbe` as the head and
+    ``objective=NMTuneLoss(...)``, whose terms are then of the backbone's own features.
+
+    Args:
+        backbone: any module; ``timm_backbone`` and its like make one of other libraries' models. It is not copied:
+            ``freeze`` changes the module that was given. Features are converted to the head's type, so a backbone in
+            bfloat16 may have a head in float32.
+        head: `NMTune`, `MLPProbe` or `LinearProbe`, for features of that layer.
+        layer: whence the features are taken: ``None``: the backbone's output; ``"blocks.11"``: the output of that part,
+            by its name in ``named_modules()``; ``"fc:input"``: what goes into it. Hooks are there during a forward pass
+            only. Of outputs that are no tensor: as in `noisymodel.features.extract`.
+        freeze: whether the backbone is frozen: no gradients, and evaluation mode whatever ``train()`` says, so
+            that its BatchNorm statistics stand still. ``freeze_backbone`` and ``unfreeze_backbone`` change it later.
+        reference: for a backbone that is trained: ``None``: no consistency term, as in the published code;
+            ``"features"``: its own features, detached; ``"frozen"``: the features that a copy of the backbone gives,
+            taken now (with ``freeze``: when it is unfrozen) and kept frozen in ``reference_backbone``, also in the
+            state dictionary. It costs memory and a forward pass; cached features as ``reference`` of a call do not.
+        objective: the criterion; ``None``: that of the head. One that is given regularizes whatever the head is.
+        pooling: (B, T, D) to (B, D): ``"mean"`` over the tokens that ``attention_mask`` among the inputs keeps,
+            ``"cls"``: the first, ``"last"``: the last one kept; (B, C, H, W) is averaged. ``None``: dense, no pooling;
+            tokens that the mask leaves out do not pass the head, and their logits are 0.
+        max_rows: the most rows that the regularizers are computed of, drawn anew in each step by `RowSampler`, the
+            same for Z and its reference; ``None``: all. The head and the task loss see all rows.
+        ignore_index: class id of rows that the task loss leaves out. They are real features: the regularizers,
+            which need no labels, keep them.
+        seed: of the draws of ``max_rows``.
+
+    Raises:
+        ValueError: for a layer that is not there or not used, widths that do not fit, targets of another shape, a
+            trained batch of fewer rows than the head can take, and features without gradient where the backbone is
+            trained.
+        TypeError: for arguments of the wrong type.
+
+    Source: "Noisy Model Learning" (arXiv 2309.17002); the two-view form is that of the code published with it.
+
+    >>> import torch
+    >>> from noisymodel import NMTune, TunedModel
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> backbone = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
+    >>> model = TunedModel(backbone, NMTune(8, 3, generator=generator), layer="1", freeze=True)
+    >>> inputs, targets = torch.randn(16, 6, generator=generator), torch.arange(16) % 3
+    >>> output = model(inputs, targets=targets)
+    >>> output.terms.total.backward()
+    >>> output.logits.shape, output.features.shape, backbone[0].weight.grad
+    (torch.Size([16, 3]), torch.Size([16, 8]), None)
+    >>> model.eval()(inputs).shape
+    torch.Size([16, 3])
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: Head,
+        layer: str | None = None,
+        *,
+        freeze: bool = False,
+        reference: str | None = None,
+        objective: NMTuneLoss | None = None,
+        pooling: str | None = "mean",
+        max_rows: int | None = None,
+        ignore_index: int = -100,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        _check_parts(backbone, head, objective)
+        self.layer = OUTPUT if layer is None else layer
+        check_layers(backbone, [self.layer])
+        check_width(backbone, head.in_features, self.layer)
+        check_choice(reference, "reference", REFERENCES)
+        check_choice(pooling, "pooling", (*POOLINGS, None))
+        self.reference, self.pooling = reference, pooling
+        self.ignore_index = check_integer(ignore_index, "ignore_index")
+        self.regularized = objective is not None or head.regularized
+        self.backbone, self.head = backbone, head
+        self.objective = head.objective if objective is None else objective
+        smallest = max(2, self.objective.top_k)
+        self.sampler = None if max_rows is None else RowSampler(check_integer(max_rows, "max_rows"), seed=seed)
+        if max_rows is not None and max_rows < smallest:
+            raise ValueError(f"`max_rows` must be at least {smallest}, which the regularizers need, got {max_rows}")
+        self.reference_backbone: nn.Module | None = None
+        self.frozen = False
+        if freeze:
+            self.freeze_backbone()
+        else:
+            self._keep_reference()
+
+    def freeze_backbone(self) -> Self:
+        """From now on the backbone has no gradients and stays in evaluation mode; returns the model."""
+        self.frozen = True
+        self.backbone.requires_grad_(False)
+        self.backbone.eval()
+        return self
+
+    def unfreeze_backbone(self) -> Self:
+        """From now on all of the backbone is trained; returns the model. Give its parameters to the optimizer, too.
+
+        With ``reference="frozen"`` the weights of this moment become the reference.
+        """
+        self.frozen = False
+        self.backbone.requires_grad_(True)
+        self.backbone.train(self.training)
+        self._keep_reference()
+        return self
+
+    def _keep_reference(self) -> None:
+        if self.reference == "frozen":
+            self.reference_backbone = copy.deepcopy(self.backbone).requires_grad_(False).eval()
+
+    @property
+    def smallest_batch(self) -> int:
+        """The fewest samples (dense: rows) that the model can be trained on at once, as `NMTune.smallest_batch`."""
+        return max(self.head.smallest_batch, max(2, self.objective.top_k) if self.regularized else 1)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for all but what is frozen."""
+        super().train(mode)
+        for part in (self.backbone if self.frozen else None, self.reference_backbone):
+            if part is not None:
+                part.eval()
+        return self
+
+    def forward(
+        self,
+        *inputs: Any,
+        targets: Tensor | None = None,
+        reference: Tensor | None = None,
+        reference_inputs: Inputs | None = None,
+        both_views: bool = False,
+        regularize: bool = False,
+        return_features: bool = False,
+        **keywords: Any,
+    ) -> Tensor | TunedOutput:
+        """Logits, or `TunedOutput` with any of ``targets``, ``regularize`` and ``return_features``; see the class.
+
+        - ``targets``: class ids or probabilities in the layout of the logits; class ids (B, H', W') of another size
+          than a map's have its logits resized to theirs (bilinearly) for the task loss;
+        - ``reference``: features in the layout of F;
+        - ``reference_inputs``: another view's inputs: a tensor, a tuple of positional or a dictionary of keyword
+          arguments; ``both_views``: see the class;
+        - ``regularize``: terms without a task term, which is 0: for a task loss of your own;
+        - all else goes to the backbone.
+        """
+        self._check_call(targets, reference_inputs, both_views)
+        features, own = self._rows(self.backbone, inputs, keywords, gradient=not self.frozen)
+        if targets is None and not regularize:
+            logits, tuned = self.head(own.rows, return_features=True)
+            output = TunedOutput(own.spread(logits), features, own.spread(tuned), None)
+            return output if return_features else output.logits
+        other = self._other_view(own, reference_inputs) if both_views else None
+        stacked = own.rows if other is None else torch.cat([own.rows, other])
+        logits, tuned = self.head(stacked, return_features=True)
+        task = None if targets is None else self._task(own, logits, targets)
+        compared = self._compared_with(own, other, reference, (inputs, keywords), reference_inputs)
+        terms = self._terms(task, tuned, compared, len(own.rows))
+        logits, tuned = logits[: len(own.rows)], tuned[: len(own.rows)]
+        return TunedOutput(own.spread(logits), features, own.spread(tuned), terms)
+
+    def _check_call(self, targets: Tensor | None, reference_inputs: Inputs | None, both_views: bool) -> None:
+        if both_views and reference_inputs is None:
+            raise ValueError("`both_views` needs `reference_inputs`, the weak view's inputs, got none")
+        if targets is not None and self.head.classifier is None:
+            raise ValueError(
+                "`targets` need a head with a classifier, got one of `num_classes` 0: `regularize=True` gives the "
+                "terms without a task loss, head.reset(num_classes) makes a classifier"
+            )
+
+    def _rows(
+        self, backbone: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any], *, gradient: bool
+    ) -> tuple[Tensor, FeatureRows]:
+        """The features of a layer, pooled or dense, and their rows, of the head's type."""
+        with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
+            features = taken(backbone, self.layer, inputs, keywords)
+            given = keywords.get("attention_mask")
+            mask = given if isinstance(given, Tensor) else None
+            if self.pooling is not None:
+                features, mask = pooled(features, self.pooling, mask, self.layer), None
+            weight = next(self.head.parameters(), features)
+            features = features.to(weight.dtype)
+        own = FeatureRows.of(features, mask)
+        if own.rows.shape[1] != self.head.in_features:
+            raise ValueError(
+                f"layer {self.layer!r} gives features of shape {tuple(features.shape)}, that is {own.rows.shape[1]} "
+                f"features by the rule of `channels_last`, and the head takes {self.head.in_features}"
+            )
+        if gradient and self.training and torch.is_grad_enabled() and not features.requires_grad:
+            self._check_gradient()
+        return features, own
+
+    def _check_gradient(self) -> None:
+        if any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            raise ValueError(
+                f"the features of layer {self.layer!r} have no gradient, and the backbone is to be trained: nothing "
+                "that is trained lies before this layer, or gradient checkpointing hides it (use_reentrant=False)"
+            )
+
+    def _other_view(self, own: FeatureRows, reference_inputs: Inputs | None, *, gradient: bool = True) -> Tensor:
+        """The rows of the other view's features, of the model's own backbone."""
+        arguments, named = split_inputs(reference_inputs)
+        features, _ = self._rows(self.backbone, arguments, named, gradient=gradient and not self.frozen)
+        return own.same_rows_of(features, "reference_inputs")
+
+    def _compared_with(
+        self,
+        own: FeatureRows,
+        other: Tensor | None,
+        reference: Tensor | None,
+        inputs: tuple[Sequence[Any], Mapping[str, Any]],
+        reference_inputs: Inputs | None,
+    ) -> Tensor | None:
+        """F of the consistency term, without gradient."""
+        if not self.regularized:
+            return None
+        if reference is not None:
+            return own.same_rows_of(reference.detach(), "reference").to(own.rows.dtype)
+        if self.reference_backbone is not None and not self.frozen:
+            arguments, named = inputs if reference_inputs is None else split_inputs(reference_inputs)
+            features, _ = self._rows(self.reference_backbone, arguments, named, gradient=False)
+            return own.same_rows_of(features, "reference_inputs")
+        if reference_inputs is not None:
+            return (self._other_view(own, reference_inputs, gradient=False) if other is None else other).detach()
+        return own.rows.detach() if self.frozen or self.reference == "features" else None
+
+    def _task(self, own: FeatureRows, logits: Tensor, targets: Tensor) -> Tensor:
+        """The task loss of the logits of one view, or of two, one after the other."""
+        pairs = [own.labelled(view, targets) for view in logits.split(max(1, len(own.rows)))]
+        together, ids = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        return labelled_loss(self.objective, together, ids, self.ignore_index)
+
+    def _terms(self, task: Tensor | None, tuned: Tensor, reference: Tensor | None, count: int) -> NMTuneTerms:
+        if not self.regularized:
+            zero = tuned.new_zeros((), dtype=torch.promote_types(tuned.dtype, torch.float32))
+            task = zero if task is None else task
+            return NMTuneTerms(task, task, zero, zero, zero)
+        first, second = tuned[:count], tuned[count:] if len(tuned) > count else None
+        drawn = None if self.sampler is None else self.sampler(count, tuned.device)
+        if drawn is not None:
+            first = first[drawn]
+            second = None if second is None else second[drawn]
+            reference = None if reference is None else reference[drawn]
+        return objective_terms(self.objective, task, first, reference, second)
+
+    def extra_repr(self) -> str:
+        """The settings, for ``print``."""
+        names = ("layer", "frozen", "reference", "pooling", "ignore_index")
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+
+
+def _check_parts(backbone: object, head: object, objective: object) -> None:
+    if not isinstance(backbone, nn.Module):
+        raise TypeError(f"`backbone` must be a torch module, got {type(backbone).__name__}")
+    if not isinstance(head, Head):
+        raise TypeError(f"`head` must be NMTune, MLPProbe, LinearProbe or another Head, got {type(head).__name__}")
+    if objective is not None and not isinstance(objective, NMTuneLoss):
+        raise TypeError(f"`objective` must be an NMTuneLoss, got {type(objective).__name__}")
