@@ -83,4 +83,4 @@ def fresh(config: PretrainedConfig | Mapping[str, Any]) -> PretrainedConfig:
     """The same configuration anew, without what a model that was made of it has noted there (how it attends)."""
     fields = config.to_dict() if isinstance(config, PretrainedConfig) else dict(config)
     kind: Any = type(config) if isinstance(config, PretrainedConfig) else CONFIG_MAPPING[fields["model_type"]]
-    return kind.from_dict(fields)
+    return kind.from_dict({name: value for name, value in fields.items() if not name.startswith("_attn")})

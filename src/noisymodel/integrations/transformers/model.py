@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils.generic import ModelOutput
@@ -19,6 +19,8 @@ from ...heads import PRESETS, NMTune
 from ...losses import NMTuneTerms
 from ..terms import batch_terms
 from .configuration import HEADS, NMTuneConfig, fresh
+
+_outside_graphs: Any = torch.compiler.disable  # switching adapters is no work for a compiler
 
 
 @dataclass
@@ -61,9 +63,7 @@ class NMTuneForSequenceClassification(PreTrainedModel):
             raise ValueError(
                 "`config` must have a `backbone_config`: a pre-trained backbone comes by from_backbone(...)"
             )
-        self.backbone = (
-            _random_backbone(cast("PretrainedConfig", config.backbone_config)) if backbone is None else backbone
-        )
+        self.backbone = _random_backbone(config.backbone_config) if backbone is None else backbone
         self.head = HEADS[config.head](config.in_features, config.num_labels, **config.head_arguments)
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
@@ -121,18 +121,18 @@ class NMTuneForSequenceClassification(PreTrainedModel):
             num_labels=num_labels,
             **(config_arguments or {}),
         )
-        if seed is None:
-            return cls(config, backbone=module).to(module.dtype)
         with seeded(seed):
-            return cls(config, backbone=module).to(module.dtype)
+            model = cls(config, backbone=module)
+        nn.Module.to(model.head, module.dtype)
+        return model
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
         """As of every `PreTrainedModel`, but a weight that is missing or does not fit is a ``ValueError``."""
         wanted = keywords.pop("output_loading_info", False)
-        loaded, info = super().from_pretrained(
-            pretrained_model_name_or_path, *arguments, output_loading_info=True, **keywords
-        )
+        keywords["output_loading_info"] = True
+        given: Any = super().from_pretrained(pretrained_model_name_or_path, *arguments, **keywords)
+        loaded, info = given
         wrong = sorted({*map(str, info["missing_keys"]), *map(str, info["mismatched_keys"])})
         if wrong:
             raise ValueError(
@@ -191,7 +191,7 @@ class NMTuneForSequenceClassification(PreTrainedModel):
     def _pool(self, given: Any, inputs: dict[str, Any]) -> Tensor:
         return pooled(given.last_hidden_state, self.config.pooling, inputs.get("attention_mask"), "last_hidden_state")
 
-    @torch.compiler.disable
+    @_outside_graphs
     def _pretrained_features(self, inputs: dict[str, Any]) -> Tensor:
         """F of the backbone as it was before tuning, without dropout."""
         from ..peft import adapters_disabled
@@ -232,7 +232,7 @@ def _random_backbone(config: PretrainedConfig) -> PreTrainedModel:
 
 def _without_pooler(module: PreTrainedModel) -> PreTrainedModel:
     if _no_pooler(module.config):
-        module.pooler = None
+        module.register_module("pooler", None)
     return module
 
 

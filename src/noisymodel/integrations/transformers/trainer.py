@@ -50,9 +50,13 @@ class NMTuneTrainerMixin(_Trainer):
         self.label_names = self.label_names or ["labels"]  # older versions find none in a PeftModel
         self._means = {True: TermMeans(), False: TermMeans()}  # by whether the model was training
 
-    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
         """The mean loss of a batch; what the base class would scale by ``num_items_in_batch`` is not scaled."""
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        del num_items_in_batch
+        given: Any = super().compute_loss(model, inputs, return_outputs=True)
+        loss, outputs = given
         terms = outputs.get("terms") if isinstance(outputs, dict) else None
         if terms is None:
             raise ValueError(
@@ -81,13 +85,13 @@ class NMTuneTrainerMixin(_Trainer):
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> Any:
         """As of the base class, with the means of the terms among the metrics."""
         self._means[False] = TermMeans()
-        output = super().evaluation_loop(*arguments, **keywords)
+        output: Any = super().evaluation_loop(*arguments, **keywords)
         prefix = keywords.get("metric_key_prefix", arguments[4] if len(arguments) > 4 else "eval")
         output.metrics.update({f"{prefix}_{name}": value for name, value in self._collected(training=False).items()})
         return output
 
     def _collected(self, *, training: bool) -> dict[str, float]:
-        sums = self._means[training].sums(self.args.device)
+        sums: Any = self._means[training].sums(self.args.device)
         if self.args.world_size > 1:
             sums = self.accelerator.reduce(sums, reduction="sum")
         return means(sums)
