@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import datasets, errors, features, losses, metrics, noise, plot, spectrum, study, subspace
+    from . import datasets, errors, features, integrations, losses, metrics, noise, plot, spectrum, study, subspace
     from .estimator import NMTuneClassifier
     from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
@@ -34,6 +34,7 @@ __all__ = [
     "errors",
     "features",
     "fit",
+    "integrations",
     "losses",
     "metrics",
     "noise",

@@ -13,6 +13,7 @@ from torch import nn
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, NMTuneOutput, NMTuneTerms
 from noisymodel._random import seeded
+from noisymodel.heads import SpectralProbe
 
 D, K = 12, 5
 HEADS = {
@@ -25,6 +26,8 @@ HEADS = {
     "nmtune-weights": partial(NMTune, consistency_weight=0.3, covariance_weight=0.0, dominant_weight=2.0),
     "paper": partial(NMTune.from_preset, "paper"),
     "official": partial(NMTune.from_preset, "official"),
+    "spectral": SpectralProbe,
+    "spectral-published": partial(SpectralProbe, covariance_weight=0.04, dominant_weight=0.001, top_k=5),
     "linear": LinearProbe,
     "linear-smoothed": partial(LinearProbe, label_smoothing=0.1),
     "mlp": MLPProbe,

@@ -14,9 +14,11 @@ from noisymodel.integrations.transformers import NMTuneForSequenceClassification
 TERMS = ("task", "consistency", "covariance", "dominant")
 WEIGHTS = {"consistency_weight": 0.7, "covariance_weight": 0.5, "dominant_weight": 0.3}
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-# transformers 5 deprecates names that its own Trainer, and peft's forward, still ask for; in older versions pin_memory
+# transformers 5 deprecates a name that peft still asks for, pins memory without a device; torch.compile makes Functions
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*is_gradient_checkpointing.*:FutureWarning", "ignore:.*pin_memory.*:UserWarning"
+    "ignore:.*is_gradient_checkpointing.*:FutureWarning",
+    "ignore:.*pin_memory.*:UserWarning",
+    "ignore:.*should not be instantiated.*:DeprecationWarning",
 )
 
 
