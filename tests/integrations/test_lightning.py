@@ -18,7 +18,7 @@ lightning = pytest.importorskip("lightning")
 
 from noisymodel.integrations.lightning import NMTuneModule, SpectrumCallback  # noqa: E402 - needs lightning
 
-# Lightning's advice on workers, intervals and folders, and calls of it and of peft that torch and transformers deprecate
+# Lightning's advice on workers, intervals and folders; calls of it and of peft that torch and transformers deprecate
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers.*", "ignore:.*LeafSpec.*", "ignore:.*The number of training batches.*",
     "ignore:.*exists and is not empty.*", "ignore:The dirpath has changed.*",
@@ -139,7 +139,9 @@ def test_references() -> None:
 def test_pretrained_reference_with_lora(bert, tokens) -> None:
     peft = pytest.importorskip("peft")
     wanted = NMTuneModule(bert(), NMTune(16, 3)).eval().step(tokens()).features
-    model = peft.get_peft_model(bert(), peft.LoraConfig(target_modules=["query"], init_lora_weights=False))
+    model = peft.get_peft_model(
+        bert(), peft.LoraConfig(target_modules=["dense"], lora_alpha=400, init_lora_weights=False)
+    )
     module = NMTuneModule(model, NMTune(16, 3), freeze=False, reference="pretrained").eval()
     step = module.step(tokens())
     near = torch.nn.functional.normalize(step.tuned) - torch.nn.functional.normalize(wanted)
