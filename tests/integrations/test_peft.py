@@ -99,6 +99,13 @@ def test_the_frozen_model_is_the_reference(bert, tokens) -> None:
     torch.testing.assert_close(output.terms.consistency, near.square().mean())
     with model.disable_adapter():
         torch.testing.assert_close(model(**tokens()).features, frozen)
+    assert model.merge_and_unload().eval()(**tokens()).terms.consistency == 0, "nothing is left to compare with"
+
+
+def test_the_frozen_model_is_another_reference_than_the_own_features(bert, tokens) -> None:
+    model = model_of(bert, reference="pretrained")
+    model = trained(peft.get_peft_model(model, lora_config(model)), tokens())
+    output = model(**tokens())
     own = model_of(bert)
     again = peft.get_peft_model(own, lora_config(own))
     again.load_state_dict(model.state_dict())

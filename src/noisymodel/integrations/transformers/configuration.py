@@ -33,7 +33,8 @@ class NMTuneConfig(PretrainedConfig):
         pooling: how token features become one row: the ``"mean"`` over the tokens that the attention mask keeps, the
             first token (``"cls"``), or the ``"last"`` that the mask keeps.
         reference: what the consistency term compares Z with: the ``"features"`` themselves, detached;
-            ``"pretrained"``: those of the backbone with its adapters switched off; ``"none"``: no consistency term.
+            ``"pretrained"``: those of the backbone with its adapters switched off (none in evaluation, once they are
+            merged); ``"none"``: no consistency term.
         freeze_backbone: no gradient for the backbone, which stays in evaluation mode.
         kwargs: those of `PretrainedConfig`, ``num_labels``, ``id2label`` and so on.
 

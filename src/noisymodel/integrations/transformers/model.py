@@ -192,8 +192,10 @@ class NMTuneForSequenceClassification(PreTrainedModel):
         return pooled(given.last_hidden_state, self.config.pooling, inputs.get("attention_mask"), "last_hidden_state")
 
     @_outside_graphs
-    def _pretrained_features(self, inputs: dict[str, Any]) -> Tensor:
-        """F of the backbone as it was before tuning, without dropout."""
+    def _pretrained_features(self, inputs: dict[str, Any]) -> Tensor | None:
+        """F of the backbone as it was before tuning, without dropout; None once the adapters are merged, in evaluation."""
+        if not self.training and not any(hasattr(part, "disable_adapters") for part in self.backbone.modules()):
+            return None
         from ..peft import adapters_disabled
 
         with torch.no_grad(), adapters_disabled(self.backbone):
