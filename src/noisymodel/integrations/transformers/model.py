@@ -193,8 +193,10 @@ class NMTuneForSequenceClassification(PreTrainedModel):
 
     @_outside_graphs
     def _pretrained_features(self, inputs: dict[str, Any]) -> Tensor | None:
-        """F of the backbone as it was before tuning, without dropout; None once the adapters are merged, in evaluation."""
-        if not self.training and not any(hasattr(part, "disable_adapters") for part in self.backbone.modules()):
+        """F of the backbone as it was before tuning, without dropout; in evaluation None where adapters are merged."""
+        # a layer of peft says whether its adapters are off; a whole model of transformers has a method of that name
+        states = [getattr(part, "disable_adapters", None) for part in self.backbone.modules()]
+        if not self.training and not any(isinstance(state, bool) for state in states):
             return None
         from ..peft import adapters_disabled
 
