@@ -9,7 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import baselines, datasets, errors, features, losses, metrics, models, noise, plot, spectrum, study, subspace
+    from . import (
+        baselines,
+        datasets,
+        errors,
+        features,
+        integrations,
+        losses,
+        metrics,
+        models,
+        noise,
+        plot,
+        spectrum,
+        study,
+        subspace,
+    )
     from .estimator import NMTuneClassifier
     from .features import FeatureStore
     from .heads import LinearProbe, MLPProbe, NMTune, NMTuneOutput
@@ -38,6 +52,7 @@ __all__ = [
     "errors",
     "features",
     "fit",
+    "integrations",
     "losses",
     "metrics",
     "models",

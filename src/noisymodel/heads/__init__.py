@@ -5,5 +5,6 @@ from __future__ import annotations
 from .base import Head, NMTuneOutput
 from .nmtune import PRESETS, NMTune
 from .probes import LinearProbe, MLPProbe
+from .spectral import SpectralProbe
 
-__all__ = ["PRESETS", "Head", "LinearProbe", "MLPProbe", "NMTune", "NMTuneOutput"]
+__all__ = ["PRESETS", "Head", "LinearProbe", "MLPProbe", "NMTune", "NMTuneOutput", "SpectralProbe"]

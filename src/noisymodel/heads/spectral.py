@@ -1,0 +1,86 @@
+"""The regularizers on the backbone's own features, for backbones that are trained themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import nn
+
+from .._checks import check_integer
+from ..objective import NMTuneLoss
+from .base import Head
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+class SpectralProbe(Head):
+    """A linear classifier whose regularizers act on the features themselves: Z = F, logits = F Wᵀ + b.
+
+    For LoRA and full fine-tuning, where the terms' gradients shape the backbone; on frozen features the regularizers
+    are constants. The published code trains so: no network before the classifier, no consistency term, weights 0.04
+    and 0.001, ``top_k`` 5. A consistency term needs a ``reference`` other than the features themselves: those of the
+    model before tuning.
+
+    Args:
+        in_features: D.
+        num_classes: K; 0 or ``None``: no classifier.
+        consistency_weight: w_c ≥ 0; of no effect without a ``reference`` of the frozen model.
+        covariance_weight, dominant_weight, top_k, reduction, label_smoothing, gather: as in `noisymodel.NMTune`.
+        classifier_init, generator: as in `noisymodel.NMTune`.
+
+    Raises:
+        ValueError: for arguments out of range.
+        TypeError: for arguments of the wrong type.
+
+    Source: the code published with arXiv 2309.17002, as it trains with LoRA and fully.
+
+    >>> import torch
+    >>> from noisymodel.heads import SpectralProbe
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> head = SpectralProbe(16, 3, covariance_weight=0.04, dominant_weight=0.001, top_k=5, generator=generator)
+    >>> features = torch.randn(8, 16, generator=generator, requires_grad=True)
+    >>> terms = head.loss(features, torch.arange(8) % 3)
+    >>> terms.total.backward()
+    >>> terms.consistency.item(), features.grad is not None
+    (0.0, True)
+    """
+
+    regularized: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int | None,
+        *,
+        consistency_weight: float = 1.0,
+        covariance_weight: float = 1.0,
+        dominant_weight: float = 1.0,
+        top_k: int = 1,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        gather: bool | ProcessGroup = False,
+        classifier_init: str = "linear",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        in_features = check_integer(in_features, "in_features", minimum=1)
+        if check_integer(top_k, "top_k", minimum=1) > in_features:
+            raise ValueError(f"`top_k` must be at most `in_features` = {in_features}, got {top_k}")
+        objective = NMTuneLoss(
+            consistency_weight=consistency_weight,
+            covariance_weight=covariance_weight,
+            dominant_weight=dominant_weight,
+            top_k=top_k,
+            reduction=reduction,
+            label_smoothing=label_smoothing,
+            gather=gather,
+        )
+        super().__init__(
+            in_features,
+            num_classes,
+            network=nn.Identity(),
+            objective=objective,
+            classifier_init=classifier_init,
+            generator=generator,
+        )

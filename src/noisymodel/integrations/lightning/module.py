@@ -1,0 +1,161 @@
+"""A `LightningModule` that trains a backbone and a head and logs every term."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from ..._checks import check_choice, check_number
+from ...features.extraction.inputs import Batch, read_batch
+from ...features.extraction.layers import as_tensor, pooled
+from ...heads import Head
+from ...losses import NMTuneTerms
+from ..terms import batch_terms
+
+POOLINGS = ("mean", "cls", "last")
+REFERENCES = ("features", "pretrained", "none")
+
+
+class Step(NamedTuple):
+    """What `NMTuneModule` computes of a batch: features F and Z (N, D), logits (N, K), and the terms."""
+
+    features: Tensor
+    tuned: Tensor
+    logits: Tensor
+    terms: NMTuneTerms | None
+
+
+class NMTuneModule(LightningModule):
+    """A backbone and a head, trained by AdamW with a cosine schedule over all steps of the run.
+
+    Batches are (inputs, labels), or dictionaries with ``labels`` whose other entries are the backbone's keywords; with
+    a ``reference`` (N, D) there, that is what the consistency term compares with. Logged are ``train_total`` and the
+    four terms (``train_task`` and so on) by step and epoch, ``validation_...`` with ``validation_accuracy`` by epoch.
+    A subclass may override `configure_optimizers`. Use ``drop_last=True`` in the training loader where the last batch
+    may have one row. Checkpoints are Lightning's; ``module.head.save_pretrained(folder)`` writes the head, no pickle.
+
+    Args:
+        backbone: any module that gives (N, D), (N, T, D) or (N, C, H, W), or an output of transformers.
+        head: a head of this library with a classifier.
+        freeze: no gradient for the backbone, which stays in evaluation mode; False trains it too (LoRA: its adapters).
+        pooling: as in `noisymodel.features.extract`: ``"mean"``, ``"cls"`` or ``"last"`` of token features.
+        reference: what the consistency term compares Z with: the ``"features"``, detached; ``"pretrained"``: those of
+            the backbone with its adapters switched off; ``"none"``: no consistency term.
+        learning_rate: of the head and what is trained of the backbone, > 0.
+        weight_decay: that of AdamW, ≥ 0.
+
+    Raises:
+        TypeError: where ``head`` is none.
+        ValueError: for unknown choices and numbers out of range.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: Head,
+        *,
+        freeze: bool = True,
+        pooling: str = "mean",
+        reference: str = "features",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-4,
+    ) -> None:
+        super().__init__()
+        if not isinstance(head, Head):  # pyright: ignore[reportUnnecessaryIsInstance] - a user may pass anything
+            raise TypeError(f"`head` must be NMTune, MLPProbe, LinearProbe or another Head, got {type(head).__name__}")
+        check_choice(pooling, "pooling", POOLINGS)
+        check_choice(reference, "reference", REFERENCES)
+        self.backbone, self.head = backbone, head
+        self.frozen, self.pooling, self.reference = freeze, pooling, reference
+        self.learning_rate = check_number(learning_rate, "learning_rate", minimum=0, exclusive_minimum=True)
+        self.weight_decay = check_number(weight_decay, "weight_decay", minimum=0)
+        if freeze:
+            backbone.requires_grad_(False)
+
+    def forward(self, batch: Any) -> Tensor:
+        """Logits (N, K) of a batch, with or without labels."""
+        return self.head(self._features(read_batch(_without_reference(batch)[0], None)))
+
+    def step(self, batch: Any) -> Step:
+        """Features, logits and terms of a batch."""
+        batch, reference = _without_reference(batch)
+        own = read_batch(batch, None)
+        if own.labels is not None and reference is None and self.reference == "pretrained":
+            from ..peft import adapters_disabled
+
+            with torch.no_grad(), adapters_disabled(self.backbone):
+                reference = self._features(own)
+        features = self._features(own)
+        logits, tuned = self.head(features, return_features=True)
+        if own.labels is None:
+            return Step(features, tuned, logits, None)
+        if reference is None and self.reference == "features":
+            reference = features.detach()
+        terms = batch_terms(self.head, logits, own.labels, tuned, reference, training=self.training)
+        return Step(features, tuned, logits, terms)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+        """The total loss of a batch."""
+        found = self.step(batch)
+        if found.terms is None:
+            raise ValueError("a training batch has no labels: (inputs, labels), or a dictionary with `labels`")
+        self._log("train", found, on_step=True)
+        return found.terms.total
+
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:  # noqa: ARG002 - Lightning's signature
+        """What `Step` has, for callbacks."""
+        found = self.step(batch)
+        if found.terms is not None:
+            self._log("validation", found, on_step=False)
+            accuracy = (found.logits.argmax(-1) == _class_ids(batch)).float().mean()
+            rows = len(found.features)
+            self.log("validation_accuracy", accuracy, on_epoch=True, batch_size=rows, sync_dist=True)
+        return found._asdict()
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
+        """Logits."""
+        return self(batch)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW over what is trained, and a cosine schedule to the run's last step."""
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the mode; a frozen backbone stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+    def _features(self, batch: Batch) -> Tensor:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            given = self.backbone(*batch.arguments, **batch.keywords)
+        return pooled(as_tensor(given, "output"), self.pooling, batch.mask, "output")
+
+    def _log(self, prefix: str, found: Step, *, on_step: bool) -> None:
+        """The terms; a regularizer that a small batch of evaluation leaves undefined is not logged for it."""
+        assert found.terms is not None  # noqa: S101 - for the type checker
+        for name, value in found.terms._asdict().items():
+            if not self.training and bool(value.isnan()) and bool(found.terms.task.isfinite()):
+                continue
+            options = {"on_step": on_step, "on_epoch": True, "batch_size": len(found.features), "sync_dist": True}
+            self.log(f"{prefix}_{name}", value.detach(), **options)  # pyright: ignore[reportArgumentType] - kinds mix
+
+
+def _class_ids(batch: Any) -> Tensor:
+    """The class ids of a batch; of class probabilities the likeliest."""
+    labels = read_batch(_without_reference(batch)[0], None).labels
+    return labels.argmax(-1) if labels.is_floating_point() else labels
+
+
+def _without_reference(batch: Any) -> tuple[Any, Tensor | None]:
+    if not isinstance(batch, dict) or "reference" not in batch:
+        return batch, None
+    return {name: value for name, value in batch.items() if name != "reference"}, batch["reference"]

@@ -1,0 +1,64 @@
+"""The terms of a batch in a loop that evaluates too, and their means over many batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..losses import NMTuneTerms, consistency_loss
+
+NAMES = NMTuneTerms._fields[1:]  # the total is the loss, which every loop logs by itself
+
+
+def batch_terms(
+    head: Any, logits: Tensor, targets: Tensor, tuned: Tensor, reference: Tensor | None, *, training: bool
+) -> NMTuneTerms:
+    """The terms of what a head gave for a batch.
+
+    In evaluation the last batch may be smaller than batch statistics need (two rows, or ``top_k``). Its covariance and
+    dominant terms are NaN then, and its ``total`` is without them; `TermMeans` leaves such terms out. In training it is
+    the error that it is in `NMTuneLoss`.
+    """
+    objective = head.objective
+    if not head.regularized:
+        return objective(logits, targets, tuned=None)
+    rows = tuned.numel() // tuned.shape[-1]
+    if training or objective.gather is not False or rows >= max(2, objective.top_k):
+        return objective(logits, targets, tuned=tuned, reference=reference)
+    alone = objective(logits, targets, tuned=None)
+    undefined = torch.full_like(alone.task, torch.nan)
+    near = alone.consistency
+    if reference is not None:
+        near = consistency_loss(tuned, reference, reduction=objective.reduction).to(alone.task.dtype)
+    return NMTuneTerms(alone.task + objective.consistency_weight * near, alone.task, near, undefined, undefined)
+
+
+class TermMeans:
+    """Running weighted means of the four terms, summed on the device without waiting for it."""
+
+    def __init__(self) -> None:
+        self._sums: Tensor | None = None
+
+    def update(self, terms: NMTuneTerms, weight: float = 1.0) -> None:
+        """Take in the terms of a batch. A regularizer that is NaN beside a finite task loss is left out."""
+        with torch.no_grad():
+            values = torch.stack([term.detach().float() for term in terms[1:]])
+            left_out = values.isnan() & values[0].isfinite()
+            weights = torch.where(left_out, 0.0, weight)
+            new = torch.stack([torch.where(left_out, 0.0, values * weight), weights])
+            self._sums = new if self._sums is None else self._sums + new
+
+    def sums(self, device: torch.device) -> Tensor:
+        """(2, 4): weighted sums and weights, to be added over processes; zeros before any batch. Starts anew."""
+        sums, self._sums = self._sums, None
+        return torch.zeros(2, len(NAMES), device=device) if sums is None else sums
+
+
+def means(sums: Tensor) -> dict[str, float]:
+    """The means by the terms' names; empty without a batch."""
+    total, weight = sums.double().cpu()
+    if not bool(weight.any()):
+        return {}
+    return dict(zip(NAMES, (total / weight).tolist(), strict=True))

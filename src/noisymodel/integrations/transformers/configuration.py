@@ -1,0 +1,87 @@
+"""What a folder says of the model that it holds: the backbone's configuration, the head's arguments, the pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from transformers import PretrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from ..._checks import check_choice
+from ...heads import Head, LinearProbe, MLPProbe, NMTune, SpectralProbe
+
+HEADS: dict[str, type[Head]] = {
+    "nmtune": NMTune,
+    "spectral": SpectralProbe,
+    "mlp": MLPProbe,
+    "linear": LinearProbe,
+}
+"""Name of a head -> its class."""
+POOLINGS = ("mean", "cls", "last")
+REFERENCES = ("features", "pretrained", "none")
+_WIDTHS = ("hidden_size", "d_model", "hidden_sizes", "num_features")
+
+
+class NMTuneConfig(PretrainedConfig):
+    """The configuration of `NMTuneForSequenceClassification`, written as ``config.json``.
+
+    Args:
+        backbone_config: that of the backbone, of any kind that `AutoModel` knows, or its dictionary.
+        head: ``"nmtune"``, or ``"spectral"`` (the terms on the backbone's own features), ``"mlp"``, ``"linear"``.
+        head_arguments: keyword arguments of the head, such as ``covariance_weight`` or ``norm``.
+        pooling: how token features become one row: the ``"mean"`` over the tokens that the attention mask keeps, the
+            first token (``"cls"``), or the ``"last"`` that the mask keeps.
+        reference: what the consistency term compares Z with: the ``"features"`` themselves, detached;
+            ``"pretrained"``: those of the backbone with its adapters switched off (none in evaluation, once they are
+            merged); ``"none"``: no consistency term.
+        freeze_backbone: no gradient for the backbone, which stays in evaluation mode.
+        kwargs: those of `PretrainedConfig`, ``num_labels``, ``id2label`` and so on.
+
+    Raises:
+        ValueError: for an unknown choice, and a ``problem_type`` other than that of one class for each row.
+    """
+
+    model_type = "nmtune"
+    has_no_defaults_at_init = True
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["features", "tuned", "terms", "hidden_states", "attentions"]
+
+    def __init__(
+        self,
+        backbone_config: PretrainedConfig | Mapping[str, Any] | None = None,
+        *,
+        head: str = "nmtune",
+        head_arguments: Mapping[str, Any] | None = None,
+        pooling: str = "mean",
+        reference: str = "features",
+        freeze_backbone: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        check_choice(head, "head", HEADS)
+        check_choice(pooling, "pooling", POOLINGS)
+        check_choice(reference, "reference", REFERENCES)
+        if kwargs.get("problem_type") not in (None, "single_label_classification"):
+            raise ValueError(
+                f"`problem_type` must be 'single_label_classification', got {kwargs['problem_type']!r}: "
+                "for another task take the head's regularization() beside a loss of your own"
+            )
+        self.backbone_config = None if backbone_config is None else fresh(backbone_config)
+        self.head, self.head_arguments = head, dict(head_arguments or {})
+        self.pooling, self.reference, self.freeze_backbone = pooling, reference, freeze_backbone
+        super().__init__(**kwargs)
+
+    @property
+    def in_features(self) -> int:
+        """D, the width of the backbone's features."""
+        for name in _WIDTHS:
+            width = getattr(self.backbone_config, name, None)
+            if width is not None:
+                return width[-1] if isinstance(width, (list, tuple)) else width
+        raise ValueError(f"the width of {type(self.backbone_config).__name__} is not known: it has none of {_WIDTHS}")
+
+
+def fresh(config: PretrainedConfig | Mapping[str, Any]) -> PretrainedConfig:
+    """The same configuration anew, without what a model that was made of it has noted there (how it attends)."""
+    fields = config.to_dict() if isinstance(config, PretrainedConfig) else dict(config)
+    kind: Any = type(config) if isinstance(config, PretrainedConfig) else CONFIG_MAPPING[fields["model_type"]]
+    return kind.from_dict({name: value for name, value in fields.items() if not name.startswith("_attn")})

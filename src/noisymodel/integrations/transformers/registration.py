@@ -1,0 +1,15 @@
+"""What `AutoConfig` and the auto classes of models know of the wrapper."""
+
+from __future__ import annotations
+
+from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSequenceClassification
+
+from .configuration import NMTuneConfig
+from .model import NMTuneForImageClassification, NMTuneForSequenceClassification
+
+
+def register() -> None:
+    """Register the configuration and both models; more than once does no harm."""
+    AutoConfig.register(NMTuneConfig.model_type, NMTuneConfig, exist_ok=True)
+    AutoModelForSequenceClassification.register(NMTuneConfig, NMTuneForSequenceClassification, exist_ok=True)
+    AutoModelForImageClassification.register(NMTuneConfig, NMTuneForImageClassification, exist_ok=True)
