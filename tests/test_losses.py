@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from noisymodel import _gram
 from noisymodel.losses import (
     NMTuneTerms,
     consistency_loss,
@@ -253,26 +254,53 @@ def test_gradient_scaling_of_half_precision_training() -> None:
     np.testing.assert_allclose(leaf.grad.double().numpy() / 2**10, wanted, rtol=1e-3, atol=1e-6)
 
 
-class LargestTensor(TorchDispatchMode):
-    """Remembers the largest tensor that any operation returned."""
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(8, 20), (20, 8)])
+def test_a_scaled_step_under_autocast_is_the_unscaled_one(shape: tuple[int, int], dtype: torch.dtype) -> None:
+    """The layer's products are half; the statistics, and what the scaler unscales, are those of its output."""
+    features = gaussian(*shape).float()
+    layer = torch.nn.utils.skip_init(torch.nn.Linear, shape[1], shape[1], bias=False)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(shape[1]))
+    with torch.autocast("cpu", dtype=dtype):
+        tuned = layer(features)
+        loss = total(tuned, features.flip(0))
+    assert tuned.dtype == dtype
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(total(tuned.detach().double(), features.double().flip(0)).item(), rel=1e-6)
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    _, gradient = value_and_gradient(lambda z: total(z, features.flip(0)), tuned.detach().float())
+    wanted = torch.eye(shape[1], dtype=torch.float64) - 0.5 * torch.from_numpy(gradient).T @ features.double()
+    step = wanted - torch.eye(shape[1])
+    assert (layer.weight.detach() - wanted).norm() <= 4 * torch.finfo(dtype).eps * step.norm()
 
-    numel = 0
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the size in bytes of the largest tensor that any operation returned."""
+
+    nbytes = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for part in out if isinstance(out, tuple | list) else [out]:
             if isinstance(part, Tensor):
-                self.numel = max(self.numel, part.numel())
+                self.nbytes = max(self.nbytes, part.numel() * part.itemsize)
         return out
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("shape", [(6, 3000), (3000, 6)])
-def test_no_matrix_of_the_larger_side(shape: tuple[int, int], dtype: torch.dtype) -> None:
+def test_no_matrix_of_the_larger_side_and_no_float64_copy_of_the_rows(
+    shape: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_gram, "BLOCK", 1200)
     tuned, reference = gaussian(*shape).to(dtype).requires_grad_(), gaussian(*shape, seed=1).to(dtype)
     with LargestTensor() as largest:
         total(tuned, reference).backward()
-    assert 0 < largest.numel <= tuned.numel()
+    assert 0 < largest.nbytes <= tuned.nbytes
 
 
 def test_gather_without_a_process_group_changes_nothing() -> None:

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from noisymodel import _gram
 from noisymodel._gather import global_mean
 from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss, nmtune_regularization
 
@@ -120,6 +121,13 @@ def messages(rank: int) -> dict[str, str]:
     return found
 
 
+def in_blocks(rank: int, cases: list[tuple[tuple[int, ...], int, tuple[torch.dtype, float]]]) -> list[dict[str, float]]:
+    """The same with statistics that are made in several blocks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_gram, "BLOCK", 40)
+        return [compare(rank, *case, gather=True) for case in cases]
+
+
 def main(rank: int, world: int, folder: Path) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
@@ -128,6 +136,7 @@ def main(rank: int, world: int, folder: Path) -> None:
         "gathered": [compare(rank, *case, gather=True) for case in cases],
         "by group": [compare(rank, *cases[0], gather=dist.group.WORLD)],
         "wrapped": [compare(rank, *cases[4], gather=True, wrap=True)] if world == 2 else [],
+        "in blocks": in_blocks(rank, cases[1:6:2]),
         "local": [compare(rank, *cases[2], gather=False)],
         "subgroup": subgroup_errors(rank, world),
         "single": single_terms(rank, world),
@@ -153,7 +162,7 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def test_gathered_terms_and_averaged_gradients_are_those_of_one_process(ranks) -> None:
     for rank in ranks:
-        for errors in [*rank["gathered"], *rank["by group"], *rank["wrapped"]]:
+        for errors in [*rank["gathered"], *rank["by group"], *rank["wrapped"], *rank["in blocks"]]:
             assert errors["terms"] < 1e-5
             assert errors["gradient"] < 1e-5
 

@@ -7,7 +7,7 @@ of their own whose derivative is an error: a second derivative is refused, not s
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import torch
@@ -84,10 +84,9 @@ class SpectralTerms(torch.autograd.Function):
             second = _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
         else:
             second = _gram.DominantTerm(*_zeros(batch.mean)[:2])
-        is_large = batch.gram.shape[0] >= _gram.LARGE and not exact
-        centred = batch.centred.float() if is_large else batch.centred
+        everyones = batch.rows.new_empty(0) if batch.rows is rows else batch.rows
         values = (term.value.to(scalar_dtype(rows)) for term in (first, second))
-        return *values, centred, batch.mean, *first[1:], *second[1:]
+        return *values, everyones, batch.mean, *first[1:], *second[1:]
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -104,7 +103,7 @@ class SpectralTerms(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         rows, *parts = ctx.saved_tensors
-        upstream = (parts[0].new_zeros(()) if part is None else part for part in gradients[:2])
+        upstream = (parts[1].new_zeros(()) if part is None else part for part in gradients[:2])
         return _SpectralGradient.of(rows, *upstream, *parts, ctx.layout), *[None] * 5
 
 
@@ -117,31 +116,59 @@ class _SpectralGradient(_OnceDifferentiable):
         rows: Tensor,
         by_covariance: Tensor,
         by_dominant: Tensor,
-        centred: Tensor,
+        everyones: Tensor,
         mean: Tensor,
         kernel: Tensor,
         variances: Tensor,
         dominant: Tensor,
         layout: _Layout,
     ) -> Tensor:
-        precision = centred.dtype
-        by_covariance = by_covariance * (layout.covariance_slope * layout.world_size)
-        matrix = (kernel * by_covariance).to(precision)
+        by_covariance = by_covariance.to(mean.dtype) * (layout.covariance_slope * layout.world_size)
         if layout.dominant:
-            by_dominant = by_dominant * layout.world_size
-            edge = ((dominant.sum(1) if layout.by_rows else mean @ dominant) * by_dominant).to(precision)
-            matrix = matrix + (dominant * by_dominant).to(precision)
+            by_dominant = by_dominant.to(mean.dtype) * layout.world_size
+            scaled = dominant * by_dominant
+            matrix = torch.addcmul(scaled, kernel, by_covariance) if layout.covariance_slope else scaled
+            edge = scaled.sum(1) if layout.by_rows else mean @ scaled
         else:
-            edge = mean.new_zeros(1, dtype=precision)
+            matrix, edge = kernel * by_covariance, mean.new_zeros(1)
+        least = matrix.shape[1]
         if not layout.by_rows:
-            return torch.addmm(edge, centred, matrix).to(rows.dtype)
-        ours = centred
+            parts = _gram.blocks(rows, 0, at_least=least)
+            return _assembled((_by_features(part, matrix, edge, mean) for part in parts), [len(p) for p in parts], 0)
         if layout.own is not None:
-            matrix, edge, ours = matrix[layout.own], edge[layout.own], centred[layout.own]
-        rest = edge[:, None] * mean.to(precision)
-        if layout.covariance_slope:
-            rest = torch.addcmul(rest, ours, (variances * by_covariance).to(precision), value=-1)
-        return torch.addmm(rest, matrix, centred).to(rows.dtype)
+            rows, matrix, edge = everyones, matrix[layout.own], edge[layout.own]
+        columns = _gram.blocks(rows, 1, at_least=least)
+        sizes = [part.shape[1] for part in columns]
+        scales = variances * -by_covariance if layout.covariance_slope else mean.new_empty(mean.shape)
+        statistics = zip(columns, mean.split(sizes), scales.split(sizes), strict=True)
+        return _assembled((_by_rows(*part, matrix, edge, layout) for part in statistics), sizes, 1)
+
+
+def _by_features(part: Tensor, matrix: Tensor, edge: Tensor, mean: Tensor) -> Tensor:
+    """X·M + 1·edgeᵀ for some of the rows."""
+    return torch.addmm(edge, _gram.as_statistics(part).sub_(mean), matrix).to(part.dtype)
+
+
+def _by_rows(part: Tensor, mean: Tensor, scales: Tensor, matrix: Tensor, edge: Tensor, layout: _Layout) -> Tensor:
+    """M·X + X∘scales + edge·mᵀ for some of the columns."""
+    centred = _gram.as_statistics(part).sub_(mean)
+    rest = edge[:, None] * mean
+    if layout.covariance_slope:
+        rest = torch.addcmul(rest, centred if layout.own is None else centred[layout.own], scales)
+    return torch.addmm(rest, matrix, centred).to(part.dtype)
+
+
+def _assembled(parts: Iterator[Tensor], sizes: list[int], dim: int) -> Tensor:
+    """The parts side by side, made one at a time."""
+    first = next(parts)
+    if len(sizes) == 1:
+        return first
+    whole = first.new_empty((sum(sizes), first.shape[1]) if dim == 0 else (first.shape[0], sum(sizes)))
+    slots = whole.split(sizes, dim)
+    slots[0].copy_(first)
+    for slot, part in zip(slots[1:], parts, strict=True):
+        slot.copy_(part)
+    return whole
 
 
 class Consistency(torch.autograd.Function):
@@ -155,12 +182,11 @@ class Consistency(torch.autograd.Function):
         tuned: Tensor, reference: Tensor, scale: float, sizes: Sequence[int] | None, group: ProcessGroup | None
     ) -> tuple[Tensor, ...]:
         count = tuned.shape[0] if sizes is None else sum(sizes)
-        first, first_length = _directions(tuned)
-        second, second_length = _directions(reference)
-        difference = first - second
-        squared = torch.linalg.vector_norm(difference, dim=1, keepdim=True).square()
+        pairs = zip(_gram.blocks(tuned, 0), _gram.blocks(reference, 0), strict=True)
+        found = [_distances(*pair) for pair in pairs]
+        squared, first_length, second_length = (torch.cat(parts) for parts in zip(*found, strict=True))
         value = _gather.sum_over_ranks(squared.sum(), group) * (scale / count)
-        return value.to(scalar_dtype(tuned)), difference, squared, first, first_length, second_length
+        return value.to(scalar_dtype(tuned)), squared, first_length, second_length
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -175,39 +201,55 @@ class Consistency(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         if gradients[0] is None:
             return None, None, None, None, None
-        tuned, reference, difference, squared, first, first_length, second_length = ctx.saved_tensors
-        slope = torch.where(first_length * second_length == 0, 0.0, gradients[0] * ctx.slope)
+        tuned, reference, squared, first_length, second_length = ctx.saved_tensors
+        slope = gradients[0] * ctx.slope
         by_tuned = by_reference = None
         if ctx.needs_input_grad[0]:
-            by_tuned = _DistanceGradient.of(tuned, slope, difference, squared, first, first_length)
+            by_tuned = _DistanceGradient.of(tuned, reference, slope, squared, first_length, second_length)
         if ctx.needs_input_grad[1]:
-            second = first - difference
-            by_reference = _DistanceGradient.of(reference, slope, -difference, squared, second, second_length)
+            by_reference = _DistanceGradient.of(reference, tuned, slope, squared, second_length, first_length)
         return by_tuned, by_reference, None, None, None
 
 
 class _DistanceGradient(_OnceDifferentiable):
-    """(slope/‖z‖)·(e − (ρ/2)·ẑ) with ẑ = z/‖z‖ and e = ẑ − f̂, whose product is ẑ·e = ρ/2."""
+    """(slope/‖z‖)·((1 − ρ/2)·ẑ − f̂) with ẑ = z/‖z‖, f̂ = f/‖f‖ and ρ = ‖ẑ − f̂‖²."""
 
     @staticmethod
     @_with_signature
     def forward(
-        rows: Tensor, slope: Tensor, difference: Tensor, squared: Tensor, direction: Tensor, length: Tensor
+        rows: Tensor, other: Tensor, slope: Tensor, squared: Tensor, length: Tensor, other_length: Tensor
     ) -> Tensor:
-        tangent = torch.addcmul(difference, squared, direction, value=-0.5)
-        return (tangent * (slope / length.clamp_min(4 / torch.finfo(rows.dtype).max))).to(rows.dtype)
+        slope = torch.where(length * other_length == 0, 0.0, slope) / length.clamp_min(4 / torch.finfo(rows.dtype).max)
+        ours, others = (1 - squared / 2) * _inverse(length) * slope, _inverse(other_length) * -slope
+        pairs = list(zip(_gram.blocks(rows, 0), _gram.blocks(other, 0), strict=True))
+        sizes = [part.shape[0] for part, _ in pairs]
+        factors = zip(ours.split(sizes), others.split(sizes), strict=True)
+        parts = (_combined(*pair, *scale) for pair, scale in zip(pairs, factors, strict=True))
+        return _assembled(parts, sizes, 0)
+
+
+def _combined(first: Tensor, second: Tensor, of_first: Tensor, of_second: Tensor) -> Tensor:
+    """first·of_first + second·of_second for some rows, in the first one's dtype."""
+    combined = _gram.as_statistics(first).mul_(of_first)
+    return torch.addcmul(combined, _gram.as_statistics(second), of_second).to(first.dtype)
+
+
+def _distances(tuned: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """ρ, ‖z‖ and ‖f‖ of some rows, each (n, 1)."""
+    first, second = _gram.as_statistics(tuned), _gram.as_statistics(reference)
+    lengths = [torch.linalg.vector_norm(rows, dim=1, keepdim=True) for rows in (first, second)]
+    difference = first.mul_(_inverse(lengths[0])).sub_(second.mul_(_inverse(lengths[1])))  # 0 for equal rows
+    return torch.linalg.vector_norm(difference, dim=1, keepdim=True).square(), *lengths
+
+
+def _inverse(length: Tensor) -> Tensor:
+    """1/length, and a number for 0."""
+    return length.clamp_min(torch.finfo(length.dtype).tiny).reciprocal()
 
 
 def _zeros(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """A term that was not asked for."""
     return like.new_zeros(()), like.new_zeros(()), like.new_zeros(())
-
-
-def _directions(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows divided by their lengths, 0 for a zero row, and the lengths, (N, 1)."""
-    directions = rows.to(_gram.statistics_dtype(rows), copy=True)
-    length = torch.linalg.vector_norm(directions, dim=1, keepdim=True)
-    return directions.div_(length.clamp_min(torch.finfo(directions.dtype).tiny)), length
 
 
 def scalar_dtype(rows: Tensor) -> torch.dtype:

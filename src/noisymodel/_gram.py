@@ -22,17 +22,22 @@ from . import _gather, _polar
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-BLOCK = 128  # from this number of rows on the Gram matrix is made in blocks, without the upper ones
-LARGE = 256  # from this size of the smaller side on the gradient's product is made in float32
+STRIPS = 4  # of a symmetric product's rows; each is multiplied by the rows up to its own end only
+STRIPPED = 128  # the size from which on that is worth it
+BLOCK = 2**18  # elements that are held in the statistics' dtype at a time
 
 
 class Batch(NamedTuple):
-    """The rows of all ranks (of this rank only, where sums travel), and their statistics, in the statistics' dtype."""
+    """The rows of all ranks (of this rank only, where sums travel), and their statistics, in the statistics' dtype.
+
+    Where the smaller side is that of the features, the variances and the projections are empty.
+    """
 
     rows: Tensor  # as they came
-    centred: Tensor
     mean: Tensor
-    gram: Tensor  # of the centred rows, on the smaller side
+    gram: Tensor  # K, of the centred rows, on the smaller side
+    variances: Tensor  # (D,), Σ_i X_id²
+    projections: Tensor  # (N,), X·m
     num_rows: int
     by_rows: bool  # whether the smaller side is that of the rows
     sums_travel: bool
@@ -61,33 +66,84 @@ def statistics_dtype(rows: Tensor) -> torch.dtype:
 def global_batch(rows: Tensor, sizes: Sequence[int] | None, group: ProcessGroup | None) -> Batch:
     """Rows travel where all of them are fewer than D; Σz and then XᵀX about the global mean otherwise."""
     count = rows.shape[0] if sizes is None else sum(sizes)
-    by_rows = count < rows.shape[1]
-    if by_rows and sizes is not None:
-        rows, group = _gather.gather_rows(rows, sizes, group), None
-    centred = rows.to(statistics_dtype(rows), copy=True)  # a copy of our own, centred in place
-    mean = _gather.sum_over_ranks(centred.sum(0), group) / count
+    if count < rows.shape[1]:
+        return _batch_by_rows(rows if sizes is None else _gather.gather_rows(rows, sizes, group))
+    first, *others = blocks(rows, 0, at_least=rows.shape[1])
+    centred = as_statistics(first)
+    total = centred.sum(0)
+    for part in others:
+        total.add_(as_statistics(part).sum(0))
+    mean = _gather.sum_over_ranks(total, group) / count
+    gram = symmetric_product(centred.sub_(mean).mT)
+    for part in others:
+        gram.add_(symmetric_product(as_statistics(part).sub_(mean).mT))
+    gram = _gather.sum_over_ranks(gram, group)
+    nothing = mean.new_empty(0)
+    return Batch(rows, mean, gram, nothing, nothing, count, False, group is not None)
+
+
+def _batch_by_rows(rows: Tensor) -> Batch:
+    """A column's statistics are its own: one pass over blocks of columns."""
+    first, *others = blocks(rows, 1, at_least=rows.shape[0])
+    gram, projections, mean, variance = _statistics_by_rows(first)
+    means, variances = [mean], [variance]
+    for part in others:
+        gram_of_part, projections_of_part, mean, variance = _statistics_by_rows(part)
+        gram.add_(gram_of_part)
+        projections.add_(projections_of_part)
+        means.append(mean)
+        variances.append(variance)
+    return Batch(rows, torch.cat(means), gram, torch.cat(variances), projections, rows.shape[0], True, False)
+
+
+def _statistics_by_rows(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What some columns add to K and X·m, and their means and variances."""
+    centred = as_statistics(part)
+    mean = centred.mean(0)
     centred.sub_(mean)
-    gram = symmetric_product(centred) if by_rows else _gather.sum_over_ranks(centred.mT @ centred, group)
-    return Batch(rows, centred, mean, gram, count, by_rows, group is not None)
+    return symmetric_product(centred), centred @ mean, mean, (centred * centred).sum(0)
+
+
+def blocks(rows: Tensor, dim: int, *, at_least: int = 1) -> Sequence[Tensor]:
+    """Parts that are small in the statistics' dtype; one part where `torch.compile` shall see no loop.
+
+    ``at_least`` that many rows (0) or columns (1), so that products with a small matrix cost more than adding them up.
+    """
+    if torch.compiler.is_compiling() or rows.numel() <= BLOCK:
+        return [rows]
+    return rows.split(max(at_least, BLOCK // rows.shape[1 - dim]), dim)
+
+
+def as_statistics(rows: Tensor) -> Tensor:
+    """A copy of our own in the statistics' dtype."""
+    return rows.to(statistics_dtype(rows), copy=True)
 
 
 def symmetric_product(rows: Tensor) -> Tensor:
-    """(N, D) to the (N, N) matrix of inner products; in a large one the upper blocks mirror the lower ones."""
-    size = rows.shape[0]
-    if size < BLOCK:
-        return rows @ rows.mT
-    top, bottom = rows[: size // 2], rows[size // 2 :]
-    cross = bottom @ top.mT
-    upper = torch.cat([symmetric_product(top), cross.mT], 1)
-    return torch.cat([upper, torch.cat([cross, symmetric_product(bottom)], 1)])
+    """(N, D) to the (N, N) matrix of inner products; of a large one the upper part mirrors the lower one."""
+    return product_of_symmetric(rows, rows)
+
+
+def product_of_symmetric(left: Tensor, right: Tensor) -> Tensor:
+    """left·rightᵀ of two (N, D) matrices for which it is symmetric."""
+    size = left.shape[0]
+    if size < STRIPPED:
+        return left @ right.mT
+    product = left.new_empty(size, size)
+    step = -(-size // STRIPS)
+    for start in range(0, size, step):
+        end = min(start + step, size)
+        product[start:end, :end] = left[start:end] @ right[:end].mT
+        product[:start, start:end] = product[start:end, :start].mT
+    return product
 
 
 def uncentred_gram(batch: Batch) -> Tensor:
     """ZZᵀ from XXᵀ by a correction of rank two, ZᵀZ from XᵀX by one of rank one."""
     if not batch.by_rows:
         return torch.addcmul(batch.gram, batch.mean, batch.mean[:, None], value=batch.num_rows)
-    projection = batch.centred @ batch.mean + (batch.mean * batch.mean).sum() / 2
-    return batch.gram + projection + projection[:, None]
+    projection = torch.add(batch.projections, (batch.mean * batch.mean).sum(), alpha=0.5)
+    return (batch.gram + projection).add_(projection[:, None])
 
 
 def covariance_term(batch: Batch) -> CovarianceTerm:
@@ -97,9 +153,8 @@ def covariance_term(batch: Batch) -> CovarianceTerm:
         kernel = batch.gram.clone()
         kernel.diagonal().zero_()
         return CovarianceTerm((kernel * kernel).sum() * scale, kernel, kernel.new_empty(0))
-    variances = (batch.centred * batch.centred).sum(0)
-    squares = (batch.gram * batch.gram).sum() - (variances * variances).sum()
-    return CovarianceTerm(squares.clamp_min(0) * scale, batch.gram, variances)
+    squares = (batch.gram * batch.gram).sum() - (batch.variances * batch.variances).sum()
+    return CovarianceTerm(squares.clamp_min(0) * scale, batch.gram, batch.variances)
 
 
 def covariance_slope(count: int, features: int) -> float:
@@ -131,7 +186,7 @@ def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradi
     slopes = inverses / total.clamp_min(floor)
     weights = slopes * share
     weights[-top_k:].sub_(slopes[-top_k:], alpha=1 / top_k)
-    return share, (vectors * weights) @ vectors.mT
+    return share, product_of_symmetric(vectors * weights, vectors)
 
 
 def _by_matrix_products(

@@ -61,7 +61,7 @@ def products(features: Tensor) -> Callable[[], object]:
     wide = features.detach().double()
     by_rows = wide.shape[0] < wide.shape[1]
     gram = _gram.global_batch(wide, None, None).gram
-    last = wide if gram.shape[0] < _gram.LARGE else wide.float()
+    last = wide
     small = gram.to(last.dtype)
     if by_rows:
         return lambda: (_gram.symmetric_product(wide), small @ last)
