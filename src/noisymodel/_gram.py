@@ -195,7 +195,8 @@ def _by_matrix_products(
     """The same without waiting for the device; but not for float64 rows, whose Gram matrix would cost them digits."""
     if exact and not batch.sums_travel:
         return _by_eigenpairs(batch, top_k, exact=exact, floor=floor, gradient=gradient)
-    return _polar.shares(uncentred_gram(batch), top_k, floor=floor, gradient=gradient)[:2]
+    share, matrix, *_ = _polar.shares(uncentred_gram(batch), top_k, floor=floor, gradient=gradient)
+    return share, matrix if batch.by_rows else matrix.mT
 
 
 def _from_gram(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ A = (s·Q·P·Q + (s − 1/k)·Π·P·Π) / Σσ, where s is the share and Q = 1
 - P: a coupled Newton–Schulz iteration whose steps are odd polynomials of degree 5, each the minimax approximation of 1
   on what the steps before have left of [3e-8, 1]. G is shifted by the noise that `_gram` counts as zero, so that every
   spectrum lies in that range: all of P converges, and the residual ‖I − P·G·P‖ says so for the whole matrix.
-- Π: G^(1/2) is squared and divided by its trace for k = 1; otherwise each step is X² or 2X − X², whichever brings the
+- Π: G is squared and divided by its trace for k = 1; otherwise each step is X² or 2X − X², whichever brings the
   trace towards k. Where the k-th and the next singular value cannot be told apart they share what is left of k, which
   is a subgradient too.
 """
@@ -51,7 +51,7 @@ SHORT = (  # the same for float32, from 6e-4 on
     CUBIC,
 )
 SQUARINGS = 24  # of k = 1: a relative gap of 1e-6 below σ_1 is resolved
-SPLITTINGS = 64  # of k > 1: a gap of about 1e-3 of σ_k is resolved
+SPLITTINGS = 72  # of k > 1: a relative gap of 1e-3 to 1e-4 below σ_k is resolved
 TOLERANCE = 1e-3  # of the residual, below which the iteration has converged
 
 _everywhere = False
@@ -61,7 +61,7 @@ class Shares(NamedTuple):
     """The dominant singular values' share, its gradient's matrix A, and what the iterations say of themselves."""
 
     share: Tensor  # NaN where the residual is not below `TOLERANCE`
-    matrix: Tensor  # empty where no gradient is asked for
+    matrix: Tensor  # for A·Z: symmetric but for rounding, which Aᵀ·Z would magnify; empty where not asked for
     residual: Tensor  # ‖I − P·(G + δ)·P‖_F / √n: relative error of the polar factor
     undecided: Tensor  # tr(Π − Π²): 0 where the k-th and the next singular value have been told apart
 
@@ -94,11 +94,12 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     gradient Σσ counts as at least ``floor``.
     """
     scaled, scale = _scaled(gram)
-    root, inverse, residual = _roots(scaled)
     noise = noise_level(gram.shape[0], gram.dtype)
-    projector, rest = _leading_projector(root, top_k)
-    root = scaled @ inverse  # of the matrix without the shift: exactly 0 for zero
-    root = (root + root.mT) / 2
+    identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
+    shifted = torch.add(scaled, identity, alpha=noise)
+    inverse, residual = _inverse_root(shifted, identity)
+    projector, rest = _leading_projector(shifted, identity, top_k)
+    root = scaled @ inverse  # without the shift: 0 for zero
     total = _trace(root)
     tiny = torch.finfo(gram.dtype).tiny
     share = (projector * root).sum() / (top_k * total.clamp_min(tiny))
@@ -129,22 +130,18 @@ def _scaled(gram: Tensor) -> tuple[Tensor, Tensor]:
     return scaled / bound, largest.sqrt() * bound.sqrt()
 
 
-def _roots(scaled: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(S + δ)^(1/2), symmetric, (S + δ)^(−1/2) and the residual, for a matrix S with eigenvalues in [0, 1].
+def _inverse_root(shifted: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
+    """S^(−1/2), whose rows of small eigenvalues are precise and whose columns are not, and the residual.
 
     The order of the factors matters: Z·Y, Y·q, q·Z is the stable one, and symmetric factors make it diverge.
     """
-    noise = noise_level(scaled.shape[0], scaled.dtype)
-    identity = torch.eye(scaled.shape[0], dtype=scaled.dtype, device=scaled.device)
-    shifted = torch.add(scaled, identity, alpha=noise)
-    steps = STEPS if scaled.dtype == torch.float64 else SHORT
+    steps = STEPS if shifted.dtype == torch.float64 else SHORT
     inverse = _polynomial(shifted, identity, steps[0])
     root = shifted @ inverse
     for step in steps[1:]:
         factor = _polynomial(inverse @ root, identity, step)
         root, inverse = root @ factor, factor @ inverse
-    residual = torch.linalg.vector_norm(identity - inverse @ root) / scaled.shape[0] ** 0.5
-    return (root + root.mT) / 2, inverse, residual
+    return inverse, torch.linalg.vector_norm(identity - inverse @ root) / shifted.shape[0] ** 0.5
 
 
 def _polynomial(matrix: Tensor, identity: Tensor, step: tuple[float, float, float]) -> Tensor:
@@ -152,30 +149,29 @@ def _polynomial(matrix: Tensor, identity: Tensor, step: tuple[float, float, floa
     return torch.addmm(torch.add(step[0] * identity, matrix, alpha=step[1]), matrix, matrix, alpha=step[2])
 
 
-def _leading_projector(root: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Π, of trace k, and Π − Π²; eigenvalues of the root, in (0, 1], that cannot be told apart share a place."""
-    projector = _by_squaring(root) if top_k == 1 else _by_splitting(root, top_k)
+def _leading_projector(shifted: Tensor, identity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
+    """Π, of trace k, and Π − Π²; eigenvalues, in (0, 1], that cannot be told apart share a place."""
+    projector = _by_squaring(shifted) if top_k == 1 else _by_splitting(shifted, identity, top_k)
     return projector, projector - projector @ projector
 
 
-def _by_squaring(root: Tensor) -> Tensor:
+def _by_squaring(matrix: Tensor) -> Tensor:
     """X ← X²/tr(X²): the trace stays 1 and the largest eigenvalue wins."""
-    projector = root
+    projector = matrix
     for _ in range(SQUARINGS):
         square = projector @ projector
-        projector = square / _trace(square).clamp_min(torch.finfo(root.dtype).tiny)
+        projector = square / _trace(square)
     return projector
 
 
-def _by_splitting(root: Tensor, top_k: int) -> Tensor:
+def _by_splitting(matrix: Tensor, identity: Tensor, top_k: int) -> Tensor:
     """X ← X² where the trace is above k, and 2X − X² otherwise; here of T = 2X − 1, for which both are T ± (T² − 1)/2.
 
     What is undecided at the end is moved by a multiple of X − X² until the trace is k.
     """
-    size = root.shape[0]
-    identity = torch.eye(size, dtype=root.dtype, device=root.device)
-    half, one = identity / 2, root.new_ones(())
-    split = 2 * root - identity
+    size = matrix.shape[0]
+    half, one = identity / 2, matrix.new_ones(())
+    split = 2 * matrix - identity
     for _ in range(SPLITTINGS):
         change = torch.addmm(half, split, split, beta=-1, alpha=0.5)
         excess = (2 * top_k - size - _trace(split)) * _trace(change)  # of the trace of `change` only the sign is used
