@@ -184,8 +184,8 @@ def test_the_switch_is_off_outside() -> None:
 
 WAITING = {
     "_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2", "unique_dim",
-    "lift_fresh", "_linalg_check_errors", "_linalg_eigh", "linalg_eig", "_linalg_svd", "linalg_qr", "linalg_cholesky_ex",
-    "_linalg_solve_ex", "linalg_inv_ex", "linalg_lu_factor_ex", "linalg_lstsq", "geqrf",
+    "lift_fresh", "_linalg_check_errors", "_linalg_eigh", "linalg_eig", "_linalg_svd", "linalg_qr",
+    "linalg_cholesky_ex", "_linalg_solve_ex", "linalg_inv_ex", "linalg_lu_factor_ex", "linalg_lstsq", "geqrf",
 }  # fmt: skip
 
 

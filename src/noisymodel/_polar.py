@@ -15,7 +15,7 @@ A = (s·Q·P·Q + (s − 1/k)·Π·P·Π) / Σσ, where s is the share and Q = 1
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -67,7 +67,7 @@ class Shares(NamedTuple):
 
 
 @contextmanager
-def everywhere() -> Iterator[None]:
+def everywhere() -> Generator[None]:
     """Matrix products on the CPU too, for tests; not for threads."""
     global _everywhere
     before, _everywhere = _everywhere, True
@@ -145,7 +145,7 @@ def _inverse_root(shifted: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _polynomial(matrix: Tensor, identity: Tensor, step: tuple[float, float, float]) -> Tensor:
-    """a + b·M + c·M², the step's odd polynomial divided by x."""
+    """The step's odd polynomial divided by x: a + b·M + c·M²."""
     return torch.addmm(torch.add(step[0] * identity, matrix, alpha=step[1]), matrix, matrix, alpha=step[2])
 
 
