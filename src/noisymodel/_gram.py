@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from . import _gather
+from . import _gather, _polar
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -168,7 +168,7 @@ def dominant_term(batch: Batch, top_k: int, *, exact: bool, floor: float, gradie
 
     In the gradient Σσ counts as at least ``floor``, so that it is representable in the input's dtype.
     """
-    decompose = _by_matrix_products if batch.rows.device.type == "cuda" else _by_eigenpairs
+    decompose = _by_matrix_products if _polar.is_taken(batch.rows.device) else _by_eigenpairs
     share, matrix = decompose(batch, top_k, exact=exact, floor=floor, gradient=gradient)
     not_finite = batch.mean.sum() * 0  # NaN where an input is NaN or infinite
     return DominantTerm(not_finite - share, matrix)
@@ -190,7 +190,14 @@ def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradi
     return share, product_of_symmetric(vectors * weights, vectors)
 
 
-_by_matrix_products = _by_eigenpairs  # to be replaced by a form that does not wait for the device
+def _by_matrix_products(
+    batch: Batch, top_k: int, *, exact: bool, floor: float, gradient: bool
+) -> tuple[Tensor, Tensor]:
+    """The same without waiting for the device; but not for float64 rows, whose Gram matrix would cost them digits."""
+    if exact and not batch.sums_travel:
+        return _by_eigenpairs(batch, top_k, exact=exact, floor=floor, gradient=gradient)
+    share, matrix, *_ = _polar.shares(uncentred_gram(batch), top_k, floor=floor, gradient=gradient)
+    return share, matrix if batch.by_rows else matrix.mT
 
 
 def _from_gram(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
