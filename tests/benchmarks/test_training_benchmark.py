@@ -12,12 +12,9 @@ epoch of 1,281,167 × 2048 float16 features, 1000 classes, batches of 1024; ``--
 
 from __future__ import annotations
 
-import argparse
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from noisymodel import LinearProbe, MLPProbe, NMTune, fit, sweep
+from noisymodel import LinearProbe, MLPProbe, NMTune, fit
 from noisymodel.features import FeatureStore
 from noisymodel.heads import Head
 from noisymodel.losses import nmtune_regularization
