@@ -14,8 +14,9 @@ shifts, which no rule sees. Perturbations, of features with the root mean square
 - ``mix t``: (1 − t) · f + t · f_j, j a random training row.
 
 Printed for each: the rank correlation over the grid of its accuracy with the mean accuracy under shift, and what the
-entry is worth that it picks, alone (``best``) or among those within one paired standard error of the best clean accuracy
-(``eligible``). Only tasks on which the grid was settled belong here; what wins would have to be confirmed on others.
+entry is worth that it picks, alone (``best``) or among those within one paired standard error of the best clean
+accuracy (``eligible``). Only tasks on which the grid was settled belong here; what wins would have to be confirmed on
+others.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ def main() -> None:
     found = [measured(split, options.epochs) for split in splits]
     print(f"{options.data}, {len(found)} sweeps; differences to “{NOW}” in points\n")
     print(
-        "| rule | rank correlation with the shifts | ID | OOD | ID, difference | OOD, difference |\n|---|---|---|---|---|---|"
+        "| rule | rank correlation with the shifts | ID | OOD | ID, difference | OOD, difference |\n"
+        "|---|---|---|---|---|---|"
     )
     for rule in found[0]:
         own = np.array([sweep_of[rule] for sweep_of in found])

@@ -21,7 +21,10 @@ Loss = Callable[..., NMTuneTerms]
 
 def check_mode(compile: object) -> bool | str:  # noqa: A002 - the argument's name
     """Whether to compile, or the mode of `torch.compile`."""
-    return check_choice(compile, "compile", MODES) if isinstance(compile, str) else bool(compile)
+    if not isinstance(compile, str):
+        return bool(compile)
+    check_choice(compile, "compile", MODES)
+    return compile
 
 
 def training_loss(head: Head, compile: bool | str, batch_size: int, device: torch.device) -> Loss:  # noqa: A002
