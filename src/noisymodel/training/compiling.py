@@ -47,7 +47,8 @@ def training_loss(head: Head, compile: bool | str, batch_size: int, device: torc
     def loss(features: Tensor, targets: Tensor, **options: Any) -> NMTuneTerms:
         if len(features) != batch_size:
             return head.loss(features, targets, **options)
-        torch.compiler.cudagraph_mark_step_begin()
+        if device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # loads the code generator
         return compiled(features, targets, **options)
 
     return loss
