@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 
 import pytest
 import torch
@@ -57,9 +56,7 @@ def test_nothing_is_compiled_unless_asked(train, compiled):
 
 def test_modes_are_those_of_torch(train, compiled):
     for mode in (True, *(mode for mode in MODES if mode != "reduce-overhead")):
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            run(new(), *train, compile=mode, epochs=1)
+        run(new(), *train, compile=mode, epochs=1)
     assert [options["mode"] for options in compiled.options] == [
         "default", "default", "max-autotune", "max-autotune-no-cudagraphs",
     ]  # fmt: skip
