@@ -71,8 +71,11 @@ def text_splits(path: Path, seeds: list[int], sizes: list[int]) -> Iterator[Spli
         yield Split(path.stem, seed, per_class, (held["train"][order], labels[order]), tests)
 
 
-def study_splits(data: str, seeds: list[int]) -> Iterator[Split]:
-    """The features of the study's networks, pre-trained with 0, 10 and 30 % label noise; the shifts that it reports."""
+def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterator[Split]:
+    """The features of the study's networks, pre-trained with 0, 10 and 30 % label noise.
+
+    The shifts are those that the study reports, or those that its own weights were tuned on.
+    """
     from noisymodel.study import StudyConfig
     from noisymodel.study.cells import Cell
     from noisymodel.study.storage import Storage
@@ -82,7 +85,7 @@ def study_splits(data: str, seeds: list[int]) -> Iterator[Split]:
         with tempfile.TemporaryDirectory() as folder:
             cell = Cell(config, seed, Storage(Path(folder)))
             source = cell.source
-            shifts = [note.name for note in source.shifts if note.role != "tuning"]
+            shifts = [note.name for note in source.shifts if (note.role == "tuning") == tuning]
             pictures = {"ID": source.test(), **{name: source.shifted(name) for name in shifts}}
             for index, rate in enumerate(config.noise_rates):
                 network = cell.pretrained().one(index)

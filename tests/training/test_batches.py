@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noisymodel.features import FeatureStore
 from noisymodel.training.batches import LabelledRows, labelled_rows
 
 CPU = torch.device("cpu")
@@ -62,7 +65,7 @@ def test_rows_and_targets_stay_together():
     features, targets = rows.take(torch.tensor([2, 5]))
     assert torch.equal(features[:, 0], 3.0 * targets)
     assert torch.equal(targets, torch.tensor([2, 5]))
-    assert torch.equal(torch.cat([targets for _, targets in rows.in_order(4)]), torch.arange(10))
+    assert torch.equal(torch.cat([targets for _, targets, _ in rows.in_order(4)]), torch.arange(10))
 
 
 def test_batches_have_the_wanted_type_and_device(device):
@@ -73,10 +76,32 @@ def test_batches_have_the_wanted_type_and_device(device):
         assert (batch.dtype, batch.device.type, targets.device.type) == (torch.float32, device.type, device.type)
 
 
-def test_a_memory_map_stays_on_disk(tmp_path):
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_memory_map_stays_on_disk(mode, tmp_path):
     np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (10, 3))[:] = 1
-    memmap = np.load(tmp_path / "a.npy", mmap_mode="r")
-    assert labelled_rows(memmap, np.zeros(10, int), **SHAPE).features is memmap
+    memmap = np.load(tmp_path / "a.npy", mmap_mode=mode)
+    rows = labelled_rows(memmap, np.zeros(10, int), **SHAPE)
+    assert rows.features.data_ptr() == memmap.ctypes.data
+    assert rows.threaded
+
+
+def test_only_files_that_the_library_knows_are_read_by_a_thread(tmp_path, make_source):
+    features = torch.zeros(4, 3)
+    with FeatureStore.create(tmp_path / "store", num_features=3) as store:
+        store.append(features)
+    store = FeatureStore.open(tmp_path / "store")
+    kinds = [store, store.features, features, features.numpy(), make_source(features)]
+    threaded = [labelled_rows(kind, np.zeros(4, int), **SHAPE).threaded for kind in kinds]
+    assert threaded == [True, True, False, False, False]
+
+
+def test_batches_come_with_their_weights():
+    rows = replace(counted(10), weights=torch.arange(10.0))
+    for threaded in (False, True):
+        batches = list(replace(rows, threaded=threaded).batches([torch.tensor([1, 4]), torch.tensor([7])]))
+        assert [batch.weights.tolist() for batch in batches] == [[1.0, 4.0], [7.0]]
+        assert [batch.targets.tolist() for batch in batches] == [[1, 4], [7]]
+        assert [batch.features[:, 0].tolist() for batch in batches] == [[3.0, 12.0], [21.0]]
 
 
 def test_an_array_is_not_copied():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from noisymodel import FitResult, LinearProbe, MLPProbe, NMTune, fit
+from noisymodel.features import FeatureStore
 
 D, K = 8, 4
 HEADS = {
@@ -125,6 +126,12 @@ def as_writeable_memmap(rows, tmp_path):
     return np.load(tmp_path / f"{len(rows)}.npy", mmap_mode="r+")
 
 
+def as_store(rows, tmp_path):
+    with FeatureStore.create(tmp_path / f"store{len(rows)}", num_features=D, shard_rows=30) as store:
+        store.append(rows)
+    return FeatureStore.open(tmp_path / f"store{len(rows)}")
+
+
 STORAGES = {
     "array": lambda rows, _: rows.numpy().copy(),
     "double array": lambda rows, _: rows.double().numpy(),
@@ -133,6 +140,8 @@ STORAGES = {
     "writeable memmap": as_writeable_memmap,
     "read-only": as_read_only,
     "reversed": lambda rows, _: rows.flip(0).numpy()[::-1],
+    "store": as_store,
+    "rows of a store": lambda rows, tmp_path: as_store(rows, tmp_path).features,
     "big-endian": lambda rows, _: rows.numpy().astype(">f4"),
 }
 
@@ -226,11 +235,25 @@ def test_progress_bar(train, capsys):
     assert "epoch=2" in shown.err
 
 
-def test_compile(train, monkeypatch):
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+def test_weights_of_rows_travel_with_them(train, tmp_path):
+    run = functools.partial(fit, epochs=2, batch_size=16, seed=0, sample_weight=np.linspace(0, 2, 100))
+    assert same(run(new(), as_memmap(train[0], tmp_path), train[1]), run(new(), *train))
+
+
+def test_dropout_is_the_same_however_rows_are_read(train, tmp_path):
+    run = functools.partial(fit, epochs=2, batch_size=16, seed=0)
+    head = functools.partial(new, dropout=0.5)
+    assert same(run(head(), as_store(train[0], tmp_path), train[1]), run(head(), *train))
+
+
+def test_autocast_around_it_counts(train):
     run = functools.partial(fit, epochs=2, batch_size=50, seed=0)
-    expected, compiled = run(new(MLPProbe), *train), run(new(MLPProbe), *train, compile=True)
-    torch.testing.assert_close(compiled.head.state_dict(), expected.head.state_dict())
+    expected = run(new(), *train)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = run(new(), *train)
+    assert half.head.classifier.weight.dtype == torch.float32
+    assert not torch.equal(half.head.classifier.weight, expected.head.classifier.weight)
+    assert half.history[-1]["train_task"] == pytest.approx(expected.history[-1]["train_task"], rel=0.05)
 
 
 def test_a_loss_that_is_not_finite_names_the_epoch(train):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from itertools import groupby
 from typing import NamedTuple
 
@@ -15,20 +16,13 @@ from .._random import tensor_generator
 from ..heads import Head
 from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows
+from ..training.feeding import Batch
 from ..training.run import Bar, evaluate_each, smallest_batch
 from ..training.schedule import Schedule
 from .outcome import CORRECT, Record, State
 from .stacked import StackedHeads
 from .terms import StackedLoss
 from .trials import Trial, kind_of
-
-
-class Batch(NamedTuple):
-    """Rows (n, D) with targets (n,) or (n, K) that all heads share; or (n, H, D) with (n, H) or (n, H, K)."""
-
-    features: Tensor
-    targets: Tensor
-    weights: Tensor | None
 
 
 class Task(NamedTuple):
@@ -91,17 +85,19 @@ class Together:
         return sums / len(self.rows)
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
+        """Rows (n, D) with targets (n,) or (n, K) that all heads share; or (n, H, D) with (n, H) or (n, H, K)."""
         orders = [
             self.rows.shuffled(self.batch_size, self.smallest, tensor_generator(seed, 0, epoch)) for seed in self.seeds
         ]
-        for indices in zip(*orders, strict=True):
-            parts = [Batch(*self.rows.take(index), self.rows.weights_of(index)) for index in indices]
-            if len(parts) == 1:
-                yield parts[0]
-            else:
-                features, targets, weights = zip(*parts, strict=True)
-                known = weights[0] is not None
-                yield Batch(self._each(features), self._each(targets), self._each(weights) if known else None)
+        turns = (index for indices in zip(*orders, strict=True) for index in indices)
+        with closing(self.rows.batches(turns)) as arriving:
+            for parts in zip(*[arriving] * len(orders), strict=True):
+                if len(parts) == 1:
+                    yield parts[0]
+                else:
+                    features, targets, weights = zip(*parts, strict=True)
+                    known = weights[0] is not None
+                    yield Batch(self._each(features), self._each(targets), self._each(weights) if known else None)
 
     def _each(self, parts: Sequence[Tensor]) -> Tensor:
         """(n, H, ...) of (n, ...) for each seed."""
@@ -146,7 +142,7 @@ def _right(heads: Sequence[Head], rows: LabelledRows) -> list[str]:
     """Which rows each head (in evaluation mode) gets right, as packed bits in hexadecimal, which JSON can hold."""
     parts: list[Tensor] = []
     with torch.no_grad():
-        for features, targets in rows.in_order():
+        for features, targets, _ in rows.in_order():
             classes = targets.argmax(1) if targets.is_floating_point() else targets
             parts.append(torch.stack([head(features).argmax(1) == classes for head in heads]))
     return [np.packbits(row).tobytes().hex() for row in torch.cat(parts, 1).cpu().numpy()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -12,6 +13,9 @@ import torch
 from torch import Tensor
 
 from .._checks import check_rows
+from ..features import FeatureStore
+from ..features.reading import ShardedRows
+from .feeding import Batch, Carrier, feed
 
 
 class RowSource(Protocol):
@@ -35,6 +39,7 @@ class LabelledRows:
     device: torch.device
     dtype: torch.dtype
     weights: Tensor | None = None  # (N,) with the mean 1, where the targets lie; None: all are 1
+    threaded: bool = False  # whether a thread reads ahead: of files, and of memory that is not the device's
 
     def __len__(self) -> int:
         """N."""
@@ -42,15 +47,27 @@ class LabelledRows:
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The rows (n, D) and targets of an ascending index that lies where the targets do."""
+        batch = self.read(index)
+        return batch.features.to(self.device, self.dtype), batch.targets.to(self.device)
+
+    def read(self, index: Tensor, pinned: bool = False) -> Batch:
+        """A batch where and as it lies, or in page-locked memory."""
         if isinstance(self.features, Tensor):
-            rows = self.features.index_select(0, index)
+            features = _selected(self.features, index, pinned)
         else:
             rows = _as_tensor(self.features[index.numpy()])
-        return rows.to(self.device, self.dtype), self.targets.index_select(0, index).to(self.device)
+            features = rows.pin_memory() if pinned else rows
+        weights = None if self.weights is None else _selected(self.weights, index, pinned)
+        return Batch(features, _selected(self.targets, index, pinned), weights)
 
-    def weights_of(self, index: Tensor) -> Tensor | None:
-        """The weights (n,) of the rows of an index, on ``device``; None where all rows weigh the same."""
-        return None if self.weights is None else self.weights.index_select(0, index).to(self.device)
+    def batches(self, indices: Iterable[Tensor]) -> Generator[Batch]:
+        """The batches of some indices on ``device`` in ``dtype``, the next ones under way; close it to end early."""
+        if self.targets.device == self.device and not self.threaded:
+            for index in indices:
+                batch = self.read(index)
+                yield batch._replace(features=batch.features.to(self.device, self.dtype))
+        else:
+            yield from feed(Carrier(self.read, self.device, self.dtype), indices, threaded=self.threaded)
 
     def shuffled(self, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
         """The batches of one epoch: a permutation, cut into batches, each of ascending indices.
@@ -69,10 +86,9 @@ class LabelledRows:
         whole = _whole_batches(len(self), batch_size, smallest)
         return whole + (len(self) > whole * batch_size)
 
-    def in_order(self, batch_size: int = 1024) -> Iterator[tuple[Tensor, Tensor]]:
+    def in_order(self, batch_size: int = 1024) -> Generator[Batch]:
         """All batches in the order of the rows."""
-        for index in torch.arange(len(self), device=self.targets.device).split(batch_size):
-            yield self.take(index)
+        return self.batches(torch.arange(len(self), device=self.targets.device).split(batch_size))
 
     def checksum(self) -> str:
         """A checksum of all targets and of up to 64 rows spread over the features."""
@@ -83,6 +99,14 @@ class LabelledRows:
         for content in contents:
             digest.update(content.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+
+def _selected(values: Tensor, index: Tensor, pinned: bool) -> Tensor:
+    """Rows of a tensor, copied into page-locked memory if they lie on the CPU and that is wanted."""
+    if not pinned or values.device.type != "cpu":
+        return values.index_select(0, index)
+    into = torch.empty((len(index), *values.shape[1:]), dtype=values.dtype, pin_memory=True)
+    return torch.index_select(values, 0, index, out=into)
 
 
 def _whole_batches(count: int, batch_size: int, smallest: int) -> int:
@@ -113,7 +137,9 @@ def labelled_rows(
         raise ValueError(f"`{prefix}features` must have rows, got none")
     home = source.device if isinstance(source, Tensor) else torch.device("cpu")
     weights = None if sample_weight is None else _weights(sample_weight, len(labels)).to(home)
-    return LabelledRows(source, labels.to(home), device, dtype, weights)
+    elsewhere = isinstance(features, np.ndarray) and device.type == "cuda"
+    threaded = elsewhere or isinstance(features, (np.memmap, FeatureStore, ShardedRows))
+    return LabelledRows(source, labels.to(home), device, dtype, weights, threaded)
 
 
 def held_out_rows(
@@ -144,7 +170,9 @@ def _weights(sample_weight: object, count: int) -> Tensor:
 
 def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:
     if isinstance(features, np.ndarray) and _is_like_a_tensor(features):
-        features = torch.from_numpy(features)
+        with warnings.catch_warnings():  # torch warns of arrays that may not be written; nothing here writes
+            warnings.simplefilter("ignore", UserWarning)
+            features = torch.from_numpy(features)
     indexable = hasattr(features, "__len__") and hasattr(features, "__getitem__")
     if not indexable or isinstance(features, (list, tuple)):
         raise TypeError(
@@ -163,8 +191,8 @@ def _source(features: object, name: str, num_features: int) -> Tensor | RowSourc
 
 def _is_like_a_tensor(array: np.ndarray[Any, Any]) -> bool:
     """Whether torch can look at the memory of an array as it is (no copy), and index it faster than numpy."""
-    native = array.dtype.kind == "f" and array.dtype.isnative
-    return native and array.flags.writeable and min(array.strides, default=0) >= 0
+    native = array.dtype.kind == "f" and array.dtype.isnative and array.dtype.itemsize <= 8
+    return native and min(array.strides, default=0) >= 0
 
 
 def _as_tensor(rows: object, name: str = "features") -> Tensor:

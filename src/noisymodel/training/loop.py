@@ -38,7 +38,7 @@ def fit(
     device: torch.device | str | None = None,
     progress: bool = False,
     checkpoint: str | Path | None = None,
-    compile: bool = False,  # noqa: A002 - torch's own name for it
+    compile: bool | str = False,  # noqa: A002 - torch's own name for it
     sample_weight: object = None,
     patience: int | None = None,
 ) -> FitResult:
@@ -50,9 +50,12 @@ def fit(
 
     Args:
         head: `NMTune`, `MLPProbe` or `LinearProbe`. Parameters with ``requires_grad=False`` are left as they are.
-        features: (N, D). A tensor, which is moved to ``device`` whole; or a numpy array, an ``np.memmap`` or any
-            object with ``len()`` and integer-array indexing, whose batches are read with ascending indices and moved
-            one by one, so that it may be larger than memory. Batches are converted to the head's type.
+        features: (N, D). A tensor, which is moved to ``device`` whole; or a numpy array, an ``np.memmap``, a
+            `FeatureStore` or any object with ``len()`` and integer-array indexing, whose batches are read with
+            ascending indices and moved one by one, so that it may be larger than memory. Of memory maps and stores
+            (for CUDA of any array) a thread reads two batches ahead; objects of other kinds are indexed by the caller's
+            thread alone. To CUDA batches travel from page-locked memory on a stream of their own. They are converted
+            to the head's type where they arrive.
         targets: class ids (N,) of an integer type, or class probabilities (N, K) of a floating type.
         validation: (features, targets) that are evaluated after each epoch.
         epochs: at least 1.
@@ -67,7 +70,10 @@ def fit(
         checkpoint: path of a file that is replaced after every epoch. A run that was killed goes on from it when
             `fit` is called again with the same arguments, and gives the weights and the history (but for ``seconds``)
             of an uninterrupted run. A run that had finished returns at once.
-        compile: whether to compile the loss of a step with `torch.compile`. Dropout draws other numbers then.
+        compile: whether to compile the loss of a step with `torch.compile`, or its mode: ``"reduce-overhead"`` replays
+            CUDA graphs (elsewhere it warns, and compiles without them), ``"max-autotune"`` searches kernels. Compiled
+            are batches of ``batch_size`` rows; a last one of another size runs as it is, so that nothing is compiled
+            twice. Rounding differs from that of ``False``, and dropout draws other numbers.
         sample_weight: (N,) what each row's cross-entropy counts, divided by the mean of all; the regularizers are of
             all rows alike.
         patience: stop after so many epochs without a better ``validation_accuracy`` (or, of equal ones, a lower

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -16,6 +17,7 @@ from .._random import seeded, tensor_generator
 from ..heads import Head
 from ..losses import NMTuneTerms
 from .batches import LabelledRows
+from .compiling import check_mode, training_loss
 from .schedule import Schedule
 
 
@@ -28,7 +30,7 @@ class Settings(NamedTuple):
     weight_decay: float
     warmup: float
     seed: int | None
-    compile: bool
+    compile: bool | str
     patience: int | None = None
 
     def checked(self) -> Settings:
@@ -40,7 +42,7 @@ class Settings(NamedTuple):
             weight_decay=check_number(self.weight_decay, "weight_decay", minimum=0),
             warmup=check_number(self.warmup, "warmup", minimum=0, maximum=self.epochs),
             seed=None if self.seed is None else check_seed(self.seed),
-            compile=bool(self.compile),
+            compile=check_mode(self.compile),
             patience=None if self.patience is None else check_integer(self.patience, "patience", minimum=1),
         )
 
@@ -65,7 +67,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
         )
-        self.loss: Callable[..., NMTuneTerms] = torch.compile(head.loss) if settings.compile else head.loss
+        self.loss = training_loss(head, settings.compile, settings.batch_size, rows.device)
         self.smallest = smallest_batch(head, len(rows), settings.batch_size)
         self.steps = rows.count_batches(settings.batch_size, self.smallest)  # of one epoch
         self.schedule = Schedule(
@@ -89,18 +91,18 @@ class Run:
         """The sums of the terms over the rows, still on the device: nothing here waits for it."""
         self.head.train()
         sums = TermSums(self.rows.device)
-        for index, rate in zip(batches, rates, strict=True):
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate
-            features, targets = self.rows.take(index)
-            weights = self.rows.weights_of(index)
-            terms = self.loss(features, targets, **({} if weights is None else {"sample_weight": weights}))
-            for parameter in self.parameters:
-                parameter.grad = None
-            terms.total.backward()
-            self.optimizer.step()
-            sums.add(terms, len(targets))
-            bar.update()
+        with closing(self.rows.batches(batches)) as arriving:
+            for batch, rate in zip(arriving, rates, strict=True):
+                for group in self.optimizer.param_groups:
+                    group["lr"] = rate
+                for parameter in self.parameters:
+                    parameter.grad = None
+                weights = {} if batch.weights is None else {"sample_weight": batch.weights}
+                terms = self.loss(batch.features, batch.targets, **weights)
+                terms.total.backward()
+                self.optimizer.step()
+                sums.add(terms, len(batch.targets))
+                bar.update()
         return sums.total()
 
     def fingerprint(self) -> dict[str, Any]:
@@ -119,7 +121,10 @@ class Run:
 
 
 class TermSums:
-    """Σ over the rows of each term, on the device: nothing waits for it, and little is computed step by step."""
+    """Σ over the rows of each term, on the device: nothing waits for it, and little is computed step by step.
+
+    The terms are copied at once: what a CUDA graph gives is overwritten by its next replay.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._sums = _zeros(len(NMTuneTerms._fields), device)
@@ -128,7 +133,7 @@ class TermSums:
 
     def add(self, terms: NMTuneTerms, count: int) -> None:
         """Add the means over a batch of ``count`` rows."""
-        self._terms.extend(term.detach() for term in terms)
+        self._terms.append(torch.stack([term.detach() for term in terms]))
         self._counts.append(count)
         if len(self._counts) == 64:
             self.total()
@@ -136,7 +141,7 @@ class TermSums:
     def total(self) -> Tensor:
         """The sums so far, one for each field of `NMTuneTerms`."""
         if self._counts:
-            means = torch.stack(self._terms).to(self._sums.dtype).view(-1, len(self._sums))
+            means = torch.stack(self._terms).to(self._sums.dtype)
             self._sums += torch.tensor(self._counts, dtype=means.dtype).to(means.device) @ means
             self._terms, self._counts = [], []
         return self._sums
@@ -153,7 +158,7 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
         head.eval()
     sums = _zeros(2 * len(heads), rows.device).view(-1, 2)
     with torch.no_grad():
-        for features, targets in rows.in_order():
+        for features, targets, _ in rows.in_order():
             classes = targets.argmax(1) if targets.is_floating_point() else targets
             for head, sum_of_head in zip(heads, sums, strict=True):
                 logits = head(features).float()
