@@ -62,7 +62,9 @@ def test_many_alphas_are_as_many_calls(states) -> None:
 
 
 @pytest.mark.parametrize(
-    "include", [["network"], ("network",), lambda name: name.startswith("network"), iter(["network"])], ids=repr
+    "include",
+    [["network"], ("network",), lambda name: name.startswith("network"), iter(["network"])],
+    ids=["list", "tuple", "function", "iterator"],
 )
 def test_the_trained_head_is_kept_and_may_be_missing_or_of_another_shape(states, include) -> None:
     first, second = states
