@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -9,6 +10,8 @@ from .. import __version__
 from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError, StudyError
 from . import analyze, extract, noise, predict, study, tune
 from ._parser import BAD_INPUT, FAILED, Parser
+
+_PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE has ended
 
 # Each module has add(commands), whose parser's default `run` takes the options and returns the exit code.
 COMMANDS = (study, noise, extract, analyze, tune, predict)
@@ -25,10 +28,18 @@ def build_parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, or 2 for bad input, 1 for a study that failed, 130 after Ctrl-C."""
+    """Run a command; the exit code is 0, or 2 for bad input, 1 for a study that failed, 130 after Ctrl-C.
+
+    Where whoever reads the output has gone (``| head``), it ends without a word, with 141.
+    """
     options = build_parser().parse_args(arguments)
     try:
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is flushed when Python ends
+        return _PIPE_CLOSED
     except (ConfigError, InputFileError, MissingExtraError, OutputFolderError) as error:
         return _complain(error, BAD_INPUT)
     except StudyError as error:
