@@ -18,13 +18,18 @@ MODULES = re.findall(
 )
 
 
-def documented() -> set[int]:
-    """The objects that the API pages show: what their modules list in ``__all__``, or define."""
-    found: set[int] = set()
+def home(value: object) -> tuple[str, str]:
+    """Where a class or function is defined; its name there."""
+    return getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
+
+
+def documented() -> set[tuple[str, str]]:
+    """What the API pages show: what their modules list in ``__all__``, or define."""
+    found: set[tuple[str, str]] = set()
     for name in MODULES:
         module = importlib.import_module(name)
         own = (n for n, value in vars(module).items() if getattr(value, "__module__", None) == name and n[0] != "_")
-        found |= {id(getattr(module, public)) for public in getattr(module, "__all__", own)}
+        found |= {home(getattr(module, public)) for public in getattr(module, "__all__", own)}
     return found
 
 
@@ -46,7 +51,7 @@ def test_every_public_name_has_an_entry(name: str, value: object) -> None:
     if isinstance(value, types.ModuleType):
         assert value.__name__ in MODULES, f"docs/api has no page with noisymodel.{name}"
     elif inspect.isclass(value) or inspect.isfunction(value):
-        assert id(value) in documented(), f"docs/api shows no noisymodel.{name}"
+        assert home(value) in documented(), f"docs/api shows no noisymodel.{name}"
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:
@@ -54,6 +59,6 @@ def test_every_page_is_in_the_table_of_contents() -> None:
     for index in (DOCS / "index.md", DOCS / "api" / "index.md"):
         for tree in re.findall(r"```\{toctree\}\n(.*?)```", index.read_text(encoding="utf-8"), re.DOTALL):
             entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
-            listed |= {index.parent / f"{entry}.md" for entry in entries}
+            listed |= {index.parent / f"{entry}.md" for entry in entries if not entry.startswith("gallery/")}
     pages = {*DOCS.glob("*.md"), *(DOCS / "api").glob("*.md")} - {DOCS / "index.md"}
     assert listed == pages

@@ -150,7 +150,7 @@ def test_interrupt_stops_cleanly_says_how_to_resume_and_the_rest_is_the_same(
     finished: Path, config: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    config.write_text(json.dumps({**tiny.DIGITS, "tuning": {"epochs": 40}}))
+    config.write_text(json.dumps({**tiny.DIGITS, "tuning": {"epochs": 120}}))
     command = [sys.executable, "-m", "noisymodel", "study", "--config", str(config), "--out", str(out)]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
