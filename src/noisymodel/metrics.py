@@ -6,7 +6,7 @@ The classes are made on first use, so that this module can be imported without t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -147,7 +147,7 @@ def _base() -> type[Any]:
 
         def _apply(self, fn: Any, exclude_state: Any = "") -> Any:
             """Move the state with the module, and leave it float64."""
-            kept, empty = self.packed, cast(Tensor, self._defaults["packed"])
+            kept, empty = self.packed, cast("Tensor", self._defaults["packed"])
             found = super()._apply(fn, exclude_state)
             self.packed = kept.to(self.packed.device) if self.packed.dtype != kept.dtype else self.packed
             self._defaults["packed"] = empty.to(self.packed.device)  # what `reset` goes back to
