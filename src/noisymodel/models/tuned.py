@@ -207,8 +207,10 @@ class TunedModel(nn.Module):
         logits, tuned = self.head(stacked, return_features=True)
         task = None if targets is None else self._task(own, logits, targets)
         compared = self._compared_with(own, other, reference, (inputs, keywords), reference_inputs)
-        terms = self._terms(task, tuned, compared, len(own.rows))
-        logits, tuned = logits[: len(own.rows)], tuned[: len(own.rows)]
+        # not by the number of rows, which may be 0: ranks must agree on what there is
+        tuned, second = (tuned, None) if other is None else tuned.tensor_split(2)
+        terms = self._terms(task, tuned, compared, second)
+        logits = logits[: len(own.rows)]
         return TunedOutput(own.spread(logits), features, own.spread(tuned), terms)
 
     def _check_call(self, targets: Tensor | None, reference_inputs: Inputs | None, both_views: bool) -> None:
@@ -282,13 +284,14 @@ class TunedModel(nn.Module):
         together, ids = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         return labelled_loss(self.objective, together, ids, self.ignore_index)
 
-    def _terms(self, task: Tensor | None, tuned: Tensor, reference: Tensor | None, count: int) -> NMTuneTerms:
+    def _terms(
+        self, task: Tensor | None, first: Tensor, reference: Tensor | None, second: Tensor | None
+    ) -> NMTuneTerms:
         if not self.regularized:
-            zero = tuned.new_zeros((), dtype=torch.promote_types(tuned.dtype, torch.float32))
+            zero = first.new_zeros((), dtype=torch.promote_types(first.dtype, torch.float32))
             task = zero if task is None else task
             return NMTuneTerms(task, task, zero, zero, zero)
-        first, second = tuned[:count], tuned[count:] if len(tuned) > count else None
-        drawn = None if self.sampler is None else self.sampler(count, tuned.device)
+        drawn = None if self.sampler is None else self.sampler(len(first), first.device)
         if drawn is not None:
             first = first[drawn]
             second = None if second is None else second[drawn]
