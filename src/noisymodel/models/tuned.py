@@ -54,14 +54,14 @@ class TunedModel(nn.Module):
     Dense features (``pooling=None``): (B, D, H, W) with logits (B, K, H, W), or (B, T, D) with logits (B, T, K), by the
     rule of `channels_last`; see the arguments ``max_rows`` and ``ignore_index``.
 
-    With LoRA or full fine-tuning as in the published code, which has no network there: a `LinearProbe` as the head and
-    ``objective=NMTuneLoss(...)``, whose terms are then of the backbone's own features.
+    With LoRA or full fine-tuning as in the published code, which has no network there: a `SpectralProbe` as the head,
+    whose terms are of the backbone's own features.
 
     Args:
         backbone: any module; ``timm_backbone`` and its like make one of other libraries' models. It is not copied:
             ``freeze`` changes the module that was given. Features are converted to the head's type, so a backbone in
             bfloat16 may have a head in float32.
-        head: `NMTune`, `MLPProbe` or `LinearProbe`, for features of that layer.
+        head: `NMTune`, `SpectralProbe`, `MLPProbe` or `LinearProbe`, for features of that layer.
         layer: whence the features are taken: ``None``: the backbone's output; ``"blocks.11"``: the output of that part,
             by its name in ``named_modules()``; ``"fc:input"``: what goes into it. Hooks are there during a forward pass
             only. Of outputs that are no tensor: as in `noisymodel.features.extract`.
