@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, NMTuneLoss, TunedModel, TunedOutput
 from noisymodel._random import seeded
+from noisymodel.heads import SpectralProbe
 from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss
 from reference import heads as naive
 from reference import losses as naive_losses
@@ -153,9 +154,14 @@ def test_what_the_consistency_term_compares_with(kind):
     assert given.grad is None
 
 
-def test_terms_on_the_backbone_s_own_features_as_published_for_full_fine_tuning():
-    objective = NMTuneLoss(covariance_weight=0.04, dominant_weight=0.001, top_k=5)
-    tuned, (inputs, targets) = model(LinearProbe(D, K, generator=generator()), objective=objective).train(), batch()
+@pytest.mark.parametrize("of_the_head", [True, False])
+def test_terms_on_the_backbone_s_own_features_as_published_for_full_fine_tuning(of_the_head):
+    published = {"covariance_weight": 0.04, "dominant_weight": 0.001, "top_k": 5}
+    if of_the_head:
+        tuned = model(SpectralProbe(D, K, **published, generator=generator())).train()
+    else:
+        tuned = model(LinearProbe(D, K, generator=generator()), objective=NMTuneLoss(**published)).train()
+    inputs, targets = batch()
     output = tuned(inputs, targets=targets)
     rows = output.features.detach().double().numpy()
     assert output.terms.consistency == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -86,8 +87,25 @@ def taken(backbone: nn.Module, layer: str, inputs: Sequence[Any], keywords: Mapp
     """What a layer gives in a forward pass of the backbone."""
     if layer == OUTPUT:
         return as_tensor(backbone(*inputs, **keywords), layer)
+    _check_shards(backbone, layer)
     with caught(backbone, [layer]) as found:
         backbone(*inputs, **keywords)
     if layer not in found:
         raise ValueError(f"`layer` {layer!r} was not used in the forward pass: name another one")
     return found[layer]
+
+
+def _check_shards(backbone: nn.Module, layer: str) -> None:
+    """FSDP2 gathers a module's gradients when its output is differentiated, which here is not used."""
+    sharding = sys.modules.get("torch.distributed.fsdp")  # whoever shards has imported it
+    if sharding is None or not torch.is_grad_enabled():
+        return
+    parts = layer.partition(":")[0].split(".")
+    for depth in range(len(parts)):
+        name = ".".join(parts[:depth])
+        if isinstance(backbone.get_submodule(name), getattr(sharding, "FSDPModule", ())):
+            raise ValueError(
+                f"`layer` {layer!r} lies inside {f'part {name!r}' if name else 'the backbone'}, which fully_shard "
+                "was called on: its gradients would be wrong. Call fully_shard on the whole TunedModel instead, or on "
+                "parts that do not contain the layer"
+            )

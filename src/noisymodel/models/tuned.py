@@ -54,14 +54,14 @@ class TunedModel(nn.Module):
     Dense features (``pooling=None``): (B, D, H, W) with logits (B, K, H, W), or (B, T, D) with logits (B, T, K), by the
     rule of `channels_last`; see the arguments ``max_rows`` and ``ignore_index``.
 
-    With LoRA or full fine-tuning as in the published code, which has no network there: a `LinearProbe` as the head and
-    ``objective=NMTuneLoss(...)``, whose terms are then of the backbone's own features.
+    With LoRA or full fine-tuning as in the published code, which has no network there: a `SpectralProbe` as the head,
+    whose terms are of the backbone's own features.
 
     Args:
         backbone: any module; ``timm_backbone`` and its like make one of other libraries' models. It is not copied:
             ``freeze`` changes the module that was given. Features are converted to the head's type, so a backbone in
             bfloat16 may have a head in float32.
-        head: `NMTune`, `MLPProbe` or `LinearProbe`, for features of that layer.
+        head: `NMTune`, `SpectralProbe`, `MLPProbe` or `LinearProbe`, for features of that layer.
         layer: whence the features are taken: ``None``: the backbone's output; ``"blocks.11"``: the output of that part,
             by its name in ``named_modules()``; ``"fc:input"``: what goes into it. Hooks are there during a forward pass
             only. Of outputs that are no tensor: as in `noisymodel.features.extract`.
@@ -207,8 +207,10 @@ class TunedModel(nn.Module):
         logits, tuned = self.head(stacked, return_features=True)
         task = None if targets is None else self._task(own, logits, targets)
         compared = self._compared_with(own, other, reference, (inputs, keywords), reference_inputs)
-        terms = self._terms(task, tuned, compared, len(own.rows))
-        logits, tuned = logits[: len(own.rows)], tuned[: len(own.rows)]
+        # not by the number of rows, which may be 0: ranks must agree on what there is
+        tuned, second = (tuned, None) if other is None else tuned.tensor_split(2)
+        terms = self._terms(task, tuned, compared, second)
+        logits = logits[: len(own.rows)]
         return TunedOutput(own.spread(logits), features, own.spread(tuned), terms)
 
     def _check_call(self, targets: Tensor | None, reference_inputs: Inputs | None, both_views: bool) -> None:
@@ -282,13 +284,14 @@ class TunedModel(nn.Module):
         together, ids = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         return labelled_loss(self.objective, together, ids, self.ignore_index)
 
-    def _terms(self, task: Tensor | None, tuned: Tensor, reference: Tensor | None, count: int) -> NMTuneTerms:
+    def _terms(
+        self, task: Tensor | None, first: Tensor, reference: Tensor | None, second: Tensor | None
+    ) -> NMTuneTerms:
         if not self.regularized:
-            zero = tuned.new_zeros((), dtype=torch.promote_types(tuned.dtype, torch.float32))
+            zero = first.new_zeros((), dtype=torch.promote_types(first.dtype, torch.float32))
             task = zero if task is None else task
             return NMTuneTerms(task, task, zero, zero, zero)
-        first, second = tuned[:count], tuned[count:] if len(tuned) > count else None
-        drawn = None if self.sampler is None else self.sampler(count, tuned.device)
+        drawn = None if self.sampler is None else self.sampler(len(first), first.device)
         if drawn is not None:
             first = first[drawn]
             second = None if second is None else second[drawn]
