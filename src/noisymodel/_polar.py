@@ -40,16 +40,6 @@ STEPS = (  # a, b, c of a·x + b·x³ + c·x⁵; tests/reference/minimax.py make
     CUBIC,
     CUBIC,
 )
-SHORT = (  # the same for float32, from 6e-4 on
-    (8.300756, -23.633332, 17.327595),
-    (4.128247, -2.953103, 0.543998),
-    (4.029852, -2.928274, 0.547949),
-    (3.624038, -2.712850, 0.535514),
-    (2.643283, -1.962361, 0.450975),
-    (1.951396, -1.332495, 0.383340),
-    CUBIC,
-    CUBIC,
-)
 SQUARINGS = 24  # of k = 1: a relative gap of 1e-6 below σ_1 is resolved
 SPLITTINGS = 72  # of k > 1: a relative gap of 1e-3 to 1e-4 below σ_k is resolved
 TOLERANCE = 1e-3  # of the residual, below which the iteration has converged
@@ -135,10 +125,9 @@ def _inverse_root(shifted: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
 
     The order of the factors matters: Z·Y, Y·q, q·Z is the stable one, and symmetric factors make it diverge.
     """
-    steps = STEPS if shifted.dtype == torch.float64 else SHORT
-    inverse = _polynomial(shifted, identity, steps[0])
+    inverse = _polynomial(shifted, identity, STEPS[0])
     root = shifted @ inverse
-    for step in steps[1:]:
+    for step in STEPS[1:]:
         factor = _polynomial(inverse @ root, identity, step)
         root, inverse = root @ factor, factor @ inverse
     return inverse, torch.linalg.vector_norm(identity - inverse @ root) / shifted.shape[0] ** 0.5
