@@ -144,22 +144,41 @@ def test_without_gradient_no_matrix_is_made() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("top_k", [1, 2])
-def test_compiles_to_one_graph(top_k: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With few steps: the loops are unrolled, and tracing all of them takes a minute."""
-    for name, few in {"STEPS": _polar.STEPS[-2:], "SQUARINGS": 2, "SPLITTINGS": 2, "TOLERANCE": torch.inf}.items():
-        monkeypatch.setattr(_polar, name, few)
+def test_compiles_to_one_graph_in_which_it_is_one_operation(top_k: int) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: list[Tensor]) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
 
     def loss(features: Tensor) -> Tensor:
         return dominant_singular_value_loss(features, top_k=top_k)
 
     torch.compiler.reset()
-    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend="eager")
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=keep)
     for rows in (4, 5):
         features = gaussian(rows, 7).float().requires_grad_()
         wanted, got = loss(features), compiled(features)
         torch.testing.assert_close(got, wanted)
         torch.testing.assert_close(torch.autograd.grad(got, features), torch.autograd.grad(wanted, features))
     torch.compiler.reset()
+    nodes = sum(
+        len(list(module.graph.nodes)) for module in graphs[0].modules() if isinstance(module, torch.fx.GraphModule)
+    )
+    assert nodes < 150
+    assert len(graphs) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("gradient", [True, False])
+def test_the_operation_is_registered_as_it_behaves(gradient: bool) -> None:
+    gram = gaussian(5, 9) @ gaussian(5, 9).T
+    torch.library.opcheck(_polar._opaque, (gram, 2, 0.0, gradient))
+    many = torch.stack([gram, 2 * gram + torch.eye(5, dtype=gram.dtype)])
+    found = torch.vmap(lambda one: _polar._opaque(one, 2, 0.0, gradient))(many)
+    for index, one in enumerate(many):
+        for got, wanted in zip(found, _polar.shares(one, 2, floor=0.0, gradient=gradient), strict=True):
+            torch.testing.assert_close(got[index], wanted)
 
 
 def test_the_switch_is_off_outside() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -83,6 +83,12 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     A singular value σ counts as σ²/√(σ² + δ) with δ = `noise_level` · λ_max · [1, 2.4]: noise fades out. In the
     gradient Σσ counts as at least ``floor``.
     """
+    if torch.compiler.is_compiling():
+        return Shares(*_opaque(gram, top_k, floor, gradient))
+    return Shares(*_shares(gram, top_k, floor, gradient))
+
+
+def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     scaled, scale = _scaled(gram)
     noise = noise_level(gram.shape[0], gram.dtype)
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
@@ -96,7 +102,7 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     share = torch.where(residual < TOLERANCE, share, torch.nan)
     undecided = _trace(rest)
     if not gradient:
-        return Shares(share, gram.new_empty(0), residual, undecided)
+        return share, gram.new_empty(0), residual, undecided
     lowest = undecided * noise**0.5
     shared = undecided / torch.maximum((rest * root).sum(), lowest).clamp_min(tiny)  # 1/σ of those that share a place
     between = rest * torch.where(undecided > 1e-9, shared, 0.0)
@@ -105,7 +111,27 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     right = inverse - right
     others = right - projector @ right + between
     slope = 1 / (scale * (scale * total).clamp_min(floor))
-    return Shares(share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided)
+    return share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided
+
+
+@torch.library.custom_op("noisymodel::shares", mutates_args=())
+def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`_shares` as one operation of a compiled graph: unrolled, its loops take a compiler up to a minute."""
+    return _shares(gram, top_k, floor, gradient)
+
+
+@_opaque.register_fake
+def _(gram: Tensor, _top_k: int, _floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    matrix = gram.new_empty(gram.shape if gradient else 0)
+    return gram.new_empty(()), matrix, gram.new_empty(()), gram.new_empty(())
+
+
+@_opaque.register_vmap
+def _(
+    _info: Any, in_dims: tuple[int, ...], grams: Tensor, top_k: int, floor: float, gradient: bool
+) -> tuple[list[Tensor], int]:
+    found = [_shares(gram, top_k, floor, gradient) for gram in grams.unbind(in_dims[0])]
+    return [torch.stack(parts) for parts in zip(*found, strict=True)], 0
 
 
 def _scaled(gram: Tensor) -> tuple[Tensor, Tensor]:
