@@ -174,11 +174,17 @@ def test_compiles_to_one_graph_in_which_it_is_one_operation(top_k: int) -> None:
 def test_the_operation_is_registered_as_it_behaves(gradient: bool) -> None:
     gram = gaussian(5, 9) @ gaussian(5, 9).T
     torch.library.opcheck(_polar._opaque, (gram, 2, 0.0, gradient))
-    many = torch.stack([gram, 2 * gram + torch.eye(5, dtype=gram.dtype)])
-    found = torch.vmap(lambda one: _polar._opaque(one, 2, 0.0, gradient))(many)
-    for index, one in enumerate(many):
-        for got, wanted in zip(found, _polar.shares(one, 2, floor=0.0, gradient=gradient), strict=True):
-            torch.testing.assert_close(got[index], wanted)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_many_heads_compile_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, few in {"STEPS": _polar.STEPS[-2:], "SQUARINGS": 2, "TOLERANCE": torch.inf}.items():
+        monkeypatch.setattr(_polar, name, few)
+    gradients = torch.func.vmap(torch.func.grad(dominant_singular_value_loss))
+    heads = torch.stack([gaussian(4, 7, seed) for seed in range(3)]).float()
+    torch.compiler.reset()
+    torch.testing.assert_close(torch.compile(gradients, backend="eager")(heads), gradients(heads))
+    torch.compiler.reset()
 
 
 def test_the_switch_is_off_outside() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -83,7 +83,7 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     A singular value σ counts as σ²/√(σ² + δ) with δ = `noise_level` · λ_max · [1, 2.4]: noise fades out. In the
     gradient Σσ counts as at least ``floor``.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None:  # not inside `torch.func`
         return Shares(*_opaque(gram, top_k, floor, gradient))
     return Shares(*_shares(gram, top_k, floor, gradient))
 
@@ -124,14 +124,6 @@ def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Ten
 def _(gram: Tensor, _top_k: int, _floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     matrix = gram.new_empty(gram.shape if gradient else 0)
     return gram.new_empty(()), matrix, gram.new_empty(()), gram.new_empty(())
-
-
-@_opaque.register_vmap
-def _(
-    _info: Any, in_dims: tuple[int, ...], grams: Tensor, top_k: int, floor: float, gradient: bool
-) -> tuple[list[Tensor], int]:
-    found = [_shares(gram, top_k, floor, gradient) for gram in grams.unbind(in_dims[0])]
-    return [torch.stack(parts) for parts in zip(*found, strict=True)], 0
 
 
 def _scaled(gram: Tensor) -> tuple[Tensor, Tensor]:
