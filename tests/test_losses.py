@@ -324,3 +324,57 @@ def test_defaults_are_the_same_everywhere() -> None:
     assert default(nmtune_regularization, "reduction") == default(consistency_loss, "reduction") == "mean"
     functions = (covariance_loss, dominant_singular_value_loss, consistency_loss, nmtune_regularization)
     assert all(default(function, "gather") is False for function in functions)
+
+
+class SecondDevice(torch.Tensor):
+    """Float32 rows that say they are on a device without float64, and are copied to the CPU and back."""
+
+    @staticmethod
+    def __new__(cls, rows: Tensor) -> SecondDevice:
+        return torch.Tensor._make_wrapper_subclass(cls, rows.shape, dtype=rows.dtype, device="meta")
+
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        plain, options = (
+            torch.utils._pytree.tree_map_only(SecondDevice, lambda found: found.rows, part)
+            for part in (args, kwargs or {})
+        )
+        away = func is torch.ops.aten._to_copy.default and options.get("device") == torch.device("cpu")
+        if options.get("device") == torch.device("meta"):
+            options["device"] = torch.device("cpu")
+        result = func(*plain, **options)
+        if away:
+            return result
+        assert result.dtype != torch.float64, f"{func} of float64 on a device that has none"
+        return SecondDevice(result)
+
+
+class ToSecondDevice(TorchDispatchMode):
+    """What is copied to the device "meta" arrives there."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        options = dict(kwargs or {})
+        if func is torch.ops.aten._to_copy.default and options.get("device") == torch.device("meta"):
+            options.pop("device")
+            return SecondDevice(func(*args, **options))
+        return func(*args, **options)
+
+
+@pytest.mark.parametrize("shape", [(8, 20), (20, 8)])
+def test_where_a_device_has_no_float64_the_statistics_are_made_on_the_cpu(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_gram, "has_float64", lambda device: device.type != "meta")
+    plain, reference = conditioned(*shape).float(), gaussian(*shape, seed=1).float()
+    wanted = value_and_gradient(lambda z: nmtune_regularization(z, reference, **WEIGHTS).total, plain)
+    rows = SecondDevice(plain).requires_grad_()
+    with ToSecondDevice():
+        total = nmtune_regularization(rows, SecondDevice(reference), **WEIGHTS).total
+        (gradient,) = torch.autograd.grad(total, rows)
+    assert isinstance(total, SecondDevice)
+    assert isinstance(gradient, SecondDevice)
+    assert total.rows.item() == wanted[0]
+    np.testing.assert_array_equal(gradient.rows.numpy(), wanted[1])

@@ -58,9 +58,9 @@ class DominantTerm(NamedTuple):
     matrix: Tensor
 
 
-def statistics_dtype(rows: Tensor) -> torch.dtype:
-    """Float64, but for devices that have none."""
-    return torch.float32 if rows.device.type == "mps" else torch.float64
+def has_float64(device: torch.device) -> bool:
+    """Whether the statistics can be made on this device; where not, rows come here from the CPU."""
+    return device.type != "mps"
 
 
 def global_batch(rows: Tensor, sizes: Sequence[int] | None, group: ProcessGroup | None) -> Batch:
@@ -117,7 +117,7 @@ def blocks(rows: Tensor, dim: int, *, at_least: int = 1) -> Sequence[Tensor]:
 
 def as_statistics(rows: Tensor) -> Tensor:
     """A copy of our own in the statistics' dtype."""
-    return rows.to(statistics_dtype(rows), copy=True)
+    return rows.to(torch.float64, copy=True)
 
 
 def symmetric_product(rows: Tensor) -> Tensor:

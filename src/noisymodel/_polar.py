@@ -40,16 +40,6 @@ STEPS = (  # a, b, c of a·x + b·x³ + c·x⁵; tests/reference/minimax.py make
     CUBIC,
     CUBIC,
 )
-SHORT = (  # the same for float32, from 6e-4 on
-    (8.300756, -23.633332, 17.327595),
-    (4.128247, -2.953103, 0.543998),
-    (4.029852, -2.928274, 0.547949),
-    (3.624038, -2.712850, 0.535514),
-    (2.643283, -1.962361, 0.450975),
-    (1.951396, -1.332495, 0.383340),
-    CUBIC,
-    CUBIC,
-)
 SQUARINGS = 24  # of k = 1: a relative gap of 1e-6 below σ_1 is resolved
 SPLITTINGS = 72  # of k > 1: a relative gap of 1e-3 to 1e-4 below σ_k is resolved
 TOLERANCE = 1e-3  # of the residual, below which the iteration has converged
@@ -93,6 +83,12 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     A singular value σ counts as σ²/√(σ² + δ) with δ = `noise_level` · λ_max · [1, 2.4]: noise fades out. In the
     gradient Σσ counts as at least ``floor``.
     """
+    if torch.compiler.is_compiling() and torch._C._functorch.maybe_current_level() is None:  # not inside `torch.func`
+        return Shares(*_opaque(gram, top_k, floor, gradient))
+    return Shares(*_shares(gram, top_k, floor, gradient))
+
+
+def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     scaled, scale = _scaled(gram)
     noise = noise_level(gram.shape[0], gram.dtype)
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
@@ -106,7 +102,7 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     share = torch.where(residual < TOLERANCE, share, torch.nan)
     undecided = _trace(rest)
     if not gradient:
-        return Shares(share, gram.new_empty(0), residual, undecided)
+        return share, gram.new_empty(0), residual, undecided
     lowest = undecided * noise**0.5
     shared = undecided / torch.maximum((rest * root).sum(), lowest).clamp_min(tiny)  # 1/σ of those that share a place
     between = rest * torch.where(undecided > 1e-9, shared, 0.0)
@@ -115,7 +111,19 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     right = inverse - right
     others = right - projector @ right + between
     slope = 1 / (scale * (scale * total).clamp_min(floor))
-    return Shares(share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided)
+    return share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided
+
+
+@torch.library.custom_op("noisymodel::shares", mutates_args=())
+def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`_shares` as one operation of a compiled graph: unrolled, its loops take a compiler up to a minute."""
+    return _shares(gram, top_k, floor, gradient)
+
+
+@_opaque.register_fake
+def _(gram: Tensor, _top_k: int, _floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    matrix = gram.new_empty(gram.shape if gradient else 0)
+    return gram.new_empty(()), matrix, gram.new_empty(()), gram.new_empty(())
 
 
 def _scaled(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -135,10 +143,9 @@ def _inverse_root(shifted: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
 
     The order of the factors matters: Z·Y, Y·q, q·Z is the stable one, and symmetric factors make it diverge.
     """
-    steps = STEPS if shifted.dtype == torch.float64 else SHORT
-    inverse = _polynomial(shifted, identity, steps[0])
+    inverse = _polynomial(shifted, identity, STEPS[0])
     root = shifted @ inverse
-    for step in steps[1:]:
+    for step in STEPS[1:]:
         factor = _polynomial(inverse @ root, identity, step)
         root, inverse = root @ factor, factor @ inverse
     return inverse, torch.linalg.vector_norm(identity - inverse @ root) / shifted.shape[0] ** 0.5

@@ -99,13 +99,16 @@ class Step:
         self.features = rows(size, device)
         self.targets = torch.arange(size[0], device=device) % 10
 
-    def __call__(self, regularized: bool) -> None:
-        self.optimizer.zero_grad()
+    def loss(self, regularized: bool) -> Tensor:
         tuned = self.network(self.features) + self.features
         loss = torch.nn.functional.cross_entropy(self.classifier(tuned), self.targets)
         if regularized:
-            loss = loss + nmtune_regularization(tuned, self.features, top_k=5, **WEIGHTS).total
-        loss.backward()
+            loss = loss + nmtune_regularization(tuned, self.features, top_k=min(5, *tuned.shape), **WEIGHTS).total
+        return loss
+
+    def __call__(self, regularized: bool) -> None:
+        self.optimizer.zero_grad()
+        self.loss(regularized).backward()
         self.optimizer.step()
 
 
