@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from .._checks import check_choice, check_integer
-from .._files import replace_file
+from .._states import check_entries, each_rank, read_state, write_state
 from .analysis import check_finite, check_rows_of, row_operations
 from .blocks import Blocks
 from .gram import GramPrecisionWarning, gram_values
@@ -180,18 +178,8 @@ class SpectrumAccumulator:
         not grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
         group it is a copy.
         """
-        from torch import distributed
-
         total = SpectrumAccumulator(**self.settings())
-        if not (distributed.is_available() and distributed.is_initialized()):
-            return total.merge(self)
-        own, ranks = self._packed(), distributed.get_world_size(group)
-        here = distributed.get_rank(group)
-        for rank in range(ranks):  # one state at a time: O(D²) memory for any number of ranks
-            part = own if rank == here else torch.empty_like(own)
-            distributed.broadcast(
-                part, rank if group is None else distributed.get_global_rank(group, rank), group=group
-            )
+        for part in each_rank(self._packed(), group):
             total.merge(self._unpacked(part))
         return total
 
@@ -216,9 +204,7 @@ class SpectrumAccumulator:
         Raises:
             ValueError: for missing entries, and shapes that do not fit ``num_features``.
         """
-        missing = {"count", "mean", "factor", "epsilon", "torch"} - set(state)
-        if missing:
-            raise ValueError(f"`state` must have the entries of state_dict(), got none of {sorted(missing)}")
+        check_entries(state, {"count", "mean", "factor", "epsilon", "torch"})
         mean, factor = (state[name].to(torch.float64) for name in ("mean", "factor"))
         if mean.shape != (self.num_features,) or factor.ndim != 2 or factor.shape[1] != self.num_features:
             raise ValueError(
@@ -237,9 +223,7 @@ class SpectrumAccumulator:
 
     def save(self, path: str | Path) -> None:
         """Write settings and state into one safetensors file, under a temporary name that is then renamed."""
-        state = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
-        settings = {name: str(value) for name, value in self.settings().items()}
-        replace_file(Path(path), save(state, metadata={"noisymodel": "spectrum", **settings}))
+        write_state(Path(path), "spectrum", self.settings(), self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -249,14 +233,7 @@ class SpectrumAccumulator:
             FileNotFoundError: where there is no such file.
             ValueError: for a damaged or foreign file.
         """
-        try:
-            with safe_open(path, framework="pt") as content:
-                held = content.metadata() or {}
-                state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or no safetensors file ({error})") from None
-        if held.get("noisymodel") != "spectrum":
-            raise ValueError(f"{path} was not written by SpectrumAccumulator.save")
+        held, state = read_state(path, "spectrum", "SpectrumAccumulator.save")
         flags = {name: held[name] == "True" for name in ("center_rows", "normalize")}
         loaded = cls(int(held["num_features"]), method="gram" if held["method"] == "gram" else "tsqr", **flags)
         loaded.load_state_dict(state)
