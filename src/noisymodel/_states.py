@@ -44,12 +44,17 @@ def check_entries(state: Mapping[str, Tensor], names: set[str]) -> None:
         raise ValueError(f"`state` must have the entries of state_dict(), got none of {sorted(missing)}")
 
 
+def has_ranks() -> bool:
+    """Whether a process group has been initialised."""
+    return distributed.is_available() and distributed.is_initialized()
+
+
 def each_rank(own: Tensor, group: ProcessGroup | None) -> Iterator[Tensor]:
     """The vectors of all ranks (of one length), in their order, one at a time: memory for one whatever their number.
 
     Without an initialised process group the own vector alone.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not has_ranks():
         yield own
         return
     if distributed.get_backend(group) == "nccl":  # which takes nothing else, also from ranks without rows

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_integer
-from .._states import check_entries, each_rank, read_state, write_state
+from .._states import check_entries, each_rank, has_ranks, read_state, write_state
 from .analysis import check_finite, check_rows_of, row_operations
 from .blocks import Blocks
 from .gram import GramPrecisionWarning, gram_values
@@ -179,6 +179,8 @@ class SpectrumAccumulator:
         group it is a copy.
         """
         total = SpectrumAccumulator(**self.settings())
+        if not has_ranks():
+            return total.merge(self)
         for part in each_rank(self._packed(), group):
             total.merge(self._unpacked(part))
         return total
