@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["tsqr", "gram"]
 METHODS = ("tsqr", "gram")
 __all__ = ["METHODS", "GramPrecisionWarning", "Method", "SpectrumAccumulator"]
-_BLOCK = 1 << 22  # entries of a block, 32 MiB of float64, or more where that is less than four times D rows
+_BLOCK = 1 << 22  # entries of a block, 32 MiB of float64; where that is few rows 4·D, up to 128 MiB, and 2·D at least
+_FEWEST = 4096  # rows of a block of few features
 _NOISE = 8  # roundings of the mean, in units of ε·√n·‖mean‖
 
 
@@ -36,7 +37,7 @@ class SpectrumAccumulator:
 
     Kept are the count, the mean and the triangle R of the centred rows, RᵀR = Σ (x − mean)(x − mean)ᵀ, in float64.
     R and the mean give the singular values of F, and of F with its columns centred. Rows wait in a block of at most
-    32 MiB (or 4·D rows) until it is worth taking in. Any partition of the rows into batches and accumulators, in any
+    32 MiB (more for D above 1024: 4·D rows up to 128 MiB, and 2·D rows) until it is worth taking in. Any partition of the rows into batches and accumulators, in any
     order, gives the same metrics to 1e-9 (relative).
 
     Args:
@@ -160,6 +161,8 @@ class SpectrumAccumulator:
             raise ValueError("a spectrum needs rows, got none: call `update` first")
         if center == "column" and count < 2:
             raise ValueError("`center` = 'column' needs at least 2 samples, got 1")
+        self._take_in()
+        self._block = None  # its memory is what the decomposition needs
         values = self._values(center)
         expected = min(count, self.num_features)
         values = torch.nn.functional.pad(values, (0, max(0, expected - len(values))))[:expected]
@@ -243,7 +246,9 @@ class SpectrumAccumulator:
 
     @property
     def _block_rows(self) -> int:
-        return max(4 * self.num_features, min(16 * self.num_features, _BLOCK // self.num_features), 64)
+        size = self.num_features
+        small = min(max(16 * size, _FEWEST), _BLOCK // size)
+        return max(small, min(4 * size, 4 * _BLOCK // size), 2 * size)
 
     def _room_for(self, rows: int) -> Tensor:
         """The block, grown (twice as large at least) so that it takes these rows or is as large as it may be."""
@@ -270,7 +275,6 @@ class SpectrumAccumulator:
         return self._taken.all_moments()
 
     def _values(self, center: str) -> Tensor:
-        self._take_in()
         if self.method == "gram":
             return gram_values(self._all_moments(), center)
         scatter = self._taken.only_scatter()
