@@ -21,7 +21,7 @@ from noisymodel.spectrum import SpectrumAccumulator, analyze
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning", "ignore:.*:pytest.PytestWarning"
 )  # Ray's own
-BLOCKS, ROWS, FEATURES = 16, 150, 6
+BLOCKS, ROWS, FEATURES = 8, 150, 6
 
 
 def features() -> np.ndarray:
@@ -84,7 +84,7 @@ def killed(folder: Path, times: int, done: threading.Event, found: list[int]) ->
     """End workers at random, one after the other."""
     choice = random.Random(0)
     while len(found) < times and not done.is_set():
-        time.sleep(0.2 + 0.3 * choice.random())
+        time.sleep(0.1 + 0.1 * choice.random())
         alive = [int(path.name) for path in folder.iterdir() if int(path.name) not in found]
         if alive:
             victim = choice.choice(alive)
@@ -96,7 +96,7 @@ def test_workers_killed_at_random_change_nothing(ray, tmp_path: Path) -> None:
     slow = {"batch_size": None, "batch_format": "numpy", "ray_remote_args_fn": lambda: {"max_retries": -1}}
     dataset = ray.data.from_numpy(np.split(features(), BLOCKS)).map_batches(Slow(tmp_path), **slow)
     done, victims = threading.Event(), []
-    killer = threading.Thread(target=killed, args=(tmp_path, 3, done, victims))
+    killer = threading.Thread(target=killed, args=(tmp_path, 2, done, victims))
     killer.start()
     try:
         total = spectrum(dataset, "data")

@@ -37,8 +37,8 @@ class SpectrumAccumulator:
 
     Kept are the count, the mean and the triangle R of the centred rows, RᵀR = Σ (x − mean)(x − mean)ᵀ, in float64.
     R and the mean give the singular values of F, and of F with its columns centred. Rows wait in a block of at most
-    32 MiB (more for D above 1024: 4·D rows up to 128 MiB, and 2·D rows) until it is worth taking in. Any partition of the rows into batches and accumulators, in any
-    order, gives the same metrics to 1e-9 (relative).
+    32 MiB (more for D above 1024: 4·D rows up to 128 MiB, and 2·D rows) until it is worth taking in. Any partition of
+    the rows into batches and accumulators, in any order, gives the same metrics to 1e-9 (relative).
 
     Args:
         num_features: D.
