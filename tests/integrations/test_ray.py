@@ -69,14 +69,17 @@ def folded(**options: bool) -> SpectrumAccumulator:
 
 
 class Slow:
-    """A stage that takes its time, and says which process it runs in."""
+    """A stage that says which process it runs in, and for every other block waits until enough of them were killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (self.folder / str(os.getpid())).touch()
-        time.sleep(0.25)
+        time.sleep(0.1)
+        waiting = time.monotonic() + 20 if int(1e4 * abs(batch["data"][0, 0])) % 2 else 0.0
+        while time.monotonic() < waiting and not (self.folder / "enough").exists():
+            time.sleep(0.05)
         return batch
 
 
@@ -90,6 +93,7 @@ def killed(folder: Path, times: int, done: threading.Event, found: list[int]) ->
             victim = choice.choice(alive)
             found.append(victim)
             os.kill(victim, signal.SIGKILL)
+    (folder / "enough").touch()
 
 
 def test_workers_killed_at_random_change_nothing(ray, tmp_path: Path) -> None:
