@@ -21,7 +21,7 @@ from noisymodel.spectrum import SpectrumAccumulator, analyze
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning", "ignore:.*:pytest.PytestWarning"
 )  # Ray's own
-BLOCKS, ROWS, FEATURES = 16, 150, 6
+BLOCKS, ROWS, FEATURES = 8, 150, 6
 
 
 def features() -> np.ndarray:
@@ -69,14 +69,17 @@ def folded(**options: bool) -> SpectrumAccumulator:
 
 
 class Slow:
-    """A stage that takes its time, and says which process it runs in."""
+    """A stage that says which process it runs in, and for every other block waits until enough of them were killed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         (self.folder / str(os.getpid())).touch()
-        time.sleep(0.25)
+        time.sleep(0.1)
+        waiting = time.monotonic() + 20 if int(1e4 * abs(batch["data"][0, 0])) % 2 else 0.0
+        while time.monotonic() < waiting and not (self.folder / "enough").exists():
+            time.sleep(0.05)
         return batch
 
 
@@ -84,19 +87,20 @@ def killed(folder: Path, times: int, done: threading.Event, found: list[int]) ->
     """End workers at random, one after the other."""
     choice = random.Random(0)
     while len(found) < times and not done.is_set():
-        time.sleep(0.2 + 0.3 * choice.random())
+        time.sleep(0.1 + 0.1 * choice.random())
         alive = [int(path.name) for path in folder.iterdir() if int(path.name) not in found]
         if alive:
             victim = choice.choice(alive)
             found.append(victim)
             os.kill(victim, signal.SIGKILL)
+    (folder / "enough").touch()
 
 
 def test_workers_killed_at_random_change_nothing(ray, tmp_path: Path) -> None:
     slow = {"batch_size": None, "batch_format": "numpy", "ray_remote_args_fn": lambda: {"max_retries": -1}}
     dataset = ray.data.from_numpy(np.split(features(), BLOCKS)).map_batches(Slow(tmp_path), **slow)
     done, victims = threading.Event(), []
-    killer = threading.Thread(target=killed, args=(tmp_path, 3, done, victims))
+    killer = threading.Thread(target=killed, args=(tmp_path, 2, done, victims))
     killer.start()
     try:
         total = spectrum(dataset, "data")

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from .._checks import check_choice, check_integer
-from .._files import replace_file
+from .._states import check_entries, each_rank, has_ranks, read_state, write_state
 from .analysis import check_finite, check_rows_of, row_operations
 from .blocks import Blocks
 from .gram import GramPrecisionWarning, gram_values
@@ -29,7 +27,8 @@ if TYPE_CHECKING:
 Method: TypeAlias = Literal["tsqr", "gram"]
 METHODS = ("tsqr", "gram")
 __all__ = ["METHODS", "GramPrecisionWarning", "Method", "SpectrumAccumulator"]
-_BLOCK = 1 << 22  # entries of a block, 32 MiB of float64, or more where that is less than four times D rows
+_BLOCK = 1 << 22  # entries of a block, 32 MiB of float64; where that is few rows 4·D, up to 128 MiB, and 2·D at least
+_FEWEST = 4096  # rows of a block of few features
 _NOISE = 8  # roundings of the mean, in units of ε·√n·‖mean‖
 
 
@@ -38,8 +37,8 @@ class SpectrumAccumulator:
 
     Kept are the count, the mean and the triangle R of the centred rows, RᵀR = Σ (x − mean)(x − mean)ᵀ, in float64.
     R and the mean give the singular values of F, and of F with its columns centred. Rows wait in a block of at most
-    32 MiB (or 4·D rows) until it is worth taking in. Any partition of the rows into batches and accumulators, in any
-    order, gives the same metrics to 1e-9 (relative).
+    32 MiB (more for D above 1024: 4·D rows up to 128 MiB, and 2·D rows) until it is worth taking in. Any partition of
+    the rows into batches and accumulators, in any order, gives the same metrics to 1e-9 (relative).
 
     Args:
         num_features: D.
@@ -162,6 +161,8 @@ class SpectrumAccumulator:
             raise ValueError("a spectrum needs rows, got none: call `update` first")
         if center == "column" and count < 2:
             raise ValueError("`center` = 'column' needs at least 2 samples, got 1")
+        self._take_in()
+        self._block = None  # its memory is what the decomposition needs
         values = self._values(center)
         expected = min(count, self.num_features)
         values = torch.nn.functional.pad(values, (0, max(0, expected - len(values))))[:expected]
@@ -180,18 +181,10 @@ class SpectrumAccumulator:
         not grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
         group it is a copy.
         """
-        from torch import distributed
-
         total = SpectrumAccumulator(**self.settings())
-        if not (distributed.is_available() and distributed.is_initialized()):
+        if not has_ranks():
             return total.merge(self)
-        own, ranks = self._packed(), distributed.get_world_size(group)
-        here = distributed.get_rank(group)
-        for rank in range(ranks):  # one state at a time: O(D²) memory for any number of ranks
-            part = own if rank == here else torch.empty_like(own)
-            distributed.broadcast(
-                part, rank if group is None else distributed.get_global_rank(group, rank), group=group
-            )
+        for part in each_rank(self._packed(), group):
             total.merge(self._unpacked(part))
         return total
 
@@ -216,9 +209,7 @@ class SpectrumAccumulator:
         Raises:
             ValueError: for missing entries, and shapes that do not fit ``num_features``.
         """
-        missing = {"count", "mean", "factor", "epsilon", "torch"} - set(state)
-        if missing:
-            raise ValueError(f"`state` must have the entries of state_dict(), got none of {sorted(missing)}")
+        check_entries(state, {"count", "mean", "factor", "epsilon", "torch"})
         mean, factor = (state[name].to(torch.float64) for name in ("mean", "factor"))
         if mean.shape != (self.num_features,) or factor.ndim != 2 or factor.shape[1] != self.num_features:
             raise ValueError(
@@ -237,9 +228,7 @@ class SpectrumAccumulator:
 
     def save(self, path: str | Path) -> None:
         """Write settings and state into one safetensors file, under a temporary name that is then renamed."""
-        state = {name: tensor.cpu().contiguous() for name, tensor in self.state_dict().items()}
-        settings = {name: str(value) for name, value in self.settings().items()}
-        replace_file(Path(path), save(state, metadata={"noisymodel": "spectrum", **settings}))
+        write_state(Path(path), "spectrum", self.settings(), self.state_dict())
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -249,14 +238,7 @@ class SpectrumAccumulator:
             FileNotFoundError: where there is no such file.
             ValueError: for a damaged or foreign file.
         """
-        try:
-            with safe_open(path, framework="pt") as content:
-                held = content.metadata() or {}
-                state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-        except SafetensorError as error:
-            raise ValueError(f"{path} is damaged or no safetensors file ({error})") from None
-        if held.get("noisymodel") != "spectrum":
-            raise ValueError(f"{path} was not written by SpectrumAccumulator.save")
+        held, state = read_state(path, "spectrum", "SpectrumAccumulator.save")
         flags = {name: held[name] == "True" for name in ("center_rows", "normalize")}
         loaded = cls(int(held["num_features"]), method="gram" if held["method"] == "gram" else "tsqr", **flags)
         loaded.load_state_dict(state)
@@ -264,7 +246,9 @@ class SpectrumAccumulator:
 
     @property
     def _block_rows(self) -> int:
-        return max(4 * self.num_features, min(16 * self.num_features, _BLOCK // self.num_features), 64)
+        size = self.num_features
+        small = min(max(16 * size, _FEWEST), _BLOCK // size)
+        return max(small, min(4 * size, 4 * _BLOCK // size), 2 * size)
 
     def _room_for(self, rows: int) -> Tensor:
         """The block, grown (twice as large at least) so that it takes these rows or is as large as it may be."""
@@ -291,7 +275,6 @@ class SpectrumAccumulator:
         return self._taken.all_moments()
 
     def _values(self, center: str) -> Tensor:
-        self._take_in()
         if self.method == "gram":
             return gram_values(self._all_moments(), center)
         scatter = self._taken.only_scatter()

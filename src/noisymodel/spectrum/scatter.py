@@ -13,6 +13,7 @@ from .triangle import Moments
 _TOLERANCE = 1e-10  # the relative error of Σσ that a Gram matrix may bring
 _WEIGHT = 2e4  # the trace in coordinates up to which 16 roundings of it stay below that
 _LEVERAGE = 16  # how much heavier rows may be, in coordinates of others, than those themselves
+_PIECE = 2048  # rows that are in other coordinates at a time
 _EPSILON = torch.finfo(torch.float64).eps
 
 
@@ -54,14 +55,27 @@ def gram_of(rows: Tensor) -> Tensor:
     size = rows.shape[1]
     if size < 128:
         return rows.T @ rows
-    width = min(max(size // 4, 64), 256)
-    gram = rows.new_empty(size, size)
-    for start in range(0, size, width):
-        stop = min(start + width, size)
-        strip = rows[:, start:stop].T @ rows[:, start:]
-        gram[start:stop, start:] = strip
-        gram[stop:, start:stop] = strip[:, stop - start :].T
+    return _mirrored(_add_products(rows.new_zeros(size, size), rows))
+
+
+def _add_products(gram: Tensor, rows: Tensor) -> Tensor:
+    """Add XᵀX to a matrix, in its upper half and the blocks on its diagonal."""
+    for start, stop in _panels(len(gram)):
+        gram[start:stop, start:].addmm_(rows[:, start:stop].T, rows[:, start:])
     return gram
+
+
+def _mirrored(gram: Tensor) -> Tensor:
+    """The lower half from the upper one."""
+    for start, stop in _panels(len(gram)):
+        gram[stop:, start:stop] = gram[start:stop, stop:].T
+    return gram
+
+
+def _panels(size: int) -> list[tuple[int, int]]:
+    """Where the columns are cut."""
+    width = min(max(size // 4, 64), 256)
+    return [(start, min(start + width, size)) for start in range(0, size, width)]
 
 
 def conditioned(scatter: Scatter) -> Scatter:
@@ -121,8 +135,7 @@ class Relative(NamedTuple):
         """With more centred rows, where these coordinates become them."""
         count = self.num_rows + len(rows)
         share = len(rows) / count
-        own = torch.linalg.solve_triangular(self.basis, rows, upper=True, left=False)
-        gram = gram_of(own)
+        gram = self._gram_of(rows)
         weight = gram.diagonal().sum()
         difference = mean - self.mean
         if self.num_rows:
@@ -133,6 +146,16 @@ class Relative(NamedTuple):
         if not (own_weight <= _LEVERAGE * self._usual(len(rows)) and total <= _WEIGHT):  # NaN too
             return None
         return self._replace(num_rows=count, mean=self.mean + difference * share, gram=gram, weight=total)
+
+    def _gram_of(self, rows: Tensor) -> Tensor:
+        """YᵀY of rows X = YP, piece by piece, so that Y needs little memory."""
+        pieces, basis = rows.split(_PIECE), self.basis.T
+        gram, room = torch.zeros_like(self.basis), torch.empty_like(pieces[0])
+        for piece in pieces:
+            own = room[: len(piece)].T  # by columns, which is what LAPACK solves without copies
+            torch.linalg.solve_triangular(basis, piece.T, upper=False, out=own)
+            _add_products(gram, own.T)
+        return _mirrored(gram)
 
     def _usual(self, num_rows: int) -> float:
         """tr(G) of as many rows that are as heavy as those that P is of."""
