@@ -176,17 +176,6 @@ def test_the_operation_is_registered_as_it_behaves(gradient: bool) -> None:
     torch.library.opcheck(_polar._opaque, (gram, 2, 0.0, gradient))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-def test_many_heads_compile_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, few in {"STEPS": _polar.STEPS[-2:], "SQUARINGS": 2, "TOLERANCE": torch.inf}.items():
-        monkeypatch.setattr(_polar, name, few)
-    gradients = torch.func.vmap(torch.func.grad(dominant_singular_value_loss))
-    heads = torch.stack([gaussian(4, 7, seed) for seed in range(3)]).float()
-    torch.compiler.reset()
-    torch.testing.assert_close(torch.compile(gradients, backend="eager")(heads), gradients(heads))
-    torch.compiler.reset()
-
-
 def test_the_switch_is_off_outside() -> None:
     assert _polar.is_taken(torch.device("cpu"))
     assert _polar.is_taken(torch.device("cuda"))

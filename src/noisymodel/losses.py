@@ -182,6 +182,10 @@ def _rows(features: Tensor, name: str) -> Tensor:
     return rows if _gram.has_float64(rows.device) else rows.cpu()
 
 
+def _on_device_of(features: Tensor, value: Tensor) -> Tensor:
+    return value if _gram.has_float64(features.device) else value.to(features.device)
+
+
 def _spectral_terms(
     matrix: Tensor,
     sizes: list[int] | None,
@@ -202,7 +206,7 @@ def _spectral_terms(
         )
     with torch.autocast(rows.device.type, enabled=False):
         outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group, torch.is_grad_enabled())
-    return outputs[0].to(matrix.device), outputs[1].to(matrix.device)
+    return _on_device_of(matrix, outputs[0]), _on_device_of(matrix, outputs[1])
 
 
 def _consistency(
@@ -219,4 +223,4 @@ def _consistency(
     scale = 1 / first.shape[1] if reduction == "mean" else 1.0
     with torch.autocast(first.device.type, enabled=False):
         outputs: Any = Consistency.apply(first, second, scale, sizes, group)
-    return outputs[0].to(tuned.device)
+    return _on_device_of(tuned, outputs[0])
