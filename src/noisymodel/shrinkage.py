@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import Tensor
 
-from . import _gather
+from . import _gather, _gram
 from ._checks import check_integer, check_rows
 
 if TYPE_CHECKING:
@@ -59,9 +59,10 @@ def batch_spectral_shrinkage(features: Tensor, *, num_smallest: int = 1, gather:
             f"`num_smallest` must be at most min(N, D) = {smaller} for {sum(sizes)} rows of {rows.shape[1]} features, "
             f"got {num_smallest}"
         )
-    with torch.autocast(rows.device.type, enabled=False):
-        value: Any = _SmallestSquares.apply(rows, num_smallest, sizes, group)
-    return value
+    held = rows if _gram.has_float64(rows.device) else rows.cpu()
+    with torch.autocast(held.device.type, enabled=False):
+        value: Any = _SmallestSquares.apply(held, num_smallest, sizes, group)
+    return value.to(rows.device)
 
 
 class _SmallestSquares(torch.autograd.Function):
@@ -69,7 +70,7 @@ class _SmallestSquares(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, num_smallest: int, sizes: Sequence[int], group: ProcessGroup | None) -> Tensor:
-        exact = rows.to(torch.float32 if rows.device.type == "mps" else torch.float64)
+        exact = rows.to(torch.float64)
         by_rows = sum(sizes) < rows.shape[1]
         everything = _gather.gather_rows(exact, sizes, group) if by_rows else exact
         gram = everything @ everything.mT if by_rows else _gather.sum_over_ranks(exact.mT @ exact, group)

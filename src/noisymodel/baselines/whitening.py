@@ -46,7 +46,7 @@ def whitening(features: Tensor, *, kind: str = "zca", shrinkage: float = 0.1) ->
     check_choice(kind, "kind", KINDS)
     shrinkage = check_number(shrinkage, "shrinkage", minimum=0, maximum=1)
     rows = check_rows(features).detach()
-    rows = rows.reshape(-1, rows.shape[-1]).to(torch.float32 if rows.device.type == "mps" else torch.float64)
+    rows = rows.reshape(-1, rows.shape[-1]).to("cpu" if rows.device.type == "mps" else rows.device).double()
     count, width = rows.shape
     if count < 2:
         raise ValueError(f"`features` must have at least two rows for a covariance, got {count}")
@@ -62,7 +62,7 @@ def whitening(features: Tensor, *, kind: str = "zca", shrinkage: float = 0.1) ->
     matrix = vectors * scales
     if kind == "zca":
         matrix = matrix @ vectors.mT
-    return mean.to(features.dtype), matrix.to(features.dtype)
+    return mean.to(features), matrix.to(features)
 
 
 class _Whitening(nn.Module):
