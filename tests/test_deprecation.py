@@ -38,7 +38,7 @@ def test_users_get_two_minor_versions(since: str, removal: str) -> None:
 
 
 def test_a_major_version_may_remove_what_warned_before() -> None:
-    deprecated(since="0.9", removal="1.0", instead="")
+    assert callable(deprecated(since="0.9", removal="1.0", instead=""))
 
 
 def test_overdue_names_are_found() -> None:
