@@ -72,7 +72,7 @@ def features_of(cell: Cell) -> list[Tests]:
     found = []
     for index in range(len(cell.config.noise_rates)):
         network = cell.pretrained().one(index)
-        parts = [(network.features(torch.from_numpy(p.images)), torch.from_numpy(p.labels)) for p in pictures]
+        parts = [(network.features(torch.from_numpy(p.inputs)), torch.from_numpy(p.labels)) for p in pictures]
         found.append(Tests(parts[0], parts[1:]))
     return found
 

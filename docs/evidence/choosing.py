@@ -91,7 +91,7 @@ def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterat
                 network = cell.pretrained().one(index)
 
                 def features(part, network=network) -> tuple[np.ndarray, np.ndarray]:
-                    return network.features(torch.from_numpy(part.images)).numpy(), part.labels
+                    return network.features(torch.from_numpy(part.inputs)).numpy(), part.labels
 
                 tests = {name: features(part) for name, part in pictures.items()}
                 training = features(source.training(config.shots))

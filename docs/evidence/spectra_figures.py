@@ -46,7 +46,7 @@ def features_by_rate() -> dict[float, Features]:
         training, test = cell.source.training(config.shots), cell.source.test()
         for index, rate in enumerate(config.noise_rates):
             network = cell.pretrained().one(index)
-            rows, frozen = (network.features(torch.from_numpy(part.images)).numpy() for part in (training, test))
+            rows, frozen = (network.features(torch.from_numpy(part.inputs)).numpy() for part in (training, test))
             classifier = NMTuneClassifier(random_state=SEED).fit(rows, training.labels)
             found[rate] = Features(frozen, np.asarray(classifier.transform(frozen)))
     return found

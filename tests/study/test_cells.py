@@ -48,11 +48,11 @@ def test_numbers_are_those_of_the_networks(cell: Cell) -> None:
     given = cell.noisy_labels(pictures)
     for index, rate in enumerate((0.0, 0.3)):
         network = cell.pretrained().one(index)
-        reproduced = network(torch.from_numpy(pictures.images)).argmax(1).numpy() == given[index].numpy()
-        correct = network(torch.from_numpy(check.images)).argmax(1).numpy() == check.labels
+        reproduced = network(torch.from_numpy(pictures.inputs)).argmax(1).numpy() == given[index].numpy()
+        correct = network(torch.from_numpy(check.inputs)).argmax(1).numpy() == check.labels
         assert value(rows, noise_rate=rate, metric="noisy_label_fit") == np.mean(reproduced)
         assert value(rows, noise_rate=rate, metric="clean_accuracy") == np.mean(correct)
-        analysis = spectrum.analyze(network.features(torch.from_numpy(test.images)))
+        analysis = spectrum.analyze(network.features(torch.from_numpy(test.inputs)))
         salted = value(rows, noise_rate=rate, method="features", shift="salt", metric="singular_value_entropy")
         assert salted == analysis.entropy
         measures = cell.measures()

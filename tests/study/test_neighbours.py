@@ -84,7 +84,7 @@ def test_accuracy_is_that_of_the_fitted_head_on_pictures(cell: Cell) -> None:
     single.compute(lambda _: None)
     head = NEIGHBOURS["full_fine_tuning"].fitted(single._material(0.3))
     pictures = single.source.shifted("salt")
-    correct = head(torch.from_numpy(pictures.images).flatten(1)).argmax(1).numpy() == pictures.labels
+    correct = head(torch.from_numpy(pictures.inputs).flatten(1)).argmax(1).numpy() == pictures.labels
     (found,) = [
         row.value
         for row in single.rows()
