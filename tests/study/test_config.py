@@ -45,7 +45,9 @@ def test_whole_numbers_are_numbers() -> None:
 
 
 def test_a_lone_value_and_a_key_in_the_singular_are_lists_of_one() -> None:
-    config = StudyConfig.from_mapping({"noise_kind": "symmetric", "objective": "supervised", "task": "fine", "shots": 5})
+    config = StudyConfig.from_mapping(
+        {"noise_kind": "symmetric", "objective": "supervised", "task": "fine", "shots": 5}
+    )
     assert (config.noise_kinds, config.objectives, config.tasks) == (("symmetric",), ("supervised",), ("fine",))
     assert config.shots == (5,)
 
@@ -83,8 +85,8 @@ BAD = [
     ({"objectives": []}, "`objectives`: expected distinct names"),
     ({"architectures": 3}, r"`architectures\[0\]`: expected a string, got 3"),
     ({"tasks": ["fine", "fine"]}, "`tasks`: expected distinct names"),
-    ({"suite": {"root": "x"}}, "`suite`: expected a table where `data` is \"suite\""),
-    ({"data": "suite"}, "`suite`: expected a table where `data` is \"suite\""),
+    ({"suite": {"root": "x"}}, '`suite`: expected a table where `data` is "suite"'),
+    ({"data": "suite"}, '`suite`: expected a table where `data` is "suite"'),
     ({"learning_curves": 1}, "`learning_curves`: expected true or false, got 1"),
     ({"methods": ["mlp", "mlp"]}, "`methods`: expected distinct names"),
     ({"shifts": ["salt", "salt"]}, "`shifts`: expected distinct names"),

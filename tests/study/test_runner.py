@@ -19,9 +19,9 @@ import torch
 from noisymodel import study
 from noisymodel.errors import ConfigError, MissingExtraError, OutputFolderError, StudyError, StudyWarning
 from noisymodel.study import StudyConfig, runner
-from noisymodel.study.folder import is_finished
 from noisymodel.study.cells import Cell
 from noisymodel.study.computing import Shard
+from noisymodel.study.folder import is_finished
 from study import tiny
 
 FILES = {
@@ -304,10 +304,10 @@ def test_shards_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         Shard.parse("env")
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "4")
-    assert Shard.parse("env") == (1, 4)
+    assert Shard.parse("env") == Shard(1, 4)
     for name, value in {"TASK_ID": "7", "TASK_MIN": "3", "TASK_STEP": "2", "TASK_COUNT": "5"}.items():
         monkeypatch.setenv(f"SLURM_ARRAY_{name}", value)
-    assert Shard.parse("env") == (2, 5)
+    assert Shard.parse("env") == Shard(2, 5)
     for wrong in ("3", "3/3", "a/b", "-1/2", "1/0"):
         with pytest.raises(ConfigError, match="expected I/N"):
             Shard.parse(wrong)

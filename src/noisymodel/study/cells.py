@@ -20,12 +20,11 @@ from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
 from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts, take
 from .grid import CellName
-from .method import Material, Method
+from .method import Material
 from .methods import chosen_methods
 from .pretraining import Pretrained, build_network, pretrain
 from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
 from .storage import Storage
-
 
 WHOLE_CELL = "the whole cell"
 """What is named as the part where a worker died."""
@@ -54,9 +53,7 @@ class Failure(NamedTuple):
         return f"{self.cell}, {self.part}: {self.message}"
 
 
-def compute_cell(
-    config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]
-) -> list[Failure]:
+def compute_cell(config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]) -> list[Failure]:
     """Compute what the storage lacks of one cell; a cell that cannot even be opened has failed as a whole."""
     try:
         cell = Cell(config, name, storage)
@@ -265,7 +262,14 @@ class Cell:
         return training, {CLEAN_SHIFT: task.test(), **{shift: task.shifted(shift) for shift in shifts}}
 
     def _row(
-        self, rate: float, method: str, metric: str, value: float, shift: str = CLEAN_SHIFT, task: str = "", shots: int = 0
+        self,
+        rate: float,
+        method: str,
+        metric: str,
+        value: float,
+        shift: str = CLEAN_SHIFT,
+        task: str = "",
+        shots: int = 0,
     ) -> Row:
         several = len(self.tasks) > 1 and bool(task)
         return Row(
@@ -329,7 +333,11 @@ class Cell:
             for shift, examples in self._tests(part.task).items():
                 seen = examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
                 yield self._row(rate, part.method, "accuracy", _accuracy(head, seen), shift, **where)
-            seen = self._tests(part.task)[CLEAN_SHIFT].inputs if method.sees_pictures else frozen.tests[CLEAN_SHIFT].numpy()
+            seen = (
+                self._tests(part.task)[CLEAN_SHIFT].inputs
+                if method.sees_pictures
+                else frozen.tests[CLEAN_SHIFT].numpy()
+            )
             tuned = _tuned(head, seen)
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)

@@ -99,9 +99,10 @@ def test_unknown_shift_lists_the_known(name: str) -> None:
 def test_configuration_opens_a_source() -> None:
     config = StudyConfig.from_mapping({"data": "digits", "data_options": {"copies": 2}})
     assert open_source(config, 5) == Digits(seed=5, copies=2)
-    assert reported_shifts(config) == ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")
+    shifts = ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")
+    assert reported_shifts(config) == {"digit": shifts}
     two = StudyConfig(shifts=("thin", "salt"))
-    assert reported_shifts(two) == ("salt", "thin"), "in the source's order"
+    assert reported_shifts(two) == {"fine": ("salt", "thin")}, "in the source's order"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,7 @@ def test_configuration_opens_a_source() -> None:
         ({"data": "digit"}, r"`data`: expected one of 'glyphs', 'digits', got 'digit'; did you mean 'digits'\?"),
         ({"data_options": {"sise": 3}}, r"`data_options`: expected one of .*; did you mean 'size'\?"),
         ({"data_options": {"size": 0}}, "`data_options.size`: expected a positive integer, got 0"),
+        ({"tasks": ["fin"]}, r"`tasks`: expected one of 'fine'.*; did you mean 'fine'\?"),
         ({"shifts": ["slat"]}, r"`shifts`: .*; did you mean 'salt'\?"),
         ({"shifts": ["rotation"]}, "`shifts`: 'rotation' was used to choose hyper-parameters and is never reported"),
     ],

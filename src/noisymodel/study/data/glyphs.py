@@ -19,7 +19,7 @@ from ..._random import array_generator
 from ..record import ShiftNote
 from . import effects
 from .drawing import STROKES, Array, Drawing, draw, glyph_shapes, render, rotation
-from .source import Examples, Task
+from .source import Examples, Task, in_memory
 
 # streams of random numbers that one seed is split into
 _SHAPES, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
@@ -259,8 +259,10 @@ class Glyphs:
     def samples(self, count: int) -> Mapping[str, effects.Images]:
         """The same ``count`` drawings, clean and under each shift."""
         labels = self._balanced(count) * (self.classes // count or 1) % self.classes
-        pictures = {"clean": self._pictures(labels, _SAMPLES).inputs}
-        return pictures | {name: self._pictures(labels, _SAMPLES, shift=shift).inputs for name, shift in SHIFTS.items()}
+        pictures = {"clean": in_memory(self._pictures(labels, _SAMPLES))}
+        return pictures | {
+            name: in_memory(self._pictures(labels, _SAMPLES, shift=shift)) for name, shift in SHIFTS.items()
+        }
 
     def _balanced(self, count: int) -> NDArray[np.int64]:
         return np.arange(count, dtype=np.int64) % self.classes
