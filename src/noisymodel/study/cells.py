@@ -326,7 +326,7 @@ class Cell:
 
     def _tune(self, part: Part) -> Iterator[Row]:
         method = self.methods[part.method]
-        where = {"task": part.task, "shots": part.shots}
+        where: Mapping[str, Any] = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
             frozen = self.frozen(rate, part.task)
             head = method.fitted(self._material(rate, part))
