@@ -15,18 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import noise, spectrum
+from .. import spectrum
 from ..heads import Head
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
-from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts, take
+from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts
 from .grid import CellName
-from .method import Material, Method
+from .method import Material
 from .methods import chosen_methods
 from .pretraining import Pretrained, PretrainingRequest, measures, pretrain, untrained
 from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
 from .storage import Storage
-
 
 WHOLE_CELL = "the whole cell"
 """What is named as the part where a worker died."""

@@ -31,7 +31,7 @@ class PretrainingConfig:
     """Epochs of linear warm-up."""
     classifier_init: str = "linear"
     """Start of the classifier's weights: uniform in ±1/√D (``"linear"``) or ±√(6/D) (``"kaiming"``)."""
-    resnet_widths: tuple[int, ...] = (16, 32, 64)
+    resnet_widths: tuple[int, ...] = (8, 16, 32)
     """Channels of each residual block of ``"resnet"``; the last is the number of features."""
     patch_size: int = 4
     """Pixels a side of a token of ``"vit"``."""

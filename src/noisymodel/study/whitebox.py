@@ -8,7 +8,6 @@ from typing import ClassVar, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .._checks import check_integer, check_rows
 from .._random import seeded
@@ -136,6 +135,9 @@ class RegularizedNetwork(TunedNetwork):
     regularized: ClassVar[bool] = True
 
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
 class AdaptedBackbone(nn.Module):
     """A backbone with LoRA; the statistics of its BatchNorms are frozen like all that it was."""
 
@@ -144,13 +146,14 @@ class AdaptedBackbone(nn.Module):
         self.module = module
 
     def forward(self, rows: Tensor) -> Tensor:
+        """What the backbone makes of rows."""
         return self.module(rows)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for the adapters; BatchNorm stays as it was pre-trained."""
         super().train(mode)
         for module in self.modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BATCH_NORMS):
                 module.eval()
         return self
 
@@ -183,14 +186,14 @@ def with_lora(pretrained: Network, *, rank: int, alpha: int, generator: torch.Ge
 
 
 def _adaptable(backbone: nn.Module) -> list[str]:
-    """The layers that LoRA takes. ``MultiheadAttention`` multiplies by the weight of its last layer itself, so a layer
-    put in its place would not be called."""
+    """The layers that LoRA takes.
+
+    ``MultiheadAttention`` multiplies by the weight of its last layer itself: a layer put in its place is never called.
+    """
     modules = dict(backbone.named_modules())
     within = {f"{name}.out_proj" for name, module in modules.items() if isinstance(module, nn.MultiheadAttention)}
     linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and name not in within]
-    return linear or [
-        name for name, module in modules.items() if isinstance(module, nn.Conv2d) and module.groups == 1
-    ]
+    return linear or [name for name, module in modules.items() if isinstance(module, nn.Conv2d) and module.groups == 1]
 
 
 # ---- penalties -------------------------------------------------------------------------------------------------------

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Self-attention of tokens ``(n, L, width)`` with ``heads`` heads; keys where ``mask`` ``(n, L)`` is False count
-    for nothing."""
+    """Self-attention with ``heads`` heads; keys where ``mask`` ``(n, L)`` is False count for nothing."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -16,6 +15,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens ``(n, L, width)`` to the same."""
         split = self.inputs(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         keys = None if mask is None else mask[:, None, None, :]
         mixed = nn.functional.scaled_dot_product_attention(*split.unbind(0), attn_mask=keys)
@@ -33,5 +33,6 @@ class Block(nn.Module):
         self.hidden = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Tokens ``(n, L, width)`` to the same."""
         tokens = tokens + self.attention(self.attention_norm(tokens), mask)
         return tokens + self.hidden(self.hidden_norm(tokens))

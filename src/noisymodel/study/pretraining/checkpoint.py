@@ -75,11 +75,7 @@ class Checkpoint:
         self._check(record["run"])
         parts = _split(tensors)
         network.load_state_dict(parts["network"])
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, value in parts.get("optimizer", {}).items():
-            index, _, key = name.partition("/")
-            states.setdefault(int(index), {})[key] = value
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": _states(parts.get("optimizer", {}), optimizer)})
         return Position(record["step"], parts["random"]["order"])
 
     def _check(self, saved: Mapping[str, Any]) -> None:
@@ -89,6 +85,18 @@ class Checkpoint:
             raise StudyError(
                 f"the checkpoint {self.path} belongs to another pre-training ({told}): use another folder, or delete it"
             )
+
+
+def _states(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """The optimiser's state by parameter, in the memory format of the parameter: the fused step relies on it."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, key = name.partition("/")
+        like = parameters[int(index)]
+        laid_out = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        states.setdefault(int(index), {})[key] = laid_out
+    return states
 
 
 def _split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

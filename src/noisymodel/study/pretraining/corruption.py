@@ -93,11 +93,11 @@ def _refused(request: PretrainingRequest, error: Exception) -> ConfigError:
 _LabelNoise = Callable[[PretrainingRequest, Labels, float, dict[str, Any]], noise.NoisyLabels]
 
 
-def _symmetric(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
+def _symmetric(_request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
     return noise.symmetric(labels, rate, **options)
 
 
-def _pair_flip(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
+def _pair_flip(_request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
     return noise.pair_flip(labels, rate, **options)
 
 
@@ -144,8 +144,7 @@ def _instance(request: PretrainingRequest, labels: Labels, rate: float, options:
 
 
 def _posterior(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """The posterior of Gaussians around the classes' means, all of the variance that makes it least sure of itself
-    where it is nearest: the mean squared distance to the own mean."""
+    """Of a softmax of −4 times the squared distances to the classes' means, in units of the mean one to the own."""
     features = _features(request)
     distances = _squared_distances(features, _means(request, labels, features))
     logits = -distances / distances[np.arange(len(labels)), labels].mean() * 4.0

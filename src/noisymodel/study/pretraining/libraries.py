@@ -40,6 +40,7 @@ class Prepared(nn.Module):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
     def forward(self, rows: Tensor) -> Tensor:
+        """``(n, channels, *size)``."""
         pictures = rows.unflatten(1, self.shape)
         if self.shape[1:] != self.size:
             pictures = nn.functional.interpolate(
@@ -62,7 +63,7 @@ def timm_body(name: str, shape: Sequence[int], image_size: int) -> Body:
     timm = _imported("timm", "timm")
     try:
         known: Any = timm.models.get_pretrained_cfg(name)
-        fixed = bool(known is not None and known.fixed_input_size)
+        fixed = bool(getattr(known, "fixed_input_size", False))
         own = known.input_size[1:] if fixed else [max(side, _SMALLEST) for side in shape[1:]]
         size = (image_size, image_size) if image_size else tuple(own)
         sized = {"img_size": size} if fixed and image_size else {}
@@ -92,9 +93,7 @@ def transformers_pictures(name: str, shape: Sequence[int], image_size: int) -> B
     channels = getattr(config, "num_channels", 3)
     fitting = size or [max(side, _SMALLEST) for side in shape[1:]]
     prepared = Prepared(shape, fitting, channels, [0.5] * channels, [0.5] * channels)
-    return Body(
-        f"transformers:{name}", nn.Sequential(prepared, backbone), math.prod(shape), backbone.num_features
-    )
+    return Body(f"transformers:{name}", nn.Sequential(prepared, backbone), math.prod(shape), backbone.num_features)
 
 
 class _Texts(nn.Module):
@@ -172,9 +171,7 @@ class _Captions(nn.Module):
         return self.tower(ids.scatter(1, ends[:, None], self.vocabulary - 1))
 
 
-def open_clip_network(
-    name: str, shape: Sequence[int], image_size: int, vocabulary: int
-) -> tuple[Body, nn.Module]:
+def open_clip_network(name: str, shape: Sequence[int], image_size: int, vocabulary: int) -> tuple[Body, nn.Module]:
     """The towers of an open_clip model from random values, projections included.
 
     Raises:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, distributed, nn
@@ -119,7 +118,7 @@ class Training:
             loss = self.objective.loss(self.network, batch)
             loss.backward()
         total = sum_gradients(self.parameters, loss, self.group)
-        gradients = [cast(Tensor, parameter.grad) for parameter in self.parameters if parameter.grad is not None]
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
         if not math.isfinite(total) or not math.isfinite(nn.utils.get_total_norm(gradients).item()):
             raise diverged(f"the noise rate {self.rate:g}", step, self.schedule, total, self.saved)
         self.optimizer.step()
@@ -130,8 +129,9 @@ class Training:
         """The step to go on from; all ranks read the same file."""
         if self.checkpoint is None:
             return 0
-        with self._together():
-            position = self.checkpoint.restore(self.network, self.optimizer)
+        if self.group is not None:
+            distributed.barrier(group=self.group)  # nobody reads before all are here: a rank that is ahead would write
+        position = self.checkpoint.restore(self.network, self.optimizer)
         step = 0 if position is None else position.step
         if self.group is not None and not _same_everywhere(step, self.device, self.group):
             raise StudyError(
@@ -141,12 +141,6 @@ class Training:
         if position is not None:
             self.order.go_to(position, self.schedule.per_epoch)
         return step
-
-    def _together(self) -> nullcontext[None]:
-        """Nobody reads before all are here: a rank that is ahead would write."""
-        if self.group is not None:
-            distributed.barrier(group=self.group)
-        return nullcontext()
 
     def _due(self, step: int) -> bool:
         config = self.request.settings

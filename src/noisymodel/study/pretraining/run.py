@@ -87,9 +87,12 @@ def training_device(name: str) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(f"config key `pretraining.device`: {name!r}, but torch has no such device here")
-        return device if device.index is not None else torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return device if ":" in name else torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return device
 
 
 def _on_the_cpu(network: Network) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }

@@ -35,6 +35,7 @@ class SmallTransformer(nn.Module):
         return self.norm(hidden)
 
     def forward(self, rows: Tensor) -> Tensor:
+        """Features ``(n, width)``."""
         return mean_of_tokens(self.states(rows), rows.long())
 
 

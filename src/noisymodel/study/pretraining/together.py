@@ -19,6 +19,7 @@ from .network import Body, ClassifyingNetwork, Pretrained, classifier, he_linear
 from .request import INITIALISATION, ORDER
 from .schedule import Schedule, diverged
 
+
 class SmallNetwork(ClassifyingNetwork):
     """Pixels to features to classes: blocks of Linear – BatchNorm – ReLU, then a linear classifier.
 
