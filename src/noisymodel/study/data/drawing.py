@@ -15,6 +15,8 @@ Array = NDArray[np.float64]
 STROKES = 4
 LATTICE = np.linspace(-0.75, 0.75, 4)
 SOFTNESS = 0.04  # width of a stroke's soft edge, on a canvas of width 2
+SCALE = (0.75, 1.05)
+THICKNESS = (0.09, 0.16)
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Drawing:
     """``(n,)``: brightness of the ink."""
     background: Array
     """``(n,)``: brightness of the paper."""
+    scale: Array
+    """``(n,)``: how large the glyph was drawn, before any shift."""
     dashes: float = 0.0
     """Period of the dashes along a stroke; 0 draws whole strokes."""
     waves: Array | None = None
@@ -72,13 +76,14 @@ def draw(shapes: Array, classes: NDArray[np.int64], generator: np.random.Generat
     """An instance of each of ``classes``: jitter, rotation, scale, translation, thickness, contrast, paper."""
     count = len(classes)
     points = shapes[classes] + generator.normal(0, 0.05, (count, STROKES, 2, 2))
-    scale = generator.uniform(0.75, 1.05, count)
+    scale = generator.uniform(*SCALE, count)
     matrix = scale[:, None, None] * rotation(generator.uniform(-0.12, 0.12, count))
     drawing = Drawing(
         strokes=points,
-        thickness=generator.uniform(0.09, 0.16, count),
+        thickness=generator.uniform(*THICKNESS, count),
         contrast=generator.uniform(0.7, 1.0, count),
         background=generator.uniform(0.0, 0.15, count),
+        scale=scale,
     )
     return drawing.moved(matrix, generator.uniform(-0.08, 0.08, (count, 2)))
 
