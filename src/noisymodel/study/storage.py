@@ -59,6 +59,10 @@ class Storage:
         except (OSError, ValueError):
             return None
 
+    def has_json(self, kind: str, key: str) -> bool:
+        """Whether something was saved under this name."""
+        return (self.folder / f"{kind}-{key}.json").is_file()
+
     def save_json(self, kind: str, key: str, content: object) -> None:
         """Save JSON-ready values; floats come back to the bit."""
         text = json.dumps(content, allow_nan=False)
