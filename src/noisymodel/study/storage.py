@@ -20,9 +20,16 @@ from .config import fingerprint
 _AFTER_THE_NUMBERS = (
     "cli/",
     "plot/",
+    "study/analysis",
+    "study/computing.py",
+    "study/estimate.py",
+    "study/export",
+    "study/folder.py",
+    "study/ray_tasks.py",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
+    "study/status.py",
     "study/worker",
 )
 """Code that no stored number depends on, so that a change there computes nothing anew."""
