@@ -54,7 +54,7 @@ class Captions(Glyphs):
     >>> pairs.inputs.shape, pairs.captions.shape
     ((20, 16, 16), (20, 8))
     >>> captions.decoded(pairs.captions)[0]
-    'this shows a middling glyph-0 in normal strokes'
+    'a big regular sign-0'
     """
 
     @property
@@ -74,7 +74,7 @@ class Captions(Glyphs):
 
     @property
     def vocabulary(self) -> int:
-        """Token ids of captions are below it; 0 is padding, 1 an unknown word, 2 is kept free for a masked word."""
+        """Token ids of captions are below it; 0 is padding, 1 an unknown word."""
         return len(self.spelling)
 
     @property
@@ -112,9 +112,7 @@ class Captions(Glyphs):
 
     def _captioned(self, pictures: Examples, count: int, stream: int) -> Examples:
         labels = self.balanced(count)
-        return Examples(
-            pictures.inputs, pictures.labels, self._written(self.drawing(labels, stream), labels, stream)
-        )
+        return Examples(pictures.inputs, pictures.labels, self._written(self.drawing(labels, stream), labels, stream))
 
     def _written(self, drawing: Drawing, labels: NDArray[np.int64], stream: int) -> Integers:
         """``(n, longest)``: captions of instances of fine classes."""

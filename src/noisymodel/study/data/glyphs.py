@@ -154,9 +154,9 @@ class Glyphs:
 
     def samples(self, count: int) -> Mapping[str, effects.Images]:
         """The same ``count`` drawings, clean and under each shift."""
-        labels = self.sample_labels(count)
-        pictures = {"clean": self.pictures(labels, SAMPLES).inputs}
-        return pictures | {name: self.pictures(labels, SAMPLES, shift=shift).inputs for name, shift in SHIFTS.items()}
+        drawing = self.drawing(self.sample_labels(count), SAMPLES)
+        pictures = {"clean": self.painted(drawing, SAMPLES)}
+        return pictures | {name: self.painted(drawing, SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
 
     def sample_labels(self, count: int) -> NDArray[np.int64]:
         """The fine classes that :meth:`samples` shows."""

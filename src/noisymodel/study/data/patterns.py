@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 
-PADDING, UNKNOWN, MASK = range(3)
+PADDING, UNKNOWN = range(2)
 """Token ids that are no words."""
-NO_WORDS = ("", "<unknown>", "<mask>")
+NO_WORDS = ("", "<unknown>")
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """Patterns with common slots; their words are the token ids from 3 on.
+    """Patterns with common slots; their words are the token ids from 2 on.
 
     >>> patterns = Patterns(("the A N .", "N !"), slots="AN")
     >>> patterns.words, patterns.longest
     (('the', '.', '!'), 4)
     >>> patterns.fill(np.array([0, 1, -1]), np.array([[10, 20], [10, 21], [10, 22]]))
-    array([[ 3, 10, 20,  4],
-           [21,  5,  0,  0],
+    array([[ 2, 10, 20,  3],
+           [21,  4,  0,  0],
            [ 0,  0,  0,  0]])
     """
 
@@ -64,7 +64,10 @@ class Patterns:
         return codes
 
     def fill(self, chosen: Integers, fillings: Integers) -> Integers:
-        """Token ids ``(..., longest)`` of ``chosen`` patterns ``(...)``, −1 for no sentence, with ``fillings (..., slots)``."""
+        """Token ids ``(..., longest)`` of ``chosen`` patterns ``(...)``, −1 for no sentence.
+
+        ``fillings (..., slots)`` are the token ids for the slots.
+        """
         codes = self._codes[chosen]
         filled = np.take_along_axis(fillings, np.maximum(-codes - 1, 0), axis=-1)
         return np.where(codes < 0, filled, codes)
@@ -77,4 +80,5 @@ def pack(tokens: Integers) -> Integers:
 
 def decode(tokens: Integers, spelling: Sequence[str]) -> tuple[str, ...]:
     """A line of words per row."""
-    return tuple(" ".join(spelling[token] for token in row if token != PADDING) for row in tokens.tolist())
+    rows: list[list[int]] = tokens.tolist()
+    return tuple(" ".join(spelling[token] for token in row if token != PADDING) for row in rows)

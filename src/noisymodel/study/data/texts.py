@@ -25,6 +25,7 @@ from .source import Examples, Task
 _LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
 
 _KNOWN_STYLES = ("plain", "formal")  # of the downstream texts; pre-training sees all
+_UNKNOWN_PART = 0.02  # of the words of pre-training, so that networks know the token of an unknown word
 
 Rephrase = Callable[[Meaning, Language, np.random.Generator], Meaning]
 Rewrite = Callable[[Integers, np.random.Generator], Integers]
@@ -109,7 +110,7 @@ class Texts:
 
     >>> texts = Texts(seed=0, pretraining_texts=20)
     >>> texts.pretraining().inputs.shape, texts.classes, texts.vocabulary
-    ((20, 36), 18, 296)
+    ((20, 36), 18, 295)
     """
 
     seed: int
@@ -142,7 +143,7 @@ class Texts:
 
     @property
     def vocabulary(self) -> int:
-        """Token ids are below it; 0 is padding, 1 an unknown word, 2 is kept free for a masked word."""
+        """Token ids are below it; 0 is padding, 1 an unknown word."""
         return len(self.language.spelling)
 
     @property
@@ -222,28 +223,32 @@ class Texts:
     def sample_texts(self, count: int) -> Mapping[str, tuple[str, ...]]:
         """For reading: the same ``count`` texts, clean (key ``"clean"``) and under each shift."""
         topics = balanced(count, self.classes) * max(self.classes // count, 1) % self.classes
-        shown = {"clean": self.written(topics, _SAMPLES)}
-        shown |= {name: self.written(topics, _SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
-        return {name: decode(texts.inputs, self.language.spelling) for name, texts in shown.items()}
+        shown = {"clean": self._tokens(topics, _SAMPLES)}
+        shown |= {name: self._tokens(topics, _SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
+        return {name: decode(tokens, self.language.spelling) for name, tokens in shown.items()}
 
     def _general(self, count: int, stream: int) -> Examples:
         topics = balanced(count, self.classes)
         drawn = self.language.meanings(topics, self.sentences, STYLES, array_generator(self.seed, stream, 0))
         forms = array_generator(self.seed, stream, 1).integers(FORMS, size=drawn.concepts.shape)
-        return Examples(self.language.write(drawn.with_forms(forms)), topics // self.subtopics)
+        tokens = self.language.write(drawn.with_forms(forms))
+        tokens = rewriting.misspell(tokens, array_generator(self.seed, stream, 2), _UNKNOWN_PART)
+        return Examples(tokens, topics // self.subtopics)
 
     def written(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Examples:
+        """Texts of subtopics, with subtopic labels."""
+        return Examples(self._tokens(topics, *stream, shift=shift), topics)
+
+    def _tokens(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Integers:
         """Texts of subtopics; the shift draws from a stream of its own, so the texts stay the same."""
-        meaning = self.language.meanings(
-            topics, self.sentences, _KNOWN_STYLES, array_generator(self.seed, *stream, 0)
-        )
+        meaning = self.language.meanings(topics, self.sentences, _KNOWN_STYLES, array_generator(self.seed, *stream, 0))
         change = array_generator(self.seed, *stream, 1)
         if shift is not None and shift.rephrase is not None:
             meaning = shift.rephrase(meaning, self.language, change)
         tokens = self.language.write(meaning)
         if shift is not None and shift.rewrite is not None:
             tokens = shift.rewrite(tokens, change)
-        return Examples(tokens, topics)
+        return tokens
 
 
 @dataclass(frozen=True)
