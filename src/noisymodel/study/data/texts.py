@@ -144,7 +144,7 @@ class Texts:
     @property
     def vocabulary(self) -> int:
         """Token ids are below it; 0 is padding, 1 an unknown word."""
-        return len(self.language.spelling)
+        return len(self.spelling)
 
     @property
     def identity(self) -> object:
@@ -193,6 +193,11 @@ class Texts:
         """The language of this seed."""
         return language(array_generator(self.seed, _LANGUAGE), self.topics, self.subtopics)
 
+    @property
+    def spelling(self) -> tuple[str, ...]:
+        """A word per token id."""
+        return self.language.spelling
+
     def pretraining(self) -> Examples:
         """Texts in all styles and words, with topic labels."""
         return self._general(self.pretraining_texts, _PRETRAINING)
@@ -225,7 +230,7 @@ class Texts:
         topics = balanced(count, self.classes) * max(self.classes // count, 1) % self.classes
         shown = {"clean": self._tokens(topics, _SAMPLES)}
         shown |= {name: self._tokens(topics, _SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
-        return {name: decode(tokens, self.language.spelling) for name, tokens in shown.items()}
+        return {name: decode(tokens, self.spelling) for name, tokens in shown.items()}
 
     def _general(self, count: int, stream: int) -> Examples:
         topics = balanced(count, self.classes)
