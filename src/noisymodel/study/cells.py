@@ -189,10 +189,11 @@ class Cell:
     def pretrained(self) -> Pretrained:
         """The networks, one per noise rate, trained or taken from the storage."""
         if self._pretrained is None:
-            self._pretrained = self._load_pretrained() or self._pretrain()
+            self._pretrained = self.stored_networks() or self._pretrain()
         return self._pretrained
 
-    def _load_pretrained(self) -> Pretrained | None:
+    def stored_networks(self) -> Pretrained | None:
+        """The networks from the storage, or ``None``."""
         tensors = self.storage.load_tensors("pretraining", self.pretraining_key)
         if tensors is None:
             return None
@@ -200,7 +201,7 @@ class Cell:
             {name.split("/", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{index}/")}
             for index in range(len(self.config.noise_rates))
         )
-        return Pretrained(untrained(self._request), states)
+        return Pretrained(untrained(self.request), states)
 
     @cached_property
     def _examples(self) -> Examples:
@@ -208,7 +209,7 @@ class Cell:
         return self.source.pretraining()
 
     @cached_property
-    def _request(self) -> PretrainingRequest:
+    def request(self) -> PretrainingRequest:
         """What is to be pre-trained; its checkpoints are needed until the networks are stored."""
         return PretrainingRequest(
             objective=self.name.objective,
@@ -224,10 +225,10 @@ class Cell:
         )
 
     def _pretrain(self) -> Pretrained:
-        trained = pretrain(self._request)
+        trained = pretrain(self.request)
         tensors = {f"{i}/{name}": tensor for i, state in enumerate(trained.states) for name, tensor in state.items()}
         self.storage.save_tensors("pretraining", self.pretraining_key, tensors)
-        shutil.rmtree(self._request.checkpoints or "", ignore_errors=True)
+        shutil.rmtree(self.request.checkpoints or "", ignore_errors=True)
         return trained
 
     def frozen(self, rate: float, task: str) -> FrozenFeatures:
@@ -310,7 +311,7 @@ class Cell:
     def _network_measures(self, index: int) -> dict[str, float]:
         """How well a network does its own task: on held-out examples, and on the noisy ones that it was given."""
         network = self.pretrained().one(index)
-        return measures(self._request, self.config.noise_rates[index], network, self.source.pretraining_check())
+        return measures(self.request, self.config.noise_rates[index], network, self.source.pretraining_check())
 
     def _spectral_rows(self, rate: float, method: str, analysis: spectrum.Spectrum, **where: Any) -> list[Row]:
         values = {
