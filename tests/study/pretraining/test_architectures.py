@@ -103,12 +103,7 @@ def attention(tokens: Tensor, block: nn.Module, keys: Tensor | None = None) -> T
     """One head after the other, one query after the other."""
     inner = block.attention_norm(tokens)
     width = tokens.shape[2]
-    query, key, value = (
-        inner @ weight.T + bias
-        for weight, bias in zip(
-            block.attention.inputs.weight.split(width), block.attention.inputs.bias.split(width), strict=True
-        )
-    )
+    query, key, value = (inner @ weight.T for weight in block.attention.inputs.weight.split(width))
     size = width // block.attention.heads
     mixed = torch.zeros_like(tokens)
     for head in range(block.attention.heads):
