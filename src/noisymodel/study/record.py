@@ -92,3 +92,5 @@ class StudyRecord:
     """ISO 8601 date and time, UTC."""
     remarks: tuple[str, ...] = field(default=())
     """Sentences that the page must say, such as known limits of the data source."""
+    failures: tuple[str, ...] = field(default=())
+    """A line for each part that failed; the cells are not in the table."""
