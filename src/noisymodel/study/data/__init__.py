@@ -10,6 +10,7 @@ from ..config import StudyConfig, unknown_name
 from .digits import Digits
 from .glyphs import Glyphs
 from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
+from .suite import Suite
 
 __all__ = [
     "SOURCES",
@@ -19,6 +20,7 @@ __all__ = [
     "Inputs",
     "LazyInputs",
     "Source",
+    "Suite",
     "Task",
     "as_rows",
     "batches",
@@ -28,8 +30,8 @@ __all__ = [
     "take",
 ]
 
-SOURCES: Mapping[str, Callable[..., Source]] = {"glyphs": Glyphs, "digits": Digits}
-"""Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``."""
+SOURCES: Mapping[str, Callable[..., Source]] = {"glyphs": Glyphs, "digits": Digits, "suite": Suite}
+"""Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``, or its ``suite``."""
 
 
 def open_source(config: StudyConfig, seed: int) -> Source:
@@ -40,6 +42,12 @@ def open_source(config: StudyConfig, seed: int) -> Source:
     """
     if config.data not in SOURCES:
         raise unknown_name("data", config.data, list(SOURCES))
+    if config.data == "suite":
+        if config.data_options:
+            raise ConfigError('config key `data_options`: expected none with `data = "suite"`')
+        suite = Suite(seed=seed, suite=config.suite)
+        suite.check_shots(config.shots, config.tasks)
+        return suite
     source = SOURCES[config.data]
     known = [item.name for item in dataclasses.fields(source) if item.name != "seed"]  # pyright: ignore[reportArgumentType] # all sources are dataclasses
     for name, value in config.data_options.items():

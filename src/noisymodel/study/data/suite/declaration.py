@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from ....errors import ConfigError
-from ...config import _build as build  # pyright: ignore[reportPrivateUsage] # becomes public with the new configuration
-from ...config import unknown_name
+from ...config import build, unknown_name
 
 Classes: TypeAlias = tuple[str | int, ...]
 LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
@@ -247,7 +246,7 @@ def _check(suite: SuiteTable) -> None:
     _demand(pictures.keep_megabytes >= 0, "suite.pictures.keep_megabytes", "at least 0", pictures.keep_megabytes)
     _demand(pictures.threads > 0, "suite.pictures.threads", "a positive integer", pictures.threads)
     _demand(texts.length > 0, "suite.texts.length", "a positive integer", texts.length)
-    _demand(texts.vocabulary > 3, "suite.texts.vocabulary", "at least 4", texts.vocabulary)
+    _demand(texts.vocabulary > 4, "suite.texts.vocabulary", "at least 5", texts.vocabulary)
     _demand(bool(suite.tasks), "suite.tasks", "at least one task", [])
     _distinct([task.name for task in suite.tasks], "suite.tasks")
     for place, task in enumerate(suite.tasks):

@@ -14,8 +14,8 @@ from ....errors import ConfigError, MissingExtraError
 from .declaration import TextsTable
 from .rows import Integers, Text
 
-UNKNOWN, SEPARATOR = 1, 2
-_FIRST = 3
+UNKNOWN, MASK, SEPARATOR = 1, 2, 3
+_FIRST = 4
 _WORD = re.compile(r"\w+|[^\w\s]")
 
 
@@ -31,15 +31,16 @@ class Tokenizer(Protocol):
 
 
 class WordTokenizer:
-    """Lower-case words and punctuation marks; id 1 is an unknown word, 2 stands between the two texts of a pair.
+    """Lower-case words and punctuation marks; id 1 is an unknown word, 2 is kept free for a masked word, 3
+    stands between the two texts of a pair.
 
     Args:
         texts: what the vocabulary is counted in; the pre-training texts.
         vocabulary: at most so many ids; the most frequent words have one, of equally frequent ones the first by alphabet.
 
-    >>> tokenizer = WordTokenizer([("A red cube.",), ("a blue cube",)], 8)
+    >>> tokenizer = WordTokenizer([("A red cube.",), ("a blue cube",)], 9)
     >>> tokenizer.encode([("a red ball",), ("a cube", "blue")], 5).tolist()
-    [[3, 7, 1, 0, 0], [3, 4, 2, 6, 0]]
+    [[4, 8, 1, 0, 0], [4, 5, 3, 7, 0]]
     """
 
     def __init__(self, texts: Iterable[Text], vocabulary: int) -> None:
