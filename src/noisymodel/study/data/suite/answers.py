@@ -21,7 +21,7 @@ class Matched(NamedTuple):
 
     rows: Rows
     answers: Integers | None
-    """``(K,)``: class of the task -> class of the test set, −1 for no valid answer; None: the classes are the task's."""
+    """``(K,)``: class of the task -> class of the test set, −1 for none; None: the classes are the task's."""
     dropped: int
     """Rows that were left out because the task lacks their class."""
     lost: tuple[str, ...]
@@ -60,7 +60,7 @@ def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: st
         if lost and (shift.others == "error" or not relation):
             raise ConfigError(
                 f"config key `{key}`: {rows.place} has {len(lost)} classes that the task lacks: "
-                f"{_with_nearest(lost, classes)}; a `label_map` says what they are, `others = \"drop\"` leaves them out"
+                f'{_with_nearest(lost, classes)}; a `label_map` says what they are, `others = "drop"` leaves them out'
             )
     else:
         relation = _related(label_map, own, classes, f"{key}.label_map")
@@ -143,7 +143,8 @@ def _label_map(shift: ShiftTable, key: str, suite: SuiteTable) -> LabelMap | Non
             raise
         raise ConfigError(f"config key `{own}`: {path} cannot be read as a label map: {error}") from None
     raise ConfigError(
-        f"config key `{own}`: expected a .json or .csv file, or ObjectNet's folder of mappings, got {shift.label_map_file!r}"
+        f"config key `{own}`: expected a .json or .csv file, or ObjectNet's folder of mappings, "
+        f"got {shift.label_map_file!r}"
     )
 
 
@@ -213,8 +214,8 @@ def _related(
 
 def _place(target: str | int, numbers: dict[str, int]) -> int | None:
     """The number of a class that is given by name or, where no class has that name, by number."""
-    if target in numbers:
-        return numbers[target]  # pyright: ignore[reportArgumentType] # an integer is never among the names
+    if isinstance(target, str) and target in numbers:
+        return numbers[target]
     number = int(target) if isinstance(target, int) or target.isdigit() else -1
     return number if 0 <= number < len(numbers) else None
 

@@ -75,10 +75,12 @@ def _loaded(path: Path | str, table: SetTable, place: str) -> Any:
             found: Any = datasets.load_from_disk(str(path))
         else:
             found = datasets.load_dataset(str(path), table.subset or None)
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise InputFileError(f"{place} cannot be read as a Hugging Face data set: {' '.join(str(error).split())}") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputFileError(
+            f"{place} cannot be read as a Hugging Face data set: {' '.join(str(error).split())}"
+        ) from None
     if isinstance(found, datasets.DatasetDict):
-        splits = list(found)
+        splits = [str(name) for name in found]
         if table.split not in splits:
             raise InputFileError(f"{place}: `split` must be one of {', '.join(splits)}, got {table.split!r}")
         return found[table.split]
@@ -101,7 +103,7 @@ def _undecoded(dataset: Any, column: str) -> Any:
 
 def _labels(dataset: Any, column: str, table: SetTable) -> tuple[list[str], tuple[str, ...] | None]:
     values = list(dataset[column])
-    names: Sequence[str] | None = getattr(dataset.features[column], "names", None)
+    names: list[str] | None = getattr(dataset.features[column], "names", None)
     if names is None or table.labels == "index":
         return [str(value) for value in values], None
     return [names[value] if value is not None and value >= 0 else "-1" for value in values], tuple(names)

@@ -1,8 +1,8 @@
 """What a suite's data are, in 16 digits: a part of the name of everything that is computed from them.
 
 Lists, tables and label maps go in with their bytes; pictures, arrays and shards with path, size and time of change; the
-classes and the number of each row as they were read. So a file that is touched or copied without its times makes a study
-compute anew, and one that changes never goes unnoticed.
+classes and the number of each row as they were read. So a file that is touched, or copied without its times, makes a
+study compute anew; one that changes is noticed unless its size and time are kept.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _add_set(digest: Any, rows: Rows) -> None:
         digest.update(f"{path.name} {_state(path)}\n".encode())
     if found.picture_files is not None:
         folder, names = found.picture_files
-        for row in rows.order:
+        for row in rows.order.tolist():
             digest.update(f"{names[row]} {_state(folder / names[row])}\n".encode())
 
 

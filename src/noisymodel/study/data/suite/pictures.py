@@ -140,7 +140,9 @@ def prepared(picture: Any, table: PicturesTable, border: int = 0) -> Floats:
     channels = _channels(picture, table.channels)
     if border:
         if min(channels.shape[1:]) <= 2 * border:
-            raise ValueError(f"it has {channels.shape[2]} × {channels.shape[1]} pixels, a border of {border} leaves none")
+            raise ValueError(
+                f"it has {channels.shape[2]} × {channels.shape[1]} pixels, a border of {border} leaves none"
+            )
         channels = channels[:, border:-border, border:-border]
     size = table.size
     if channels.shape[1:] == (size, size) and table.shorter_side in (0, size):
@@ -180,11 +182,11 @@ def _channels(picture: Any, count: int) -> Floats:
 
 def _scaled(array: NDArray[Any]) -> Floats:
     if array.dtype == np.uint8:
-        return array.astype(np.float32) / 255
-    if array.dtype in (np.uint16, np.int32):  # int32 is what PIL makes of some files with 16 bits
+        return (array / 255).astype(np.float32)
+    if array.dtype.name in ("uint16", "int32"):  # int32 is what PIL makes of some files with 16 bits
         if array.size and (array.min() < 0 or array.max() > 65535):
             raise ValueError(f"integers of [{array.min()}, {array.max()}], expected at most 16 bits")
-        return array.astype(np.float32) / 65535
+        return (array / 65535).astype(np.float32)
     if array.dtype.kind != "f":
         raise ValueError(f"pixels are {array.dtype}, expected uint8, uint16 or floating point in [0, 1]")
     if array.size and not (array.min() >= 0 and array.max() <= 1):  # also for NaN

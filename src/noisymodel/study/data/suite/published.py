@@ -19,8 +19,8 @@ from .rows import Found
 _CIFAR_PIXELS = 3 * 32 * 32
 
 
-def read_cifar(path: Path, table: SetTable) -> Found:
-    """The binary versions of CIFAR-10 (one byte of label) and CIFAR-100 (coarse and fine label, the fine one is taken)."""
+def read_cifar(path: Path, _: SetTable) -> Found:
+    """The binary versions of CIFAR-10 (a byte of label) and CIFAR-100 (coarse and fine label; the fine one is taken)."""
     files = matching(path)
     folder = files[0].parent
     ten, hundred = folder / "batches.meta.txt", folder / "fine_label_names.txt"
@@ -45,7 +45,7 @@ def read_cifar(path: Path, table: SetTable) -> Found:
     )
 
 
-def read_svhn(path: Path, table: SetTable) -> Found:
+def read_svhn(path: Path, _: SetTable) -> Found:
     """SVHN's cropped digits: ``X`` (32, 32, 3, n) and ``y``, where 10 is the digit 0."""
     content = _matlab(path, ("X", "y"))
     digits = np.asarray(content["y"]).reshape(-1).astype(np.int64) % 10
@@ -61,8 +61,10 @@ def read_svhn(path: Path, table: SetTable) -> Found:
 
 
 def read_flowers(path: Path, table: SetTable) -> Found:
-    """Flowers-102: ``jpg/image_00001.jpg``, ``imagelabels.mat``, ``setid.mat``; split ``train`` is the published training
-    and validation part together."""
+    """Flowers-102: ``jpg/image_00001.jpg``, ``imagelabels.mat``, ``setid.mat``.
+
+    Split ``train`` is the published training and validation part together.
+    """
     parts = {"train": ("trnid", "valid"), "test": ("tstid",)}
     if table.split not in parts:
         raise InputFileError(f"{path}: `split` must be train or test, got {table.split!r}")
@@ -75,8 +77,11 @@ def read_flowers(path: Path, table: SetTable) -> Found:
 
 
 def read_cars(path: Path, table: SetTable) -> Found:
-    """Stanford Cars: ``cars_train`` with ``devkit/cars_train_annos.mat``, ``cars_test`` with
-    ``cars_test_annos_withlabels.mat``, classes in ``devkit/cars_meta.mat``."""
+    """Stanford Cars, with the labels of its development kit.
+
+    ``cars_train`` with ``devkit/cars_train_annos.mat``, ``cars_test`` with ``cars_test_annos_withlabels.mat``, classes
+    in ``devkit/cars_meta.mat``.
+    """
     annotations = {"train": "devkit/cars_train_annos.mat", "test": "cars_test_annos_withlabels.mat"}
     if table.split not in annotations:
         raise InputFileError(f"{path}: `split` must be train or test, got {table.split!r}")
@@ -88,9 +93,12 @@ def read_cars(path: Path, table: SetTable) -> Found:
     return _in_files(path, paths, _named(numbers, classes, path), classes, lists)
 
 
-def read_video_frames(path: Path, table: SetTable) -> Found:
-    """ImageNet-Vid-Robust: the anchor frames of ``metadata/pmsets.json`` with the first label of each in
-    ``metadata/labels.json``; classes are the 30 synsets of ``misc/imagenet_vid_class_index.json``."""
+def read_video_frames(path: Path, _: SetTable) -> Found:
+    """ImageNet-Vid-Robust, single frames.
+
+    The anchor frames of ``metadata/pmsets.json`` with the first label of each in ``metadata/labels.json``; classes are
+    the 30 synsets of ``misc/imagenet_vid_class_index.json``.
+    """
     lists = tuple(
         path / name for name in ("metadata/pmsets.json", "metadata/labels.json", "misc/imagenet_vid_class_index.json")
     )
@@ -146,7 +154,7 @@ def _matlab(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
     from scipy.io import loadmat
 
     try:
-        found = cast("dict[str, Any]", loadmat(path, squeeze_me=True))
+        found: Mapping[str, Any] = loadmat(path, squeeze_me=True)
     except (OSError, ValueError, NotImplementedError, TypeError) as error:
         raise InputFileError(f"{path} cannot be read as a MATLAB file: {error}") from None
     absent = [name for name in names if name not in found]

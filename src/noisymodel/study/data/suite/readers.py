@@ -18,7 +18,7 @@ from .places import matching
 from .rows import Found
 
 
-def read_folder(path: Path, table: SetTable) -> Found:
+def read_folder(path: Path, _: SetTable) -> Found:
     """A folder with a folder of pictures for each class."""
     if not path.is_dir():
         raise InputFileError(f"there is no folder {path}")
@@ -35,7 +35,7 @@ def read_folder(path: Path, table: SetTable) -> Found:
     )
 
 
-def _not_decoded(picture: Any) -> Any:
+def _not_decoded(_: Any) -> Any:
     raise AssertionError("only the paths of the folder are used")
 
 
@@ -43,8 +43,10 @@ def _not_decoded(picture: Any) -> Any:
 
 
 def read_arrays(path: Path, table: SetTable) -> Found:
-    """``images`` (or ``texts``), ``labels``, ``captions`` and ``classes`` in an ``.npz`` file, or each as an ``.npy``
-    file of a folder, which is mapped and not read."""
+    """Arrays ``images`` (or ``texts``), ``labels``, ``captions`` and ``classes``.
+
+    In one ``.npz`` file, or each as an ``.npy`` file of a folder, which is mapped and not read.
+    """
     if path.is_dir():
         files = {file.stem: file for file in sorted(path.glob("*.npy"))}
         arrays: dict[str, NDArray[Any]] = {name: _loaded(file, mapped=True) for name, file in files.items()}
@@ -82,16 +84,18 @@ def _loaded(path: Path, *, mapped: bool) -> Any:
         raise InputFileError(f"{path} cannot be read as NumPy arrays: {error}") from None
 
 
-def _array_labels(
-    path: Path, labels: NDArray[Any], classes: tuple[str, ...] | None, table: SetTable
-) -> list[str]:
+def _array_labels(path: Path, labels: NDArray[Any], classes: tuple[str, ...] | None, table: SetTable) -> list[str]:
     if labels.ndim != 1 or labels.dtype.kind not in "iuU":
-        raise InputFileError(f"{path}: `labels` must be integers or texts, one a row; got {labels.dtype} {labels.shape}")
+        raise InputFileError(
+            f"{path}: `labels` must be integers or texts, one a row; got {labels.dtype} {labels.shape}"
+        )
     if labels.dtype.kind == "U" or classes is None or table.labels == "index":
         return [str(label) for label in labels.tolist()]
     numbers = cast("list[int]", labels.tolist())
     if min(numbers) < 0 or max(numbers) >= len(classes):
-        raise InputFileError(f"{path}: `labels` must be from 0 to {len(classes) - 1}, got {min(numbers)} to {max(numbers)}")
+        raise InputFileError(
+            f"{path}: `labels` must be from 0 to {len(classes) - 1}, got {min(numbers)} to {max(numbers)}"
+        )
     return [classes[number] for number in numbers]
 
 

@@ -64,6 +64,16 @@ class Rows:
     def __len__(self) -> int:
         return len(self.order)
 
+    def chosen_texts(self) -> list[Text]:
+        """The texts of the rows."""
+        texts = self.found.texts or ()
+        return [texts[row] for row in self.order.tolist()]
+
+    def chosen_captions(self) -> list[Text]:
+        """The captions of the rows."""
+        captions = self.found.captions or ()
+        return [(captions[row],) for row in self.order.tolist()]
+
     def take(self, chosen: Integers) -> Rows:
         """Some of the rows."""
         return replace(self, order=self.order[chosen], codes=self.codes[chosen])
@@ -91,10 +101,10 @@ def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
     if found.labels is not None:
         if table.drop_labels:
             dropped = set(table.drop_labels)
-            order = np.array([row for row in order if found.labels[row] not in dropped], dtype=np.int64)
+            order = np.array([row for row in order.tolist() if found.labels[row] not in dropped], dtype=np.int64)
             if not len(order):
                 raise InputFileError(f"{found.place}: all rows have labels of `drop_labels`")
-        labels = [found.labels[row] for row in order]
+        labels = [found.labels[row] for row in order.tolist()]
         codes, own = _numbered(found, labels, classes, by_index=table.labels == "index")
     rows = Rows(found, order, codes, own, table.border)
     chosen = _part(rows, table)
@@ -133,7 +143,7 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
     chosen: list[Integers] = []
     for code in np.unique(rows.codes):
         members = np.flatnonzero(rows.codes == code)
-        keys = [sha256(rows.found.names[row].encode()).digest() for row in rows.order[members]]
+        keys = [sha256(rows.found.names[row].encode()).digest() for row in rows.order[members].tolist()]
         ranked = members[sorted(range(len(keys)), key=keys.__getitem__)]
         if table.portion:
             start, stop = (round(share * len(ranked)) for share in table.portion)

@@ -1,7 +1,7 @@
 """WebDataset shards: uncompressed tar files, indexed by one pass over their headers and then read by position.
 
-Nothing is unpacked, and nothing but the texts and labels is kept in memory: a picture costs one seek and one read. So any
-order of rows is as cheap as the order in the shards, and no extra is needed to read them.
+Nothing is unpacked, and nothing but texts and labels is kept in memory: a picture costs one seek and one read, so any
+order of rows is as cheap as that in the shards. No package besides Python's own is needed.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def read_shards(path: Path, table: SetTable) -> Found:
     )
 
 
-def _samples(
-    shard: Path, number: int, wanted: dict[str, str]
-) -> Iterator[tuple[str, Member | None, dict[str, str]]]:
+def _samples(shard: Path, number: int, wanted: dict[str, str]) -> Iterator[tuple[str, Member | None, dict[str, str]]]:
     """(key, picture, {role: text}) of each sample, whose members follow each other."""
     pending, picture, fields = "", None, dict[str, str]()
     try:

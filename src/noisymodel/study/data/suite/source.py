@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...._checks import check_choice
-from ...._random import array_generator
 from ....errors import ConfigError
 from ...record import ShiftNote
 from ..source import Examples, Inputs
-from .answers import Matched, label_map_paths, match_shift, match_test
-from .declaration import SetTable, SuiteTable, TaskTable, read_declaration
+from .answers import label_map_paths, match_test
+from .declaration import SetTable, SuiteTable, read_declaration
 from .identity import identity
 from .opening import open_set
 from .pictures import Floats, LazyPictures
 from .presets import check_presets, expand_presets
 from .rows import Integers, Rows, Text, listing
+from .task import SuiteTask, class_names
 from .tokens import Tokenizer, make_tokenizer
 
-_SHOTS = 0  # the only stream of random numbers that a seed is split into
 _TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -101,7 +99,7 @@ class Suite:
     def remarks(self) -> tuple[str, ...]:
         """What the report must say of these data."""
         found = [
-            "All seeds share the same pre-training and test sets, so that intervals do not cover the choice of these data."
+            "All seeds share their pre-training and test sets, so that intervals do not cover the choice of these data."
         ]
         for name, task in self.tasks.items():
             for shift, matched in task.matched.items():
@@ -144,7 +142,8 @@ class Suite:
     def tasks(self) -> Mapping[str, SuiteTask]:
         """The downstream tasks by name."""
         return {
-            task.name: SuiteTask(self, task, f"suite.tasks[{place}]") for place, task in enumerate(self.declared.tasks)
+            task.name: SuiteTask(place, self.declared, self._sets, seed=self.seed, examples=self.examples)
+            for place, task in enumerate(self.declared.tasks)
         }
 
     @property
@@ -155,9 +154,11 @@ class Suite:
     @property
     def shifts(self) -> tuple[ShiftNote, ...]:
         """All distribution shifts of all tasks, each name once."""
-        notes = {note.name: note for task in reversed(self.tasks.values()) for note in task.shifts}
-        order = dict.fromkeys(note.name for task in self.tasks.values() for note in task.shifts)
-        return tuple(notes[name] for name in order)
+        notes: dict[str, ShiftNote] = {}
+        for task in self.tasks.values():
+            for note in task.shifts:
+                notes.setdefault(note.name, note)
+        return tuple(notes.values())
 
     @property
     def pretraining_classes(self) -> int:
@@ -166,7 +167,7 @@ class Suite:
 
     @cached_property
     def _pretraining_names(self) -> tuple[str, ...]:
-        return _class_names(self._sets["suite.pretraining"])
+        return class_names(self._sets["suite.pretraining"])
 
     def pretraining(self) -> Examples:
         """The set to pre-train on."""
@@ -186,8 +187,7 @@ class Suite:
         examples = self.examples(rows)
         if self.kind != "pairs":
             return examples
-        captions = rows.found.captions or ()
-        return examples._replace(captions=self._encoded([(captions[row],) for row in rows.order]))
+        return examples._replace(captions=self._encoded(rows.chosen_captions()))
 
     # ---- inputs ------------------------------------------------------------------------------------------------------
 
@@ -204,11 +204,9 @@ class Suite:
     def _tokenizer(self) -> Tokenizer:
         """The declared one; a vocabulary of words is counted in the pre-training texts alone."""
         rows = self._sets["suite.pretraining"]
-        texts = rows.found.texts or [(caption,) for caption in rows.found.captions or ()]
+        texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
         declared = self.declared
-        return make_tokenizer(
-            declared.texts, declared.resolve(declared.texts.tokenizer), (texts[row] for row in rows.order)
-        )
+        return make_tokenizer(declared.texts, declared.resolve(declared.texts.tokenizer), texts)
 
     def _encoded(self, texts: list[Text]) -> Integers:
         return self._tokenizer.encode(texts, self.declared.texts.length)
@@ -219,8 +217,7 @@ class Suite:
 
     def _inputs(self, rows: Rows) -> Inputs:
         if rows.found.pictures is None:
-            texts = rows.found.texts or ()
-            return self._encoded([texts[row] for row in rows.order])
+            return self._encoded(rows.chosen_texts())
         table = self.declared.pictures
         lazy = LazyPictures(rows.found.pictures, rows.order, table, border=rows.border)
         if 4 * np.prod(lazy.shape) > table.keep_megabytes * 2**20:
@@ -257,90 +254,6 @@ class Suite:
             if not tasks or name in tasks:
                 for number in shots:
                     task.check_shots(number)
-
-
-class SuiteTask:
-    """One task of a suite.
-
-    Args:
-        suite: what it belongs to.
-        declared: its declaration.
-        key: its place in the configuration.
-    """
-
-    def __init__(self, suite: Suite, declared: TaskTable, key: str) -> None:
-        self.suite, self.declared, self.key = suite, declared, key
-        sets = suite._sets  # pyright: ignore[reportPrivateUsage] # the same thing, in two classes
-        self.train = sets[f"{key}.train"]
-        self.names = _class_names(self.train)
-        """The classes, in the order of the training set."""
-        if not self.names:
-            raise ConfigError(f"config key `{key}.train`: {self.train.place} has no labels")
-        self.in_domain = match_test(sets[f"{key}.test"], self.names, f"{key}.test")
-        self.matched: dict[str, Matched] = {
-            shift.name: match_shift(
-                sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite.declared
-            )
-            for number, shift in enumerate(declared.shifts)
-        }
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self.names)
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """Its distribution shifts; all are for reporting."""
-        return tuple(
-            ShiftNote(shift.name, shift.description or shift.name, "report") for shift in self.declared.shifts
-        )
-
-    def training(self, shots: int) -> Examples:
-        """``shots`` of each class, drawn from the seed; 0 for all there are. More shots keep the fewer.
-
-        Raises:
-            ConfigError: a class has not that many.
-        """
-        if not shots:
-            return self.suite.examples(self.train)
-        self.check_shots(shots)
-        draw = partial(array_generator, self.suite.seed, _SHOTS)
-        chosen = [
-            draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
-        ]
-        return self.suite.examples(self.train.take(np.sort(np.concatenate(chosen))))
-
-    def check_shots(self, shots: int) -> None:
-        """See :meth:`Suite.check_shots`."""
-        counts = np.bincount(self.train.codes, minlength=self.classes)
-        few = np.flatnonzero(counts < shots)
-        if len(few):
-            others = f" and {len(few) - 1} classes more" if len(few) > 1 else ""
-            name = self.names[few[0]]
-            raise ConfigError(
-                f"config key `shots`: task {self.declared.name!r} has {counts[few[0]]} training samples of class "
-                f"{name!r}{others}, expected at least {shots}"
-            )
-
-    def test(self) -> Examples:
-        """The in-domain test set."""
-        return self.suite.examples(self.in_domain)
-
-    def shifted(self, shift: str) -> Examples:
-        """A shifted test set."""
-        check_choice(shift, "shift", self.matched)
-        matched = self.matched[shift]
-        return self.suite.examples(matched.rows, matched.answers)
-
-
-def _class_names(rows: Rows) -> tuple[str, ...]:
-    """The classes of a training set; numbers without names are their own names."""
-    if rows.found.labels is None:
-        return ()
-    if rows.classes is not None:
-        return rows.classes
-    return tuple(map(str, range(int(rows.codes.max()) + 1)))
 
 
 def declared_sets(suite: Mapping[str, Any]) -> dict[str, SetTable]:

@@ -31,12 +31,14 @@ class Tokenizer(Protocol):
 
 
 class WordTokenizer:
-    """Lower-case words and punctuation marks; id 1 is an unknown word, 2 is kept free for a masked word, 3
-    stands between the two texts of a pair.
+    """Lower-case words and punctuation marks.
+
+    Id 1 is an unknown word, 2 is kept free for a masked word, 3 stands between the two texts of a pair.
 
     Args:
         texts: what the vocabulary is counted in; the pre-training texts.
-        vocabulary: at most so many ids; the most frequent words have one, of equally frequent ones the first by alphabet.
+        vocabulary: at most so many ids: the most frequent words have one, and of equally frequent ones the first by
+            alphabet.
 
     >>> tokenizer = WordTokenizer([("A red cube.",), ("a blue cube",)], 9)
     >>> tokenizer.encode([("a red ball",), ("a cube", "blue")], 5).tolist()

@@ -96,7 +96,9 @@ def expand_presets(values: Mapping[str, Any]) -> dict[str, Any]:
     if kind != "texts":
         expanded["pictures"] = {**_PICTURES, **own.get("pictures", {})}
     tasks = own.get("tasks", [])
-    expanded["tasks"] = [task.declaration for task in _tasks(values)] + list(tasks if isinstance(tasks, Sequence) else ())
+    expanded["tasks"] = [task.declaration for task in _tasks(values)] + list(
+        tasks if isinstance(tasks, Sequence) else ()
+    )
     return expanded
 
 
@@ -121,8 +123,8 @@ def check_presets(values: Mapping[str, Any]) -> None:
     if not absent:
         return
     lines = [
-        f"config key `suite.preset`: data of {', '.join(names)} are not there: {len(absent)} of {len(wanted)} parts lack "
-        f"something below {root.resolve()}"
+        f"config key `suite.preset`: data of {', '.join(names)} are not there: {len(absent)} of {len(wanted)} parts "
+        f"lack something below {root.resolve()}"
     ]
     for name, files in absent.items():
         lines += ["", f"{name}: {wanted[name].title}", *(f"  missing: {file}" for file in files)]

@@ -16,8 +16,8 @@ imagenet/
     terms="registration; non-commercial research and education only",
     size="1,281,167 pictures to train on, 50,000 to validate; about 145 GB",
     notes=(
-        "The archive for validation has no folders: sort its pictures into those of their synsets by the ground truth of "
-        "the development kit."
+        "The archive for validation has no folders: sort its pictures into those of their synsets by the ground truth "
+        "of the development kit."
     ),
 )
 
@@ -31,8 +31,8 @@ IMAGENET_1K = Preset(
 )
 
 _SHARDS = (
-    "The publishers give addresses and captions, no pictures: whoever downloads has those that are still there, and the "
-    "numbers differ. Shards are uncompressed tar files of samples with .jpg and .txt, as img2dataset writes them with "
+    "The publishers give addresses and captions, no pictures: whoever downloads has those that are still there, and "
+    "the numbers differ. Shards are uncompressed tar files of samples with .jpg and .txt, as img2dataset writes them with "
     "output_format=webdataset; hold some of them back as check."
 )
 
@@ -61,7 +61,8 @@ def _pairs(title: str, name: str, source: str, terms: str, size: str, notes: str
 YFCC15M = _pairs(
     "YFCC15M",
     "yfcc15m",
-    "https://github.com/openai/CLIP/blob/main/data/yfcc100m.md (the list) and https://multimediacommons.wordpress.com (YFCC100M)",
+    "https://github.com/openai/CLIP/blob/main/data/yfcc100m.md (the list); the pictures are of YFCC100M, "
+    "https://multimediacommons.wordpress.com",
     "Creative Commons, a licence for each picture; YFCC100M asks for registration",
     "14,829,396 pictures in the list",
     "There is a second list of that name, of the DeCLIP authors; which of the two the paper took is not known here.",

@@ -47,7 +47,7 @@ def _domain_task(name: str) -> PresetTask:
 
 DOMAINNET = Preset(
     title="DomainNet",
-    description="Train on one domain (real or sketch), test on it and on the others of clipart, painting, real and sketch.",
+    description="Train on the domain real or sketch, test on it and on the others of clipart, painting, real, sketch.",
     parts={name: _domain_part(name) for name in DOMAINS},
     tasks=(_domain_task("real"), _domain_task("sketch")),
 )
@@ -176,7 +176,7 @@ _VARIANTS: Mapping[str, tuple[Part, Mapping[str, Any]]] = {
 
 IMAGENET_VARIANTS = Preset(
     title="ImageNet and its variants",
-    description="Train on ImageNet-1K, test on its validation set and on six shifted sets with all or some of its classes.",
+    description="Train on ImageNet-1K, test on its validation set and on six shifted sets of all or some of its classes.",
     parts={"imagenet": IMAGENET, **{name: part for name, (part, _) in _VARIANTS.items()}},
     tasks=(
         PresetTask(

@@ -82,9 +82,7 @@ PARTS: Mapping[str, Part] = {
             f"fgvc-aircraft-2013b/data/{name}"
             for name in ("images/*.jpg", "images_variant_trainval.txt", "images_variant_test.txt")
         ),
-        layout=(
-            "fgvc-aircraft-2013b/data/\n  images/*.jpg\n  images_variant_trainval.txt\n  images_variant_test.txt"
-        ),
+        layout=("fgvc-aircraft-2013b/data/\n  images/*.jpg\n  images_variant_trainval.txt\n  images_variant_test.txt"),
         source="https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/",
         terms="non-commercial research only",
         size="10,000 pictures of 100 variants; 2.8 GB",
@@ -111,7 +109,10 @@ PARTS: Mapping[str, Part] = {
         title="Caltech 101",
         files=("caltech101",),
         folders={"caltech101": 102},
-        layout="caltech101/                 what was 101_ObjectCategories\n  accordion/*.jpg ...\n  BACKGROUND_Google/*.jpg",
+        layout=(
+            "caltech101/                 what was 101_ObjectCategories\n"
+            "  accordion/*.jpg ...\n  BACKGROUND_Google/*.jpg"
+        ),
         source="https://data.caltech.edu/records/mzrjq-6wc02",
         terms="CC BY 4.0",
         size="9,146 pictures of 101 categories and background; 140 MB",
@@ -125,13 +126,15 @@ PARTS: Mapping[str, Part] = {
         source="https://zenodo.org/records/7711810 and https://github.com/phelber/EuroSAT",
         terms="MIT",
         size="27,000 pictures of 10 classes; 90 MB",
-        notes="There is no official split: 60 % of each class, by the hash of their names, are for training, 20 % for test.",
+        notes="There is no official split: by the hash of their names 60 % of each class are trained on, 20 % tested.",
     ),
     "pcam": Part(
         title="PatchCamelyon",
         files=tuple(f"pcam/{part}/{name}.npy" for part in ("train", "test") for name in ("images", "labels")),
-        layout="pcam/\n  train/images.npy    (262144, 96, 96, 3) uint8\n  train/labels.npy    (262144,)\n  test/images.npy\n"
-        "  test/labels.npy",
+        layout=(
+            "pcam/\n  train/images.npy    (262144, 96, 96, 3) uint8\n  train/labels.npy    (262144,)\n"
+            "  test/images.npy\n  test/labels.npy"
+        ),
         source="https://github.com/basveeling/pcam",
         terms="CC0",
         size="262,144 pictures to train on, 32,768 to test; 9 GB as arrays",
@@ -149,14 +152,17 @@ PARTS: Mapping[str, Part] = {
         source="https://gcheng-nwpu.github.io/",
         terms="none stated",
         size="31,500 pictures of 45 classes; 400 MB",
-        notes="There is no official split: 60 % of each class, by the hash of their names, are for training, 20 % for test.",
+        notes="There is no official split: by the hash of their names 60 % of each class are trained on, 20 % tested.",
     ),
     "rendered_sst2": Part(
         title="Rendered SST2",
         files=tuple(
             f"rendered-sst2/{part}/{label}" for part in ("train", "test") for label in ("negative", "positive")
         ),
-        layout="rendered-sst2/\n  train/negative/*.png\n  train/positive/*.png\n  test/negative/*.png\n  test/positive/*.png",
+        layout=(
+            "rendered-sst2/\n  train/negative/*.png\n  train/positive/*.png\n"
+            "  test/negative/*.png\n  test/positive/*.png"
+        ),
         source="https://github.com/openai/CLIP/blob/main/data/rendered-sst2.md",
         terms="none stated",
         size="6,920 pictures to train on, 1,821 to test; 131 MB",
@@ -214,14 +220,17 @@ TASKS = (
             "rest",
         ),
     ),
-    _task("svhn", {"path": "svhn/train_32x32.mat", "format": "svhn"}, {"path": "svhn/test_32x32.mat", "format": "svhn"}),
+    _task(
+        "svhn", {"path": "svhn/train_32x32.mat", "format": "svhn"}, {"path": "svhn/test_32x32.mat", "format": "svhn"}
+    ),
     _task("dtd", *_lists("dtd", "images/{}", "labels/{train,val}1.txt", "labels/test1.txt", "folder")),
     _task(
         "caltech101",
         *_parts("caltech101", {"format": "folder", "ranks": [0, 30]}, {"format": "folder", "ranks": [30, 0]}),
     ),
     _task(
-        "eurosat", *_parts("eurosat", {"format": "folder", "portion": [0, 0.6]}, {"format": "folder", "portion": [0.8, 1]})
+        "eurosat",
+        *_parts("eurosat", {"format": "folder", "portion": [0, 0.6]}, {"format": "folder", "portion": [0.8, 1]}),
     ),
     _task("pcam", {"path": "pcam/train", "format": "arrays"}, {"path": "pcam/test", "format": "arrays"}),
     _task(
