@@ -20,7 +20,7 @@ _CIFAR_PIXELS = 3 * 32 * 32
 
 
 def read_cifar(path: Path, _: SetTable) -> Found:
-    """The binary versions of CIFAR-10 (a byte of label) and CIFAR-100 (coarse and fine label; the fine one is taken)."""
+    """The binary versions of CIFAR-10 (a byte of label) and CIFAR-100 (a coarse and a fine label, which is taken)."""
     files = matching(path)
     folder = files[0].parent
     ten, hundred = folder / "batches.meta.txt", folder / "fine_label_names.txt"

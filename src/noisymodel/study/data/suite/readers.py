@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,7 @@ def read_arrays(path: Path, table: SetTable) -> Found:
         arrays: dict[str, NDArray[Any]] = {name: _loaded(file, mapped=True) for name, file in files.items()}
         large = tuple(files.values())
     else:
-        whole = _loaded(path, mapped=False)
-        arrays, large = {name: whole[name] for name in whole.files}, (path,)
+        arrays, large = _loaded(path, mapped=False), (path,)
     counted = [name for name in ("images", "texts", "labels", "captions") if name in arrays]
     if not {"images", "texts"} & set(counted):
         raise InputFileError(f"{path} has no array `images` or `texts`, only {', '.join(arrays) or 'nothing'}")
@@ -79,8 +79,9 @@ def read_arrays(path: Path, table: SetTable) -> Found:
 
 def _loaded(path: Path, *, mapped: bool) -> Any:
     try:
-        return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        return found if mapped else {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
         raise InputFileError(f"{path} cannot be read as NumPy arrays: {error}") from None
 
 

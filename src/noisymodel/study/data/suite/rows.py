@@ -25,20 +25,20 @@ class Found:
 
     place: str
     """What errors name."""
-    names: Sequence[str]
+    names: list[str]
     """One of each row, all different, the same on every machine."""
     labels: Sequence[str] | None = None
     """Label of each row as it stands in the data."""
     classes: tuple[str, ...] | None = None
     """Classes in their order where the data say so."""
     pictures: Pictures | None = None
-    texts: Sequence[Text] | None = None
-    captions: Sequence[str] | None = None
+    texts: list[Text] | None = None
+    captions: list[str] | None = None
     lists: tuple[Path, ...] = ()
     """Small files that say what the rows are: their bytes are part of the identity."""
     files: tuple[Path, ...] = ()
     """Large files: path, size and time of change are part of the identity."""
-    picture_files: tuple[Path, Sequence[str]] | None = None
+    picture_files: tuple[Path, list[str]] | None = None
     """Folder and paths of one file a row, likewise."""
     extra: str = ""
     """What else identifies the data, such as the fingerprint of a Hugging Face data set."""
@@ -66,12 +66,12 @@ class Rows:
 
     def chosen_texts(self) -> list[Text]:
         """The texts of the rows."""
-        texts = self.found.texts or ()
+        texts = self.found.texts or []
         return [texts[row] for row in self.order.tolist()]
 
     def chosen_captions(self) -> list[Text]:
         """The captions of the rows."""
-        captions = self.found.captions or ()
+        captions = self.found.captions or []
         return [(captions[row],) for row in self.order.tolist()]
 
     def take(self, chosen: Integers) -> Rows:

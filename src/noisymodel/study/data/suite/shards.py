@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 
 from ....errors import InputFileError
 from ....features.extraction.files import PICTURES
-from ....noise_files.shards import sample_key
+from ....noise_files.shards import read_members, sample_key
 from .declaration import SetTable
 from .pictures import opened
 from .places import matching
@@ -90,24 +90,16 @@ def read_shards(path: Path, table: SetTable) -> Found:
 def _samples(shard: Path, number: int, wanted: dict[str, str]) -> Iterator[tuple[str, Member | None, dict[str, str]]]:
     """(key, picture, {role: text}) of each sample, whose members follow each other."""
     pending, picture, fields = "", None, dict[str, str]()
-    try:
-        with tarfile.open(shard, "r:") as archive:
-            for member in archive:
-                if not member.isfile():
-                    continue
-                key, field = sample_key(member.name)
-                if key != pending:
-                    if pending:
-                        yield pending, picture, fields
-                    pending, picture, fields = key, None, {}
-                if f".{field}" in PICTURES:
-                    picture = Member(number, member.offset_data, member.size)
-                else:
-                    _take_texts(archive, member, field, wanted, fields, shard)
-    except (tarfile.TarError, OSError) as error:
-        raise InputFileError(f"{shard} cannot be read as an uncompressed tar file: {error}") from None
-    if shard.stat().st_size < (0 if picture is None else picture.offset + picture.size):
-        raise InputFileError(f"{shard} is cut off inside sample {pending}")
+    for archive, member in read_members(shard):
+        key, field = sample_key(member.name)
+        if key != pending:
+            if pending:
+                yield pending, picture, fields
+            pending, picture, fields = key, None, {}
+        if f".{field}" in PICTURES:
+            picture = Member(number, member.offset_data, member.size)
+        else:
+            _take_texts(archive, member, field, wanted, fields, shard)
     if pending:
         yield pending, picture, fields
 

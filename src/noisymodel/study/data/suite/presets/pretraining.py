@@ -32,7 +32,7 @@ IMAGENET_1K = Preset(
 
 _SHARDS = (
     "The publishers give addresses and captions, no pictures: whoever downloads has those that are still there, and "
-    "the numbers differ. Shards are uncompressed tar files of samples with .jpg and .txt, as img2dataset writes them with "
+    "the numbers differ. Shards are uncompressed tar files with .jpg and .txt, as img2dataset writes them with "
     "output_format=webdataset; hold some of them back as check."
 )
 

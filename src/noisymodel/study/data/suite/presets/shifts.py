@@ -176,7 +176,7 @@ _VARIANTS: Mapping[str, tuple[Part, Mapping[str, Any]]] = {
 
 IMAGENET_VARIANTS = Preset(
     title="ImageNet and its variants",
-    description="Train on ImageNet-1K, test on its validation set and on six shifted sets of all or some of its classes.",
+    description="Train on ImageNet-1K, test on its validation set and on six shifted sets.",
     parts={"imagenet": IMAGENET, **{name: part for name, (part, _) in _VARIANTS.items()}},
     tasks=(
         PresetTask(
