@@ -11,7 +11,6 @@ from PIL import Image
 from noisymodel.errors import InputFileError
 from noisymodel.study.data.suite.declaration import PicturesTable
 from noisymodel.study.data.suite.pictures import ArrayPictures, FilePictures, LazyPictures, prepared
-
 from study.data.suite.lookalikes import encoded, pixels, write
 
 RGB = PicturesTable(size=4)

@@ -8,7 +8,6 @@ import pytest
 
 from noisymodel.errors import InputFileError
 from noisymodel.study.data.suite.places import expand_braces, matching
-
 from study.data.suite.lookalikes import write
 
 

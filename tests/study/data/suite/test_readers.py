@@ -15,7 +15,6 @@ from noisymodel.errors import ConfigError
 from noisymodel.study.data.suite.declaration import PicturesTable
 from noisymodel.study.data.suite.pictures import LazyPictures
 from noisymodel.study.data.suite.rows import Rows
-
 from study.data.suite.lookalikes import NAMES, encoded, folder, opened, pixels, write
 
 

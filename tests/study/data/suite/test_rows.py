@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from noisymodel.errors import ConfigError, InputFileError
 from noisymodel.study.data.suite.declaration import SetTable
 from noisymodel.study.data.suite.rows import Found, arranged, listing
-
 from study.data.suite.lookalikes import folder, opened
 
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=4)

@@ -11,7 +11,6 @@ import webdataset
 from noisymodel.errors import ConfigError, InputFileError
 from noisymodel.study.data.suite.declaration import PicturesTable
 from noisymodel.study.data.suite.pictures import LazyPictures
-
 from study.data.suite.lookalikes import encoded, opened, shard, tar
 
 
@@ -27,6 +26,7 @@ def test_shards_in_any_order(tmp_path: Path) -> None:
     assert np.allclose(shades, [50, 0, 30], atol=2), "JPEG is not exact"
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # its own
 def test_the_same_samples_as_webdataset_reads(tmp_path: Path) -> None:
     path = shard(tmp_path / "a.tar", 0)
     stream = webdataset.WebDataset(str(path), shardshuffle=False).decode("rgb8")

@@ -152,10 +152,11 @@ def _lines(path: Path) -> list[str]:
 
 def _matlab(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         found: Mapping[str, Any] = loadmat(path, squeeze_me=True)
-    except (OSError, ValueError, NotImplementedError, TypeError) as error:
+    except (OSError, ValueError, NotImplementedError, TypeError, MatReadError) as error:
         raise InputFileError(f"{path} cannot be read as a MATLAB file: {error}") from None
     absent = [name for name in names if name not in found]
     if absent:

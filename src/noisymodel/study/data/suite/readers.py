@@ -79,8 +79,11 @@ def read_arrays(path: Path, table: SetTable) -> Found:
 
 def _loaded(path: Path, *, mapped: bool) -> Any:
     try:
-        found = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        return found if mapped else {name: found[name] for name in found.files}
+        if mapped:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return {name: found[name] for name in found.files}
     except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
         raise InputFileError(f"{path} cannot be read as NumPy arrays: {error}") from None
 

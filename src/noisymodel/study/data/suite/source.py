@@ -61,8 +61,10 @@ class Suite:
             for what, lacking in lacks:
                 if lacking:
                     raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
-        for task in self.tasks.values():  # opened and matched here, so that an error comes before any computing
-            task.check_shots(1)
+        # matched here, so that an error comes before any computing
+        if not len(self._check):
+            raise ConfigError(f"config key `suite.pretraining_check`: {self._check.place} holds no rows")
+        self.check_shots((1,))
 
     # ---- what is declared --------------------------------------------------------------------------------------------
 
