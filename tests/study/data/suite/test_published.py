@@ -79,7 +79,7 @@ def test_flowers(tmp_path: Path) -> None:
     assert train.codes.tolist() == [0, 2, 1]
     assert [shade[0] for shade in shades(train)] == [30, 10, 40]
     test = opened(path=str(tmp_path), format="flowers-102", split="test")
-    assert [test.classes[code] for code in test.codes] == ["002", "077"]  # pyright: ignore
+    assert [test.classes[code] for code in test.codes] == ["002", "077"]
     with pytest.raises(ConfigError, match="`split` must be train or test, got 'val'"):
         opened(path=str(tmp_path), format="flowers-102", split="val")
     (tmp_path / "jpg/image_00002.jpg").unlink()

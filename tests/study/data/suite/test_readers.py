@@ -99,7 +99,7 @@ def test_npz_and_a_folder_of_npy_are_the_same(tmp_path: Path) -> None:
         assert rows.classes == ("no", "yes")
         assert rows.codes.tolist() == [1, 0, 1, 0]
         assert shades(rows) == [0, 10, 20, 30]
-    assert isinstance(opened(path=str(tmp_path / "b")).found.pictures.array, np.memmap)  # pyright: ignore
+    assert isinstance(opened(path=str(tmp_path / "b")).found.pictures.array, np.memmap)
 
 
 def test_labels_of_arrays_are_texts_or_numbers(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_arrays_that_do_not_fit(tmp_path: Path, content: dict[str, Any], message
 
 def test_no_pickle_and_no_rubbish(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", images=np.array([{"x": 1}], dtype=object))
-    with pytest.raises(ConfigError, match="a.npz cannot be read as NumPy arrays: .*allow_pickle=False"):
+    with pytest.raises(ConfigError, match=r"a.npz cannot be read as NumPy arrays: .*allow_pickle=False"):
         opened(path=str(tmp_path / "a.npz"))
     write(tmp_path / "b.npz", b"PK\3\4 rubbish")
-    with pytest.raises(ConfigError, match="b.npz cannot be read as NumPy arrays"):
+    with pytest.raises(ConfigError, match=r"b.npz cannot be read as NumPy arrays"):
         opened(path=str(tmp_path / "b.npz"))
 
 
@@ -210,9 +210,9 @@ def test_classes_in_a_file(tmp_path: Path) -> None:
     assert rows.classes == ("yes", "no")
     assert rows.codes.tolist() == [1, 0]
     write(tmp_path / "names.txt", "yes\nyes\n")
-    with pytest.raises(ConfigError, match="names.txt must have distinct names"):
+    with pytest.raises(ConfigError, match=r"names.txt must have distinct names"):
         opened(tmp_path, path="a.csv", classes_file="names.txt")
-    with pytest.raises(ConfigError, match="list of classes .*none.txt cannot be read"):
+    with pytest.raises(ConfigError, match=r"list of classes .*none.txt cannot be read"):
         opened(tmp_path, path="a.csv", classes_file="none.txt")
 
 
@@ -263,5 +263,5 @@ def test_formats_are_guessed_or_asked_for(tmp_path: Path) -> None:
         opened(path=str(tmp_path / "a.xyz"))
     with pytest.raises(ConfigError, match=r"`suite.pretraining.format`: .*did you mean 'folder'\?"):
         opened(path=str(tmp_path / "a.xyz"), format="fodler")
-    with pytest.raises(ConfigError, match="there is nothing at .*gone.csv"):
+    with pytest.raises(ConfigError, match=r"there is nothing at .*gone.csv"):
         opened(path=str(tmp_path / "gone.csv"))

@@ -57,7 +57,7 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
 
 def test_shards_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="holds no .tar shards"):
+    with pytest.raises(ConfigError, match=r"holds no .tar shards"):
         opened(path=str(tmp_path / "empty"), format="webdataset")
     tar(tmp_path / "a.tar", {"1.txt": b"words alone"})
     with pytest.raises(ConfigError, match=r"a\.tar, sample 1: it has no picture \(\.jpg"):
@@ -80,5 +80,5 @@ def test_shards_that_do_not_fit(tmp_path: Path) -> None:
 def test_a_shard_that_is_cut_off_is_no_shard(tmp_path: Path, rest: int) -> None:
     whole = shard(tmp_path / "a.tar", 0).read_bytes()
     (tmp_path / "a.tar").write_bytes(whole[: len(whole) - 10240 * (len(whole) // 10240 - 1) - rest])
-    with pytest.raises(ConfigError, match="a.tar"):
+    with pytest.raises(ConfigError, match=r"a.tar"):
         opened(path=str(tmp_path / "a.tar"))

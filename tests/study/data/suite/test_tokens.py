@@ -41,7 +41,7 @@ def save_tokenizer(folder: Path, padding: int | None) -> None:
     if padding is not None:
         words.insert(padding, "<pad>")
     inner = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))  # noqa: S106
-    inner.pre_tokenizer = Whitespace()  # pyright: ignore
+    inner.pre_tokenizer = Whitespace()
     named = {} if padding is None else {"pad_token": "<pad>"}
     PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="<unk>", **named).save_pretrained(folder)  # noqa: S106
 
@@ -61,10 +61,10 @@ def test_tokenizers_of_transformers(tmp_path: Path, padding: int) -> None:
 
 def test_folders_without_a_tokenizer(tmp_path: Path) -> None:
     table = TextsTable(tokenizer="x")
-    with pytest.raises(ConfigError, match="`suite.texts.tokenizer`: expected 'words' or the folder of a tokenizer"):
+    with pytest.raises(ConfigError, match=r"`suite.texts.tokenizer`: expected 'words' or the folder of a tokenizer"):
         make_tokenizer(table, tmp_path / "gone", ())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match="`suite.texts.tokenizer`: .*empty holds no tokenizer"):
+    with pytest.raises(ConfigError, match=r"`suite.texts.tokenizer`: .*empty holds no tokenizer"):
         make_tokenizer(table, tmp_path / "empty", ())
     save_tokenizer(tmp_path / "bare", None)
     with pytest.raises(ConfigError, match="has no padding token; give it one"):
