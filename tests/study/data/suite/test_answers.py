@@ -199,10 +199,9 @@ def test_files_that_are_no_label_maps(tmp_path: Path, name: str, content: str | 
 
 
 def objectnet_mappings(folder: Path) -> Path:
-    """As in ObjectNet's archive: names of ImageNet in an order of their own, with a table to that of the synsets."""
-    write(
-        folder / "folder_to_objectnet_label.json", json.dumps({"insect_like": "Insect", "hound": "Dog", "jug": "Jug"})
-    )
+    """As in ObjectNet's archive: names of ImageNet in an order of their own, and a table to that of the synsets."""
+    labels = {"insect_like": "Insect", "hound": "Dog", "jug": "Jug"}
+    write(folder / "folder_to_objectnet_label.json", json.dumps(labels))
     write(folder / "objectnet_to_imagenet_1k.json", json.dumps({"Insect": "ant, emmet; bee", "Dog": "dog"}))
     write(folder / "imagenet_to_label_2012_v2", "dog\nant, emmet\ncat\nbee\n")
     write(folder / "pytorch_to_imagenet_2012_id.json", json.dumps({"0": 1, "1": 3, "2": 2, "3": 0}))

@@ -119,27 +119,21 @@ def test_everything_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
 
 def test_data_of_another_kind(tmp_path: Path) -> None:
     write(tmp_path / "texts.csv", "text,label\na,0\nb,1\n")
-    with pytest.raises(
-        ConfigError, match=r"`suite.pretraining`: .*texts.csv has no pictures, and `suite.kind` is 'pict"
-    ):
+    with pytest.raises(ConfigError, match=r"`suite.pretraining`: .*texts.csv has no pictures, and `suite.kind` is"):
         Suite(0, suite(tmp_path, pretraining={"path": "texts.csv"}))
     with pytest.raises(ConfigError, match=r"`suite.pretraining`: .*pre has no texts, and `suite.kind` is 'texts'"):
         Suite(0, suite(tmp_path, kind="texts"))
     with pytest.raises(ConfigError, match=r"`suite.pretraining`: .*pre has no captions, and `suite.kind` is 'pairs'"):
         Suite(0, suite(tmp_path, kind="pairs"))
     np.savez(tmp_path / "bare.npz", images=np.zeros((2, 4, 4)))
-    with pytest.raises(
-        ConfigError, match=r"`suite.pretraining`: .*bare.npz has no labels, and `suite.kind` is 'pictures'"
-    ):
+    with pytest.raises(ConfigError, match=r"`suite.pretraining`: .*bare.npz has no labels, and `suite.kind` is"):
         Suite(0, suite(tmp_path, pretraining={"path": "bare.npz"}))
     own = suite(tmp_path)
     own["tasks"][0]["train"] = {"path": "bare.npz"}
     with pytest.raises(ConfigError, match=r"`suite.tasks\[0\].train`: .*bare.npz has no labels"):
         Suite(0, own)
     own = suite(tmp_path, pretraining_check={"path": "test"})
-    with pytest.raises(
-        ConfigError, match=r"`suite.pretraining_check`: .*test has 4 classes that the training set lacks"
-    ):
+    with pytest.raises(ConfigError, match=r"`suite.pretraining_check`: .*test has 4 classes that the training"):
         Suite(0, own)
 
 
