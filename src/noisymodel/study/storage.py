@@ -20,6 +20,8 @@ from .config import fingerprint
 _AFTER_THE_NUMBERS = (
     "cli/",
     "plot/",
+    "study/analysis/",
+    "study/intervals.py",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
