@@ -96,14 +96,16 @@ METHODS: Mapping[str, Method] = MappingProxyType(
 )
 
 
-ALL_METHODS: Mapping[str, Method] = MappingProxyType({**METHODS, **NEIGHBOURS, **ABLATIONS})
+ALL_METHODS: Mapping[str, Method] = MappingProxyType({**METHODS, **NEIGHBOURS})
+KNOWN: Mapping[str, Method] = MappingProxyType({**ALL_METHODS, **ABLATIONS})
+"""Every method that a configuration may name."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "default": tuple(METHODS),
         "neighbours": tuple(name for name, method in NEIGHBOURS.items() if not method.sees_pictures),
         "whitebox": tuple(name for name, method in NEIGHBOURS.items() if method.sees_pictures),
-        "all": (*METHODS, *NEIGHBOURS),
+        "all": tuple(ALL_METHODS),
         "ablation": (FULL, *ABLATIONS),
     }
 )
@@ -120,15 +122,15 @@ def chosen_methods(config: StudyConfig) -> dict[str, Method]:
         MissingExtraError: a method needs a package that is not installed.
     """
     wanted = _expanded(config.methods or ("default",))
-    names = [name for name in ALL_METHODS if name in wanted]
+    names = [name for name in KNOWN if name in wanted]
     for name in config.method_options:
         if name not in names:
             raise unknown_name("method_options", name, names)
     methods = {
-        name: _with_options(ALL_METHODS[name], config.method_options.get(name, {}), f"method_options.{name}")
+        name: _with_options(KNOWN[name], config.method_options.get(name, {}), f"method_options.{name}")
         for name in names
     }
-    methods |= {name: _variant(name, dict(given)) for name, given in getattr(config, "variants", {}).items()}
+    methods |= {name: _variant(name, dict(given)) for name, given in config.variants.items()}
     for method in methods.values():
         method.check_packages()
     return methods
@@ -138,8 +140,8 @@ def _expanded(names: Iterable[str]) -> set[str]:
     """The methods that names of methods and of groups stand for."""
     found: set[str] = set()
     for name in names:
-        if name not in ALL_METHODS and name not in GROUPS:
-            raise unknown_name("methods", name, [*ALL_METHODS, *GROUPS])
+        if name not in KNOWN and name not in GROUPS:
+            raise unknown_name("methods", name, [*KNOWN, *GROUPS])
         found.update(GROUPS.get(name, (name,)))
     return found
 
@@ -159,13 +161,13 @@ def _with_options(method: Method, options: Mapping[str, float], key: str) -> Met
 def _variant(name: str, given: dict[str, Any]) -> Method:
     """The method that a configuration defines as ``variants.NAME``."""
     key = f"variants.{name}"
-    if name in ALL_METHODS or name in GROUPS or name in ("pretraining", "features"):
+    if name in KNOWN or name in GROUPS or name in ("pretraining", "features"):
         raise ConfigError(f"config key `{key}`: expected a name that no method has, got {name!r}")
     base = given.pop("method", None)
     if base is None:
         raise ConfigError(f"config key `{key}.method`: expected the name of a method to vary, got none")
-    if base not in ALL_METHODS:
-        raise unknown_name(f"{key}.method", str(base), list(ALL_METHODS))
+    if base not in KNOWN:
+        raise unknown_name(f"{key}.method", str(base), list(KNOWN))
     label = given.pop("label", name)
     if not isinstance(label, str):
         raise ConfigError(f"config key `{key}.label`: expected a string, got {label!r}")
@@ -173,7 +175,7 @@ def _variant(name: str, given: dict[str, Any]) -> Method:
         if not isinstance(value, int | float):
             raise ConfigError(f"config key `{key}.{setting}`: expected a number, got {value!r}")
     options = {setting: float(value) for setting, value in given.items()}
-    varied = _with_options(ALL_METHODS[base], options, key)
+    varied = _with_options(KNOWN[base], options, key)
     return replace(varied, label=label, role="ablation", base=base)
 
 
