@@ -24,6 +24,7 @@ from noisymodel import LinearProbe, MLPProbe, NMTune, fit
 from noisymodel.heads import Head
 from noisymodel.study import StudyConfig
 from noisymodel.study.cells import Cell
+from noisymodel.study.grid import cell_names
 from noisymodel.study.statistics import mean_interval
 from noisymodel.study.storage import Storage
 
@@ -66,13 +67,13 @@ class Tests(NamedTuple):
 
 def features_of(cell: Cell) -> list[Tests]:
     """Features by the network of each noise rate."""
-    source = cell.source
-    tuning_shifts = [note.name for note in source.shifts if note.role == "tuning"]
-    pictures = [source.training(cell.config.shots), source.test(), *(source.shifted(name) for name in tuning_shifts)]
+    task, (shots,) = cell.tasks["fine"], cell.config.shots
+    tuning_shifts = [note.name for note in task.shifts if note.role == "tuning"]
+    pictures = [task.training(shots), task.test(), *(task.shifted(name) for name in tuning_shifts)]
     found = []
     for index in range(len(cell.config.noise_rates)):
         network = cell.pretrained().one(index)
-        parts = [(network.features(torch.from_numpy(p.images)), torch.from_numpy(p.labels)) for p in pictures]
+        parts = [(network.features(torch.from_numpy(p.inputs)), torch.from_numpy(p.labels)) for p in pictures]
         found.append(Tests(parts[0], parts[1:]))
     return found
 
@@ -106,11 +107,11 @@ def main() -> None:
     )
     found: dict[str, list[np.ndarray]] = {name: [] for name in SETTINGS}
     with tempfile.TemporaryDirectory() as folder:
-        for seed in tqdm(config.seeds, unit="seed"):
-            cell = Cell(config, seed, Storage(Path(folder)))
+        for cell_name in tqdm(cell_names(config), unit="seed"):
+            cell = Cell(config, cell_name, Storage(Path(folder)))
             features = features_of(cell)
             for name, (build, rate) in SETTINGS.items():
-                found[name].append(accuracies(features, seed, cell.source.classes, build, rate, options.epochs))
+                found[name].append(accuracies(features, cell.seed, cell.tasks["fine"].classes, build, rate, options.epochs))
     print("points against the MLP (learning rate 0.003), ± 95 % over seeds, noise 0 / 10 / 30 %")
     for name, values in found.items():
         difference = 100 * (np.stack(values) - np.stack(found["MLP"]))  # (seeds, rates, 2)

@@ -78,24 +78,26 @@ def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterat
     """
     from noisymodel.study import StudyConfig
     from noisymodel.study.cells import Cell
+    from noisymodel.study.grid import cell_names
     from noisymodel.study.storage import Storage
 
     config = StudyConfig(data=data, seeds=tuple(seeds), noise_rates=(0.0, 0.1, 0.3))
-    for seed in seeds:
+    (shots,) = config.shots
+    for name in cell_names(config):
         with tempfile.TemporaryDirectory() as folder:
-            cell = Cell(config, seed, Storage(Path(folder)))
-            source = cell.source
+            cell = Cell(config, name, Storage(Path(folder)))
+            (source,) = cell.tasks.values()
             shifts = [note.name for note in source.shifts if (note.role == "tuning") == tuning]
             pictures = {"ID": source.test(), **{name: source.shifted(name) for name in shifts}}
             for index, rate in enumerate(config.noise_rates):
                 network = cell.pretrained().one(index)
 
                 def features(part, network=network) -> tuple[np.ndarray, np.ndarray]:
-                    return network.features(torch.from_numpy(part.images)).numpy(), part.labels
+                    return network.features(torch.from_numpy(part.inputs)).numpy(), part.labels
 
                 tests = {name: features(part) for name, part in pictures.items()}
-                training = features(source.training(config.shots))
-                yield Split(f"{data}, {rate:.0%} noise", seed, config.shots, training, tests)
+                training = features(source.training(shots))
+                yield Split(f"{data}, {rate:.0%} noise", cell.seed, shots, training, tests)
 
 
 def logistic_regression(split: Split) -> object:

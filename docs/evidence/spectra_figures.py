@@ -23,6 +23,7 @@ from noisymodel.plot import angle_map, before_after, cumulative_energy, metrics_
 from noisymodel.spectrum import analyze, jackknife_intervals
 from noisymodel.study import StudyConfig
 from noisymodel.study.cells import Cell
+from noisymodel.study.grid import cell_names
 from noisymodel.study.storage import Storage
 from noisymodel.subspace import principal_angles
 
@@ -42,11 +43,12 @@ def features_by_rate() -> dict[float, Features]:
     config = StudyConfig(seeds=(SEED,))
     found: dict[float, Features] = {}
     with tempfile.TemporaryDirectory() as folder:
-        cell = Cell(config, SEED, Storage(Path(folder)))
-        training, test = cell.source.training(config.shots), cell.source.test()
+        (name,), (shots,) = cell_names(config), config.shots
+        cell = Cell(config, name, Storage(Path(folder)))
+        training, test = cell.tasks["fine"].training(shots), cell.tasks["fine"].test()
         for index, rate in enumerate(config.noise_rates):
             network = cell.pretrained().one(index)
-            rows, frozen = (network.features(torch.from_numpy(part.images)).numpy() for part in (training, test))
+            rows, frozen = (network.features(torch.from_numpy(part.inputs)).numpy() for part in (training, test))
             classifier = NMTuneClassifier(random_state=SEED).fit(rows, training.labels)
             found[rate] = Features(frozen, np.asarray(classifier.transform(frozen)))
     return found

@@ -42,5 +42,9 @@ class StudyError(RuntimeError):
     """A part of a study failed; the message is one line."""
 
 
+class StudyWarning(UserWarning):
+    """Some cells of a study failed and are left out of its results."""
+
+
 class OutputFolderError(FileExistsError):
     """The output folder of a study holds something that must not be overwritten; one line that says what to do."""

@@ -12,7 +12,7 @@ from noisymodel._random import tensor_generator
 from noisymodel.baselines import WhitenedProbe, interpolate, whitening
 from noisymodel.errors import ConfigError, MissingExtraError
 from noisymodel.study import StudyConfig
-from noisymodel.study.cells import Cell
+from noisymodel.study.cells import Cell, Part
 from noisymodel.study.method import Material, Method
 from noisymodel.study.methods import ALL_METHODS, GROUPS, METHODS, chosen_methods, method_notes
 from noisymodel.study.neighbours import NEIGHBOURS
@@ -31,7 +31,7 @@ each_method = pytest.mark.parametrize("name", [needs_peft(name) for name in NEIG
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
-    return Cell(tiny.glyphs(), 1, Storage(tmp_path_factory.mktemp("cache")))
+    return Cell(tiny.glyphs(), tiny.cell_name(1), Storage(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_every_setting_changes_the_result(name: str, material: Material) -> None
 
 def test_a_study_of_all_methods_has_a_number_for_each(cell: Cell) -> None:
     pytest.importorskip("peft")
-    whole = Cell(tiny.glyphs(methods=["linear_probe", "neighbours", "whitebox"]), 1, cell.storage)
+    whole = Cell(tiny.glyphs(methods=["linear_probe", "neighbours", "whitebox"]), tiny.cell_name(1), cell.storage)
     whole.compute(lambda _: None)
     rows = list(whole.rows())
     for name in ("linear_probe", *NEIGHBOURS):
@@ -80,11 +80,11 @@ def test_a_study_of_all_methods_has_a_number_for_each(cell: Cell) -> None:
 
 
 def test_accuracy_is_that_of_the_fitted_head_on_pictures(cell: Cell) -> None:
-    single = Cell(tiny.glyphs(methods=["full_fine_tuning"]), 1, cell.storage)
+    single = Cell(tiny.glyphs(methods=["full_fine_tuning"]), tiny.cell_name(1), cell.storage)
     single.compute(lambda _: None)
-    head = NEIGHBOURS["full_fine_tuning"].fitted(single._material(0.3))
-    pictures = single.source.shifted("salt")
-    correct = head(torch.from_numpy(pictures.images).flatten(1)).argmax(1).numpy() == pictures.labels
+    head = NEIGHBOURS["full_fine_tuning"].fitted(single._material(0.3, Part("fine", 4, "full_fine_tuning")))
+    pictures = single.tasks["fine"].shifted("salt")
+    correct = head(torch.from_numpy(pictures.inputs).flatten(1)).argmax(1).numpy() == pictures.labels
     (found,) = [
         row.value
         for row in single.rows()

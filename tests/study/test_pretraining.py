@@ -25,7 +25,7 @@ def labels_at(rates: tuple[float, ...], labels: np.ndarray) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def pictures() -> tuple[torch.Tensor, np.ndarray]:
     part = Glyphs(seed=2, pretraining_images=420).pretraining()
-    return torch.from_numpy(part.images), part.labels
+    return torch.from_numpy(part.inputs), part.labels
 
 
 @pytest.fixture(scope="module")

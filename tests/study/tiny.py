@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from noisymodel.study import StudyConfig
+from noisymodel.study.grid import CellName
 
 GLYPHS: dict[str, Any] = {
     "seeds": [1, 2],
@@ -35,3 +36,7 @@ def glyphs(**changes: Any) -> StudyConfig:
 
 def digits(**changes: Any) -> StudyConfig:
     return StudyConfig.from_mapping(DIGITS | changes)
+
+
+def cell_name(seed: int = 1) -> CellName:
+    return CellName("supervised", "mlp", "symmetric", seed)

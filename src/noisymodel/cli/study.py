@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import StudyWarning
 from ._parser import INTERRUPTED, positive
 
 if TYPE_CHECKING:
@@ -33,12 +36,19 @@ def add(commands: Commands) -> None:
     study.add_argument("--force", action="store_true", help="replace another study in the output folder")
     study.add_argument("--cache", metavar="DIR", help="folder of finished parts to share among studies")
     study.add_argument("--workers", metavar="N", type=positive, help="number of processes (default: one per core)")
+    study.add_argument("--backend", choices=("processes", "ray"), default="processes", help="how cells run in parallel")
+    study.add_argument(
+        "--shard",
+        metavar="I/N",
+        help="compute the I-th of N parts of the cells (from 0) and write no report; 'env' takes I and N from a Slurm "
+        "array or torchrun. When all are done, --resume writes the report",
+    )
     study.set_defaults(run=_study)
 
 
 def _study(options: argparse.Namespace) -> int:
     from ..study import run
-    from ..study.runner import TABLES_FILE, is_finished
+    from ..study.folder import FAILURES_FILE, TABLES_FILE, is_finished
 
     config = _study_config(options)
     path = _study_folder(options, config)
@@ -46,15 +56,20 @@ def _study(options: argparse.Namespace) -> int:
         print(f"This study is finished already; --resume writes its report anew.\nResults: {path}")
         return 0
     try:
-        run(
-            config,
-            path,
-            resume=options.resume,
-            force=options.force,
-            cache=options.cache,
-            workers=options.workers,
-            progress=True,
-        )
+        if options.shard:
+            return _shard(options, config, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StudyWarning)  # said below
+            run(
+                config,
+                path,
+                resume=options.resume,
+                force=options.force,
+                cache=options.cache,
+                workers=options.workers,
+                progress=True,
+                backend=options.backend,
+            )
     except KeyboardInterrupt:
         again = ["noisymodel", "study", "--resume", "--out", str(path)]
         again += ["--cache", options.cache] if options.cache else []
@@ -62,13 +77,35 @@ def _study(options: argparse.Namespace) -> int:
         return INTERRUPTED
     print((path / TABLES_FILE).read_text(encoding="utf-8"))
     print(f"Results: {path}\nPage:    {path / 'report.html'}")
+    if (path / FAILURES_FILE).exists():
+        _say_failures(path, json.loads((path / FAILURES_FILE).read_text(encoding="utf-8")))
+        return 1
     return 0
+
+
+def _shard(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
+    from ..study.computing import Shard
+    from ..study.runner import run_shard
+
+    shard = Shard.parse(options.shard)
+    failures = run_shard(config, path, shard, cache=options.cache, workers=options.workers, progress=True)
+    print(f"Shard {shard.index} of {shard.count}: {'failed' if failures else 'done'}. Results so far: {path}")
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _say_failures(path: Path, failures: list[dict[str, str]]) -> None:
+    print(f"\nFailed and left out of the results ({path / 'failures.json'} has the details):", file=sys.stderr)
+    for failure in failures:
+        print(f"  {failure['cell']}, {failure['part']}: {failure['message']}", file=sys.stderr)
+    print("What was finished is kept; --resume tries the rest again.", file=sys.stderr)
 
 
 def _study_config(options: argparse.Namespace) -> StudyConfig:
     """The configuration that the arguments ask for; ``--resume`` alone takes that of the folder."""
     from ..study import StudyConfig
-    from ..study.runner import read_claim
+    from ..study.folder import read_claim
 
     told = options.config or options.data or options.seeds
     if options.resume and not told:

@@ -1,7 +1,10 @@
-"""One seed of a study: pre-train with every noise rate, tune with every method, evaluate, store each part."""
+"""One cell of a study: pre-train with every noise rate, tune with every method, evaluate, store each part."""
 
 from __future__ import annotations
 
+import itertools
+import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -12,8 +15,11 @@ import torch
 from torch import Tensor
 
 from .. import noise, spectrum
+from ..heads import Head
+from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
-from .data import Pictures, open_source, reported_shifts
+from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts, take
+from .grid import CellName
 from .method import Material, Method
 from .methods import chosen_methods
 from .pretraining import Pretrained, build_network, pretrain
@@ -21,31 +27,82 @@ from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
 from .storage import Storage
 
 
-class FrozenFeatures(NamedTuple):
-    """What a pre-trained network makes of the downstream pictures."""
+WHOLE_CELL = "the whole cell"
+"""What is named as the part where a worker died."""
 
-    training: tuple[Tensor, Tensor]
-    """Features ``(n, D)`` and labels ``(n,)``."""
-    tests: Mapping[str, tuple[Tensor, Tensor]]
+
+class Part(NamedTuple):
+    """One part of a cell besides pre-training and measures: a method on a task with so many labels."""
+
+    task: str
+    shots: int
+    method: str
+
+
+class Failure(NamedTuple):
+    """What went wrong in a cell."""
+
+    cell: CellName
+    part: str
+    """``"pretraining"``, or the method, with task and shots where there are several."""
+    message: str
+    """Type and text of the error, one line."""
+    details: str
+    """The traceback."""
+
+    def __str__(self) -> str:
+        return f"{self.cell}, {self.part}: {self.message}"
+
+
+def compute_cell(
+    config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]
+) -> list[Failure]:
+    """Compute what the storage lacks of one cell; a cell that cannot even be opened has failed as a whole."""
+    try:
+        cell = Cell(config, name, storage)
+    except Exception as error:
+        return [failure(name, PRETRAINING, error)]
+    return cell.compute(tell)
+
+
+def failure(name: CellName, part: str, error: Exception) -> Failure:
+    """How an error of a part is spoken of."""
+    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Failure(name, part, message, "".join(traceback.format_exception(error)))
+
+
+class FrozenFeatures(NamedTuple):
+    """What a pre-trained network makes of a task."""
+
+    training: Mapping[int, Tensor]
+    """Features ``(n, D)`` of the training examples, by the number of shots."""
+    tests: Mapping[str, Tensor]
     """The same of each test set; ``"none"`` is the in-domain one."""
 
 
 class Cell:
-    """The parts of one seed, computed or taken from the storage.
+    """The parts of one cell, computed or taken from the storage.
 
     Args:
         config: the study.
-        seed: one of its seeds.
+        name: one of its cells.
         storage: where finished parts are kept.
     """
 
-    def __init__(self, config: StudyConfig, seed: int, storage: Storage) -> None:
-        self.config, self.seed, self.storage = config, seed, storage
+    def __init__(self, config: StudyConfig, name: CellName, storage: Storage) -> None:
+        self.config, self.name, self.storage = config, name, storage
+        self.seed = name.seed
         self.methods = chosen_methods(config)
         self.shifts = reported_shifts(config)
-        self.source = open_source(config, seed)
-        self._frozen: dict[float, FrozenFeatures] = {}
+        self.source = open_source(config, name.seed)
+        self.tasks = chosen_tasks(config, self.source)
+        self._frozen: dict[tuple[float, str], FrozenFeatures] = {}
         self._pretrained: Pretrained | None = None
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """All parts besides pre-training and measures."""
+        return itertools.starmap(Part, itertools.product(self.tasks, self.config.shots, self.methods))
 
     # ---- names of the parts ------------------------------------------------------------------------------------------
 
@@ -55,8 +112,8 @@ class Cell:
         config = self.config
         return fingerprint(
             self.storage.code,
-            [config.data, dict(config.data_options), self.seed],
-            [config.noise_kind, config.noise_rates, asdict(config.pretraining)],
+            [config.data, dict(config.data_options), config.suite, self.source.identity],
+            [*self.name, config.noise_rates, asdict(config.pretraining)],
         )
 
     @property
@@ -64,40 +121,70 @@ class Cell:
         """Hash of everything that the measures of networks and frozen features depend on."""
         return fingerprint(self.pretraining_key, self.shifts)
 
-    def tuning_key(self, method: Method) -> str:
-        """Hash of everything that the results of a tuning method depend on."""
-        tuning = [asdict(self.config.tuning), self.config.shots]
-        return fingerprint(self.measures_key, [*method.identity, *tuning])
+    def tuning_key(self, part: Part) -> str:
+        """Hash of everything that the results of a part depend on."""
+        method = self.methods[part.method]
+        tuning = [asdict(self.config.tuning), part.task, part.shots]
+        return fingerprint(self.pretraining_key, self.shifts[part.task], [*method.identity, *tuning])
 
     # ---- the parts ---------------------------------------------------------------------------------------------------
 
-    def compute(self, tell: Callable[[str], None]) -> None:
-        """Compute and store what is not stored yet; ``tell`` is called with the name of each part when it is there."""
+    def compute(self, tell: Callable[[str], None]) -> list[Failure]:
+        """Compute and store what is not stored yet; ``tell`` is called with the name of each part when it is there.
+
+        A part that fails does not keep the others from being computed, but for the pre-training, on which all depend.
+        """
+        failures: list[Failure] = []
+
+        def attempt(part: str, work: Callable[[], None]) -> bool:
+            try:
+                work()
+            except Exception as error:
+                failures.append(failure(self.name, part, error))
+                return False
+            tell(part)
+            return True
+
+        if attempt(PRETRAINING, self._complete_measures):
+            for part in self.parts:
+                attempt(self._spoken(part), lambda part=part: self._complete(part))
+        return failures
+
+    def _complete_measures(self) -> None:
         if self.measures() is None:
             self.storage.save_json("measures", self.measures_key, self._measure())
-        tell(PRETRAINING)
-        for name, method in self.methods.items():
-            if self.storage.load_json("tuning", self.tuning_key(method)) is None:
-                self.storage.save_json("tuning", self.tuning_key(method), list(self._tune(name, method)))
-            tell(name)
+
+    def _complete(self, part: Part) -> None:
+        if self.storage.load_json("tuning", self.tuning_key(part)) is None:
+            self.storage.save_json("tuning", self.tuning_key(part), list(self._tune(part)))
+
+    def _spoken(self, part: Part) -> str:
+        several = [f"{part.shots} shots"] * (len(self.config.shots) > 1) + [part.task] * (len(self.tasks) > 1)
+        return f"{part.method} ({', '.join(several)})" if several else part.method
 
     def measures(self) -> dict[str, Any] | None:
-        """``{"rows": [...], "spectra": {name: singular values}}`` of networks and frozen features, if stored."""
+        """``{"rows": [...], "spectra": {task: {name: singular values}}}`` of networks and features, if stored."""
         return self.storage.load_json("measures", self.measures_key)
 
+    def missing(self) -> list[str]:
+        """The parts that are not stored yet."""
+        absent = [] if self.storage.has_json("measures", self.measures_key) else [PRETRAINING]
+        stored = self.storage.has_json
+        return absent + [self._spoken(part) for part in self.parts if not stored("tuning", self.tuning_key(part))]
+
     def rows(self) -> Iterator[Row]:
-        """All numbers of this seed, from the storage.
+        """All numbers of this cell, from the storage.
 
         Raises:
             LookupError: a part is not there yet.
         """
         measures = self.measures()
-        parts = [None if measures is None else measures["rows"]]
-        parts += [self.storage.load_json("tuning", self.tuning_key(method)) for method in self.methods.values()]
-        for part in parts:
-            if part is None:
-                raise LookupError(f"seed {self.seed} is not complete")
-            yield from (Row(*values) for values in part)
+        stored = [None if measures is None else measures["rows"]]
+        stored += [self.storage.load_json("tuning", self.tuning_key(part)) for part in self.parts]
+        for rows in stored:
+            if rows is None:
+                raise LookupError(f"{self.name} is not complete")
+            yield from (Row(*values) for values in rows)
 
     # ---- computing ---------------------------------------------------------------------------------------------------
 
@@ -120,15 +207,15 @@ class Cell:
         return Pretrained(network, states)
 
     @cached_property
-    def _pictures(self) -> Pictures:
+    def _examples(self) -> Examples:
         """What the networks are pre-trained on, with clean labels."""
         return self.source.pretraining()
 
     def _pretrain(self) -> Pretrained:
-        pictures = self._pictures
+        examples = self._examples
         trained = pretrain(
-            torch.from_numpy(pictures.images),
-            self.noisy_labels(pictures),
+            take(examples.inputs, np.arange(len(examples.labels))),
+            self.noisy_labels(examples),
             self.source.pretraining_classes,
             self.config.pretraining,
             seed=self.seed,
@@ -137,46 +224,58 @@ class Cell:
         self.storage.save_tensors("pretraining", self.pretraining_key, tensors)
         return trained
 
-    def noisy_labels(self, pictures: Pictures) -> Tensor:
+    def noisy_labels(self, examples: Examples) -> Tensor:
         """``(rates, n)``: the labels of each network; what is wrong at a rate is wrong in the same way above it."""
         noisy = [
-            noise.symmetric(pictures.labels, rate, num_classes=self.source.pretraining_classes, seed=self.seed).labels
+            noise.symmetric(examples.labels, rate, num_classes=self.source.pretraining_classes, seed=self.seed).labels
             for rate in self.config.noise_rates
         ]
         return torch.from_numpy(np.stack(noisy))
 
-    def frozen(self, rate: float) -> FrozenFeatures:
-        """Features of the downstream pictures by the network that was pre-trained at ``rate``."""
-        if rate not in self._frozen:
+    def frozen(self, rate: float, task: str) -> FrozenFeatures:
+        """Features of a task by the network that was pre-trained at ``rate``."""
+        if (rate, task) not in self._frozen:
             network = self.pretrained().one(self.config.noise_rates.index(rate))
 
-            def features(pictures: Pictures) -> tuple[Tensor, Tensor]:
-                return network.features(torch.from_numpy(pictures.images)), torch.from_numpy(pictures.labels)
+            def features(examples: Examples) -> Tensor:
+                return torch.cat([network.features(batch) for batch in batches(examples.inputs)])
 
-            tests = {shift: features(pictures) for shift, pictures in self._tests.items()}
-            self._frozen[rate] = FrozenFeatures(features(self._training), tests)
-        return self._frozen[rate]
+            with torch.no_grad():
+                training = {shots: features(self._training(task, shots)) for shots in self.config.shots}
+                tests = {shift: features(examples) for shift, examples in self._tests(task).items()}
+            self._frozen[rate, task] = FrozenFeatures(training, tests)
+        return self._frozen[rate, task]
+
+    def _training(self, task: str, shots: int) -> Examples:
+        """Downstream training examples; the same for all networks."""
+        return self._task_examples[task][0][shots]
+
+    def _tests(self, task: str) -> Mapping[str, Examples]:
+        """Downstream test examples, in-domain and under each reported shift; the same for all networks."""
+        return self._task_examples[task][1]
 
     @cached_property
-    def _training(self) -> Pictures:
-        """Downstream training pictures; the same for all networks."""
-        return self.source.training(self.config.shots)
+    def _task_examples(self) -> Mapping[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]]:
+        return {name: self._examples_of(task, self.shifts[name]) for name, task in self.tasks.items()}
 
-    @cached_property
-    def _tests(self) -> Mapping[str, Pictures]:
-        """Downstream test pictures, in-domain and under each reported shift; the same for all networks."""
-        return {CLEAN_SHIFT: self.source.test(), **{shift: self.source.shifted(shift) for shift in self.shifts}}
+    def _examples_of(
+        self, task: Task, shifts: tuple[str, ...]
+    ) -> tuple[Mapping[int, Examples], Mapping[str, Examples]]:
+        training = {shots: task.training(shots) for shots in self.config.shots}
+        return training, {CLEAN_SHIFT: task.test(), **{shift: task.shifted(shift) for shift in shifts}}
 
-    def _row(self, rate: float, method: str, shift: str, metric: str, value: float) -> Row:
-        described = method in (PRETRAINING, FEATURES)
+    def _row(
+        self, rate: float, method: str, metric: str, value: float, shift: str = CLEAN_SHIFT, task: str = "", shots: int = 0
+    ) -> Row:
+        several = len(self.tasks) > 1 and bool(task)
         return Row(
-            data=self.config.data,
-            objective="supervised",
+            data=f"{self.config.data}/{task}" if several else self.config.data,
+            objective=self.name.objective,
             architecture=self.pretrained().network.name,
-            noise_kind=self.config.noise_kind,
+            noise_kind=self.name.noise_kind,
             noise_rate=rate,
             method=method,
-            shots=0 if described else self.config.shots,
+            shots=shots,
             split="id" if shift == CLEAN_SHIFT else "ood",
             shift=shift,
             seed=self.seed,
@@ -186,61 +285,110 @@ class Cell:
 
     def _measure(self) -> dict[str, Any]:
         """Rows of the networks and their frozen features, and the spectra of the latter."""
-        rows: list[Row] = []
-        spectra: dict[str, list[float]] = {}
-        pictures, check = self._pictures, self.source.pretraining_check()
-        given = self.noisy_labels(pictures)
-        for index, rate in enumerate(self.config.noise_rates):
-            network = self.pretrained().one(index)
-            fit_to_given = network(torch.from_numpy(pictures.images)).argmax(1) == given[index]
-            correct = network(torch.from_numpy(check.images)).argmax(1) == torch.from_numpy(check.labels)
-            rows.append(self._row(rate, PRETRAINING, CLEAN_SHIFT, "noisy_label_fit", fit_to_given.double().mean()))
-            rows.append(self._row(rate, PRETRAINING, CLEAN_SHIFT, "clean_accuracy", correct.double().mean()))
-            for shift, (features, _) in self.frozen(rate).tests.items():
+        rows = [
+            self._row(rate, PRETRAINING, metric, value)
+            for index, rate in enumerate(self.config.noise_rates)
+            for metric, value in self._network_measures(index).items()
+        ]
+        spectra: dict[str, dict[str, list[float]]] = {}
+        for task, rate in itertools.product(self.tasks, self.config.noise_rates):
+            for shift, features in self.frozen(rate, task).tests.items():
                 analysis = spectrum.analyze(features)
-                rows += self._spectral_rows(rate, FEATURES, shift, analysis)
+                rows += self._spectral_rows(rate, FEATURES, analysis, shift=shift, task=task)
+                clean = self.frozen(self.config.noise_rates[0], task).tests[shift]
+                for metric, value in _against_clean(features, clean, self.tasks[task].classes).items():
+                    rows.append(self._row(rate, FEATURES, metric, value, shift, task))
                 name = f"rate={rate:g}/seed={self.seed}/{'id' if shift == CLEAN_SHIFT else shift}"
-                spectra[name] = np.asarray(analysis.singular_values).tolist()
+                spectra.setdefault(task, {})[name] = np.asarray(analysis.singular_values).tolist()
         return {"rows": rows, "spectra": spectra}
 
-    def _spectral_rows(self, rate: float, method: str, shift: str, analysis: spectrum.Spectrum) -> list[Row]:
+    def _network_measures(self, index: int) -> dict[str, float]:
+        """How well a network does its own task: on held-out examples, and on the noisy ones that it was given."""
+        examples, check = self._examples, self.source.pretraining_check()
+        network = self.pretrained().one(index)
+        given = self.noisy_labels(examples)[index]
+        return {
+            "noisy_label_fit": _accuracy(network, examples._replace(labels=given.numpy()), rows=False),
+            "clean_accuracy": _accuracy(network, check, rows=False),
+        }
+
+    def _spectral_rows(self, rate: float, method: str, analysis: spectrum.Spectrum, **where: Any) -> list[Row]:
         values = {
             "singular_value_entropy": analysis.entropy,
             "largest_singular_value_ratio": analysis.largest_ratio,
             "effective_rank": analysis.effective_rank,
         }
-        return [self._row(rate, method, shift, metric, value) for metric, value in values.items()]
+        return [self._row(rate, method, metric, value, **where) for metric, value in values.items()]
 
-    def _tune(self, name: str, method: Method) -> Iterator[Row]:
+    def _tune(self, part: Part) -> Iterator[Row]:
+        method = self.methods[part.method]
+        where = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
-            tests = self._pixels if method.sees_pictures else self.frozen(rate).tests
-            head = method.fitted(self._material(rate))
-            with torch.inference_mode():
-                for shift, (rows, labels) in tests.items():
-                    correct = head(rows).argmax(1) == labels
-                    yield self._row(rate, name, shift, "accuracy", correct.double().mean())
-                rows, _ = tests[CLEAN_SHIFT]
-                tuned = head.tune(rows)
-            if tuned is not rows:
-                yield from self._spectral_rows(rate, name, CLEAN_SHIFT, spectrum.analyze(tuned))
+            frozen = self.frozen(rate, part.task)
+            head = method.fitted(self._material(rate, part))
+            for shift, examples in self._tests(part.task).items():
+                seen = examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
+                yield self._row(rate, part.method, "accuracy", _accuracy(head, seen), shift, **where)
+            seen = self._tests(part.task)[CLEAN_SHIFT].inputs if method.sees_pictures else frozen.tests[CLEAN_SHIFT].numpy()
+            tuned = _tuned(head, seen)
+            if tuned is not None:
+                yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 
-    @cached_property
-    def _pixels(self) -> Mapping[str, tuple[Tensor, Tensor]]:
-        """The test pictures as rows of pixels, with labels: what methods see that tune the network itself."""
-        return {shift: (_rows(pictures), torch.from_numpy(pictures.labels)) for shift, pictures in self._tests.items()}
-
-    def _material(self, rate: float) -> Material:
-        features, labels = self.frozen(rate).training
+    def _material(self, rate: float, part: Part) -> Material:
+        training = self._training(part.task, part.shots)
         return Material(
             network=self.pretrained().one(self.config.noise_rates.index(rate)),
-            pixels=_rows(self._training),
-            features=features,
-            labels=labels,
-            classes=self.source.classes,
+            inputs=training.inputs,
+            features=self.frozen(rate, part.task).training[part.shots],
+            labels=torch.from_numpy(training.labels),
+            classes=self.tasks[part.task].classes,
             seed=self.seed,
             tuning=self.config.tuning,
         )
 
 
-def _rows(pictures: Pictures) -> Tensor:
-    return torch.from_numpy(pictures.images).flatten(1)
+def _accuracy(model: torch.nn.Module, examples: Examples, *, rows: bool = True) -> float:
+    """The share of right predictions; where classes of the task answer to others, among those that answer at all."""
+    right = 0
+    start = 0
+    answers = None if examples.answers is None else torch.from_numpy(examples.answers)
+    with torch.inference_mode():
+        for batch in batches(examples.inputs):
+            logits = model(as_rows(batch) if rows else batch)
+            labels = torch.from_numpy(examples.labels[start : start + len(batch)])
+            if answers is None:
+                predicted = logits.argmax(1)
+            else:
+                predicted = answers[logits.masked_fill(answers < 0, -torch.inf).argmax(1)]
+            right += int((predicted == labels).sum())
+            start += len(batch)
+    return right / start
+
+
+def _tuned(head: Head, inputs: Any) -> Tensor | None:
+    """The features that a head makes of its rows, ``None`` where it passes them on."""
+    parts: list[Tensor] = []
+    with torch.inference_mode():
+        for batch in batches(inputs):
+            rows = as_rows(batch)
+            tuned = head.tune(rows)
+            if tuned is rows:
+                return None
+            parts.append(tuned)
+    return torch.cat(parts)
+
+
+def _against_clean(features: Tensor, clean: Tensor, classes: int) -> dict[str, float]:
+    """How far the centred features of a test set are from those of the cleanly pre-trained network.
+
+    ``subspace_rotation`` in degrees, of the ``classes − 1`` dominant directions, fewer where the rank is smaller.
+    """
+    ours, theirs = (part.double() - part.double().mean(0) for part in (features, clean))
+    ranks = [int(torch.linalg.matrix_rank(part, rtol=1e-6)) for part in (ours, theirs)]
+    directions = min(classes - 1, *ranks)
+    if directions < 1:
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IllDefinedSubspaceWarning)
+        rotation = float(np.degrees(dominant_rotation(ours, theirs, k=directions)))
+    return {"subspace_rotation": rotation, "linear_cka": linear_cka(ours, theirs)}

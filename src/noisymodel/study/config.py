@@ -70,21 +70,35 @@ class StudyConfig:
     """
 
     data: str = "glyphs"
-    """Name of the source of pictures, ``"glyphs"`` or ``"digits"``."""
+    """Name of the source, such as ``"glyphs"``, ``"digits"``, or ``"suite"`` for data of one's own."""
     data_options: Mapping[str, int] = field(default_factory=dict[str, int])
     """Settings of the source, such as ``{"moved_strokes": 3}``."""
+    suite: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Of ``data = "suite"``: what to pre-train on, tasks and shifted test sets, in files."""
+    tasks: tuple[str, ...] = ()
+    """Downstream tasks of the source; empty for its default ones."""
+    objectives: tuple[str, ...] = ("supervised",)
+    """What the networks are pre-trained for: ``"supervised"``, ``"contrastive"`` or ``"masked_token"``."""
+    architectures: tuple[str, ...] = ("mlp",)
+    """Networks: built-in ones by name, others as ``"timm:resnet18"``."""
     seeds: tuple[int, ...] = tuple(range(7000, 7008))
     """One repetition each: pictures, initial values, order and noise all follow from it."""
-    noise_kind: str = "symmetric"
+    noise_kinds: tuple[str, ...] = ("symmetric",)
+    """What is wrong in pre-training. The study runs each objective with each architecture and each kind that fits it."""
     noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
-    """Shares of pre-training labels that are wrong, ascending; 0 must be among them: it is what others compare with."""
+    """Shares of pre-training labels (pairs, tokens) that are wrong, ascending; 0 must be among them: it is what others
+    compare with."""
     methods: tuple[str, ...] = ()
     """Names of methods, or of groups: ``"default"``, ``"neighbours"``, ``"whitebox"``, ``"all"``; empty for the default
     ones, which see frozen features alone."""
     method_options: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
     """Per method, settings that replace those of the table, such as ``{"nmtune_tuned": {"learning_rate": 0.001}}``."""
-    shots: int = 40
-    """Downstream training pictures of each class."""
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """Methods of one's own: a name, and ``{"method": ..., setting: value, ...}``, run beside the named ones."""
+    shots: tuple[int, ...] = (40,)
+    """Downstream training examples of each class."""
+    learning_curves: bool = False
+    """Whether to record loss and accuracies of every epoch of tuning."""
     shifts: tuple[str, ...] = ()
     """Shifts to report; empty for all that the source keeps for reporting."""
     pretraining: PretrainingConfig = field(default_factory=PretrainingConfig)
@@ -93,13 +107,18 @@ class StudyConfig:
     def __post_init__(self) -> None:
         distinct = len(set(self.seeds)) == len(self.seeds) > 0 and min(self.seeds) >= 0
         _demand(distinct, "seeds", "distinct integers of at least 0", list(self.seeds))
-        _demand(self.noise_kind == "symmetric", "noise_kind", "'symmetric'", self.noise_kind)
+        for key in ("objectives", "architectures", "noise_kinds"):
+            named = getattr(self, key)
+            _demand(len(set(named)) == len(named) > 0, key, "distinct names", list(named))
+        _demand(len(set(self.tasks)) == len(self.tasks), "tasks", "distinct names", list(self.tasks))
         rates = list(self.noise_rates)
         ascending = rates == sorted(set(rates)) and rates[:1] == [0.0] and rates[-1] <= 1
         _demand(ascending, "noise_rates", "ascending numbers from 0 to at most 1, the first of them 0", rates)
         _demand(len(set(self.methods)) == len(self.methods), "methods", "distinct names", list(self.methods))
         _demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
-        _demand(self.shots > 0, "shots", "a positive integer", self.shots)
+        positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
+        _demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
+        _demand(bool(self.suite) == (self.data == "suite"), "suite", "a table where `data` is \"suite\"", self.suite)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> StudyConfig:
@@ -108,7 +127,7 @@ class StudyConfig:
         Raises:
             ConfigError: an unknown key, or a value of the wrong type or range; one line that names the key.
         """
-        return _build(cls, values, "")
+        return build(cls, {_PLURALS.get(key, key): value for key, value in _listed(values).items()}, "")
 
     @classmethod
     def load(cls, path: str | Path) -> StudyConfig:
@@ -139,6 +158,19 @@ def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
+
+
+_PLURALS = {"objective": "objectives", "architecture": "architectures", "noise_kind": "noise_kinds", "task": "tasks"}
+"""Keys of lists may be given in the singular, with a lone value."""
+
+
+def _listed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, a lone value as a list of one where a list is meant."""
+    lists = {*_PLURALS, *_PLURALS.values(), "shots"}
+    return {
+        key: [value] if key in lists and isinstance(value, str | int | float) else value
+        for key, value in values.items()
+    }
 
 
 def _demand(holds: bool, key: str, expected: str, got: object) -> None:
@@ -182,7 +214,12 @@ def _parse(path: Path, text: str) -> object:
         raise ValueError(str(error)) from None
 
 
-def _build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+    """A dataclass from the keys of a configuration; errors name the key, after ``prefix``.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type.
+    """
     hints = get_type_hints(cls)
     for key in values:
         if key not in hints:
@@ -196,7 +233,7 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
     """``value`` as the annotated type ``kind``; the few types that configurations are made of."""
     if dataclasses.is_dataclass(kind):
         _demand(isinstance(value, Mapping), key, "a table of keys", value)
-        return _build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
+        return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
     if get_origin(kind) is tuple:
         element = get_args(kind)[0]
         _demand(isinstance(value, list | tuple), key, f"a list of {_NOUNS[element]}s", value)
@@ -205,6 +242,11 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         element = get_args(kind)[1]
         _demand(isinstance(value, Mapping), key, "a table of keys", value)
         return {str(name): _convert(item, element, f"{key}.{name}") for name, item in value.items()}
+    if kind is Any:
+        return value
+    if kind is bool:
+        _demand(isinstance(value, bool), key, "true or false", value)
+        return value
     whole_number = kind is float and isinstance(value, int)
     fits = isinstance(value, kind) or whole_number
     _demand(fits and not isinstance(value, bool), key, f"{_ARTICLES[kind]} {_NOUNS[kind]}", value)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import NamedTuple
 
+import numpy as np
 from torch import Tensor
 
 from .._random import tensor_generator
@@ -16,6 +17,7 @@ from ..errors import MissingExtraError
 from ..heads import Head
 from ..training import fit
 from .config import TuningConfig
+from .data.source import Inputs, as_rows, take
 from .pretraining import SmallNetwork
 
 _INITIALISATION = 2
@@ -33,8 +35,8 @@ class Material(NamedTuple):
 
     network: SmallNetwork
     """In evaluation mode, its parameters frozen; a method that tunes it tunes a copy."""
-    pixels: Tensor
-    """``(n, pixels)``: the pictures as rows."""
+    inputs: Inputs
+    """``(n, ...)``: the pictures or token ids."""
     features: Tensor
     """``(n, D)``: what the frozen network makes of them."""
     labels: Tensor
@@ -42,6 +44,11 @@ class Material(NamedTuple):
     classes: int
     seed: int
     tuning: TuningConfig
+
+    @property
+    def pixels(self) -> Tensor:
+        """``(n, P)``: the inputs as rows."""
+        return as_rows(take(self.inputs, np.arange(len(self.inputs))))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,16 @@ from .._random import tensor_generator
 from .config import PretrainingConfig
 
 _INITIALISATION, _ORDER = range(2)
+OBJECTIVES = ("supervised",)
+NOISE_KINDS = ("symmetric",)
+
+
+def fits(source_kind: str, objective: str, architecture: str, noise_kind: str) -> bool:
+    """Whether these go together."""
+    fitting = {"supervised": ("mlp",)}
+    return source_kind != "texts" and architecture in fitting.get(objective, ()) and noise_kind in NOISE_KINDS
+
+
 _SCALES = {"linear": 1.0, "kaiming": 6.0}
 
 

@@ -120,4 +120,4 @@ class StudyRecord:
     curves: tuple[CurveRow, ...] = field(default=())
     """Loss and accuracies by epoch, where the configuration asks for them."""
     failures: tuple[str, ...] = field(default=())
-    """What failed and is left out, a sentence for each cell."""
+    """A line for each part that failed; the cells are not in the table."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import sys
 import tempfile
 import time
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,24 +15,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
+from .._checks import check_choice
 from .._files import replace_file
-from ..errors import MissingExtraError, OutputFolderError
-from .cells import Cell
+from ..errors import MissingExtraError, StudyError, StudyWarning
+from .cells import Cell, Failure
+from .computing import BACKENDS, Shard, compute
 from .config import StudyConfig
 from .data import open_source, reported_shifts
+from .folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, TABLES_FILE, claim_folder
+from .grid import cell_names
 from .methods import chosen_methods, method_notes
 from .record import Row, StudyRecord
 from .storage import Storage
-from .workers import run_in_processes
 
-CONFIG_FILE = "config.json"
-RESULTS_FILE = "results.json"
-TABLES_FILE = "tables.txt"
-CACHE_FOLDER = "cache"
 _SAMPLES = 8
 
 
@@ -58,6 +53,7 @@ def run(
     cache: str | Path | None = None,
     workers: int | None = None,
     progress: bool = False,
+    backend: str = "processes",
 ) -> StudyResult:
     """Run a study: pre-train with noisy labels, tune, evaluate in and out of domain, look at the spectra.
 
@@ -69,9 +65,11 @@ def run(
         force: replace another study in ``out``.
         cache: folder of finished parts, which later studies may share; ``cache`` inside ``out`` unless given. Parts are
             named by the hash of all they depend on, the library's code included.
-        workers: number of processes; ``None`` for one per core, at most one per seed; 1 computes in this process.
+        workers: number of processes; ``None`` for one per core, at most one per cell; 1 computes in this process.
             Results do not depend on it.
         progress: whether to show a progress bar on stderr.
+        backend: ``"processes"``, or ``"ray"`` for a Ray task per cell, ``workers`` of them at once (extra ``ray``; the
+            folder of parts must be shared by all nodes).
 
     Returns:
         :class:`StudyResult`. Same configuration, same machine: the same table to the bit.
@@ -79,8 +77,12 @@ def run(
     Raises:
         ConfigError: something is wrong with the configuration; one line that names the key.
         OutputFolderError: ``out`` holds something else.
-        StudyError: a part of the study failed.
+        StudyError: every cell failed.
         MissingExtraError: the report needs packages of the extra ``study``.
+
+    Warns:
+        StudyWarning: some cells failed. They are left out of the results, ``failures.json`` has their errors; what was
+            finished of them is kept, and ``resume`` tries the rest again.
 
     >>> from noisymodel import study
     >>> tiny = {"data": "digits", "seeds": [0], "noise_rates": [0, 0.3], "methods": ["linear_probe"],
@@ -91,11 +93,13 @@ def run(
     """
     chosen = _as_config(config)
     check_study(chosen)
+    check_backend(backend)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="noisymodel-") as folder:
             storage = Storage(Path(cache) if cache is not None else Path(folder))
-            _compute(chosen, storage, workers, progress)
+            failures = compute(chosen, storage, workers=workers, progress=progress, backend=backend)
             table, spectra = _collect(chosen, storage)
+        _report_failures(failures, table)
         return StudyResult([row._asdict() for row in table], spectra, None)
 
     _check_report_packages()
@@ -103,14 +107,58 @@ def run(
     path = Path(out)
     claim_folder(path, chosen, resume=resume, force=force)
     storage = Storage(Path(cache) if cache is not None else path / CACHE_FOLDER)
-    _compute(chosen, storage, workers, progress)
+    failures = compute(chosen, storage, workers=workers, progress=progress, backend=backend)
+    _write_failures(path, failures)
     table, spectra = _collect(chosen, storage)
+    _report_failures(failures, table)
     from .report import terminal_tables, write_report  # needs the extra, and nothing before did
 
-    record = make_record(chosen, table, spectra, seconds=time.monotonic() - began)
+    record = make_record(chosen, table, spectra, seconds=time.monotonic() - began, failures=failures)
     replace_file(path / TABLES_FILE, (terminal_tables(record) + "\n").encode())
     write_report(path, record)
     return StudyResult([row._asdict() for row in table], spectra, path)
+
+
+def run_shard(
+    config: StudyConfig | Mapping[str, Any] | str | Path | None,
+    out: str | Path,
+    shard: Shard,
+    *,
+    cache: str | Path | None = None,
+    workers: int | None = None,
+    progress: bool = False,
+) -> list[Failure]:
+    """Compute one shard of a study's cells into ``out``; ``run(..., resume=True)`` writes the report when all are done.
+
+    Shards may run at the same time on machines that share the folder. What failed is returned.
+
+    Raises:
+        ConfigError, OutputFolderError: as `run`.
+    """
+    chosen = _as_config(config)
+    check_study(chosen)
+    path = Path(out)
+    claim_folder(path, chosen, resume=True, force=False)
+    storage = Storage(Path(cache) if cache is not None else path / CACHE_FOLDER)
+    return compute(chosen, storage, workers=workers, progress=progress, shard=shard)
+
+
+def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
+    if not failures:
+        (path / FAILURES_FILE).unlink(missing_ok=True)
+        return
+    content = [{**failure.cell._asdict(), **failure._asdict(), "cell": str(failure.cell)} for failure in failures]
+    replace_file(path / FAILURES_FILE, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _report_failures(failures: Sequence[Failure], table: Sequence[Row]) -> None:
+    """An error where nothing is left, otherwise a warning."""
+    if not failures:
+        return
+    if not table:
+        raise StudyError(f"every cell failed, the first with: {failures[0]}")
+    cells = len({failure.cell for failure in failures})
+    warnings.warn(f"{cells} cells failed and are left out, the first with: {failures[0]}", StudyWarning, stacklevel=3)
 
 
 def _as_config(config: StudyConfig | Mapping[str, Any] | str | Path | None) -> StudyConfig:
@@ -129,6 +177,19 @@ def check_study(config: StudyConfig) -> None:
     """
     reported_shifts(config)
     chosen_methods(config)
+    cell_names(config)
+
+
+def check_backend(backend: str) -> None:
+    """A known name whose packages are installed.
+
+    Raises:
+        ValueError: an unknown name.
+        MissingExtraError: Ray is not installed.
+    """
+    check_choice(backend, "backend", BACKENDS)
+    if backend == "ray" and find_spec("ray") is None:
+        raise MissingExtraError("ray", extra="ray", purpose="a study as Ray tasks")
 
 
 def _check_report_packages() -> None:
@@ -137,98 +198,25 @@ def _check_report_packages() -> None:
             raise MissingExtraError(package, extra="study", purpose="the study's report")
 
 
-# ---- the folder ------------------------------------------------------------------------------------------------------
-
-
-def read_claim(path: Path) -> dict[str, Any] | None:
-    """The configuration of the study that a folder holds, or ``None``."""
-    try:
-        return json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def is_finished(path: Path, config: StudyConfig) -> bool:
-    """Whether a folder holds the whole results of this very study."""
-    return read_claim(path) == config.to_dict() and (path / RESULTS_FILE).exists()
-
-
-def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) -> None:
-    """Make the output folder this study's, or refuse.
-
-    Raises:
-        OutputFolderError: the folder holds another study, an unfinished run without ``resume``, or something else.
-    """
-    if path.exists() and not path.is_dir():
-        raise OutputFolderError(f"{str(path)!r} is a file; the output of a study is a folder")
-    held, ours = read_claim(path), config.to_dict()
-    if not force:
-        if held is None and path.is_dir() and any(path.iterdir()):
-            raise OutputFolderError(
-                f"{str(path)!r} is not empty and holds no study; choose another folder, or add --force to write there"
-            )
-        if held is not None and held != ours:
-            different = sorted(key for key in {*held, *ours} if held.get(key) != ours.get(key))
-            raise OutputFolderError(
-                f"{str(path)!r} holds another study (it differs in {', '.join(f'`{key}`' for key in different)}); "
-                f"choose another folder, or add --force to replace it"
-            )
-        if held is not None and not resume:
-            state = "the results" if (path / RESULTS_FILE).exists() else "an unfinished run"
-            raise OutputFolderError(f"{str(path)!r} holds {state} of this study; add --resume to go on with it")
-    if held != ours:
-        (path / RESULTS_FILE).unlink(missing_ok=True)  # from here on the folder is unfinished, not the other study's
-    replace_file(path / CONFIG_FILE, (json.dumps(ours, indent=2) + "\n").encode())
-
-
-# ---- computing -------------------------------------------------------------------------------------------------------
-
-
-def _compute(config: StudyConfig, storage: Storage, workers: int | None, progress: bool) -> None:
-    """Compute all parts that the storage lacks."""
-    missing = [seed for seed in config.seeds if not _is_complete(Cell(config, seed, storage))]
-    parts = len(missing) * (1 + len(chosen_methods(config)))
-    count = min(workers or os.cpu_count() or 1, len(missing))
-    pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: a log file needs few
-    with tqdm(total=parts, desc="study", unit="part", disable=not progress or not missing, mininterval=pause) as bar:
-
-        def tell(part: str) -> None:
-            bar.set_postfix_str(part, refresh=False)
-            bar.update()
-
-        if count > 1:
-            run_in_processes(config, missing, storage, count, tell)
-        else:
-            with _one_thread():
-                for seed in missing:
-                    Cell(config, seed, storage).compute(tell)
-
-
-def _is_complete(cell: Cell) -> bool:
-    try:
-        return bool(list(cell.rows()))
-    except LookupError:
-        return False
-
-
-@contextmanager
-def _one_thread() -> Generator[None]:
-    """As in a worker process: sums of one thread do not depend on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+# ---- what there is ---------------------------------------------------------------------------------------------------
 
 
 def _collect(config: StudyConfig, storage: Storage) -> tuple[list[Row], dict[str, NDArray[np.float64]]]:
+    """The rows and spectra of all cells that are whole."""
     table: list[Row] = []
     spectra: dict[str, NDArray[np.float64]] = {}
-    for seed in config.seeds:
-        cell = Cell(config, seed, storage)
-        table += cell.rows()
-        spectra |= {name: np.array(values) for name, values in (cell.measures() or {})["spectra"].items()}
+    groups = len({name[:3] for name in cell_names(config)}) * len(reported_shifts(config))
+    for name in cell_names(config):
+        cell = Cell(config, name, storage)
+        if cell.missing():
+            continue
+        rows = list(cell.rows())
+        table += rows
+        measures = cell.measures() or {}
+        for task, found in measures["spectra"].items():
+            first = next(row for row in rows if row.data.endswith(task) or len(cell.tasks) == 1)
+            prefix = f"{'/'.join(first[:4])}/" if groups > 1 else ""
+            spectra |= {prefix + place: np.array(values) for place, values in found.items()}
     return table, spectra
 
 
@@ -236,7 +224,12 @@ def _collect(config: StudyConfig, storage: Storage) -> tuple[list[Row], dict[str
 
 
 def make_record(
-    config: StudyConfig, table: list[Row], spectra: Mapping[str, NDArray[np.float64]], *, seconds: float
+    config: StudyConfig,
+    table: list[Row],
+    spectra: Mapping[str, NDArray[np.float64]],
+    *,
+    seconds: float,
+    failures: Sequence[Failure] = (),
 ) -> StudyRecord:
     """All that the report is written from."""
     source = open_source(config, config.seeds[0])
@@ -255,4 +248,5 @@ def make_record(
         seconds=seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         remarks=source.remarks,
+        failures=tuple(map(str, failures)),
     )

@@ -20,11 +20,17 @@ from .config import fingerprint
 _AFTER_THE_NUMBERS = (
     "cli/",
     "plot/",
-    "study/analysis/",
+    "study/analysis",
+    "study/computing.py",
+    "study/estimate.py",
+    "study/export",
+    "study/folder.py",
     "study/intervals.py",
+    "study/ray_tasks.py",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
+    "study/status.py",
     "study/worker",
 )
 """Code that no stored number depends on, so that a change there computes nothing anew."""
@@ -60,6 +66,10 @@ class Storage:
             return json.loads((self.folder / f"{kind}-{key}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+
+    def has_json(self, kind: str, key: str) -> bool:
+        """Whether something was saved under this name."""
+        return (self.folder / f"{kind}-{key}.json").is_file()
 
     def save_json(self, kind: str, key: str, content: object) -> None:
         """Save JSON-ready values; floats come back to the bit."""

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 
 
@@ -21,24 +20,24 @@ def main() -> None:
 
     import torch
 
-    from .cells import Cell
+    from .cells import compute_cell
     from .config import StudyConfig
+    from .grid import CellName
     from .storage import Storage
 
     torch.set_num_threads(1)
     for line in sys.stdin:
         job = json.loads(line)
-        seed = job["seed"]
-        try:
-            cell = Cell(StudyConfig.from_mapping(job["config"]), seed, Storage(Path(job["folder"]), job["code"]))
-            cell.compute(lambda part: print(json.dumps({"part": part}), file=replies))
-            reply: dict[str, object] = {"done": seed}
-        except BrokenPipeError:  # the parent is gone
-            os._exit(1)
-        except Exception as error:
-            traceback.print_exc()
-            reply = {"failed": f"seed {seed} failed: {type(error).__name__}: {' '.join(str(error).split())}"}
-        print(json.dumps(reply), file=replies)
+        storage = Storage(Path(job["folder"]), job["code"])
+
+        def tell(part: str) -> None:
+            try:
+                print(json.dumps({"part": part}), file=replies)
+            except BrokenPipeError:  # the parent is gone
+                os._exit(1)
+
+        failures = compute_cell(StudyConfig.from_mapping(job["config"]), CellName(*job["cell"]), storage, tell)
+        print(json.dumps({"done": job["cell"], "failures": failures}), file=replies)
 
 
 if __name__ == "__main__":

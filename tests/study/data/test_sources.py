@@ -34,12 +34,12 @@ def test_pictures_and_labels(name: str) -> None:
         "training": (source.training(5), source.classes),
         "test": (source.test(), source.classes),
     } | {note.name: (source.shifted(note.name), source.classes) for note in source.shifts}
-    shape = source.test().images.shape[1:]
+    shape = source.test().inputs.shape[1:]
     for part, (pictures, classes) in parts.items():
-        assert pictures.images.shape == (len(pictures.labels), *shape), part
-        assert pictures.images.dtype == np.float32
-        assert pictures.images.min() >= 0
-        assert pictures.images.max() <= 1
+        assert pictures.inputs.shape == (len(pictures.labels), *shape), part
+        assert pictures.inputs.dtype == np.float32
+        assert pictures.inputs.min() >= 0
+        assert pictures.inputs.max() <= 1
         assert pictures.labels.dtype == np.int64
         assert set(pictures.labels.tolist()) == set(range(classes)), part
     assert np.bincount(source.training(5).labels).tolist() == [5] * source.classes
@@ -55,22 +55,22 @@ def test_a_seed_fixes_everything_and_another_changes_it(name: str) -> None:
         lambda source: source.shifted(shift),
     ):
         first, again, other = part(make(name)), part(make(name)), part(make(name, seed=4))
-        assert np.array_equal(first.images, again.images)
+        assert np.array_equal(first.inputs, again.inputs)
         assert np.array_equal(first.labels, again.labels)
-        assert first.images.shape != other.images.shape or not np.array_equal(first.images, other.images)
+        assert first.inputs.shape != other.inputs.shape or not np.array_equal(first.inputs, other.inputs)
 
 
 def test_parts_share_no_picture(name: str) -> None:
     source = make(name)
     parts = [source.pretraining(), source.training(5), source.test()]
-    pictures = [picture.tobytes() for part in parts for picture in part.images]
+    pictures = [picture.tobytes() for part in parts for picture in part.inputs]
     assert len(set(pictures)) == len(pictures)
 
 
 def test_more_shots_keep_the_fewer(name: str) -> None:
     few, many = make(name).training(3), make(name).training(6)
-    assert {picture.tobytes() for picture in few.images} <= {
-        picture.tobytes() for picture in many.images
+    assert {picture.tobytes() for picture in few.inputs} <= {
+        picture.tobytes() for picture in many.inputs
     } or name == "glyphs"
     assert len(many.labels) == 2 * len(few.labels)
 
@@ -144,13 +144,13 @@ def test_pretraining_labels_are_the_super_classes() -> None:
     glyphs = Glyphs(seed=0, pretraining_images=40, base_glyphs=4, variants=3)
     assert glyphs.classes == 12
     assert np.array_equal(glyphs.pretraining().labels, (np.arange(40) % 12) // 3)
-    assert Glyphs(seed=0, size=20, pretraining_images=40).pretraining().images.shape == (40, 20, 20)
+    assert Glyphs(seed=0, size=20, pretraining_images=40).pretraining().inputs.shape == (40, 20, 20)
 
 
 def test_geometric_shifts_do_what_they_say() -> None:
     glyphs = Glyphs(seed=1, shift_images=400, test_images=400)
-    ink = {name: glyphs.shifted(name).images.mean() for name in ("thin", "thick", "small", "dash", "clutter")}
-    clean = glyphs.test().images.mean()
+    ink = {name: glyphs.shifted(name).inputs.mean() for name in ("thin", "thick", "small", "dash", "clutter")}
+    clean = glyphs.test().inputs.mean()
     assert ink["thin"] < clean < ink["thick"]
     assert ink["small"] < clean
     assert ink["dash"] < clean < ink["clutter"]
@@ -165,7 +165,7 @@ def test_digits_are_those_of_scikit_learn() -> None:
     pixels, _ = load_digits(return_X_y=True)
     real = {picture.tobytes() for picture in (pixels.reshape(-1, 8, 8) / 16).astype(np.float32)}
     source = Digits(seed=0)
-    assert {picture.tobytes() for picture in source.test().images} <= real
+    assert {picture.tobytes() for picture in source.test().inputs} <= real
     assert len(source.training(1000).labels) + len(source.test().labels) == 897
     assert len(source.pretraining().labels) == 3600
 

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import ConfigError
 from ..config import StudyConfig, unknown_name
 from .digits import Digits
 from .glyphs import Glyphs
-from .source import Pictures, Source
+from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
 
-__all__ = ["SOURCES", "Digits", "Glyphs", "Pictures", "Source", "open_source", "reported_shifts"]
+__all__ = [
+    "SOURCES",
+    "Digits",
+    "Examples",
+    "Glyphs",
+    "Inputs",
+    "LazyInputs",
+    "Source",
+    "Task",
+    "as_rows",
+    "batches",
+    "chosen_tasks",
+    "open_source",
+    "reported_shifts",
+    "take",
+]
 
 SOURCES: Mapping[str, Callable[..., Source]] = {"glyphs": Glyphs, "digits": Digits}
 """Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``."""
@@ -35,14 +50,28 @@ def open_source(config: StudyConfig, seed: int) -> Source:
     return source(seed=seed, **config.data_options)
 
 
-def reported_shifts(config: StudyConfig) -> tuple[str, ...]:
-    """The shifts that a study reports, in the source's order.
+def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
+    """The tasks that a configuration names, in the source's order; by default those that the source names.
+
+    Raises:
+        ConfigError: a task that there is not.
+    """
+    for name in config.tasks:
+        if name not in source.tasks:
+            raise unknown_name("tasks", name, list(source.tasks))
+    wanted = config.tasks or source.default_tasks
+    return {name: task for name, task in source.tasks.items() if name in wanted}
+
+
+def reported_shifts(config: StudyConfig) -> dict[str, tuple[str, ...]]:
+    """The shifts that a study reports of each task, in the source's order.
 
     Raises:
         ConfigError: a shift that there is not, or one that was used to choose hyper-parameters.
     """
-    notes = open_source(config, config.seeds[0]).shifts
-    reportable = [note.name for note in notes if note.role == "report"]
+    tasks = chosen_tasks(config, open_source(config, config.seeds[0]))
+    notes = [note for task in tasks.values() for note in task.shifts]
+    reportable = list(dict.fromkeys(note.name for note in notes if note.role == "report"))
     for name in config.shifts:
         if name in {note.name for note in notes} - set(reportable):
             raise ConfigError(
@@ -51,4 +80,8 @@ def reported_shifts(config: StudyConfig) -> tuple[str, ...]:
             )
         if name not in reportable:
             raise unknown_name("shifts", name, reportable)
-    return tuple(name for name in reportable if name in config.shifts or not config.shifts)
+    return {name: _reported(task, config.shifts) for name, task in tasks.items()}
+
+
+def _reported(task: Task, wanted: Sequence[str]) -> tuple[str, ...]:
+    return tuple(note.name for note in task.shifts if note.role == "report" and (not wanted or note.name in wanted))

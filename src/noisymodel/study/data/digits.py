@@ -13,7 +13,7 @@ from ..._checks import check_choice
 from ..._random import array_generator
 from ..record import ShiftNote
 from . import effects
-from .source import Pictures
+from .source import Examples, Task
 
 # streams of random numbers that one seed is split into
 _SPLIT, _AUGMENTATION, _CHECK, _SHIFT, _SAMPLES = range(5)
@@ -40,11 +40,11 @@ SHIFTS: Mapping[str, tuple[ShiftNote, Effect]] = dict(
 
 
 @lru_cache(maxsize=1)
-def _digits() -> Pictures:
+def _digits() -> Examples:
     from sklearn.datasets import load_digits
 
     pixels, digits = load_digits(return_X_y=True)
-    return Pictures((pixels.reshape(-1, 8, 8) / 16).astype(np.float32), np.asarray(digits, dtype=np.int64))
+    return Examples((pixels.reshape(-1, 8, 8) / 16).astype(np.float32), np.asarray(digits, dtype=np.int64))
 
 
 REMARKS = (
@@ -63,7 +63,7 @@ class Digits:
     tell all ten digits: some to train on, all others to test on.
 
     >>> digits = Digits(seed=0)
-    >>> digits.pretraining().images.shape, digits.test().images.shape
+    >>> digits.pretraining().inputs.shape, digits.test().inputs.shape
     ((3600, 8, 8), (497, 8, 8))
     """
 
@@ -81,6 +81,31 @@ class Digits:
     def remarks(self) -> tuple[str, ...]:
         """What is known not to hold on these data."""
         return REMARKS
+
+    @property
+    def kind(self) -> str:
+        """Pictures alone."""
+        return "pictures"
+
+    @property
+    def vocabulary(self) -> int:
+        """There are no texts."""
+        return 0
+
+    @property
+    def identity(self) -> object:
+        """Nothing but options and seed."""
+        return None
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Which of the ten digits a picture is of."""
+        return {"digit": self}
+
+    @property
+    def default_tasks(self) -> tuple[str, ...]:
+        """The only one."""
+        return ("digit",)
 
     @property
     def shifts(self) -> tuple[ShiftNote, ...]:
@@ -108,52 +133,52 @@ class Digits:
             f"intervals over seeds do not cover the choice of these 1,797."
         )
 
-    def pretraining(self) -> Pictures:
+    def pretraining(self) -> Examples:
         """Moved and turned copies with digit-modulo-5 labels."""
         pictures = self._part(0, self.pretraining_images)
         return self._augmented(
-            Pictures(np.tile(pictures.images, (self.copies, 1, 1)), np.tile(pictures.labels % 5, self.copies)),
+            Examples(np.tile(pictures.inputs, (self.copies, 1, 1)), np.tile(pictures.labels % 5, self.copies)),
             _AUGMENTATION,
         )
 
-    def pretraining_check(self) -> Pictures:
+    def pretraining_check(self) -> Examples:
         """The downstream test pictures, moved and turned as in pre-training, with digit-modulo-5 labels."""
         pictures = self.test()
-        return self._augmented(Pictures(pictures.images, pictures.labels % 5), _CHECK)
+        return self._augmented(Examples(pictures.inputs, pictures.labels % 5), _CHECK)
 
-    def training(self, shots: int) -> Pictures:
+    def training(self, shots: int) -> Examples:
         """Of the pictures set aside for training, the first ``shots`` of each digit (all where there are fewer)."""
         pictures = self._part(self.pretraining_images, self.pretraining_images + self.training_images)
         chosen = np.sort(np.concatenate([np.flatnonzero(pictures.labels == digit)[:shots] for digit in range(10)]))
-        return Pictures(pictures.images[chosen], pictures.labels[chosen])
+        return Examples(pictures.inputs[chosen], pictures.labels[chosen])
 
-    def test(self) -> Pictures:
+    def test(self) -> Examples:
         """All pictures that are neither for pre-training nor for training."""
         return self._part(self.pretraining_images + self.training_images, None)
 
-    def shifted(self, shift: str) -> Pictures:
+    def shifted(self, shift: str) -> Examples:
         """The test pictures under a shift of :data:`SHIFTS`."""
         check_choice(shift, "shift", SHIFTS)
         pictures = self.test()
         generator = array_generator(self.seed, _SHIFT, list(SHIFTS).index(shift))
-        return Pictures(SHIFTS[shift][1](pictures.images, generator), pictures.labels)
+        return Examples(SHIFTS[shift][1](pictures.inputs, generator), pictures.labels)
 
     def samples(self, count: int) -> Mapping[str, effects.Images]:
         """The first test picture of ``count`` digits, clean and under each shift."""
         pictures = self.test()
         chosen = [int(np.flatnonzero(pictures.labels == digit % 10)[digit // 10]) for digit in range(count)]
-        clean = pictures.images[chosen]
+        clean = pictures.inputs[chosen]
         return {"clean": clean} | {
             name: effect(clean, array_generator(self.seed, _SAMPLES, index))
             for index, (name, (_, effect)) in enumerate(SHIFTS.items())
         }
 
-    def _part(self, start: int, stop: int | None) -> Pictures:
+    def _part(self, start: int, stop: int | None) -> Examples:
         everything = _digits()
         order: NDArray[np.int64] = array_generator(self.seed, _SPLIT).permutation(len(everything.labels))[start:stop]
-        return Pictures(everything.images[order], everything.labels[order])
+        return Examples(everything.inputs[order], everything.labels[order])
 
-    def _augmented(self, pictures: Pictures, stream: int) -> Pictures:
+    def _augmented(self, pictures: Examples, stream: int) -> Examples:
         generator = array_generator(self.seed, stream)
-        moved = effects.affine(pictures.images, generator, angle=(0.0, 0.15), translation=(0.0, 0.7))
-        return Pictures(moved, pictures.labels)
+        moved = effects.affine(pictures.inputs, generator, angle=(0.0, 0.15), translation=(0.0, 0.7))
+        return Examples(moved, pictures.labels)

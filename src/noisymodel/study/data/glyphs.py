@@ -19,7 +19,7 @@ from ..._random import array_generator
 from ..record import ShiftNote
 from . import effects
 from .drawing import STROKES, Array, Drawing, draw, glyph_shapes, render, rotation
-from .source import Pictures
+from .source import Examples, Task
 
 # streams of random numbers that one seed is split into
 _SHAPES, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
@@ -156,7 +156,7 @@ class Glyphs:
     base glyph differ in each variant: fewer make the variants of one glyph harder to tell apart.
 
     >>> glyphs = Glyphs(seed=0, pretraining_images=20, test_images=40)
-    >>> glyphs.pretraining().images.shape, glyphs.classes
+    >>> glyphs.pretraining().inputs.shape, glyphs.classes
     ((20, 16, 16), 20)
     """
 
@@ -179,6 +179,31 @@ class Glyphs:
     def remarks(self) -> tuple[str, ...]:
         """What is known not to hold on these data."""
         return REMARKS
+
+    @property
+    def kind(self) -> str:
+        """Pictures alone."""
+        return "pictures"
+
+    @property
+    def vocabulary(self) -> int:
+        """There are no texts."""
+        return 0
+
+    @property
+    def identity(self) -> object:
+        """Nothing but options and seed."""
+        return None
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Which fine class a picture is of."""
+        return {"fine": self}
+
+    @property
+    def default_tasks(self) -> tuple[str, ...]:
+        """The only one."""
+        return ("fine",)
 
     @property
     def shifts(self) -> tuple[ShiftNote, ...]:
@@ -207,25 +232,25 @@ class Glyphs:
             f"the downstream task. Each seed draws its own glyphs."
         )
 
-    def pretraining(self) -> Pictures:
+    def pretraining(self) -> Examples:
         """Pictures with super-class labels."""
         pictures = self._pictures(self._balanced(self.pretraining_images), _PRETRAINING)
-        return Pictures(pictures.images, pictures.labels // self.variants)
+        return Examples(pictures.inputs, pictures.labels // self.variants)
 
-    def pretraining_check(self) -> Pictures:
+    def pretraining_check(self) -> Examples:
         """Fresh pictures with super-class labels."""
         pictures = self._pictures(self._balanced(self.check_images), _CHECK)
-        return Pictures(pictures.images, pictures.labels // self.variants)
+        return Examples(pictures.inputs, pictures.labels // self.variants)
 
-    def training(self, shots: int) -> Pictures:
+    def training(self, shots: int) -> Examples:
         """``shots`` pictures of each fine class."""
         return self._pictures(self._balanced(shots * self.classes), _TRAINING)
 
-    def test(self) -> Pictures:
+    def test(self) -> Examples:
         """Pictures with fine-class labels, from the distribution of the training pictures."""
         return self._pictures(self._balanced(self.test_images), _TEST)
 
-    def shifted(self, shift: str) -> Pictures:
+    def shifted(self, shift: str) -> Examples:
         """Pictures with fine-class labels under a shift of :data:`SHIFTS`."""
         check_choice(shift, "shift", SHIFTS)
         stream = (_SHIFT, list(SHIFTS).index(shift))
@@ -234,13 +259,13 @@ class Glyphs:
     def samples(self, count: int) -> Mapping[str, effects.Images]:
         """The same ``count`` drawings, clean and under each shift."""
         labels = self._balanced(count) * (self.classes // count or 1) % self.classes
-        pictures = {"clean": self._pictures(labels, _SAMPLES).images}
-        return pictures | {name: self._pictures(labels, _SAMPLES, shift=shift).images for name, shift in SHIFTS.items()}
+        pictures = {"clean": self._pictures(labels, _SAMPLES).inputs}
+        return pictures | {name: self._pictures(labels, _SAMPLES, shift=shift).inputs for name, shift in SHIFTS.items()}
 
     def _balanced(self, count: int) -> NDArray[np.int64]:
         return np.arange(count, dtype=np.int64) % self.classes
 
-    def _pictures(self, labels: NDArray[np.int64], *stream: int, shift: GlyphShift | None = None) -> Pictures:
+    def _pictures(self, labels: NDArray[np.int64], *stream: int, shift: GlyphShift | None = None) -> Examples:
         """Instances of fine classes; the shift draws from a stream of its own, so the instances stay the same."""
         shapes = glyph_shapes(array_generator(self.seed, _SHAPES), self.base_glyphs, self.variants, self.moved_strokes)
         drawing = draw(shapes, labels, array_generator(self.seed, *stream, 0))
@@ -250,4 +275,4 @@ class Glyphs:
         images = render(drawing, self.size, array_generator(self.seed, *stream, 2))
         if shift is not None and shift.effect is not None:
             images = shift.effect(images, change)
-        return Pictures(images, labels)
+        return Examples(images, labels)

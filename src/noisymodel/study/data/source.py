@@ -1,30 +1,107 @@
-"""What a source of study data gives: pictures to pre-train on, a downstream task, and its shifted test sets."""
+"""What a source of study data gives: inputs to pre-train on, downstream tasks, and their shifted test sets."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..record import ShiftNote
 
+_VALUES = 2**22
+"""Numbers in one batch of :func:`batches` at most (but one input at least)."""
+_ROWS = 4096
 
-class Pictures(NamedTuple):
-    """Labelled grey pictures."""
 
-    images: NDArray[np.float32]
-    """``(n, height, width)``, values in [0, 1]."""
+@runtime_checkable
+class LazyInputs(Protocol):
+    """Inputs that are made when they are asked for, such as pictures in files."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, channels, height, width)``."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]:
+        """The inputs of some indices, stacked."""
+        ...
+
+
+Inputs = NDArray[Any] | LazyInputs
+"""Pictures: float32 ``(n, height, width)`` or ``(n, channels, height, width)``, values in [0, 1], as an array or made on
+demand. Texts: int64 token ids ``(n, length)``, 0 is padding."""
+
+
+class Examples(NamedTuple):
+    """Labelled inputs."""
+
+    inputs: Inputs
     labels: NDArray[np.int64]
     """``(n,)``."""
+    captions: NDArray[np.int64] | None = None
+    """``(n, length)``: token ids of a text for each input, 0 is padding; of sources of pairs."""
+    answers: NDArray[np.int64] | None = None
+    """``(classes,)``: for each class of the task the class of ``labels`` that it answers, −1 where it is no valid
+    answer; ``None`` where both are the same."""
+
+
+def batches(inputs: Inputs, rows: int | None = None) -> Iterator[Tensor]:
+    """Inputs in order, a batch at a time: ``rows`` of them, by default 4096 and less where each is large."""
+    count = len(inputs)
+    size = rows or max(1, min(_ROWS, _VALUES // max(1, int(np.prod(inputs.shape[1:])))))
+    for start in range(0, count, size):
+        yield take(inputs, np.arange(start, min(start + size, count)))
+
+
+def take(inputs: Inputs, indices: NDArray[np.int64]) -> Tensor:
+    """The inputs of some indices."""
+    chosen = inputs[indices]
+    return torch.from_numpy(np.ascontiguousarray(chosen))
+
+
+def as_rows(inputs: Tensor) -> Tensor:
+    """Inputs as rows ``(n, P)`` of numbers: flattened; token ids as float32, which holds them exactly below 2²⁴."""
+    rows = inputs.flatten(1)
+    return rows if rows.is_floating_point() else rows.float()
+
+
+class Task(Protocol):
+    """A downstream task: to train on, to test on in-domain, and to test on under shift."""
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        ...
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """All distribution shifts and what each is for."""
+        ...
+
+    def training(self, shots: int) -> Examples:
+        """Training examples, ``shots`` of each of ``range(classes)``."""
+        ...
+
+    def test(self) -> Examples:
+        """In-domain test examples."""
+        ...
+
+    def shifted(self, shift: str) -> Examples:
+        """Test examples under the named distribution shift."""
+        ...
 
 
 class Source(Protocol):
     """One seed of a source: everything drawn from it is a pure function of the source's settings and that seed.
 
     Pre-training labels and downstream labels differ: the network learns ``pretraining_classes`` coarse classes (which
-    the study corrupts), the downstream task asks for ``classes`` other ones.
+    the study corrupts), the downstream tasks ask for other ones.
     """
 
     @property
@@ -43,13 +120,33 @@ class Source(Protocol):
         ...
 
     @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """All distribution shifts and what each is for."""
+    def kind(self) -> str:
+        """``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``."""
         ...
 
     @property
-    def classes(self) -> int:
-        """Number of downstream classes."""
+    def vocabulary(self) -> int:
+        """Token ids are below it; 0 where there are none."""
+        ...
+
+    @property
+    def identity(self) -> object:
+        """What the data depend on besides options and seed, JSON-ready: for files, what they hold."""
+        ...
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """The downstream tasks by name."""
+        ...
+
+    @property
+    def default_tasks(self) -> tuple[str, ...]:
+        """The tasks of a study that names none."""
+        ...
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """All distribution shifts of all tasks, each name once."""
         ...
 
     @property
@@ -57,26 +154,14 @@ class Source(Protocol):
         """Number of pre-training classes."""
         ...
 
-    def pretraining(self) -> Pictures:
-        """Pictures to pre-train on, with clean labels in ``range(pretraining_classes)``."""
+    def pretraining(self) -> Examples:
+        """What to pre-train on, with clean labels in ``range(pretraining_classes)``."""
         ...
 
-    def pretraining_check(self) -> Pictures:
-        """Fresh pictures with clean pre-training labels: how well the pre-trained network does its own task."""
-        ...
-
-    def training(self, shots: int) -> Pictures:
-        """Downstream training pictures, ``shots`` of each of ``range(classes)``."""
-        ...
-
-    def test(self) -> Pictures:
-        """In-domain downstream test pictures."""
-        ...
-
-    def shifted(self, shift: str) -> Pictures:
-        """Downstream test pictures under the named distribution shift."""
+    def pretraining_check(self) -> Examples:
+        """Fresh examples with clean pre-training labels: how well the pre-trained network does its own task."""
         ...
 
     def samples(self, count: int) -> Mapping[str, NDArray[np.float32]]:
-        """For looking at: the same ``count`` objects clean (key ``"clean"``) and under each shift."""
+        """For looking at: the same ``count`` objects clean (key ``"clean"``) and under each shift; empty of texts."""
         ...
