@@ -18,12 +18,13 @@ from .. import noise, spectrum
 from ..heads import Head
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
+from .curves import CurveRecorder
 from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts, take
 from .grid import CellName
 from .method import Material, Method
 from .methods import chosen_methods
 from .pretraining import Pretrained, build_network, pretrain
-from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
+from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
 
 
@@ -54,9 +55,7 @@ class Failure(NamedTuple):
         return f"{self.cell}, {self.part}: {self.message}"
 
 
-def compute_cell(
-    config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]
-) -> list[Failure]:
+def compute_cell(config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]) -> list[Failure]:
     """Compute what the storage lacks of one cell; a cell that cannot even be opened has failed as a whole."""
     try:
         cell = Cell(config, name, storage)
@@ -155,8 +154,17 @@ class Cell:
             self.storage.save_json("measures", self.measures_key, self._measure())
 
     def _complete(self, part: Part) -> None:
-        if self.storage.load_json("tuning", self.tuning_key(part)) is None:
-            self.storage.save_json("tuning", self.tuning_key(part), list(self._tune(part)))
+        if any(self.storage.load_json(kind, self.tuning_key(part)) is None for kind in self._kinds):
+            curves: list[CurveRow] = []
+            rows = list(self._tune(part, curves))
+            if self.config.learning_curves:
+                self.storage.save_json("curves", self.tuning_key(part), curves)
+            self.storage.save_json("tuning", self.tuning_key(part), rows)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of stored files that a part has."""
+        return ("tuning", "curves") if self.config.learning_curves else ("tuning",)
 
     def _spoken(self, part: Part) -> str:
         several = [f"{part.shots} shots"] * (len(self.config.shots) > 1) + [part.task] * (len(self.tasks) > 1)
@@ -169,8 +177,11 @@ class Cell:
     def missing(self) -> list[str]:
         """The parts that are not stored yet."""
         absent = [] if self.storage.has_json("measures", self.measures_key) else [PRETRAINING]
-        stored = self.storage.has_json
-        return absent + [self._spoken(part) for part in self.parts if not stored("tuning", self.tuning_key(part))]
+        return absent + [
+            self._spoken(part)
+            for part in self.parts
+            if not all(self.storage.has_json(kind, self.tuning_key(part)) for kind in self._kinds)
+        ]
 
     def rows(self) -> Iterator[Row]:
         """All numbers of this cell, from the storage.
@@ -185,6 +196,12 @@ class Cell:
             if rows is None:
                 raise LookupError(f"{self.name} is not complete")
             yield from (Row(*values) for values in rows)
+
+    def curves(self) -> Iterator[CurveRow]:
+        """Loss and accuracies by epoch, from the storage; nothing where the configuration does not ask for them."""
+        for part in self.parts if self.config.learning_curves else ():
+            stored = self.storage.load_json("curves", self.tuning_key(part)) or []
+            yield from (CurveRow(*values) for values in stored)
 
     # ---- computing ---------------------------------------------------------------------------------------------------
 
@@ -265,7 +282,14 @@ class Cell:
         return training, {CLEAN_SHIFT: task.test(), **{shift: task.shifted(shift) for shift in shifts}}
 
     def _row(
-        self, rate: float, method: str, metric: str, value: float, shift: str = CLEAN_SHIFT, task: str = "", shots: int = 0
+        self,
+        rate: float,
+        method: str,
+        metric: str,
+        value: float,
+        shift: str = CLEAN_SHIFT,
+        task: str = "",
+        shots: int = 0,
     ) -> Row:
         several = len(self.tasks) > 1 and bool(task)
         return Row(
@@ -320,17 +344,27 @@ class Cell:
         }
         return [self._row(rate, method, metric, value, **where) for metric, value in values.items()]
 
-    def _tune(self, part: Part) -> Iterator[Row]:
+    def _tune(self, part: Part, curves: list[CurveRow]) -> Iterator[Row]:
+        """The rows of a part; what its epochs gave goes into ``curves`` where the configuration asks for it."""
         method = self.methods[part.method]
         where = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
             frozen = self.frozen(rate, part.task)
-            head = method.fitted(self._material(rate, part))
-            for shift, examples in self._tests(part.task).items():
-                seen = examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
-                yield self._row(rate, part.method, "accuracy", _accuracy(head, seen), shift, **where)
-            seen = self._tests(part.task)[CLEAN_SHIFT].inputs if method.sees_pictures else frozen.tests[CLEAN_SHIFT].numpy()
-            tuned = _tuned(head, seen)
+            tests = {
+                shift: examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
+                for shift, examples in self._tests(part.task).items()
+            }
+
+            def row(metric: str, value: float, shift: str = CLEAN_SHIFT, rate: float = rate) -> Row:
+                return self._row(rate, part.method, metric, value, shift, **where)
+
+            recorder = CurveRecorder(tests, row, _accuracy) if self.config.learning_curves else None
+            head = method.fitted(self._material(rate, part), recorder)
+            if recorder is not None:
+                curves += recorder.rows
+            for shift, examples in tests.items():
+                yield row("accuracy", _accuracy(head, examples), shift)
+            tuned = _tuned(head, tests[CLEAN_SHIFT].inputs)
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 
