@@ -8,7 +8,7 @@ from typing import Any
 
 from ..record import CLEAN_SHIFT
 from ..statistics import CLEAN, MEAN_SHIFT, SummaryRow
-from .figure_style import method_styles
+from .figure_style import PLAIN_COLORS, method_styles
 from .groups import Named
 from .results import Results
 
@@ -29,7 +29,9 @@ def _group(group: Named) -> dict[str, Any]:
     sets += [(f"shift:{name}", name) for name in results.shifts]
     notes = [*results.methods, *results.ablations]
     styles = method_styles(results)
-    looks = [styles.get(note.name, ("#7A7A7A", "o", ":")) for note in notes]
+    further = [(color, marker, ":") for marker in "osvD^PX" for color in PLAIN_COLORS]
+    extra = {note.name: further[place % len(further)] for place, note in enumerate(results.ablations)}
+    looks = [styles.get(note.name) or extra[note.name] for note in notes]
     return {
         "title": group.title,
         "slug": group.slug,

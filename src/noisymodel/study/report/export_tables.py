@@ -20,21 +20,21 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
 def latex(table: Table, label: str) -> str:
-    """A table environment for ``\\usepackage{booktabs}``; what is not significant is in italics.
+    r"""A table environment for ``\usepackage{booktabs}``; what is not significant is in italics.
 
     >>> print(latex(Table("t", "A & B", ("method", "5 %"), ((Entry("a_b"), Entry("−1.0 ± 0.2")),)), "tab:t"))
-    \\begin{table}
-      \\centering
-      \\caption{A \\& B}
-      \\label{tab:t}
-      \\begin{tabular}{lr}
-        \\toprule
-        method & 5 \\% \\\\
-        \\midrule
-        a\\_b & $-$1.0 $\\pm$ 0.2 \\\\
-        \\bottomrule
-      \\end{tabular}
-    \\end{table}
+    \begin{table}
+      \centering
+      \caption{A \& B}
+      \label{tab:t}
+      \begin{tabular}{lr}
+        \toprule
+        method & 5 \% \\
+        \midrule
+        a\_b & $-$1.0 $\pm$ 0.2 \\
+        \bottomrule
+      \end{tabular}
+    \end{table}
     <BLANKLINE>
     """
     columns = len(table.header)
@@ -59,14 +59,14 @@ def latex(table: Table, label: str) -> str:
 
 
 def markdown(table: Table) -> str:
-    """The caption in bold, and a table.
+    r"""The caption in bold, and a table.
 
     >>> print(markdown(Table("t", "A | B", ("method", "5 %"), ((Entry("a_b"), Entry("1.0")),))))
-    **A \\| B**
+    **A \| B**
     <BLANKLINE>
     | method | 5 % |
     |---|---:|
-    | a\\_b | 1.0 |
+    | a\_b | 1.0 |
     <BLANKLINE>
     """
     lines = [f"**{escape_markdown(table.caption)}**", "", _markdown_line(table.header)]

@@ -61,6 +61,15 @@ def _said(view: View, column: str) -> str:
     return f"{value} noise" if column == "noise_kind" else str(value)
 
 
+OVERVIEW_NOTE = (
+    "Of each group's reference method (the linear probe where there is one): accuracy with clean pre-training, the change "
+    "with the slightest noise in-domain, and the mean change over the noisy rates under shift. SVE: its mean change over "
+    "the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each column by that very "
+    "mean and therefore flattered, against the linear probe."
+)
+"""What the columns of the overview are."""
+
+
 def overview_table(groups: Sequence[Named]) -> Table:
     """A line for each group: where noise helps and hurts, what the spectrum does, and what NMTune adds."""
     rows = tuple(_line(group) for group in groups)
@@ -75,12 +84,7 @@ def overview_table(groups: Sequence[Named]) -> Table:
         "best NMTune, in-domain",
         "best NMTune, under shift",
     )
-    caption = (
-        "All groups. Of the reference method: accuracy with clean pre-training, the change with the slightest noise "
-        "in-domain, and the mean change over the noisy rates under shift. The mean change of SVE over the noisy rates. "
-        "The variant of NMTune with the best mean over the noisy rates, chosen for each column by that very mean and "
-        "therefore flattered, against the reference method. Points, 95 % intervals"
-    )
+    caption = "All groups: changes and differences in points, 95 % intervals"
     return Table("overview", caption, header, rows)
 
 

@@ -18,7 +18,7 @@ from .analysis_wording import analysis_sentences
 from .citation import bibtex, hashes
 from .explorer import explorer_data
 from .figures import StudyFigure
-from .groups import Named, by_shots, named, overview_table, shots_table
+from .groups import OVERVIEW_NOTE, Named, by_shots, named, overview_table, shots_table
 from .results import NOISE, Results
 from .shortfalls import shortfalls
 from .tables import (
@@ -73,6 +73,7 @@ def render_page(
         record=record,
         groups=[_group(group, place, figures, files, narrow) for place, group in enumerate(groups)],
         overview=overview_tables(groups),
+        overview_note=OVERVIEW_NOTE,
         overview_figures=[_figure(figure, "", files) for figure in figures.get("", ())] if len(groups) > 1 else [],
         seeds=sorted({row.seed for row in record.table}),
         several_seeds=max((group.results.seeds for group in groups), default=0) > 1,
