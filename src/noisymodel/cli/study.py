@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StudyWarning
+from . import study_export
 from ._parser import INTERRUPTED, positive
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def add(commands: Commands) -> None:
         "domain, look at the spectra. Needs nothing but the library: without arguments it runs on pictures that it "
         "draws itself. Writes tables, figures and report.html into the output folder.",
     )
-    study.add_argument("--data", help="source of pictures: glyphs (default) or digits")
+    study.add_argument("--data", help="source of data: glyphs (default), digits, captions or texts")
     study.add_argument("--config", metavar="FILE", help="configuration in TOML, YAML or JSON")
     study.add_argument("--out", metavar="DIR", help="output folder (default: noisymodel-study-<data>)")
     study.add_argument("--seeds", metavar="N", type=positive, help="number of seeds (default: 8)")
@@ -44,6 +45,7 @@ def add(commands: Commands) -> None:
         "array or torchrun. When all are done, --resume writes the report",
     )
     study.set_defaults(run=_study)
+    study_export.add(study.add_subparsers(dest="action", metavar="[export]", title="what else to do with a study"))
 
 
 def _study(options: argparse.Namespace) -> int:

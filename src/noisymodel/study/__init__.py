@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 from .config import PretrainingConfig, StudyConfig, TuningConfig
+from .export import ExportedNetwork, export_study, load_exported, verify_exported
 from .runner import StudyResult, run
 
-__all__ = ["PretrainingConfig", "StudyConfig", "StudyResult", "TuningConfig", "run"]
+__all__ = [
+    "ExportedNetwork",
+    "PretrainingConfig",
+    "StudyConfig",
+    "StudyResult",
+    "TuningConfig",
+    "export_study",
+    "load_exported",
+    "run",
+    "verify_exported",
+]

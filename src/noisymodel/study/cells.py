@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,19 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import noise, spectrum
+from .. import spectrum
 from ..heads import Head
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
 from .curves import CurveRecorder
-from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts, take
+from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts
 from .grid import CellName
-from .method import Material, Method
+from .method import Material
 from .methods import chosen_methods
-from .pretraining import Pretrained, build_network, pretrain
+from .pretraining import Pretrained, PretrainingRequest, measures, pretrain, untrained
 from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
-
 
 WHOLE_CELL = "the whole cell"
 """What is named as the part where a worker died."""
@@ -208,10 +208,11 @@ class Cell:
     def pretrained(self) -> Pretrained:
         """The networks, one per noise rate, trained or taken from the storage."""
         if self._pretrained is None:
-            self._pretrained = self._load_pretrained() or self._pretrain()
+            self._pretrained = self.stored_networks() or self._pretrain()
         return self._pretrained
 
-    def _load_pretrained(self) -> Pretrained | None:
+    def stored_networks(self) -> Pretrained | None:
+        """The networks from the storage, or ``None``."""
         tensors = self.storage.load_tensors("pretraining", self.pretraining_key)
         if tensors is None:
             return None
@@ -219,35 +220,35 @@ class Cell:
             {name.split("/", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{index}/")}
             for index in range(len(self.config.noise_rates))
         )
-        pixels = states[0]["backbone.0.weight"].shape[1]
-        network = build_network(pixels, self.source.pretraining_classes, self.config.pretraining, seed=self.seed)
-        return Pretrained(network, states)
+        return Pretrained(untrained(self.request), states)
 
     @cached_property
     def _examples(self) -> Examples:
         """What the networks are pre-trained on, with clean labels."""
         return self.source.pretraining()
 
-    def _pretrain(self) -> Pretrained:
-        examples = self._examples
-        trained = pretrain(
-            take(examples.inputs, np.arange(len(examples.labels))),
-            self.noisy_labels(examples),
-            self.source.pretraining_classes,
-            self.config.pretraining,
+    @cached_property
+    def request(self) -> PretrainingRequest:
+        """What is to be pre-trained; its checkpoints are needed until the networks are stored."""
+        return PretrainingRequest(
+            objective=self.name.objective,
+            architecture=self.name.architecture,
+            noise_kind=self.name.noise_kind,
+            noise_rates=self.config.noise_rates,
+            examples=self._examples,
             seed=self.seed,
+            classes=self.source.pretraining_classes,
+            vocabulary=self.source.vocabulary,
+            config=self.config.pretraining,
+            checkpoints=self.storage.folder / f"pretraining-{self.pretraining_key}",
         )
+
+    def _pretrain(self) -> Pretrained:
+        trained = pretrain(self.request)
         tensors = {f"{i}/{name}": tensor for i, state in enumerate(trained.states) for name, tensor in state.items()}
         self.storage.save_tensors("pretraining", self.pretraining_key, tensors)
+        shutil.rmtree(self.request.checkpoints or "", ignore_errors=True)
         return trained
-
-    def noisy_labels(self, examples: Examples) -> Tensor:
-        """``(rates, n)``: the labels of each network; what is wrong at a rate is wrong in the same way above it."""
-        noisy = [
-            noise.symmetric(examples.labels, rate, num_classes=self.source.pretraining_classes, seed=self.seed).labels
-            for rate in self.config.noise_rates
-        ]
-        return torch.from_numpy(np.stack(noisy))
 
     def frozen(self, rate: float, task: str) -> FrozenFeatures:
         """Features of a task by the network that was pre-trained at ``rate``."""
@@ -328,13 +329,8 @@ class Cell:
 
     def _network_measures(self, index: int) -> dict[str, float]:
         """How well a network does its own task: on held-out examples, and on the noisy ones that it was given."""
-        examples, check = self._examples, self.source.pretraining_check()
         network = self.pretrained().one(index)
-        given = self.noisy_labels(examples)[index]
-        return {
-            "noisy_label_fit": _accuracy(network, examples._replace(labels=given.numpy()), rows=False),
-            "clean_accuracy": _accuracy(network, check, rows=False),
-        }
+        return measures(self.request, self.config.noise_rates[index], network, self.source.pretraining_check())
 
     def _spectral_rows(self, rate: float, method: str, analysis: spectrum.Spectrum, **where: Any) -> list[Row]:
         values = {
@@ -347,7 +343,7 @@ class Cell:
     def _tune(self, part: Part, curves: list[CurveRow]) -> Iterator[Row]:
         """The rows of a part; what its epochs gave goes into ``curves`` where the configuration asks for it."""
         method = self.methods[part.method]
-        where = {"task": part.task, "shots": part.shots}
+        where: Mapping[str, Any] = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
             frozen = self.frozen(rate, part.task)
             tests = {

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
@@ -21,7 +21,8 @@ from .workers import run_in_processes
 BACKENDS = ("processes", "ray")
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """One of ``count`` equal parts of a study's cells: those whose place is ``index`` modulo ``count``."""
 
     index: int

@@ -47,7 +47,7 @@ def cell_names(config: StudyConfig) -> tuple[CellName, ...]:
                     if other != key
                 )
                 raise ConfigError(
-                    f"config key `{key}`: expected names that go together, got {name!r}, which fits nothing of {others} "
-                    f"on {source.kind} ({config.data})"
+                    f"config key `{key}`: expected names that go together, got {name!r}, which fits nothing of "
+                    f"{others} on {source.kind} ({config.data})"
                 )
     return tuple(CellName(*group, seed) for seed in config.seeds for group in groups)

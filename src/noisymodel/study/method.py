@@ -18,7 +18,7 @@ from ..heads import Head
 from ..training import fit
 from .config import TuningConfig
 from .data.source import Inputs, as_rows, take
-from .pretraining import SmallNetwork
+from .pretraining import Network
 
 _INITIALISATION = 2
 OF_EVERY_METHOD = ("learning_rate", "epochs_factor", "batch_size")
@@ -33,7 +33,7 @@ Watch = Callable[[Head, Mapping[str, float]], None]
 class Material(NamedTuple):
     """What a method may train on: a pre-trained network, and the downstream task's training pictures."""
 
-    network: SmallNetwork
+    network: Network
     """In evaluation mode, its parameters frozen; a method that tunes it tunes a copy."""
     inputs: Inputs
     """``(n, ...)``: the pictures or token ids."""

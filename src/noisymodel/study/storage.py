@@ -71,6 +71,10 @@ class Storage:
         """Whether something was saved under this name."""
         return (self.folder / f"{kind}-{key}.json").is_file()
 
+    def has_tensors(self, kind: str, key: str) -> bool:
+        """Whether tensors were saved under this name."""
+        return (self.folder / f"{kind}-{key}.safetensors").is_file()
+
     def save_json(self, kind: str, key: str, content: object) -> None:
         """Save JSON-ready values; floats come back to the bit."""
         text = json.dumps(content, allow_nan=False)

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import ConfigError
 from ..config import StudyConfig, unknown_name
+from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
 from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
+from .texts import Texts
 
 __all__ = [
     "SOURCES",
+    "Captions",
     "Digits",
     "Examples",
     "Glyphs",
@@ -20,6 +23,7 @@ __all__ = [
     "LazyInputs",
     "Source",
     "Task",
+    "Texts",
     "as_rows",
     "batches",
     "chosen_tasks",
@@ -28,7 +32,12 @@ __all__ = [
     "take",
 ]
 
-SOURCES: Mapping[str, Callable[..., Source]] = {"glyphs": Glyphs, "digits": Digits}
+SOURCES: Mapping[str, Callable[..., Source]] = {
+    "glyphs": Glyphs,
+    "digits": Digits,
+    "captions": Captions,
+    "texts": Texts,
+}
 """Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``."""
 
 

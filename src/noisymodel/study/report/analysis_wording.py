@@ -62,10 +62,10 @@ def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
             "the spectrum goes with accuracy beyond what noise moves in both." + caution
         ]
     names = listed(f"{MEASURE_LABELS[found.measure]} {WHERE[found.split]}" for found in excluding)
+    counted = f"{len(excluding)} of {len(known)} looked at, not corrected for their number"
     return [
-        f"Among networks of the same noise rate the interval excludes zero for {names} ({len(excluding)} of "
-        f"{len(known)} looked at, not corrected for their number). That is association between seeds, not yet an explanation: what "
-        "else differs between seeds may move both." + caution
+        f"Among networks of the same noise rate the interval excludes zero for {names} ({counted}). That is association "
+        "between seeds, not yet an explanation: what else differs between seeds may move both." + caution
     ]
 
 

@@ -62,10 +62,10 @@ def _said(view: View, column: str) -> str:
 
 
 OVERVIEW_NOTE = (
-    "Of each group's reference method (the linear probe where there is one): accuracy with clean pre-training, the change "
-    "with the slightest noise in-domain, and the mean change over the noisy rates under shift. SVE: its mean change over "
-    "the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each column by that very "
-    "mean and therefore flattered, against the linear probe."
+    "Of each group's reference method (the linear probe where there is one): accuracy with clean pre-training, the "
+    "change with the slightest noise in-domain, and the mean change over the noisy rates under shift. SVE: its mean "
+    "change over the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each "
+    "column by that very mean and therefore flattered, against the linear probe."
 )
 """What the columns of the overview are."""
 
