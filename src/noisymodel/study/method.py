@@ -111,7 +111,7 @@ class Method:
     @property
     def identity(self) -> list[object]:
         """What its results depend on besides data and training, JSON-ready."""
-        own = [self.build.__qualname__, dict(self.settings)]
+        own: list[object] = [self.build.__qualname__, dict(self.settings)]
         return [*own, self.label] if self.base else own  # a variation may be equal to another method, but for the name
 
     def epochs(self, tuning_epochs: int) -> int:

@@ -64,8 +64,8 @@ def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
     names = listed(f"{MEASURE_LABELS[found.measure]} {WHERE[found.split]}" for found in excluding)
     counted = f"{len(excluding)} of {len(known)} looked at, not corrected for their number"
     return [
-        f"Among networks of the same noise rate the interval excludes zero for {names} ({counted}). That is association "
-        "between seeds, not yet an explanation: what else differs between seeds may move both." + caution
+        f"Among networks of the same noise rate the interval excludes zero for {names} ({counted}). That is "
+        "association between seeds, not yet an explanation: what else differs between seeds may move both." + caution
     ]
 
 
