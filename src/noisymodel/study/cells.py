@@ -19,12 +19,13 @@ from .. import spectrum
 from ..heads import Head
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
+from .curves import CurveRecorder
 from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts
 from .grid import CellName
 from .method import Material
 from .methods import chosen_methods
 from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
-from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
+from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
 
 WHOLE_CELL = "the whole cell"
@@ -153,8 +154,17 @@ class Cell:
             self.storage.save_json("measures", self.measures_key, self._measure())
 
     def _complete(self, part: Part) -> None:
-        if self.storage.load_json("tuning", self.tuning_key(part)) is None:
-            self.storage.save_json("tuning", self.tuning_key(part), list(self._tune(part)))
+        if any(self.storage.load_json(kind, self.tuning_key(part)) is None for kind in self._kinds):
+            curves: list[CurveRow] = []
+            rows = list(self._tune(part, curves))
+            if self.config.learning_curves:
+                self.storage.save_json("curves", self.tuning_key(part), curves)
+            self.storage.save_json("tuning", self.tuning_key(part), rows)
+
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of stored files that a part has."""
+        return ("tuning", "curves") if self.config.learning_curves else ("tuning",)
 
     def spoken(self, part: Part) -> str:
         """The method, with shots and task where there are several."""
@@ -168,8 +178,11 @@ class Cell:
     def missing(self) -> list[str]:
         """The parts that are not stored yet."""
         absent = [] if self.storage.has_json("measures", self.measures_key) else [PRETRAINING]
-        stored = self.storage.has_json
-        return absent + [self.spoken(part) for part in self.parts if not stored("tuning", self.tuning_key(part))]
+        return absent + [
+            self.spoken(part)
+            for part in self.parts
+            if not all(self.storage.has_json(kind, self.tuning_key(part)) for kind in self._kinds)
+        ]
 
     def rows(self) -> Iterator[Row]:
         """All numbers of this cell, from the storage.
@@ -184,6 +197,12 @@ class Cell:
             if rows is None:
                 raise LookupError(f"{self.name} is not complete")
             yield from (Row(*values) for values in rows)
+
+    def curves(self) -> Iterator[CurveRow]:
+        """Loss and accuracies by epoch, from the storage; nothing where the configuration does not ask for them."""
+        for part in self.parts if self.config.learning_curves else ():
+            stored = self.storage.load_json("curves", self.tuning_key(part)) or []
+            yield from (CurveRow(*values) for values in stored)
 
     # ---- computing ---------------------------------------------------------------------------------------------------
 
@@ -322,21 +341,27 @@ class Cell:
         }
         return [self._row(rate, method, metric, value, **where) for metric, value in values.items()]
 
-    def _tune(self, part: Part) -> Iterator[Row]:
+    def _tune(self, part: Part, curves: list[CurveRow]) -> Iterator[Row]:
+        """The rows of a part; what its epochs gave goes into ``curves`` where the configuration asks for it."""
         method = self.methods[part.method]
         where: Mapping[str, Any] = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
             frozen = self.frozen(rate, part.task)
-            head = method.fitted(self._material(rate, part))
-            for shift, examples in self._tests(part.task).items():
-                seen = examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
-                yield self._row(rate, part.method, "accuracy", _accuracy(head, seen), shift, **where)
-            seen = (
-                self._tests(part.task)[CLEAN_SHIFT].inputs
-                if method.sees_pictures
-                else frozen.tests[CLEAN_SHIFT].numpy()
-            )
-            tuned = _tuned(head, seen)
+            tests = {
+                shift: examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
+                for shift, examples in self._tests(part.task).items()
+            }
+
+            def row(metric: str, value: float, shift: str = CLEAN_SHIFT, rate: float = rate) -> Row:
+                return self._row(rate, part.method, metric, value, shift, **where)
+
+            recorder = CurveRecorder(tests, row, _accuracy) if self.config.learning_curves else None
+            head = method.fitted(self._material(rate, part), recorder)
+            if recorder is not None:
+                curves += recorder.rows
+            for shift, examples in tests.items():
+                yield row("accuracy", _accuracy(head, examples), shift)
+            tuned = _tuned(head, tests[CLEAN_SHIFT].inputs)
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 

@@ -25,6 +25,7 @@ _AFTER_THE_NUMBERS = (
     "study/estimating.py",
     "study/export",
     "study/folder.py",
+    "study/intervals.py",
     "study/ray_tasks.py",
     "study/report",
     "study/runner.py",
