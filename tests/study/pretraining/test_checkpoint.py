@@ -92,9 +92,7 @@ def test_a_file_holds_everything(tmp_path: Path) -> None:
     [({"checkpoint_steps": 4}, [0, 4, 6]), ({"checkpoint_seconds": 0.0}, list(range(7))), ({}, [0, 6])],
     ids=str,
 )
-def test_how_often(
-    settings: dict[str, Any], steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_how_often(settings: dict[str, Any], steps: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
     original = Checkpoint.save
 
@@ -152,7 +150,9 @@ def test_the_optimiser_comes_back_in_the_parameters_memory_format(tmp_path: Path
     assert restored is not None
     assert restored.step == 5
     assert torch.equal(restored.order, position.order)
-    moments = [optimizer.state[network.weight]["exp_avg"] for optimizer, network in zip(optimizers, networks, strict=True)]
+    moments = [
+        optimizer.state[network.weight]["exp_avg"] for optimizer, network in zip(optimizers, networks, strict=True)
+    ]
     assert moments[0].stride() == moments[1].stride() == networks[1].weight.stride()
     assert torch.equal(*moments)
     assert networks[1].weight.is_contiguous(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from noisymodel.study.pretraining import PretrainingRequest, pretrain
-from noisymodel.study.pretraining.objectives import Batch, contrastive_loss
+from noisymodel.study.pretraining import ranks as ranks_module
 from noisymodel.study.pretraining.network import Embeddings
+from noisymodel.study.pretraining.objectives import Batch, contrastive_loss
 from noisymodel.study.pretraining.ranks import global_statistics, shares
 from study.pretraining.tiny_requests import pictures, request, texts
 
@@ -32,13 +34,13 @@ CENTRED = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.5, 4.0], [-2.0, 0.0], [1.5, 
 
 
 def of_case(case: str, checkpoints: Path | None = None) -> PretrainingRequest:
-    """Batches of 7, 7 and 3, and of 19 texts the last has a single one: a rank without any."""
+    """Batches of 7, 7 and 3; of the texts the last batch has a single one, so that a rank has none."""
     examples = texts(15) if case.startswith("masked") else pictures(17)
     return request(*CASES[case], examples=examples, batch_size=7, checkpoints=checkpoints, checkpoint_steps=2)
 
 
 def rank(folder: Path) -> None:
-    """What one process does: pre-train all cases twice (the second time from the first's checkpoints)."""
+    """What one process does: all cases, one of them again from its checkpoint, one by itself, and gradients."""
     import torch.distributed as dist
 
     torch.set_num_threads(1)
@@ -47,12 +49,13 @@ def rank(folder: Path) -> None:
     for case in CASES:
         trained = pretrain(of_case(case, folder / case))
         save_file(dict(trained.states[0]), folder / f"{case} {own}.safetensors")
+    dist.barrier()
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("rate-*.safetensors")}
     again = pretrain(of_case("supervised, resnet", folder / "supervised, resnet"))
     save_file(dict(again.states[0]), folder / f"again {own}.safetensors")
     assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("rate-*.safetensors")}
-    alone = pretrain(request("supervised", "vit", seed=own))
-    save_file(dict(alone.states[0]), folder / f"gathered {own}.safetensors")
+    alone = pretrain(dataclasses.replace(of_case("supervised, resnet"), seed=own, gather=False))
+    save_file(dict(alone.states[0]), folder / f"alone {own}.safetensors")
     save_file(gradients(own), folder / f"gradients {own}.safetensors")
     dist.barrier()
     os._exit(0)
@@ -150,13 +153,18 @@ def test_a_checkpoint_of_two_processes_is_one_of_one(folder: Path) -> None:
     assert all(torch.equal(value, written[name]) for name, value in resumed.items())
 
 
-def test_shares() -> None:
-    class Group:
-        pass
+def test_ranks_by_themselves(folder: Path) -> None:
+    for own in range(WORLD):
+        expected = pretrain(dataclasses.replace(of_case("supervised, resnet"), seed=own)).states[0]
+        alone = load_file(folder / f"alone {own}.safetensors")
+        assert all(torch.equal(value, alone[name]) for name, value in expected.items())
 
+
+def test_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shares(5, None) == [5]
-    split = [[5 // ranks + (rank < 5 % ranks) for rank in range(ranks)] for ranks in (2, 3, 7)]
-    assert split == [[3, 2], [2, 2, 1], [1, 1, 1, 1, 1, 0, 0]]
+    for ranks, expected in ((2, [3, 2]), (3, [2, 2, 1]), (7, [1, 1, 1, 1, 1, 0, 0])):
+        monkeypatch.setattr(ranks_module, "world_size", lambda _group, ranks=ranks: ranks)
+        assert shares(5, None) == expected
 
 
 if __name__ == "__main__":
