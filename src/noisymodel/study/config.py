@@ -153,7 +153,7 @@ class StudyConfig:
     seeds: tuple[int, ...] = tuple(range(7000, 7008))
     """One repetition each: pictures, initial values, order and noise all follow from it."""
     noise_kinds: tuple[str, ...] = ("symmetric",)
-    """What is wrong in pre-training. The study runs each objective with each architecture and each kind that fits it."""
+    """What is wrong in pre-training. Each objective runs with each architecture and kind that fits it."""
     noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
     """Shares of pre-training labels (pairs, tokens) that are wrong, ascending; 0 must be among them: it is what others
     compare with."""
@@ -187,7 +187,7 @@ class StudyConfig:
         _demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
         positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
         _demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
-        _demand(bool(self.suite) == (self.data == "suite"), "suite", "a table where `data` is \"suite\"", self.suite)
+        _demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> StudyConfig:

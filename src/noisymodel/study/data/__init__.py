@@ -7,19 +7,25 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import ConfigError
 from ..config import StudyConfig, unknown_name
+from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
 from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
+from .suite import Suite
+from .texts import Texts
 
 __all__ = [
     "SOURCES",
+    "Captions",
     "Digits",
     "Examples",
     "Glyphs",
     "Inputs",
     "LazyInputs",
     "Source",
+    "Suite",
     "Task",
+    "Texts",
     "as_rows",
     "batches",
     "chosen_tasks",
@@ -28,8 +34,14 @@ __all__ = [
     "take",
 ]
 
-SOURCES: Mapping[str, Callable[..., Source]] = {"glyphs": Glyphs, "digits": Digits}
-"""Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``."""
+SOURCES: Mapping[str, Callable[..., Source]] = {
+    "glyphs": Glyphs,
+    "digits": Digits,
+    "captions": Captions,
+    "texts": Texts,
+    "suite": Suite,
+}
+"""Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``, or its ``suite``."""
 
 
 def open_source(config: StudyConfig, seed: int) -> Source:
@@ -40,6 +52,12 @@ def open_source(config: StudyConfig, seed: int) -> Source:
     """
     if config.data not in SOURCES:
         raise unknown_name("data", config.data, list(SOURCES))
+    if config.data == "suite":
+        if config.data_options:
+            raise ConfigError('config key `data_options`: expected none with `data = "suite"`')
+        suite = Suite(seed=seed, suite=config.suite)
+        suite.check_shots(config.shots, config.tasks)
+        return suite
     source = SOURCES[config.data]
     known = [item.name for item in dataclasses.fields(source) if item.name != "seed"]  # pyright: ignore[reportArgumentType] # all sources are dataclasses
     for name, value in config.data_options.items():

@@ -32,14 +32,18 @@ def noisy_labels(request: PretrainingRequest, rate: float) -> Labels:
     Raises:
         ConfigError: an option that the kind does not have, or a value that it refuses.
     """
+    return np.asarray(label_noise(request, rate).labels, dtype=np.int64)
+
+
+def label_noise(request: PretrainingRequest, rate: float) -> noise.NoisyLabels:
+    """The labels of a noise rate with their audit."""
     options = _checked(request, _LABEL_OPTIONS[request.noise_kind])
     common = {"num_classes": request.classes, "seed": request.seed}
     labels = request.examples.labels
     try:
-        noisy = _LABEL_NOISE[request.noise_kind](request, labels, rate, {**options, **common})
+        return _LABEL_NOISE[request.noise_kind](request, labels, rate, {**options, **common})
     except (ValueError, TypeError) as error:
         raise _refused(request, error) from error
-    return np.asarray(noisy.labels, dtype=np.int64)
 
 
 def noisy_captions(request: PretrainingRequest, rate: float) -> Labels:
@@ -48,23 +52,33 @@ def noisy_captions(request: PretrainingRequest, rate: float) -> Labels:
     Raises:
         ConfigError: a request that cannot be met, such as one mismatched pair.
     """
+    captions = cast(Labels, request.examples.captions)
+    return captions[np.asarray(caption_noise(request, rate).permutation)]
+
+
+def caption_noise(request: PretrainingRequest, rate: float) -> noise.NoisyPairs:
+    """Which caption each picture gets at a noise rate, with the audit."""
     _checked(request, ())
     captions = cast(Labels, request.examples.captions)
     keys = np.unique(captions, axis=0, return_inverse=True)[1].reshape(-1)
     mode = {"shuffle": "derangement"}.get(kind := request.noise_kind.removeprefix("caption_"), kind)
     try:
-        pairs = noise.shuffle_pairs(len(captions), rate, mode=cast(Any, mode), caption_keys=keys, seed=request.seed)
+        return noise.shuffle_pairs(len(captions), rate, mode=cast(Any, mode), caption_keys=keys, seed=request.seed)
     except ValueError as error:
         raise _refused(request, error) from error
-    return captions[np.asarray(pairs.permutation)]
 
 
 def noisy_tokens(request: PretrainingRequest, rate: float) -> Labels:
     """``(n, L)``: the texts of a noise rate; 0 is padding, and ``vocabulary`` the token of what is masked."""
+    return np.asarray(token_noise(request, rate).tokens, dtype=np.int64)
+
+
+def token_noise(request: PretrainingRequest, rate: float) -> noise.NoisyTokens:
+    """The texts of a noise rate with what was changed."""
     _checked(request, ())
     tokens = np.asarray(request.examples.inputs)
     mode = request.noise_kind.removeprefix("token_")
-    noisy = noise.corrupt_tokens(
+    return noise.corrupt_tokens(
         tokens,
         rate,
         mode=cast(Any, mode),
@@ -73,7 +87,6 @@ def noisy_tokens(request: PretrainingRequest, rate: float) -> Labels:
         pad_token=0,
         seed=request.seed,
     )
-    return np.asarray(noisy.tokens, dtype=np.int64)
 
 
 def _checked(request: PretrainingRequest, known: tuple[str, ...]) -> dict[str, Any]:
