@@ -26,7 +26,7 @@ class Found:
     place: str
     """What errors name."""
     names: list[str]
-    """One of each row, all different, the same on every machine."""
+    """One of each row, the same on every machine."""
     labels: Sequence[str] | None = None
     """Label of each row as it stands in the data."""
     classes: tuple[str, ...] | None = None
