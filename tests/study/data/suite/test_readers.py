@@ -45,6 +45,9 @@ def test_folder_is_in_the_order_of_names(tmp_path: Path, monkeypatch: pytest.Mon
 
         def __exit__(self, *_: object) -> None: ...
 
+        def __next__(self) -> Any:
+            return next(self.entries)
+
     monkeypatch.setattr(os, "scandir", Backwards)
     monkeypatch.setattr(os, "listdir", lambda path: sorted(listdir(path), reverse=True))
     assert opened(path=str(tmp_path)).found.names == rows.found.names
