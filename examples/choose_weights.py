@@ -111,7 +111,9 @@ def main() -> None:
             cell = Cell(config, cell_name, Storage(Path(folder)))
             features = features_of(cell)
             for name, (build, rate) in SETTINGS.items():
-                found[name].append(accuracies(features, cell.seed, cell.tasks["fine"].classes, build, rate, options.epochs))
+                found[name].append(
+                    accuracies(features, cell.seed, cell.tasks["fine"].classes, build, rate, options.epochs)
+                )
     print("points against the MLP (learning rate 0.003), ± 95 % over seeds, noise 0 / 10 / 30 %")
     for name, values in found.items():
         difference = 100 * (np.stack(values) - np.stack(found["MLP"]))  # (seeds, rates, 2)

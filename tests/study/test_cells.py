@@ -44,7 +44,11 @@ def value(rows: list[Row], **wanted: object) -> float:
 
 def test_numbers_are_those_of_the_networks(cell: Cell) -> None:
     rows = list(cell.rows())
-    pictures, check, test = cell.source.pretraining(), cell.source.pretraining_check(), cell.tasks["fine"].shifted("salt")
+    pictures, check, test = (
+        cell.source.pretraining(),
+        cell.source.pretraining_check(),
+        cell.tasks["fine"].shifted("salt"),
+    )
     given = cell.noisy_labels(pictures)
     for index, rate in enumerate((0.0, 0.3)):
         network = cell.pretrained().one(index)
@@ -57,7 +61,9 @@ def test_numbers_are_those_of_the_networks(cell: Cell) -> None:
         assert salted == analysis.entropy
         measures = cell.measures()
         assert measures is not None
-        assert measures["spectra"]["fine"][f"rate={rate:g}/seed=1/salt"] == np.asarray(analysis.singular_values).tolist()
+        assert (
+            measures["spectra"]["fine"][f"rate={rate:g}/seed=1/salt"] == np.asarray(analysis.singular_values).tolist()
+        )
 
 
 def test_noise_is_exact_and_nested(cell: Cell) -> None:
@@ -118,14 +124,21 @@ CHANGES = {
 )
 def test_names_of_parts_hold_what_they_depend_on(cell: Cell, what: str, change: dict[str, object]) -> None:
     def keys(cell: Cell) -> list[str]:
-        return [cell.pretraining_key, cell.measures_key, cell.tuning_key(Part("fine", cell.config.shots[0], "nmtune_tuned"))]
+        return [
+            cell.pretraining_key,
+            cell.measures_key,
+            cell.tuning_key(Part("fine", cell.config.shots[0], "nmtune_tuned")),
+        ]
 
     other = Cell(tiny.glyphs(**change), tiny.cell_name(1), cell.storage)
     same = [a == b for a, b in zip(keys(cell), keys(other), strict=True)]
     first_changed = {"pretraining": 0, "measures": 1, "tuning": 2, "nothing": 3}[what]
     assert same == [index < first_changed for index in range(3)]
     assert Cell(tiny.glyphs(), tiny.cell_name(2), cell.storage).pretraining_key != cell.pretraining_key
-    assert Cell(tiny.glyphs(), tiny.cell_name(1), Storage(cell.storage.folder, code="other")).pretraining_key != cell.pretraining_key
+    assert (
+        Cell(tiny.glyphs(), tiny.cell_name(1), Storage(cell.storage.folder, code="other")).pretraining_key
+        != cell.pretraining_key
+    )
 
 
 def test_unfinished_cell_says_so(cell: Cell, tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_whole_numbers_are_numbers() -> None:
     assert config.pretraining == PretrainingConfig(warmup=2.0)
 
 
+def test_a_lone_value_and_a_key_in_the_singular_are_lists_of_one() -> None:
+    config = StudyConfig.from_mapping(
+        {"noise_kind": "symmetric", "objective": "supervised", "task": "fine", "shots": 5}
+    )
+    assert (config.noise_kinds, config.objectives, config.tasks) == (("symmetric",), ("supervised",), ("fine",))
+    assert config.shots == (5,)
+
+
 BAD = [
     ({"sedes": [1]}, r"`sedes` is unknown; did you mean `seeds`\?"),
     ({"xyz": 1}, "`xyz` is unknown; known keys: data, data_options"),
@@ -73,10 +81,17 @@ BAD = [
     ({"noise_rates": [0, 0.2, 0.1]}, "`noise_rates`: expected ascending"),
     ({"noise_rates": [0, 1.1]}, "`noise_rates`: expected ascending numbers from 0 to at most 1"),
     ({"noise_rates": []}, "`noise_rates`: expected"),
-    ({"noise_kind": "pair"}, "`noise_kind`: expected 'symmetric', got 'pair'"),
+    ({"noise_kind": ["symmetric", "symmetric"]}, "`noise_kinds`: expected distinct names"),
+    ({"objectives": []}, "`objectives`: expected distinct names"),
+    ({"architectures": 3}, r"`architectures\[0\]`: expected a string, got 3"),
+    ({"tasks": ["fine", "fine"]}, "`tasks`: expected distinct names"),
+    ({"suite": {"root": "x"}}, '`suite`: expected a table where `data` is "suite"'),
+    ({"data": "suite"}, '`suite`: expected a table where `data` is "suite"'),
+    ({"learning_curves": 1}, "`learning_curves`: expected true or false, got 1"),
     ({"methods": ["mlp", "mlp"]}, "`methods`: expected distinct names"),
     ({"shifts": ["salt", "salt"]}, "`shifts`: expected distinct names"),
-    ({"shots": 0}, "`shots`: expected a positive integer"),
+    ({"shots": -1}, "`shots`: expected distinct integers of at least 0"),
+    ({"shots": [4, 4]}, "`shots`: expected distinct integers of at least 0"),
     ({"method_options": {"mlp": 3}}, "`method_options.mlp`: expected a table of keys, got 3"),
     ({"seeds": "x" * 500}, r"got 'x{96}\.\.\."),
 ]

@@ -36,7 +36,7 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
 
 @pytest.fixture(scope="module")
 def material(cell: Cell) -> Material:
-    return cell._material(0.3)
+    return cell._material(0.3, Part("fine", 4, "linear_probe"))
 
 
 @each_method

@@ -16,7 +16,7 @@ from noisymodel.errors import MissingExtraError
 from noisymodel.losses import nmtune_regularization
 from noisymodel.objective import NMTuneLoss
 from noisymodel.study.config import PretrainingConfig
-from noisymodel.study.pretraining import SmallNetwork, build_network
+from noisymodel.study.pretraining.together import SmallNetwork, build_network
 from noisymodel.study.whitebox import (
     RegularizedNetwork,
     TunedNetwork,
@@ -142,7 +142,7 @@ def test_lora_trains_adapters_alone_and_starts_as_the_network(network: SmallNetw
     fit(head, images, labels(20), epochs=2, batch_size=8, seed=0)
     changed = {name for name, value in head.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == trained, "neither weights nor BatchNorm's statistics of the network move"
-    first = head.network.backbone[0]
+    first = head.network.backbone.module[0]
     a, b = first.lora_A["default"].weight, first.lora_B["default"].weight
     assert a.shape == (2, PIXELS)
     merged = network.backbone[0].weight + 4 / 2 * b @ a

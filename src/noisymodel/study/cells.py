@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -14,18 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import noise, spectrum
+from .. import spectrum
 from ..heads import Head
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
-from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts, take
+from .curves import CurveRecorder
+from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts
 from .grid import CellName
-from .method import Material, Method
+from .method import Material
 from .methods import chosen_methods
-from .pretraining import Pretrained, build_network, pretrain
-from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
+from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
+from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
-
 
 WHOLE_CELL = "the whole cell"
 """What is named as the part where a worker died."""
@@ -54,9 +55,7 @@ class Failure(NamedTuple):
         return f"{self.cell}, {self.part}: {self.message}"
 
 
-def compute_cell(
-    config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]
-) -> list[Failure]:
+def compute_cell(config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]) -> list[Failure]:
     """Compute what the storage lacks of one cell; a cell that cannot even be opened has failed as a whole."""
     try:
         cell = Cell(config, name, storage)
@@ -147,7 +146,7 @@ class Cell:
 
         if attempt(PRETRAINING, self._complete_measures):
             for part in self.parts:
-                attempt(self._spoken(part), lambda part=part: self._complete(part))
+                attempt(self.spoken(part), lambda part=part: self._complete(part))
         return failures
 
     def _complete_measures(self) -> None:
@@ -155,10 +154,20 @@ class Cell:
             self.storage.save_json("measures", self.measures_key, self._measure())
 
     def _complete(self, part: Part) -> None:
-        if self.storage.load_json("tuning", self.tuning_key(part)) is None:
-            self.storage.save_json("tuning", self.tuning_key(part), list(self._tune(part)))
+        if any(self.storage.load_json(kind, self.tuning_key(part)) is None for kind in self._kinds):
+            curves: list[CurveRow] = []
+            rows = list(self._tune(part, curves))
+            if self.config.learning_curves:
+                self.storage.save_json("curves", self.tuning_key(part), curves)
+            self.storage.save_json("tuning", self.tuning_key(part), rows)
 
-    def _spoken(self, part: Part) -> str:
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of stored files that a part has."""
+        return ("tuning", "curves") if self.config.learning_curves else ("tuning",)
+
+    def spoken(self, part: Part) -> str:
+        """The method, with shots and task where there are several."""
         several = [f"{part.shots} shots"] * (len(self.config.shots) > 1) + [part.task] * (len(self.tasks) > 1)
         return f"{part.method} ({', '.join(several)})" if several else part.method
 
@@ -169,8 +178,11 @@ class Cell:
     def missing(self) -> list[str]:
         """The parts that are not stored yet."""
         absent = [] if self.storage.has_json("measures", self.measures_key) else [PRETRAINING]
-        stored = self.storage.has_json
-        return absent + [self._spoken(part) for part in self.parts if not stored("tuning", self.tuning_key(part))]
+        return absent + [
+            self.spoken(part)
+            for part in self.parts
+            if not all(self.storage.has_json(kind, self.tuning_key(part)) for kind in self._kinds)
+        ]
 
     def rows(self) -> Iterator[Row]:
         """All numbers of this cell, from the storage.
@@ -186,15 +198,22 @@ class Cell:
                 raise LookupError(f"{self.name} is not complete")
             yield from (Row(*values) for values in rows)
 
+    def curves(self) -> Iterator[CurveRow]:
+        """Loss and accuracies by epoch, from the storage; nothing where the configuration does not ask for them."""
+        for part in self.parts if self.config.learning_curves else ():
+            stored = self.storage.load_json("curves", self.tuning_key(part)) or []
+            yield from (CurveRow(*values) for values in stored)
+
     # ---- computing ---------------------------------------------------------------------------------------------------
 
     def pretrained(self) -> Pretrained:
         """The networks, one per noise rate, trained or taken from the storage."""
         if self._pretrained is None:
-            self._pretrained = self._load_pretrained() or self._pretrain()
+            self._pretrained = self.stored_networks() or self._pretrain()
         return self._pretrained
 
-    def _load_pretrained(self) -> Pretrained | None:
+    def stored_networks(self) -> Pretrained | None:
+        """The networks from the storage, or ``None``."""
         tensors = self.storage.load_tensors("pretraining", self.pretraining_key)
         if tensors is None:
             return None
@@ -202,35 +221,35 @@ class Cell:
             {name.split("/", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{index}/")}
             for index in range(len(self.config.noise_rates))
         )
-        pixels = states[0]["backbone.0.weight"].shape[1]
-        network = build_network(pixels, self.source.pretraining_classes, self.config.pretraining, seed=self.seed)
-        return Pretrained(network, states)
+        return Pretrained(untrained(self.request), states)
 
     @cached_property
     def _examples(self) -> Examples:
         """What the networks are pre-trained on, with clean labels."""
         return self.source.pretraining()
 
-    def _pretrain(self) -> Pretrained:
-        examples = self._examples
-        trained = pretrain(
-            take(examples.inputs, np.arange(len(examples.labels))),
-            self.noisy_labels(examples),
-            self.source.pretraining_classes,
-            self.config.pretraining,
+    @cached_property
+    def request(self) -> PretrainingRequest:
+        """What is to be pre-trained; its checkpoints are needed until the networks are stored."""
+        return PretrainingRequest(
+            objective=self.name.objective,
+            architecture=self.name.architecture,
+            noise_kind=self.name.noise_kind,
+            noise_rates=self.config.noise_rates,
+            examples=self._examples,
             seed=self.seed,
+            classes=self.source.pretraining_classes,
+            vocabulary=self.source.vocabulary,
+            config=self.config.pretraining,
+            checkpoints=self.storage.folder / f"pretraining-{self.pretraining_key}",
         )
+
+    def _pretrain(self) -> Pretrained:
+        trained = pretrain(self.request)
         tensors = {f"{i}/{name}": tensor for i, state in enumerate(trained.states) for name, tensor in state.items()}
         self.storage.save_tensors("pretraining", self.pretraining_key, tensors)
+        shutil.rmtree(self.request.checkpoints or "", ignore_errors=True)
         return trained
-
-    def noisy_labels(self, examples: Examples) -> Tensor:
-        """``(rates, n)``: the labels of each network; what is wrong at a rate is wrong in the same way above it."""
-        noisy = [
-            noise.symmetric(examples.labels, rate, num_classes=self.source.pretraining_classes, seed=self.seed).labels
-            for rate in self.config.noise_rates
-        ]
-        return torch.from_numpy(np.stack(noisy))
 
     def frozen(self, rate: float, task: str) -> FrozenFeatures:
         """Features of a task by the network that was pre-trained at ``rate``."""
@@ -265,7 +284,14 @@ class Cell:
         return training, {CLEAN_SHIFT: task.test(), **{shift: task.shifted(shift) for shift in shifts}}
 
     def _row(
-        self, rate: float, method: str, metric: str, value: float, shift: str = CLEAN_SHIFT, task: str = "", shots: int = 0
+        self,
+        rate: float,
+        method: str,
+        metric: str,
+        value: float,
+        shift: str = CLEAN_SHIFT,
+        task: str = "",
+        shots: int = 0,
     ) -> Row:
         several = len(self.tasks) > 1 and bool(task)
         return Row(
@@ -304,13 +330,8 @@ class Cell:
 
     def _network_measures(self, index: int) -> dict[str, float]:
         """How well a network does its own task: on held-out examples, and on the noisy ones that it was given."""
-        examples, check = self._examples, self.source.pretraining_check()
         network = self.pretrained().one(index)
-        given = self.noisy_labels(examples)[index]
-        return {
-            "noisy_label_fit": _accuracy(network, examples._replace(labels=given.numpy()), rows=False),
-            "clean_accuracy": _accuracy(network, check, rows=False),
-        }
+        return measures(self.request, self.config.noise_rates[index], network, self.source.pretraining_check())
 
     def _spectral_rows(self, rate: float, method: str, analysis: spectrum.Spectrum, **where: Any) -> list[Row]:
         values = {
@@ -320,26 +341,53 @@ class Cell:
         }
         return [self._row(rate, method, metric, value, **where) for metric, value in values.items()]
 
-    def _tune(self, part: Part) -> Iterator[Row]:
+    def _tune(self, part: Part, curves: list[CurveRow]) -> Iterator[Row]:
+        """The rows of a part; what its epochs gave goes into ``curves`` where the configuration asks for it."""
         method = self.methods[part.method]
-        where = {"task": part.task, "shots": part.shots}
+        where: Mapping[str, Any] = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
             frozen = self.frozen(rate, part.task)
-            head = method.fitted(self._material(rate, part))
-            for shift, examples in self._tests(part.task).items():
-                seen = examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
-                yield self._row(rate, part.method, "accuracy", _accuracy(head, seen), shift, **where)
-            seen = self._tests(part.task)[CLEAN_SHIFT].inputs if method.sees_pictures else frozen.tests[CLEAN_SHIFT].numpy()
-            tuned = _tuned(head, seen)
+            tests = {
+                shift: examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
+                for shift, examples in self._tests(part.task).items()
+            }
+
+            def row(metric: str, value: float, shift: str = CLEAN_SHIFT, rate: float = rate) -> Row:
+                return self._row(rate, part.method, metric, value, shift, **where)
+
+            recorder = CurveRecorder(tests, row, _accuracy) if self.config.learning_curves else None
+            head = method.fitted(self._material(rate, part), recorder)
+            if recorder is not None:
+                curves += recorder.rows
+            for shift, examples in tests.items():
+                yield row("accuracy", _accuracy(head, examples), shift)
+            tuned = _tuned(head, tests[CLEAN_SHIFT].inputs)
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 
+    def examples_of(self, task: str) -> Iterator[Examples]:
+        """All training and test examples of a task."""
+        training, tests = self._task_examples[task]
+        yield from training.values()
+        yield from tests.values()
+
+    def material_of(self, network: Network, part: Part) -> Material:
+        """What a method would get to train on if this were the pre-trained network."""
+        training = self._training(part.task, part.shots)
+        with torch.no_grad():
+            features = torch.cat([network.features(batch) for batch in batches(training.inputs)])
+        return self._material_with(network, features, part)
+
     def _material(self, rate: float, part: Part) -> Material:
+        network = self.pretrained().one(self.config.noise_rates.index(rate))
+        return self._material_with(network, self.frozen(rate, part.task).training[part.shots], part)
+
+    def _material_with(self, network: Network, features: Tensor, part: Part) -> Material:
         training = self._training(part.task, part.shots)
         return Material(
-            network=self.pretrained().one(self.config.noise_rates.index(rate)),
+            network=network,
             inputs=training.inputs,
-            features=self.frozen(rate, part.task).training[part.shots],
+            features=features,
             labels=torch.from_numpy(training.labels),
             classes=self.tasks[part.task].classes,
             seed=self.seed,

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 from tqdm import tqdm
@@ -21,7 +21,8 @@ from .workers import run_in_processes
 BACKENDS = ("processes", "ray")
 
 
-class Shard(NamedTuple):
+@dataclass(frozen=True)
+class Shard:
     """One of ``count`` equal parts of a study's cells: those whose place is ``index`` modulo ``count``."""
 
     index: int
@@ -101,12 +102,12 @@ def _lacks(config: StudyConfig, name: CellName, storage: Storage) -> bool:
 def _run_here(
     config: StudyConfig, names: Sequence[CellName], storage: Storage, tell: Callable[[str], None]
 ) -> list[Failure]:
-    with _one_thread():
+    with one_thread():
         return [failure for name in names for failure in compute_cell(config, name, storage, tell)]
 
 
 @contextmanager
-def _one_thread() -> Generator[None]:
+def one_thread() -> Generator[None]:
     """As in a worker process: sums of one thread do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -31,8 +31,47 @@ class PretrainingConfig:
     """Epochs of linear warm-up."""
     classifier_init: str = "linear"
     """Start of the classifier's weights: uniform in ±1/√D (``"linear"``) or ±√(6/D) (``"kaiming"``)."""
+    resnet_widths: tuple[int, ...] = (8, 16, 32)
+    """Channels of each residual block of ``"resnet"``; the last is the number of features."""
+    patch_size: int = 4
+    """Pixels a side of a token of ``"vit"``."""
+    transformer_width: int = 64
+    """Of ``"vit"``, ``"transformer"`` and the built-in encoder of captions: the number of features."""
+    transformer_depth: int = 2
+    """Blocks."""
+    transformer_heads: int = 4
+    embedding: int = 64
+    """Dimensions of the common space of pictures and captions."""
+    temperature: float = 0.07
+    """Of the contrastive loss, at the start; it is learned."""
+    mask_share: float = 0.15
+    """Share of the tokens that are masked in each step of ``"masked_token"``."""
+    image_size: int = 0
+    """Pixels a side that pictures are resized to for models of libraries; 0: the model's own size where it has one,
+    else the pictures', at least 32."""
+    noise_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Options of the kinds of label noise, such as ``{"temperature": 0.1}`` of ``"similarity"``."""
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    """Per objective, architecture or ``"objective/architecture"``, keys of this table that replace the others there,
+    such as ``{"vit": {"epochs": 20}}``."""
+    checkpoint_seconds: float = 60.0
+    """Time between two checkpoints."""
+    checkpoint_steps: int = 0
+    """Steps between two checkpoints besides; 0: by time alone."""
+    device: str = "cpu"
+    """``"cpu"``, ``"cuda"`` (under ``torchrun`` the device of the rank's number) or ``"cuda:1"``."""
 
     def __post_init__(self) -> None:
+        for key in ("patch_size", "transformer_width", "transformer_depth", "transformer_heads", "embedding"):
+            _demand(getattr(self, key) > 0, f"pretraining.{key}", "a positive integer", getattr(self, key))
+        positive = bool(self.resnet_widths) and min(self.resnet_widths) > 0
+        _demand(positive, "pretraining.resnet_widths", "positive integers", self.resnet_widths)
+        divides = self.transformer_width % self.transformer_heads == 0
+        _demand(divides, "pretraining.transformer_heads", "a divisor of transformer_width", self.transformer_heads)
+        _demand(self.temperature > 0, "pretraining.temperature", "a positive number", self.temperature)
+        _demand(0 < self.mask_share < 1, "pretraining.mask_share", "a number between 0 and 1", self.mask_share)
+        for key in ("image_size", "checkpoint_seconds", "checkpoint_steps"):
+            _demand(getattr(self, key) >= 0, f"pretraining.{key}", "a number of at least 0", getattr(self, key))
         _demand(bool(self.widths) and min(self.widths) > 0, "pretraining.widths", "positive integers", self.widths)
         _demand(self.epochs > 0, "pretraining.epochs", "a positive integer", self.epochs)
         _demand(self.batch_size > 1, "pretraining.batch_size", "an integer of at least 2", self.batch_size)
@@ -41,6 +80,36 @@ class PretrainingConfig:
         _demand(self.warmup >= 0, "pretraining.warmup", "a number of at least 0", self.warmup)
         known = self.classifier_init in ("linear", "kaiming")
         _demand(known, "pretraining.classifier_init", "'linear' or 'kaiming'", self.classifier_init)
+        for name in self.overrides:
+            self._overridden(self, name)
+
+    def resolved(self, objective: str, architecture: str) -> PretrainingConfig:
+        """What holds of an objective and an architecture: overrides of the former, the latter and both, in this order.
+
+        >>> PretrainingConfig(overrides={"vit": {"epochs": 20}}).resolved("supervised", "vit").epochs
+        20
+        """
+        changed = dataclasses.replace(self, overrides={})
+        for name in (objective, architecture, f"{objective}/{architecture}"):
+            if name in self.overrides:
+                changed = self._overridden(changed, name)
+        return changed
+
+    def training(self) -> dict[str, Any]:
+        """What the networks depend on, JSON-ready: all but where and how often their state is kept."""
+        elsewhere = ("overrides", "checkpoint_seconds", "checkpoint_steps", "device")
+        return {key: value for key, value in dataclasses.asdict(self).items() if key not in elsewhere}
+
+    def _overridden(self, others: PretrainingConfig, name: str) -> PretrainingConfig:
+        """``others`` with the overrides of a name."""
+        prefix, values = f"pretraining.overrides.{name}.", self.overrides[name]
+        _demand("overrides" not in values, f"{prefix}overrides", "no overrides of overrides", values)
+        hints = get_type_hints(PretrainingConfig)
+        unknown = {key: value for key, value in values.items() if key not in hints}
+        if unknown:
+            build(PretrainingConfig, unknown, prefix)
+        converted = {key: _convert(value, hints[key], prefix + key) for key, value in values.items()}
+        return dataclasses.replace(others, overrides={}, **converted)
 
 
 @dataclass(frozen=True)
@@ -84,7 +153,7 @@ class StudyConfig:
     seeds: tuple[int, ...] = tuple(range(7000, 7008))
     """One repetition each: pictures, initial values, order and noise all follow from it."""
     noise_kinds: tuple[str, ...] = ("symmetric",)
-    """What is wrong in pre-training. The study runs each objective with each architecture and each kind that fits it."""
+    """What is wrong in pre-training. Each objective runs with each architecture and kind that fits it."""
     noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
     """Shares of pre-training labels (pairs, tokens) that are wrong, ascending; 0 must be among them: it is what others
     compare with."""
@@ -118,7 +187,7 @@ class StudyConfig:
         _demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
         positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
         _demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
-        _demand(bool(self.suite) == (self.data == "suite"), "suite", "a table where `data` is \"suite\"", self.suite)
+        _demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> StudyConfig:

@@ -16,6 +16,7 @@ TABLES_FILE = "tables.txt"
 FAILURES_FILE = "failures.json"
 CACHE_FOLDER = "cache"
 
+
 def read_claim(path: Path) -> dict[str, Any] | None:
     """The configuration of the study that a folder holds, or ``None``."""
     try:

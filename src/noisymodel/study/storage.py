@@ -22,14 +22,15 @@ _AFTER_THE_NUMBERS = (
     "plot/",
     "study/analysis",
     "study/computing.py",
-    "study/estimate.py",
+    "study/estimating.py",
     "study/export",
     "study/folder.py",
+    "study/intervals.py",
     "study/ray_tasks.py",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
-    "study/status.py",
+    "study/completeness.py",
     "study/worker",
 )
 """Code that no stored number depends on, so that a change there computes nothing anew."""
@@ -69,6 +70,10 @@ class Storage:
     def has_json(self, kind: str, key: str) -> bool:
         """Whether something was saved under this name."""
         return (self.folder / f"{kind}-{key}.json").is_file()
+
+    def has_tensors(self, kind: str, key: str) -> bool:
+        """Whether tensors were saved under this name."""
+        return (self.folder / f"{kind}-{key}.safetensors").is_file()
 
     def save_json(self, kind: str, key: str, content: object) -> None:
         """Save JSON-ready values; floats come back to the bit."""

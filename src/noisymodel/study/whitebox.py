@@ -17,7 +17,7 @@ from ..heads import Head
 from ..heads.network import classifier
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
-from .pretraining import SmallNetwork
+from .pretraining import Network
 
 
 class Step(NamedTuple):
@@ -63,7 +63,7 @@ class TunedNetwork(Head):
 
     def __init__(
         self,
-        pretrained: SmallNetwork,
+        pretrained: Network,
         num_classes: int,
         *,
         backbone: nn.Module | None = None,
@@ -73,9 +73,9 @@ class TunedNetwork(Head):
         penalties: Sequence[Penalty] = (),
         generator: torch.Generator,
     ) -> None:
-        self._width = pretrained.classifier.in_features
+        self._width = pretrained.num_features
         super().__init__(
-            cast(nn.Linear, pretrained.backbone[0]).in_features,
+            pretrained.num_inputs,
             num_classes,
             network=_Network(trainable(pretrained) if backbone is None else backbone, after or nn.Identity()),
             objective=objective or NMTuneLoss(),
@@ -135,25 +135,38 @@ class RegularizedNetwork(TunedNetwork):
     regularized: ClassVar[bool] = True
 
 
-class AdaptedBackbone(nn.Sequential):
-    """A backbone with LoRA on its linear layers; the statistics of its BatchNorms are frozen like all that it was."""
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class AdaptedBackbone(nn.Module):
+    """A backbone with LoRA; the statistics of its BatchNorms are frozen like all that it was."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """What the backbone makes of rows."""
+        return self.module(rows)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for the adapters; BatchNorm stays as it was pre-trained."""
         super().train(mode)
-        for module in self:
-            if isinstance(module, nn.BatchNorm1d):
+        for module in self.modules():
+            if isinstance(module, BATCH_NORMS):
                 module.eval()
         return self
 
 
-def trainable(pretrained: SmallNetwork) -> nn.Sequential:
+def trainable(pretrained: Network) -> nn.Module:
     """A copy of the backbone to train, all of it."""
     return copy.deepcopy(pretrained.backbone).requires_grad_(True).train()
 
 
-def with_lora(pretrained: SmallNetwork, *, rank: int, alpha: int, generator: torch.Generator) -> AdaptedBackbone:
+def with_lora(pretrained: Network, *, rank: int, alpha: int, generator: torch.Generator) -> AdaptedBackbone:
     """A copy of the backbone with W + (α/r)·B·A in place of the weight W of each linear layer; A and B are trained.
+
+    Where there is no linear layer (a residual network), of each convolution without groups.
 
     Raises:
         MissingExtraError: peft is not installed.
@@ -162,19 +175,31 @@ def with_lora(pretrained: SmallNetwork, *, rank: int, alpha: int, generator: tor
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study") from None
-    backbone = AdaptedBackbone(*copy.deepcopy(pretrained.backbone))
-    linear = [name for name, module in backbone.named_modules() if isinstance(module, nn.Linear)]
+    backbone = AdaptedBackbone(copy.deepcopy(pretrained.backbone))
     with seeded(generator.initial_seed()):  # peft draws from torch's global generator
-        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=linear), backbone)
+        inject_adapter_in_model(
+            LoraConfig(r=rank, lora_alpha=alpha, target_modules=_adaptable(backbone.module)), backbone.module
+        )
     for name, parameter in backbone.named_parameters():
         parameter.requires_grad_("lora_" in name)
     return backbone.train()
 
 
+def _adaptable(backbone: nn.Module) -> list[str]:
+    """The layers that LoRA takes.
+
+    ``MultiheadAttention`` multiplies by the weight of its last layer itself: a layer put in its place is never called.
+    """
+    modules = dict(backbone.named_modules())
+    within = {f"{name}.out_proj" for name, module in modules.items() if isinstance(module, nn.MultiheadAttention)}
+    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and name not in within]
+    return linear or [name for name, module in modules.items() if isinstance(module, nn.Conv2d) and module.groups == 1]
+
+
 # ---- penalties -------------------------------------------------------------------------------------------------------
 
 
-def towards_the_start(pretrained: SmallNetwork, *, alpha: float, beta: float) -> Penalty:
+def towards_the_start(pretrained: Network, *, alpha: float, beta: float) -> Penalty:
     """L2-SP from the pre-trained backbone."""
     start = {f"network.backbone.{name}": value.detach() for name, value in pretrained.backbone.named_parameters()}
     return lambda step: l2_sp_penalty(dict(step.head.named_parameters()), start, alpha=alpha, beta=beta)

@@ -7,17 +7,22 @@ import pytest
 
 from noisymodel.errors import ConfigError
 from noisymodel.study import StudyConfig
-from noisymodel.study.data import SOURCES, Digits, Glyphs, Source, open_source, reported_shifts
+from noisymodel.study.data import SOURCES, Digits, Examples, Glyphs, Source, open_source, reported_shifts
 from noisymodel.study.data.drawing import glyph_shapes
 from noisymodel.study.data.glyphs import SHIFTS
 
+SMALL_GLYPHS = {"pretraining_images": 200, "check_images": 100, "test_images": 120, "shift_images": 80}
 SMALL = {
-    "glyphs": {"pretraining_images": 200, "check_images": 100, "test_images": 120, "shift_images": 80},
+    "glyphs": SMALL_GLYPHS,
     "digits": {"copies": 1},
+    "captions": SMALL_GLYPHS,
+    "texts": {"pretraining_texts": 200, "check_texts": 100, "test_texts": 120, "shift_texts": 80},
 }
+SHAPES = {"glyphs": (16, 16), "digits": (8, 8), "captions": (16, 16), "texts": (36,)}
+TASKS = [(name, task) for name in SMALL for task in SOURCES[name](seed=3, **SMALL[name]).tasks]
 
 
-@pytest.fixture(params=SOURCES)
+@pytest.fixture(params=SMALL)
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -26,58 +31,112 @@ def make(name: str, seed: int = 3) -> Source:
     return SOURCES[name](seed=seed, **SMALL[name])
 
 
-def test_pictures_and_labels(name: str) -> None:
+def test_every_source_is_tried() -> None:
+    assert set(SMALL) == set(SOURCES) - {"suite"}
+
+
+def check_inputs(source: Source, examples: Examples, shape: tuple[int, ...]) -> None:
+    assert examples.inputs.shape == (len(examples.labels), *shape)
+    assert examples.labels.dtype == np.int64
+    if source.kind == "texts":
+        assert_tokens(examples.inputs, source.vocabulary)
+    else:
+        assert examples.inputs.dtype == np.float32
+        assert examples.inputs.min() >= 0
+        assert examples.inputs.max() <= 1
+
+
+def assert_tokens(tokens: np.ndarray, vocabulary: int) -> None:
+    """Token ids below the vocabulary; at least one word in each row, and padding at the end alone."""
+    assert tokens.dtype == np.int64
+    assert tokens.min() >= 0
+    assert tokens.max() < vocabulary
+    assert (tokens[:, 0] > 0).all()
+    assert (np.diff((tokens == 0).astype(int), axis=1) >= 0).all()
+
+
+def test_inputs_and_labels_of_pretraining(name: str) -> None:
     source = make(name)
-    parts = {
-        "pretraining": (source.pretraining(), source.pretraining_classes),
-        "check": (source.pretraining_check(), source.pretraining_classes),
-        "training": (source.training(5), source.classes),
-        "test": (source.test(), source.classes),
-    } | {note.name: (source.shifted(note.name), source.classes) for note in source.shifts}
-    shape = source.test().inputs.shape[1:]
-    for part, (pictures, classes) in parts.items():
-        assert pictures.inputs.shape == (len(pictures.labels), *shape), part
-        assert pictures.inputs.dtype == np.float32
-        assert pictures.inputs.min() >= 0
-        assert pictures.inputs.max() <= 1
-        assert pictures.labels.dtype == np.int64
-        assert set(pictures.labels.tolist()) == set(range(classes)), part
-    assert np.bincount(source.training(5).labels).tolist() == [5] * source.classes
+    for examples in (source.pretraining(), source.pretraining_check()):
+        check_inputs(source, examples, SHAPES[name])
+        assert set(examples.labels.tolist()) == set(range(source.pretraining_classes))
+        assert (examples.captions is not None) == (source.kind == "pairs")
+        if examples.captions is not None:
+            assert len(examples.captions) == len(examples.labels)
+            assert_tokens(examples.captions, source.vocabulary)
+    assert (source.vocabulary > 0) == (source.kind in {"pairs", "texts"})
 
 
-def test_a_seed_fixes_everything_and_another_changes_it(name: str) -> None:
-    shift = make(name).shifts[0].name
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_inputs_and_labels_of_tasks(name: str, task: str) -> None:
+    source = make(name)
+    chosen = source.tasks[task]
+    parts = [chosen.training(5), chosen.test(), *(chosen.shifted(note.name) for note in chosen.shifts)]
+    for examples in parts:
+        check_inputs(source, examples, SHAPES[name])
+        assert set(examples.labels.tolist()) == set(range(chosen.classes))
+        assert examples.answers is None
+    assert np.bincount(chosen.training(5).labels).tolist() == [5] * chosen.classes
+    counts = [np.bincount(examples.labels) for examples in parts[1:]]
+    assert name == "digits" or all(count.max() - count.min() <= 3 for count in counts), "as many of each class"
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_a_seed_fixes_everything_and_another_changes_it(name: str, task: str) -> None:
+    shift = make(name).tasks[task].shifts[0].name
     for part in (
         lambda source: source.pretraining(),
         lambda source: source.pretraining_check(),
-        lambda source: source.training(5),
-        lambda source: source.test(),
-        lambda source: source.shifted(shift),
+        lambda source: source.tasks[task].training(5),
+        lambda source: source.tasks[task].test(),
+        lambda source: source.tasks[task].shifted(shift),
     ):
         first, again, other = part(make(name)), part(make(name)), part(make(name, seed=4))
         assert np.array_equal(first.inputs, again.inputs)
         assert np.array_equal(first.labels, again.labels)
         assert first.inputs.shape != other.inputs.shape or not np.array_equal(first.inputs, other.inputs)
+        if first.captions is not None:
+            assert np.array_equal(first.captions, again.captions)
+            assert not np.array_equal(first.captions, other.captions)
 
 
-def test_parts_share_no_picture(name: str) -> None:
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_parts_share_no_input(name: str, task: str) -> None:
     source = make(name)
-    parts = [source.pretraining(), source.training(5), source.test()]
-    pictures = [picture.tobytes() for part in parts for picture in part.inputs]
-    assert len(set(pictures)) == len(pictures)
+    parts = [source.pretraining(), source.tasks[task].training(5), source.tasks[task].test()]
+    if source.kind != "texts":  # a text may be written twice
+        inputs = [one.tobytes() for part in parts for one in part.inputs]
+        assert len(set(inputs)) == len(inputs)
+    else:
+        assert len({part.inputs[:5].tobytes() for part in parts}) == 3
 
 
-def test_more_shots_keep_the_fewer(name: str) -> None:
-    few, many = make(name).training(3), make(name).training(6)
-    assert {picture.tobytes() for picture in few.inputs} <= {
-        picture.tobytes() for picture in many.inputs
-    } or name == "glyphs"
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_more_shots_are_more_of_each_class(name: str, task: str) -> None:
+    few, many = (make(name).tasks[task].training(shots) for shots in (3, 6))
     assert len(many.labels) == 2 * len(few.labels)
+    if name == "digits":
+        assert {picture.tobytes() for picture in few.inputs} <= {picture.tobytes() for picture in many.inputs}
+
+
+def test_the_default_task_is_there(name: str) -> None:
+    source = make(name)
+    assert set(source.default_tasks) <= set(source.tasks)
+    assert len(source.default_tasks) == 1
+
+
+def test_shifts_of_tasks_are_among_those_of_the_source(name: str) -> None:
+    source = make(name)
+    for task in source.tasks.values():
+        assert {note.name for note in task.shifts} <= {note.name for note in source.shifts}
 
 
 def test_samples_show_the_same_objects_clean_and_shifted(name: str) -> None:
     source = make(name)
     samples = source.samples(6)
+    if source.kind == "texts":
+        assert samples == {}
+        return
     assert list(samples) == ["clean", *(note.name for note in source.shifts)]
     assert all(pictures.shape == samples["clean"].shape and len(pictures) == 6 for pictures in samples.values())
     assert all(not np.array_equal(samples["clean"], samples[note.name]) for note in source.shifts)
@@ -86,28 +145,34 @@ def test_samples_show_the_same_objects_clean_and_shifted(name: str) -> None:
 def test_texts_for_the_report(name: str) -> None:
     source = make(name)
     assert source.title
-    assert str(SMALL[name].get("pretraining_images", 900)) in source.description
+    count = next((size for key, size in SMALL[name].items() if key.startswith("pretraining")), 900)
+    assert str(count) in source.description
     assert all(note.description and note.role in {"report", "tuning"} for note in source.shifts)
     assert len({note.name for note in source.shifts}) == len(source.shifts)
 
 
-def test_unknown_shift_lists_the_known(name: str) -> None:
-    with pytest.raises(ValueError, match=r"`shift` must be one of .*rotation.*, got 'fog'"):
-        make(name).shifted("fog")
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_unknown_shift_lists_the_known(name: str, task: str) -> None:
+    with pytest.raises(ValueError, match=r"`shift` must be one of .*(rotation|synonyms).*, got 'fog'"):
+        make(name).tasks[task].shifted("fog")
 
 
 def test_configuration_opens_a_source() -> None:
     config = StudyConfig.from_mapping({"data": "digits", "data_options": {"copies": 2}})
     assert open_source(config, 5) == Digits(seed=5, copies=2)
-    assert reported_shifts(config) == ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")
+    assert reported_shifts(config) == {
+        "digit": ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")
+    }
     two = StudyConfig(shifts=("thin", "salt"))
-    assert reported_shifts(two) == ("salt", "thin"), "in the source's order"
+    assert reported_shifts(two) == {"fine": ("salt", "thin")}, "in the source's order"
+    both = StudyConfig(tasks=("thickness", "fine"), shifts=("thin", "salt"))
+    assert reported_shifts(both) == {"fine": ("salt", "thin"), "thickness": ("salt",)}
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"data": "digit"}, r"`data`: expected one of 'glyphs', 'digits', got 'digit'; did you mean 'digits'\?"),
+        ({"data": "digit"}, r"`data`: expected one of 'glyphs', 'digits', .*, got 'digit'; did you mean 'digits'\?"),
         ({"data_options": {"sise": 3}}, r"`data_options`: expected one of .*; did you mean 'size'\?"),
         ({"data_options": {"size": 0}}, "`data_options.size`: expected a positive integer, got 0"),
         ({"shifts": ["slat"]}, r"`shifts`: .*; did you mean 'salt'\?"),

@@ -7,13 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ...errors import ConfigError
 from ..config import StudyConfig, unknown_name
+from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
 from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
 from .suite import Suite
+from .texts import Texts
 
 __all__ = [
     "SOURCES",
+    "Captions",
     "Digits",
     "Examples",
     "Glyphs",
@@ -22,6 +25,7 @@ __all__ = [
     "Source",
     "Suite",
     "Task",
+    "Texts",
     "as_rows",
     "batches",
     "chosen_tasks",
@@ -30,7 +34,13 @@ __all__ = [
     "take",
 ]
 
-SOURCES: Mapping[str, Callable[..., Source]] = {"glyphs": Glyphs, "digits": Digits, "suite": Suite}
+SOURCES: Mapping[str, Callable[..., Source]] = {
+    "glyphs": Glyphs,
+    "digits": Digits,
+    "captions": Captions,
+    "texts": Texts,
+    "suite": Suite,
+}
 """Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``, or its ``suite``."""
 
 

@@ -13,7 +13,7 @@ from ..._checks import check_choice
 from ..._random import array_generator
 from ..record import ShiftNote
 from . import effects
-from .source import Examples, Task
+from .source import Examples, Task, in_memory
 
 # streams of random numbers that one seed is split into
 _SPLIT, _AUGMENTATION, _CHECK, _SHIFT, _SAMPLES = range(5)
@@ -137,7 +137,7 @@ class Digits:
         """Moved and turned copies with digit-modulo-5 labels."""
         pictures = self._part(0, self.pretraining_images)
         return self._augmented(
-            Examples(np.tile(pictures.inputs, (self.copies, 1, 1)), np.tile(pictures.labels % 5, self.copies)),
+            Examples(np.tile(in_memory(pictures), (self.copies, 1, 1)), np.tile(pictures.labels % 5, self.copies)),
             _AUGMENTATION,
         )
 
@@ -161,13 +161,13 @@ class Digits:
         check_choice(shift, "shift", SHIFTS)
         pictures = self.test()
         generator = array_generator(self.seed, _SHIFT, list(SHIFTS).index(shift))
-        return Examples(SHIFTS[shift][1](pictures.inputs, generator), pictures.labels)
+        return Examples(SHIFTS[shift][1](in_memory(pictures), generator), pictures.labels)
 
     def samples(self, count: int) -> Mapping[str, effects.Images]:
         """The first test picture of ``count`` digits, clean and under each shift."""
         pictures = self.test()
         chosen = [int(np.flatnonzero(pictures.labels == digit % 10)[digit // 10]) for digit in range(count)]
-        clean = pictures.inputs[chosen]
+        clean = in_memory(pictures)[chosen]
         return {"clean": clean} | {
             name: effect(clean, array_generator(self.seed, _SAMPLES, index))
             for index, (name, (_, effect)) in enumerate(SHIFTS.items())
@@ -180,5 +180,5 @@ class Digits:
 
     def _augmented(self, pictures: Examples, stream: int) -> Examples:
         generator = array_generator(self.seed, stream)
-        moved = effects.affine(pictures.inputs, generator, angle=(0.0, 0.15), translation=(0.0, 0.7))
+        moved = effects.affine(in_memory(pictures), generator, angle=(0.0, 0.15), translation=(0.0, 0.7))
         return Examples(moved, pictures.labels)

@@ -12,9 +12,14 @@ from .effects import Images
 
 Array = NDArray[np.float64]
 
+BINS = 3
+"""Equal parts that a range of sizes or of thicknesses is divided into, to speak of them."""
+
 STROKES = 4
 LATTICE = np.linspace(-0.75, 0.75, 4)
 SOFTNESS = 0.04  # width of a stroke's soft edge, on a canvas of width 2
+_SCALE = (0.75, 1.05)
+_THICKNESS = (0.09, 0.16)
 
 
 @dataclass(frozen=True)
@@ -29,10 +34,27 @@ class Drawing:
     """``(n,)``: brightness of the ink."""
     background: Array
     """``(n,)``: brightness of the paper."""
+    scale: Array
+    """``(n,)``: how large the glyph was drawn, before any shift."""
     dashes: float = 0.0
     """Period of the dashes along a stroke; 0 draws whole strokes."""
     waves: Array | None = None
     """``(n, 3, 2 axes)``: amplitude, frequency and phase of a sinusoidal warp of the canvas."""
+
+    @property
+    def size_bin(self) -> NDArray[np.int64]:
+        """``(n,)``: part of the range of scales, in ``range(BINS)``."""
+        return _bin(self.scale, *_SCALE)
+
+    @property
+    def thickness_bin(self) -> NDArray[np.int64]:
+        """``(n,)``: part of the usual range of thicknesses, in ``range(BINS)``."""
+        return _bin(self.thickness, *_THICKNESS)
+
+    def with_thickness_bin(self, bins: NDArray[np.int64], generator: np.random.Generator) -> Drawing:
+        """The same drawing with a thickness drawn in each of ``bins (n,)``."""
+        low, high = _THICKNESS
+        return replace(self, thickness=low + (high - low) * (bins + generator.random(len(bins))) / BINS)
 
     def moved(self, matrix: Array | None = None, offset: Array | None = None) -> Drawing:
         """The same drawing with all points mapped by ``matrix (n, 2, 2)``, then shifted by ``offset (n, 2)``."""
@@ -42,6 +64,10 @@ class Drawing:
         if offset is not None:
             points = points + offset[:, None, None, :]
         return replace(self, strokes=points)
+
+
+def _bin(values: Array, low: float, high: float) -> NDArray[np.int64]:
+    return np.clip((values - low) / (high - low) * BINS, 0, BINS - 1).astype(np.int64)
 
 
 def rotation(angle: Array) -> Array:
@@ -72,13 +98,14 @@ def draw(shapes: Array, classes: NDArray[np.int64], generator: np.random.Generat
     """An instance of each of ``classes``: jitter, rotation, scale, translation, thickness, contrast, paper."""
     count = len(classes)
     points = shapes[classes] + generator.normal(0, 0.05, (count, STROKES, 2, 2))
-    scale = generator.uniform(0.75, 1.05, count)
+    scale = generator.uniform(*_SCALE, count)
     matrix = scale[:, None, None] * rotation(generator.uniform(-0.12, 0.12, count))
     drawing = Drawing(
         strokes=points,
-        thickness=generator.uniform(0.09, 0.16, count),
+        thickness=generator.uniform(*_THICKNESS, count),
         contrast=generator.uniform(0.7, 1.0, count),
         background=generator.uniform(0.0, 0.15, count),
+        scale=scale,
     )
     return drawing.moved(matrix, generator.uniform(-0.08, 0.08, (count, 2)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -34,8 +34,8 @@ class LazyInputs(Protocol):
 
 
 Inputs = NDArray[Any] | LazyInputs
-"""Pictures: float32 ``(n, height, width)`` or ``(n, channels, height, width)``, values in [0, 1], as an array or made on
-demand. Texts: int64 token ids ``(n, length)``, 0 is padding."""
+"""Pictures: float32 ``(n, height, width)`` or ``(n, channels, height, width)``, values in [0, 1], in an array or made
+on demand. Texts: int64 token ids ``(n, length)``, 0 is padding."""
 
 
 class Examples(NamedTuple):
@@ -49,6 +49,11 @@ class Examples(NamedTuple):
     answers: NDArray[np.int64] | None = None
     """``(classes,)``: for each class of the task the class of ``labels`` that it answers, −1 where it is no valid
     answer; ``None`` where both are the same."""
+
+
+def in_memory(examples: Examples) -> NDArray[np.float32]:
+    """The pictures of a source that holds them in an array."""
+    return cast(NDArray[np.float32], examples.inputs)
 
 
 def batches(inputs: Inputs, rows: int | None = None) -> Iterator[Tensor]:

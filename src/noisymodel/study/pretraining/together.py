@@ -1,4 +1,4 @@
-"""Pre-training small networks on noisy labels, many at once.
+"""Pre-training small multilayer networks on noisy labels, all noise rates at once.
 
 Networks of one shape are trained together as one batched model: each has its own parameters, labels and batch
 statistics, and sees the pictures in the same order from the same initial values, so that networks differ by their
@@ -7,32 +7,20 @@ labels alone.
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from .._random import tensor_generator
-from .config import PretrainingConfig
-
-_INITIALISATION, _ORDER = range(2)
-OBJECTIVES = ("supervised",)
-NOISE_KINDS = ("symmetric",)
-
-
-def fits(source_kind: str, objective: str, architecture: str, noise_kind: str) -> bool:
-    """Whether these go together."""
-    fitting = {"supervised": ("mlp",)}
-    return source_kind != "texts" and architecture in fitting.get(objective, ()) and noise_kind in NOISE_KINDS
+from ..._random import tensor_generator
+from ..config import PretrainingConfig
+from .network import Body, ClassifyingNetwork, Pretrained, classifier, he_linear
+from .request import INITIALISATION, ORDER
+from .schedule import Schedule, diverged
 
 
-_SCALES = {"linear": 1.0, "kaiming": 6.0}
-
-
-class SmallNetwork(nn.Module):
+class SmallNetwork(ClassifyingNetwork):
     """Pixels to features to classes: blocks of Linear – BatchNorm – ReLU, then a linear classifier.
 
     ``forward(images)`` maps ``(n, height, width)`` to logits ``(n, classes)``; ``features(images)`` to the output of
@@ -45,55 +33,22 @@ class SmallNetwork(nn.Module):
     def __init__(
         self, pixels: int, widths: Sequence[int], classes: int, *, classifier_init: str, generator: torch.Generator
     ) -> None:
-        super().__init__()
-        blocks: list[nn.Module] = []
-        for before, after in zip([pixels, *widths[:-1]], widths, strict=True):
-            blocks += [
-                _linear(before, after, _SCALES["kaiming"], generator, bias=False),
-                nn.BatchNorm1d(after),
-                nn.ReLU(),
-            ]
-        self.name = "-".join(["mlp", *map(str, [pixels, *widths])])
-        self.backbone = nn.Sequential(*blocks)
-        self.classifier = _linear(widths[-1], classes, _SCALES[classifier_init], generator, bias=True)
-
-    def features(self, images: Tensor) -> Tensor:
-        """The output of the last block."""
-        return self.backbone(images.flatten(1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits."""
-        return self.classifier(self.features(images))
+        body = small_mlp(pixels, widths, generator)
+        super().__init__(body, classifier(widths[-1], classes, classifier_init, generator))
 
 
-def _linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
-    """Weights U(−√(scale/before), √(scale/before)); biases zero."""
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias))
-    bound = math.sqrt(scale / before)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer
-
-
-class Pretrained(NamedTuple):
-    """Networks of one shape that were trained together."""
-
-    network: SmallNetwork
-    """The shape; its own parameters are the common initial values."""
-    states: tuple[Mapping[str, Tensor], ...]
-    """A state dictionary per network."""
-
-    def one(self, index: int) -> SmallNetwork:
-        """Network ``index`` in evaluation mode, its parameters frozen."""
-        network = copy.deepcopy(self.network)
-        network.load_state_dict(dict(self.states[index]))
-        return network.eval().requires_grad_(False)
+def small_mlp(pixels: int, widths: Sequence[int], generator: torch.Generator) -> Body:
+    """Blocks of Linear – BatchNorm – ReLU."""
+    blocks: list[nn.Module] = []
+    for before, after in zip([pixels, *widths[:-1]], widths, strict=True):
+        blocks += [he_linear(before, after, generator), nn.BatchNorm1d(after), nn.ReLU()]
+    name = "-".join(["mlp", *map(str, [pixels, *widths])])
+    return Body(name, nn.Sequential(*blocks), pixels, widths[-1])
 
 
 def build_network(pixels: int, classes: int, config: PretrainingConfig, *, seed: int) -> SmallNetwork:
     """The network of a seed at its initial values."""
-    generator = tensor_generator(seed, _INITIALISATION)
+    generator = tensor_generator(seed, INITIALISATION)
     return SmallNetwork(pixels, config.widths, classes, classifier_init=config.classifier_init, generator=generator)
 
 
@@ -151,7 +106,9 @@ def _attribute(name: str) -> str:
     return name.replace(".", "_")
 
 
-def pretrain(images: Tensor, labels: Tensor, classes: int, config: PretrainingConfig, *, seed: int) -> Pretrained:
+def pretrain_together(
+    images: Tensor, labels: Tensor, classes: int, config: PretrainingConfig, *, seed: int
+) -> Pretrained:
     """Train one network per row of labels on the same pictures.
 
     AdamW with a linear warm-up times a cosine decay to zero; the loss is the mean cross-entropy of the batch.
@@ -164,6 +121,9 @@ def pretrain(images: Tensor, labels: Tensor, classes: int, config: PretrainingCo
         seed: fixes the initial values and the order of the pictures, both the same for all networks.
 
     Each network gets what it would have got alone, up to the rounding of batched products.
+
+    Raises:
+        StudyError: the loss is not finite.
     """
     count, rows = labels.shape
     network = build_network(images[0].numel(), classes, config, seed=seed)
@@ -171,16 +131,16 @@ def pretrain(images: Tensor, labels: Tensor, classes: int, config: PretrainingCo
     optimizer = torch.optim.AdamW(
         together.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
-    batches_per_epoch = math.ceil(rows / config.batch_size)
-    step, steps = 0, config.epochs * batches_per_epoch
-    order = tensor_generator(seed, _ORDER)
+    schedule = Schedule.of(config, rows)
+    step = 0
+    order = tensor_generator(seed, ORDER)
     for _ in range(config.epochs):
         for chosen in torch.randperm(rows, generator=order).split(config.batch_size):
-            warmed = min((step + 1) / (config.warmup * batches_per_epoch), 1.0) if config.warmup else 1.0
-            decayed = 0.5 * (1 + math.cos(math.pi * step / steps))
-            optimizer.param_groups[0]["lr"] = config.learning_rate * warmed * decayed
+            optimizer.param_groups[0]["lr"] = schedule(step)
             logits = together(images[chosen])
             loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, chosen].flatten()) * count
+            if not math.isfinite(loss.item()):
+                raise diverged("one of its noise rates", step, schedule, loss.item(), None)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -12,7 +12,8 @@ from torch import nn
 from noisymodel import noise
 from noisymodel.study import PretrainingConfig
 from noisymodel.study.data import Glyphs
-from noisymodel.study.pretraining import Pretrained, SmallNetwork, build_network, pretrain
+from noisymodel.study.pretraining import Pretrained
+from noisymodel.study.pretraining.together import SmallNetwork, build_network, pretrain_together
 
 CONFIG = PretrainingConfig(widths=(24, 12), epochs=3, batch_size=50, warmup=1.5)
 
@@ -30,7 +31,7 @@ def pictures() -> tuple[torch.Tensor, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(pictures: tuple[torch.Tensor, np.ndarray]) -> Pretrained:
-    return pretrain(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=9)
+    return pretrain_together(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=9)
 
 
 def naive(images: torch.Tensor, labels: torch.Tensor, config: PretrainingConfig, seed: int) -> SmallNetwork:
@@ -84,15 +85,15 @@ def test_every_setting_reaches_the_training(
     images, labels = pictures
     config = PretrainingConfig(**{"widths": (24, 12), "epochs": 3, "batch_size": 50, "warmup": 1.5, **change})
     noisy = labels_at((0.0,), labels)
-    other = pretrain(images, noisy, 10, config, seed=9)
+    other = pretrain_together(images, noisy, 10, config, seed=9)
     alone = naive(images, noisy[0], config, seed=9)
     torch.testing.assert_close(other.one(0).features(images), alone.features(images), rtol=1e-3, atol=1e-4)
     assert not torch.allclose(other.one(0).features(images), trained.one(0).features(images), atol=1e-2)
 
 
 def test_same_seed_same_networks_to_the_bit(pictures: tuple[torch.Tensor, np.ndarray], trained: Pretrained) -> None:
-    again = pretrain(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=9)
-    other = pretrain(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=10)
+    again = pretrain_together(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=9)
+    other = pretrain_together(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=10)
     for index in (0, 1):
         for name, value in trained.states[index].items():
             assert torch.equal(value, again.states[index][name]), name
@@ -102,7 +103,7 @@ def test_same_seed_same_networks_to_the_bit(pictures: tuple[torch.Tensor, np.nda
 def test_networks_start_equal_and_differ_by_labels_alone(
     pictures: tuple[torch.Tensor, np.ndarray], trained: Pretrained
 ) -> None:
-    twice = pretrain(pictures[0], labels_at((0.0, 0.0), pictures[1]), 10, CONFIG, seed=9)
+    twice = pretrain_together(pictures[0], labels_at((0.0, 0.0), pictures[1]), 10, CONFIG, seed=9)
     torch.testing.assert_close(twice.states[0], twice.states[1])
     assert not torch.allclose(trained.states[0]["classifier.weight"], trained.states[1]["classifier.weight"])
 

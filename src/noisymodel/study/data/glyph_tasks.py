@@ -1,0 +1,102 @@
+"""Other questions about glyphs than their fine class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._checks import check_choice
+from ..._random import array_generator
+from ..record import ShiftNote
+from .drawing import BINS
+from .glyph_shifts import SHIFTS, GlyphShift
+from .source import Examples
+
+if TYPE_CHECKING:
+    from .glyphs import Glyphs
+
+_TRAINING, _TEST, _SHIFT = range(3)
+
+
+@dataclass(frozen=True)
+class SuperClasses:
+    """Which super-class: what a network that was pre-trained on super-classes knows already.
+
+    Tested on the very pictures of the fine classes; ``stream`` is where the training pictures are drawn from.
+    """
+
+    glyphs: Glyphs
+    stream: tuple[int, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of super-classes."""
+        return self.glyphs.base_glyphs
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """Those of the fine classes."""
+        return self.glyphs.shifts
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` pictures of each super-class, of its variants in turn."""
+        order = np.arange(shots * self.classes, dtype=np.int64)
+        fine = order % self.classes * self.glyphs.variants + order // self.classes % self.glyphs.variants
+        return self._coarse(self.glyphs.pictures(fine, *self.stream, _TRAINING))
+
+    def test(self) -> Examples:
+        """Pictures with super-class labels."""
+        return self._coarse(self.glyphs.test())
+
+    def shifted(self, shift: str) -> Examples:
+        """Pictures with super-class labels under a shift."""
+        return self._coarse(self.glyphs.shifted(shift))
+
+    def _coarse(self, pictures: Examples) -> Examples:
+        return Examples(pictures.inputs, pictures.labels // self.glyphs.variants)
+
+
+@dataclass(frozen=True)
+class Thickness:
+    """How thick the strokes are, thin, middle or thick: what no label of pre-training speaks of.
+
+    All glyphs are equally often of each thickness. Shifts that change the thickness itself are left out.
+    """
+
+    glyphs: Glyphs
+    stream: tuple[int, ...]
+
+    @property
+    def classes(self) -> int:
+        """Equal parts of the range of thicknesses."""
+        return BINS
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """Those that leave the thickness."""
+        return tuple(note for note in self.glyphs.shifts if note.name not in {"thick", "thin"})
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` pictures of each thickness."""
+        return self._pictures(shots * self.classes, _TRAINING)
+
+    def test(self) -> Examples:
+        """Pictures with thickness labels."""
+        return self._pictures(self.glyphs.test_images, _TEST)
+
+    def shifted(self, shift: str) -> Examples:
+        """Pictures with thickness labels under a shift."""
+        names = [note.name for note in self.shifts]
+        check_choice(shift, "shift", names)
+        return self._pictures(self.glyphs.shift_images, _SHIFT, names.index(shift), shift=SHIFTS[shift])
+
+    def _pictures(self, count: int, *part: int, shift: GlyphShift | None = None) -> Examples:
+        order: NDArray[np.int64] = np.arange(count, dtype=np.int64)
+        labels, fine = order % self.classes, order // self.classes % self.glyphs.classes
+        stream = (*self.stream, *part)
+        drawing = self.glyphs.drawing(fine, *stream)
+        drawing = drawing.with_thickness_bin(labels, array_generator(self.glyphs.seed, *stream, 3))
+        return Examples(self.glyphs.painted(drawing, *stream, shift=shift), labels)

@@ -1,0 +1,295 @@
+"""Procedural texts: a made-up language, to pre-train on by filling in masked words, and topics to tell apart.
+
+The subtopics of a topic use the same words, differently often and in different company.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..._checks import check_choice
+from ..._random import array_generator
+from ...errors import ConfigError
+from ..record import ShiftNote
+from . import rewriting
+from .grammar import FORMS, STYLES, Language, Meaning, language
+from .patterns import Integers, decode
+from .source import Examples, Task
+
+# streams of random numbers that one seed is split into
+_LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
+
+_KNOWN_STYLES = ("plain", "formal")  # of the downstream texts; pre-training sees all
+_UNKNOWN_PART = 0.02  # of the words of pre-training, so that networks know the token of an unknown word
+
+Rephrase = Callable[[Meaning, Language, np.random.Generator], Meaning]
+Rewrite = Callable[[Integers, np.random.Generator], Integers]
+
+
+def _synonyms(meaning: Meaning, words: Language, generator: np.random.Generator) -> Meaning:
+    del words, generator  # every word is replaced
+    return meaning.with_forms(np.ones(1, dtype=np.int64))
+
+
+def _in_style(meaning: Meaning, words: Language, generator: np.random.Generator, style: str) -> Meaning:
+    del words
+    return meaning.in_styles((style,), generator)
+
+
+def _off_topic(meaning: Meaning, words: Language, generator: np.random.Generator) -> Meaning:
+    """The first sentence is about a subtopic of another topic."""
+    topic = meaning.topics // words.subtopics
+    other = (topic + generator.integers(1, words.topics, len(topic))) % words.topics
+    fine = other * words.subtopics + generator.integers(words.subtopics, size=len(topic))
+    strange = words.meanings(fine, 1, STYLES, generator)
+    concepts = meaning.concepts.copy()
+    concepts[:, 0] = strange.concepts[:, 0]
+    return replace(meaning, concepts=concepts)
+
+
+def _generic(meaning: Meaning, words: Language, generator: np.random.Generator, share: float) -> Meaning:
+    vague = np.stack([generator.choice(general, meaning.concepts.shape[:2]) for general in words.shared], -1)
+    replaced = generator.random(meaning.concepts.shape) < share
+    return replace(meaning, concepts=np.where(replaced, vague, meaning.concepts))
+
+
+@dataclass(frozen=True)
+class TextShift:
+    """A named shift: a change of what a text says or of its style, or a change of the written text."""
+
+    note: ShiftNote
+    rephrase: Rephrase | None = None
+    rewrite: Rewrite | None = None
+
+
+def _shift(
+    name: str, role: str, description: str, rephrase: Rephrase | None = None, rewrite: Rewrite | None = None
+) -> tuple[str, TextShift]:
+    return name, TextShift(ShiftNote(name, description, role), rephrase, rewrite)
+
+
+SHIFTS: Mapping[str, TextShift] = dict(
+    [
+        _shift("generic", "tuning", "40 % of the words with meaning of no topic", partial(_generic, share=0.4)),
+        _shift(
+            "swaps", "tuning", "half of the neighbours swapped", None, partial(rewriting.swap_neighbours, share=0.5)
+        ),
+        _shift("stutter", "tuning", "30 % of the words come twice", None, partial(rewriting.stutter, share=0.3)),
+        _shift("bare", "tuning", "no articles, no punctuation", None, lambda tokens, _: rewriting.content_only(tokens)),
+        _shift("synonyms", "report", "synonyms that the training texts never use", _synonyms),
+        _shift("notes", "report", "style of notes, not in the training texts", partial(_in_style, style="notes")),
+        _shift("spoken", "report", "style of speech, not in the training texts", partial(_in_style, style="spoken")),
+        _shift("off_topic", "report", "first sentence about another topic", _off_topic),
+        _shift("shuffled", "report", "words in random order", None, rewriting.shuffle),
+        _shift("dropped", "report", "40 % of the words left out", None, partial(rewriting.drop, share=0.4)),
+        _shift("truncated", "report", "the first 8 words alone", None, lambda tokens, _: rewriting.truncate(tokens, 8)),
+        _shift("typos", "report", "30 % of the words unknown", None, partial(rewriting.misspell, share=0.3)),
+    ]
+)
+
+REMARKS = (
+    "The texts are of a made-up language with a few hundred words and a dozen sentence patterns; nothing here says how "
+    "large the effects are for natural language.",
+    "How often subtopics share words and how often verbs follow their nouns was set so that the task is neither easy "
+    "nor hopeless for a classifier of word counts; no shift and no noise rate was looked at for that.",
+)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts of one seed; a :class:`~noisymodel.study.data.source.Source` of kind ``"texts"``.
+
+    ``topics · subtopics`` subtopics are the fine classes of the downstream task, the topics the labels of pre-training
+    (for objectives that use labels) and the task ``"coarse"``. Texts have two to ``sentences`` sentences. Pre-training
+    texts are in all styles and use both words of each concept; downstream texts are in two styles and use one of them.
+
+    >>> texts = Texts(seed=0, pretraining_texts=20)
+    >>> texts.pretraining().inputs.shape, texts.classes, texts.vocabulary
+    ((20, 36), 18, 295)
+    """
+
+    seed: int
+    topics: int = 6
+    subtopics: int = 3
+    sentences: int = 3
+    pretraining_texts: int = 6000
+    check_texts: int = 1000
+    test_texts: int = 1000
+    shift_texts: int = 500
+
+    def __post_init__(self) -> None:
+        if self.topics < 2:
+            raise ConfigError(f"config key `data_options.topics`: expected an integer of at least 2, got {self.topics}")
+
+    @property
+    def title(self) -> str:
+        """A few words."""
+        return "procedural texts"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is known not to hold on these data."""
+        return REMARKS
+
+    @property
+    def kind(self) -> str:
+        """Texts."""
+        return "texts"
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below it; 0 is padding, 1 an unknown word."""
+        return len(self.spelling)
+
+    @property
+    def identity(self) -> object:
+        """Nothing but options and seed."""
+        return None
+
+    @property
+    def tasks(self) -> Mapping[str, Task]:
+        """Subtopics (``"fine"``) and topics (``"coarse"``)."""
+        return {"fine": self, "coarse": CoarseTexts(self)}
+
+    @property
+    def default_tasks(self) -> tuple[str, ...]:
+        """Subtopics."""
+        return ("fine",)
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """All distribution shifts and what each is for."""
+        return tuple(shift.note for shift in SHIFTS.values())
+
+    @property
+    def classes(self) -> int:
+        """Number of subtopics."""
+        return self.topics * self.subtopics
+
+    @property
+    def pretraining_classes(self) -> int:
+        """Number of topics."""
+        return self.topics
+
+    @property
+    def description(self) -> str:
+        """A paragraph for the report."""
+        return (
+            f"Texts of two to {self.sentences} sentences in a made-up language of {self.vocabulary} words, written by "
+            f"a grammar with {len(STYLES)} styles. There are {self.topics} topics of {self.subtopics} subtopics each; "
+            f"the subtopics of a topic use the same words, differently often and in different company. The networks "
+            f"are pre-trained on {self.pretraining_texts:,} texts in all styles, with both of the {FORMS} words for "
+            f"each meaning; the downstream task is to tell the {self.classes} subtopics, from texts in two styles and "
+            f"one word for each meaning. Each seed draws its own language."
+        )
+
+    @cached_property
+    def language(self) -> Language:
+        """The language of this seed."""
+        return language(array_generator(self.seed, _LANGUAGE), self.topics, self.subtopics)
+
+    @property
+    def spelling(self) -> tuple[str, ...]:
+        """A word per token id."""
+        return self.language.spelling
+
+    def pretraining(self) -> Examples:
+        """Texts in all styles and words, with topic labels."""
+        return self._general(self.pretraining_texts, _PRETRAINING)
+
+    def pretraining_check(self) -> Examples:
+        """Fresh texts in all styles and words, with topic labels."""
+        return self._general(self.check_texts, _CHECK)
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` texts of each subtopic."""
+        return self.written(balanced(shots * self.classes, self.classes), _TRAINING)
+
+    def test(self) -> Examples:
+        """Texts with subtopic labels, from the distribution of the training texts."""
+        return self.written(balanced(self.test_texts, self.classes), _TEST)
+
+    def shifted(self, shift: str) -> Examples:
+        """Texts with subtopic labels under a shift of :data:`SHIFTS`."""
+        check_choice(shift, "shift", SHIFTS)
+        stream = (_SHIFT, list(SHIFTS).index(shift))
+        return self.written(balanced(self.shift_texts, self.classes), *stream, shift=SHIFTS[shift])
+
+    def samples(self, count: int) -> Mapping[str, NDArray[np.float32]]:
+        """There are no pictures; see :meth:`sample_texts`."""
+        del count
+        return {}
+
+    def sample_texts(self, count: int) -> Mapping[str, tuple[str, ...]]:
+        """For reading: the same ``count`` texts, clean (key ``"clean"``) and under each shift."""
+        topics = balanced(count, self.classes) * max(self.classes // count, 1) % self.classes
+        shown = {"clean": self._tokens(topics, _SAMPLES)}
+        shown |= {name: self._tokens(topics, _SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
+        return {name: decode(tokens, self.spelling) for name, tokens in shown.items()}
+
+    def _general(self, count: int, stream: int) -> Examples:
+        topics = balanced(count, self.classes)
+        drawn = self.language.meanings(topics, self.sentences, STYLES, array_generator(self.seed, stream, 0))
+        forms = array_generator(self.seed, stream, 1).integers(FORMS, size=drawn.concepts.shape)
+        tokens = self.language.write(drawn.with_forms(forms))
+        tokens = rewriting.misspell(tokens, array_generator(self.seed, stream, 2), _UNKNOWN_PART)
+        return Examples(tokens, topics // self.subtopics)
+
+    def written(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Examples:
+        """Texts of subtopics, with subtopic labels."""
+        return Examples(self._tokens(topics, *stream, shift=shift), topics)
+
+    def _tokens(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Integers:
+        """Texts of subtopics; the shift draws from a stream of its own, so the texts stay the same."""
+        meaning = self.language.meanings(topics, self.sentences, _KNOWN_STYLES, array_generator(self.seed, *stream, 0))
+        change = array_generator(self.seed, *stream, 1)
+        if shift is not None and shift.rephrase is not None:
+            meaning = shift.rephrase(meaning, self.language, change)
+        tokens = self.language.write(meaning)
+        if shift is not None and shift.rewrite is not None:
+            tokens = shift.rewrite(tokens, change)
+        return tokens
+
+
+@dataclass(frozen=True)
+class CoarseTexts:
+    """The task to tell topics, whatever the subtopic; tested on the texts of the subtopics."""
+
+    texts: Texts
+
+    @property
+    def classes(self) -> int:
+        """Number of topics."""
+        return self.texts.topics
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """Those of the subtopics."""
+        return self.texts.shifts
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` texts of each topic, of its subtopics in turn."""
+        topics, turn = balanced(shots * self.classes, self.classes), np.arange(shots * self.classes) // self.classes
+        fine = topics * self.texts.subtopics + turn % self.texts.subtopics
+        return self._coarse(self.texts.written(fine, _TRAINING, 1))
+
+    def test(self) -> Examples:
+        """Texts with topic labels."""
+        return self._coarse(self.texts.test())
+
+    def shifted(self, shift: str) -> Examples:
+        """Texts with topic labels under a shift of :data:`SHIFTS`."""
+        return self._coarse(self.texts.shifted(shift))
+
+    def _coarse(self, examples: Examples) -> Examples:
+        return Examples(examples.inputs, examples.labels // self.texts.subtopics)
+
+
+def balanced(count: int, classes: int) -> Integers:
+    """Labels in turn."""
+    return np.arange(count, dtype=np.int64) % classes

@@ -1,0 +1,232 @@
+"""Writing the pre-trained networks of a study: a folder each, whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import safetensors.torch
+
+from ... import __version__
+from ..._files import file_checksum
+from ...errors import InputFileError, OutputFolderError
+from ..cells import Cell
+from ..config import StudyConfig
+from ..data import Source, open_source
+from ..folder import CACHE_FOLDER, CONFIG_FILE, read_claim
+from ..grid import CellName, cell_names
+from ..pretraining import Network
+from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
+from ..storage import Storage
+from .audit import noise_audit
+from .card import model_card, overview
+from .loading import ARCHITECTURE_FOLDER, AUDIT_FILE, FORMAT, MANIFEST_FILE, WEIGHTS_FILE
+
+CARD_FILE = "README.md"
+STUDY_FILE = "study.json"
+VOCABULARY_FILE = "vocabulary.json"
+LICENSE = "apache-2.0"
+
+
+class Exported(NamedTuple):
+    """What an export wrote."""
+
+    path: Path
+    networks: tuple[str, ...]
+    """Folders in ``path``, one per network."""
+    missing: tuple[CellName, ...]
+    """Cells of the study whose networks were not there."""
+
+
+def export_study(
+    folder: str | Path, to: str | Path, *, cache: str | Path | None = None, license: str | None = None
+) -> Exported:
+    """Write every pre-trained network of a study, finished or not, into a new folder.
+
+    Each gets a folder of its own with ``model.safetensors``, ``config.json`` (architecture, inputs, settings),
+    ``noise_audit.json`` (:mod:`~noisymodel.study.export.audit`), ``README.md`` (a model card), ``vocabulary.json`` (for
+    texts and captions) and ``manifest.json`` (SHA-256 of these files). Beside them are ``README.md``, ``study.json``
+    (the study's configuration) and a ``manifest.json`` of everything. Nothing is downloaded. The same networks give the
+    same files to the byte.
+
+    Args:
+        folder: of the study, as ``noisymodel study --out`` made it.
+        to: where to write; must not be there, or be an empty folder. It is whole, or not there at all.
+        cache: the study's folder of finished parts, where it was not the one inside ``folder``.
+        license: of the weights, an SPDX identifier; by default ``"apache-2.0"``, that of the library, for data that it
+            makes itself, and ``"other"`` for data from files.
+
+    Raises:
+        InputFileError: no study in ``folder``, or none of its networks, as when another version of the library made it.
+        OutputFolderError: ``to`` is a file or not empty.
+    """
+    claim = read_claim(Path(folder))
+    if claim is None:
+        raise InputFileError(f"{str(folder)!r} holds no study: it has no readable {CONFIG_FILE}")
+    config = StudyConfig.from_mapping(claim)
+    target = Path(to)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputFolderError(f"{str(target)!r} is not empty; choose a new folder for the networks")
+    storage = Storage(Path(cache) if cache is not None else Path(folder) / CACHE_FOLDER)
+    cells = [Cell(config, name, storage) for name in cell_names(config)]
+    there = [cell for cell in cells if storage.has_tensors(PRETRAINING, cell.pretraining_key)]
+    if not there:
+        raise InputFileError(
+            f"{str(storage.folder)!r} holds no networks of this study that this version of the library made; "
+            f"`noisymodel study --resume --out {shlex.quote(str(folder))}` makes them, and `--cache` names another "
+            f"folder of parts"
+        )
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        names = _write_all(temporary, config, there, license or _license(config))
+        if target.exists():
+            target.rmdir()
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Exported(target, names, tuple(cell.name for cell in cells if cell not in there))
+
+
+def _license(config: StudyConfig) -> str:
+    return "other" if config.data == "suite" else LICENSE
+
+
+def _write_all(folder: Path, config: StudyConfig, cells: list[Cell], license: str) -> tuple[str, ...]:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    records = [record for cell in cells for record in _write_cell(folder, config, cell, license)]
+    study = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    (folder / STUDY_FILE).write_text(study, encoding="utf-8")
+    source = open_source(config, config.seeds[0])
+    (folder / CARD_FILE).write_text(overview(source, records, license, versions()), encoding="utf-8")
+    described = [{key: record[key] for key in _IN_THE_LIST} for record in records]
+    write_manifest(folder, {"study": config.to_dict(), "versions": versions(), "networks": described})
+    return tuple(record["folder"] for record in records)
+
+
+_IN_THE_LIST = ("folder", "objective", "architecture", "noise_kind", "noise_rate", "seed")
+
+
+def _write_cell(folder: Path, config: StudyConfig, cell: Cell, license: str) -> Iterator[dict[str, Any]]:
+    """The networks of a cell, one per noise rate."""
+    trained = cell.stored_networks()
+    if trained is None:
+        raise InputFileError(f"the networks of {cell.name} are damaged in {str(cell.storage.folder)!r}: delete them")
+    measures = cell.measures()
+    rows = [] if measures is None else [Row(*values) for values in measures["rows"]]
+    for index, rate in enumerate(config.noise_rates):
+        record = _described(config, cell, trained.network, rate, folder)
+        audit = noise_audit(cell.request, rate)
+        place = folder / record["folder"]
+        place.mkdir()
+        weights = {name: value.contiguous() for name, value in trained.states[index].items()}
+        (place / WEIGHTS_FILE).write_bytes(safetensors.torch.save(weights, {"format": "pt"}))
+        _write_json(place / CONFIG_FILE, record)
+        _write_json(place / AUDIT_FILE, audit)
+        spelling = getattr(cell.source, "spelling", None)
+        if spelling is not None:
+            _write_json(place / VOCABULARY_FILE, list(spelling))
+        _keep_architecture(place, cell.name.architecture)
+        checks = checks_of(rows, rate)
+        card = model_card(record, audit, checks, cell.source, license, versions())
+        (place / CARD_FILE).write_text(card, encoding="utf-8")
+        write_manifest(place, {})
+        yield {**record, "audit": audit, "checks": checks}
+
+
+def _described(config: StudyConfig, cell: Cell, network: Network, rate: float, folder: Path) -> dict[str, Any]:
+    """The content of a network's ``config.json``; its own folder is to be a new one in ``folder``."""
+    name, request = cell.name, cell.request
+    captions = request.examples.captions
+    architecture = _without_folder(name.architecture)
+    return {
+        "format": FORMAT,
+        "library_version": __version__,
+        "folder": _new_name(folder, f"{name.objective} {architecture} {name.noise_kind} {rate:.15g} seed{name.seed}"),
+        "name": _without_folder(network.name),
+        "objective": name.objective,
+        "architecture": architecture,
+        "noise_kind": name.noise_kind,
+        "noise_rate": rate,
+        "seed": name.seed,
+        "data": {"source": config.data, "options": dict(config.data_options), "title": cell.source.title},
+        "inputs": _inputs(cell.source, tuple(request.examples.inputs.shape[1:])),
+        "caption_length": 0 if captions is None else captions.shape[1],
+        "vocabulary": cell.source.vocabulary,
+        "classes": cell.source.pretraining_classes,
+        "num_features": network.num_features,
+        "pretraining": request.settings.training(),
+        "loading": "noisymodel.study.load_exported(folder).features(inputs)",
+    }
+
+
+def _inputs(source: Source, shape: tuple[int, ...]) -> dict[str, Any]:
+    """What the network takes, and what was done to it before."""
+    if source.kind == "texts":
+        return {"kind": "token ids", "dtype": "int64", "shape": list(shape), "padding": 0}
+    return {
+        "kind": "pictures",
+        "dtype": "float32",
+        "shape": list(shape),
+        "axes": ["height", "width"] if len(shape) == 2 else ["channels", "height", "width"],
+        "range": [0.0, 1.0],
+        "normalization": "none outside the network",
+    }
+
+
+def _without_folder(architecture: str) -> str:
+    """A library's model that is a folder of this machine, by the folder's name alone."""
+    library, colon, name = architecture.partition(":")
+    return f"{library}:{Path(name).name}" if colon and Path(name).is_dir() else architecture
+
+
+def _new_name(folder: Path, text: str) -> str:
+    """Letters, digits, points and hyphens that name nothing in ``folder`` yet."""
+    plain = re.sub(r"[^A-Za-z0-9.]+", "-", text)
+    names = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
+    return next(name for name in names if not (folder / name).exists())
+
+
+def _keep_architecture(place: Path, architecture: str) -> None:
+    """The configuration of a model of transformers, which is no part of that library."""
+    library, _, name = architecture.partition(":")
+    if library == "transformers":
+        import_module("transformers").AutoConfig.from_pretrained(name).save_pretrained(place / ARCHITECTURE_FOLDER)
+
+
+def checks_of(rows: list[Row], rate: float) -> dict[str, float]:
+    """In-domain numbers of a network and of its features by name; of each task where there are several."""
+    chosen = [row for row in rows if row.noise_rate == rate and row.shift == CLEAN_SHIFT]
+    checks = {row.metric: row.value for row in chosen if row.method == PRETRAINING}
+    features = [row for row in chosen if row.method == FEATURES]
+    for row in features:
+        _, several, task = row.data.partition("/")
+        checks[f"{row.metric} ({task})" if several else row.metric] = row.value
+    return checks
+
+
+def versions() -> dict[str, str]:
+    """Of what the networks were made with: parts of another version are not found."""
+    packages = ("noisymodel", "torch", "numpy", "scipy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:
+    """``manifest.json`` with the SHA-256 of every file below a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    checksums = {path.relative_to(folder).as_posix(): file_checksum(path) for path in files}
+    _write_json(folder / MANIFEST_FILE, {"format": FORMAT, "library_version": __version__, **record, "files": checksums})
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")

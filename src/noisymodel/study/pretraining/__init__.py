@@ -1,0 +1,26 @@
+"""Pre-training with noise: supervised, contrastive and masked-token, on built-in networks and those of libraries."""
+
+from __future__ import annotations
+
+from .kinds import ARCHITECTURES, NOISE_KINDS, NOISE_OF, OBJECTIVES, fits
+from .network import ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, Pretrained
+from .objectives import measures
+from .request import PretrainingRequest
+from .run import pretrain, untrained
+
+__all__ = [
+    "ARCHITECTURES",
+    "NOISE_KINDS",
+    "NOISE_OF",
+    "OBJECTIVES",
+    "ClassifyingNetwork",
+    "MaskedTokenNetwork",
+    "Network",
+    "PairedNetwork",
+    "Pretrained",
+    "PretrainingRequest",
+    "fits",
+    "measures",
+    "pretrain",
+    "untrained",
+]

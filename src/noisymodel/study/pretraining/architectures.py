@@ -1,0 +1,124 @@
+"""The network of a request at its initial values, which follow from its seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..._random import seeded, tensor_generator
+from ...errors import ConfigError
+from ..config import PretrainingConfig, unknown_name
+from .kinds import ARCHITECTURES, LIBRARIES, OF_PICTURES, OF_TEXTS
+from .libraries import open_clip_network, timm_body, transformers_pictures, transformers_texts
+from .network import Body, ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, classifier
+from .pictures import SmallVisionTransformer, small_resnet
+from .request import INITIALISATION, PretrainingRequest
+from .texts import SmallTransformer
+from .together import build_network, small_mlp
+
+
+def build(request: PretrainingRequest) -> Network:
+    """A network for the request's objective; every noise rate starts from it.
+
+    Raises:
+        ConfigError: an architecture that there is not, that the library does not know, or that does not go with the
+            objective and the inputs.
+        MissingExtraError: the library is not installed.
+    """
+    config, architecture = request.settings, request.architecture
+    library = architecture.partition(":")[0]
+    if architecture not in (*OF_PICTURES, *OF_TEXTS) and library not in LIBRARIES:
+        raise unknown_name("architectures", architecture, ARCHITECTURES)
+    shape = picture_shape(request.examples.inputs.shape)
+    if request.objective == "supervised" and architecture == "mlp" and not request.texts:
+        return build_network(math.prod(shape), request.classes, config, seed=request.seed)
+    generator = tensor_generator(request.seed, INITIALISATION)
+    with seeded(generator.initial_seed()):  # layers of torch and of the libraries draw from its global generator
+        if library == "open_clip":
+            return _open_clip(request, shape)
+        body = _text_body(request) if request.texts else _picture_body(architecture, shape, config, generator)
+        if request.objective == "masked_token":
+            return MaskedTokenNetwork(body, request.vocabulary)
+        if request.objective == "contrastive":
+            return _paired(request, body)
+        return ClassifyingNetwork(
+            body, classifier(body.num_features, request.classes, config.classifier_init, generator)
+        )
+
+
+def picture_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """(C, H, W) of inputs ``(n, H, W)`` or ``(n, C, H, W)``."""
+    return (1, *shape[1:]) if len(shape) == 3 else tuple(shape[1:])
+
+
+def _picture_body(
+    architecture: str, shape: tuple[int, ...], config: PretrainingConfig, generator: torch.Generator
+) -> Body:
+    library, _, name = architecture.partition(":")
+    rows = math.prod(shape)
+    if architecture == "mlp":
+        return small_mlp(rows, config.widths, generator)
+    if architecture == "resnet":
+        widths = config.resnet_widths
+        return Body("-".join(["resnet", *map(str, widths)]), small_resnet(shape, widths), rows, widths[-1])
+    if architecture == "vit":
+        return _vision_transformer(shape, config)
+    if library == "timm":
+        return timm_body(name, shape, config.image_size)
+    if library == "transformers":
+        return transformers_pictures(name, shape, config.image_size)
+    raise ConfigError(f"config key `architectures`: {architecture!r} is not for pictures")
+
+
+def _vision_transformer(shape: tuple[int, ...], config: PretrainingConfig) -> Body:
+    width, depth = config.transformer_width, config.transformer_depth
+    name = f"vit-{config.patch_size}-{width}x{depth}"
+    module = SmallVisionTransformer(
+        shape, patch=config.patch_size, width=width, depth=depth, heads=config.transformer_heads
+    )
+    return Body(name, module, math.prod(shape), width)
+
+
+def _text_body(request: PretrainingRequest) -> Body:
+    """With a token more than the vocabulary has: the one that stands for a masked one."""
+    library, _, name = request.architecture.partition(":")
+    length, tokens = request.examples.inputs.shape[1], request.vocabulary + 1
+    if request.architecture == "transformer":
+        width, depth = request.settings.transformer_width, request.settings.transformer_depth
+        return Body(f"transformer-{width}x{depth}", _transformer(tokens, length, request.settings), length, width)
+    if library == "transformers":
+        return transformers_texts(name, tokens, length)
+    raise ConfigError(f"config key `architectures`: {request.architecture!r} is not for texts")
+
+
+def _transformer(tokens: int, length: int, config: PretrainingConfig) -> SmallTransformer:
+    return SmallTransformer(
+        tokens, length, width=config.transformer_width, depth=config.transformer_depth, heads=config.transformer_heads
+    )
+
+
+def _paired(request: PretrainingRequest, body: Body) -> PairedNetwork:
+    """Any backbone of pictures with a small transformer of captions."""
+    config = request.settings
+    captions = _transformer(request.vocabulary, _caption_length(request), config)
+    projections = (
+        nn.Linear(body.num_features, config.embedding, bias=False),
+        nn.Linear(config.transformer_width, config.embedding, bias=False),
+    )
+    return PairedNetwork(body, captions, projections, config.temperature)
+
+
+def _open_clip(request: PretrainingRequest, shape: tuple[int, ...]) -> PairedNetwork:
+    if request.objective != "contrastive":
+        raise ConfigError("config key `architectures`: open_clip's models are for the objective 'contrastive'")
+    name = request.architecture.partition(":")[2]
+    body, captions = open_clip_network(name, shape, request.settings.image_size, request.vocabulary)
+    return PairedNetwork(body, captions, (nn.Identity(), nn.Identity()), request.settings.temperature)
+
+
+def _caption_length(request: PretrainingRequest) -> int:
+    captions = request.examples.captions
+    return 0 if captions is None else captions.shape[1]

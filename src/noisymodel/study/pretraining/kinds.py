@@ -1,0 +1,56 @@
+"""What there is to pre-train for, with and on, and what goes together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+LABEL_NOISE = (
+    "symmetric",
+    "pair_flip",
+    "asymmetric",
+    "similarity",
+    "confusion",
+    "instance_dependent",
+    "posterior_dependent",
+)
+CAPTION_NOISE = ("caption_shuffle", "caption_permutation", "caption_swap", "caption_resample")
+TOKEN_NOISE = ("token_substitute", "token_mask", "token_delete", "token_swap")
+
+NOISE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"supervised": LABEL_NOISE, "contrastive": CAPTION_NOISE, "masked_token": TOKEN_NOISE}
+)
+"""Objective -> the kinds of noise in what it learns from."""
+OBJECTIVES = tuple(NOISE_OF)
+NOISE_KINDS = tuple(kind for kinds in NOISE_OF.values() for kind in kinds)
+
+OF_PICTURES = ("mlp", "resnet", "vit")
+OF_TEXTS = ("transformer",)
+LIBRARIES = ("timm", "transformers", "open_clip")
+ARCHITECTURES = (*OF_PICTURES, *OF_TEXTS, *(f"{library}:NAME" for library in LIBRARIES))
+"""As errors show them."""
+
+
+def fits(source_kind: str, objective: str, architecture: str, noise_kind: str) -> bool:
+    """Whether these go together: a source of ``"pictures"``, ``"pairs"`` or ``"texts"``, and three names.
+
+    >>> fits("pairs", "contrastive", "resnet", "caption_shuffle"), fits("pictures", "supervised", "vit", "pair_flip")
+    (True, True)
+    >>> fits("pictures", "contrastive", "resnet", "caption_shuffle"), fits("texts", "masked_token", "mlp", "token_swap")
+    (False, False)
+    """
+    if noise_kind not in NOISE_OF.get(objective, ()):
+        return False
+    needed = {"contrastive": "pairs", "masked_token": "texts"}.get(objective)
+    return needed in (None, source_kind) and _takes(architecture, objective, texts=source_kind == "texts")
+
+
+def _takes(architecture: str, objective: str, *, texts: bool) -> bool:
+    library, _, name = architecture.partition(":")
+    if library == "open_clip":
+        return bool(name) and objective == "contrastive"
+    if library == "transformers":
+        return bool(name)
+    if library == "timm":
+        return bool(name) and not texts
+    return architecture in (OF_TEXTS if texts else OF_PICTURES)

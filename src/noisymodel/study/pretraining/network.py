@@ -1,0 +1,143 @@
+"""What pre-training makes: a backbone that gives features, with what its objective needs on top."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+_SCALES = {"linear": 1.0, "kaiming": 6.0}
+_HOTTEST = math.log(100.0)
+
+
+class Body(NamedTuple):
+    """A backbone with what is known of it."""
+
+    name: str
+    backbone: nn.Module
+    num_inputs: int
+    num_features: int
+
+
+class Network(nn.Module):
+    """A backbone, which a study tunes classifiers on or tunes itself.
+
+    ``backbone`` maps rows ``(n, num_inputs)``, inputs that are flattened (token ids as float32), to features
+    ``(n, num_features)``. What else the pre-training objective needs is in subclasses. ``name`` is what stands in the
+    column ``architecture`` of a study's results.
+    """
+
+    def __init__(self, body: Body) -> None:
+        super().__init__()
+        self.name = body.name
+        self.num_inputs = body.num_inputs
+        self.num_features = body.num_features
+        self.backbone = body.backbone
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """Features ``(n, num_features)`` of inputs ``(n, ...)``."""
+        rows = inputs.flatten(1)
+        return self.backbone(rows if rows.is_floating_point() else rows.float())
+
+
+class ClassifyingNetwork(Network):
+    """Inputs to logits: the backbone, and a linear classifier."""
+
+    def __init__(self, body: Body, classifier: nn.Linear) -> None:
+        super().__init__(body)
+        self.classifier = classifier
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits ``(n, classes)``."""
+        return self.classifier(self.features(inputs))
+
+
+class Embeddings(NamedTuple):
+    """Of pairs, all of length one, and what their cosines are multiplied by."""
+
+    pictures: Tensor
+    captions: Tensor
+    scale: Tensor
+
+
+class PairedNetwork(Network):
+    """Pictures and captions to a common space: the backbone and an encoder of captions, each with a projection.
+
+    The cosines are multiplied by exp(``log_scale``), a parameter, at most 100.
+    """
+
+    def __init__(
+        self, body: Body, captions: nn.Module, projections: tuple[nn.Module, nn.Module], temperature: float
+    ) -> None:
+        super().__init__(body)
+        self.projection, self.caption_projection = projections
+        self.captions = captions
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(temperature)))
+
+    def forward(self, inputs: Tensor, captions: Tensor) -> Embeddings:
+        """Embeddings ``(n, E)`` of pictures and of token ids ``(n, L)``."""
+        scale = self.log_scale.clamp(max=_HOTTEST).exp()
+        return Embeddings(self.embed_pictures(inputs), self.embed_captions(captions), scale)
+
+    def embed_pictures(self, inputs: Tensor) -> Tensor:
+        """``(n, E)``, rows of length one."""
+        return nn.functional.normalize(self.projection(self.features(inputs)), dim=1)
+
+    def embed_captions(self, captions: Tensor) -> Tensor:
+        """``(n, E)``, rows of length one."""
+        return nn.functional.normalize(self.caption_projection(self.captions(captions)), dim=1)
+
+
+class MaskedTokenNetwork(Network):
+    """Texts to what each of their tokens may be: the backbone's states, and a linear decoder.
+
+    The token that stands for a masked one has the id ``vocabulary``.
+    """
+
+    def __init__(self, body: Body, vocabulary: int) -> None:
+        super().__init__(body)
+        self.mask_token = vocabulary
+        self.decoder = nn.Linear(body.num_features, vocabulary)
+
+    def forward(self, tokens: Tensor, where: Tensor) -> Tensor:
+        """Logits ``(m, vocabulary)`` of the ``m`` places ``where`` is True in token ids ``(n, L)``."""
+        return self.decoder(cast(Any, self.backbone).states(tokens)[where])
+
+
+class Pretrained(NamedTuple):
+    """Networks of one shape that were pre-trained on the same inputs, one for each noise rate."""
+
+    network: Network
+    """The shape; its own parameters are the common initial values."""
+    states: tuple[Mapping[str, Tensor], ...]
+    """A state dictionary per network."""
+
+    def one(self, index: int) -> Network:
+        """Network ``index`` in evaluation mode, its parameters frozen."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(dict(self.states[index]))
+        return network.eval().requires_grad_(False)
+
+
+def classifier(width: int, classes: int, init: str, generator: torch.Generator) -> nn.Linear:
+    """Weights U(±1/√D), or U(±√(6/D)) with ``init="kaiming"``; biases zero."""
+    return linear(width, classes, _SCALES[init], generator, bias=True)
+
+
+def he_linear(before: int, after: int, generator: torch.Generator) -> nn.Linear:
+    """Weights U(±√(6/before)), no bias."""
+    return linear(before, after, _SCALES["kaiming"], generator, bias=False)
+
+
+def linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
+    """Weights U(−√(scale/before), √(scale/before)); biases zero."""
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias))
+    bound = math.sqrt(scale / before)
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer

@@ -1,0 +1,74 @@
+"""What is to be pre-trained, and the random streams of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ...errors import ConfigError
+from ..config import PretrainingConfig, unknown_name
+from ..data import Examples
+from .kinds import NOISE_KINDS, NOISE_OF, OBJECTIVES
+
+INITIALISATION, ORDER, DROPOUT, MASKS = 0, 1, 0x64726F70, 0x6D61736B
+"""Streams of a request's seed."""
+
+
+@dataclass(frozen=True)
+class PretrainingRequest:
+    """Networks to pre-train: one for each noise rate, from the same initial values, in the same order.
+
+    Raises:
+        ConfigError: an objective or a kind of noise that there is not, or that do not go together; examples that the
+            objective cannot learn from.
+    """
+
+    objective: str
+    """``"supervised"``, ``"contrastive"`` or ``"masked_token"``."""
+    architecture: str
+    """``"mlp"``, ``"resnet"``, ``"vit"``, ``"transformer"``, ``"timm:NAME"``, ``"transformers:NAME_OR_FOLDER"`` or
+    ``"open_clip:NAME"``."""
+    noise_kind: str
+    noise_rates: tuple[float, ...]
+    examples: Examples
+    """Clean; with captions for ``"contrastive"``."""
+    seed: int
+    """Initial values, order, noise, masks and dropout follow from it."""
+    classes: int = 0
+    """Of the labels, for ``"supervised"``."""
+    vocabulary: int = 0
+    """Token ids are below it."""
+    config: PretrainingConfig = field(default_factory=PretrainingConfig)
+    """Its ``overrides`` are looked up by objective and architecture."""
+    checkpoints: Path | None = None
+    """A folder for the state of the training, from which the same request goes on."""
+    gather: object = True
+    """Whether the ranks of ``torch.distributed`` share the work: False, True (where a process group has been
+    initialised), or a process group."""
+
+    def __post_init__(self) -> None:
+        if self.objective not in OBJECTIVES:
+            raise unknown_name("objectives", self.objective, OBJECTIVES)
+        if self.noise_kind not in NOISE_OF[self.objective]:
+            known = NOISE_OF[self.objective]
+            if self.noise_kind not in NOISE_KINDS:
+                raise unknown_name("noise_kinds", self.noise_kind, NOISE_KINDS)
+            raise ConfigError(
+                f"config key `noise_kinds`: expected one of {', '.join(map(repr, known))} for the objective "
+                f"{self.objective!r}, got {self.noise_kind!r}"
+            )
+        if self.objective == "contrastive" and self.examples.captions is None:
+            raise ConfigError("config key `objectives`: 'contrastive' needs data with captions, these have none")
+        if self.objective == "masked_token" and not self.texts:
+            raise ConfigError("config key `objectives`: 'masked_token' needs texts, these are pictures")
+
+    @cached_property
+    def settings(self) -> PretrainingConfig:
+        """The configuration with its overrides for this objective and this architecture."""
+        return self.config.resolved(self.objective, self.architecture)
+
+    @property
+    def texts(self) -> bool:
+        """Whether the inputs are token ids."""
+        return len(self.examples.inputs.shape) == 2
