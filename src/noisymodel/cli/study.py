@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import warnings
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import StudyWarning
-from . import study_export
+from . import study_export, study_status
 from ._parser import INTERRUPTED, positive
 
 if TYPE_CHECKING:
@@ -37,6 +38,11 @@ def add(commands: Commands) -> None:
     study.add_argument("--force", action="store_true", help="replace another study in the output folder")
     study.add_argument("--cache", metavar="DIR", help="folder of finished parts to share among studies")
     study.add_argument("--workers", metavar="N", type=positive, help="number of processes (default: one per core)")
+    study.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="compute nothing: check the configuration, time a few steps of each kind of work, estimate time and disk",
+    )
     study.add_argument("--backend", choices=("processes", "ray"), default="processes", help="how cells run in parallel")
     study.add_argument(
         "--shard",
@@ -45,7 +51,9 @@ def add(commands: Commands) -> None:
         "array or torchrun. When all are done, --resume writes the report",
     )
     study.set_defaults(run=_study)
-    study_export.add(study.add_subparsers(dest="action", metavar="[export]", title="what else to do with a study"))
+    others = study.add_subparsers(dest="action", metavar="[status | export]", title="what else to do with a study")
+    study_status.add(others)
+    study_export.add(others)
 
 
 def _study(options: argparse.Namespace) -> int:
@@ -54,6 +62,8 @@ def _study(options: argparse.Namespace) -> int:
 
     config = _study_config(options)
     path = _study_folder(options, config)
+    if options.dry_run:
+        return _dry_run(options, config, path)
     if is_finished(path, config) and not (options.resume or options.force):
         print(f"This study is finished already; --resume writes its report anew.\nResults: {path}")
         return 0
@@ -82,6 +92,19 @@ def _study(options: argparse.Namespace) -> int:
     if (path / FAILURES_FILE).exists():
         _say_failures(path, json.loads((path / FAILURES_FILE).read_text(encoding="utf-8")))
         return 1
+    return 0
+
+
+def _dry_run(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
+    from ..study.estimating import estimate
+    from ..study.folder import CACHE_FOLDER
+    from ..study.runner import check_study
+    from ..study.storage import Storage
+
+    check_study(config)
+    storage = Storage(Path(options.cache) if options.cache else path / CACHE_FOLDER)
+    print(estimate(config, storage, workers=options.workers or os.cpu_count() or 1))
+    print(f"Nothing was computed or written. Results would go to: {path}")
     return 0
 
 

@@ -24,7 +24,7 @@ from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, r
 from .grid import CellName
 from .method import Material
 from .methods import chosen_methods
-from .pretraining import Pretrained, PretrainingRequest, measures, pretrain, untrained
+from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
 from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
 
@@ -146,7 +146,7 @@ class Cell:
 
         if attempt(PRETRAINING, self._complete_measures):
             for part in self.parts:
-                attempt(self._spoken(part), lambda part=part: self._complete(part))
+                attempt(self.spoken(part), lambda part=part: self._complete(part))
         return failures
 
     def _complete_measures(self) -> None:
@@ -166,7 +166,8 @@ class Cell:
         """The kinds of stored files that a part has."""
         return ("tuning", "curves") if self.config.learning_curves else ("tuning",)
 
-    def _spoken(self, part: Part) -> str:
+    def spoken(self, part: Part) -> str:
+        """The method, with shots and task where there are several."""
         several = [f"{part.shots} shots"] * (len(self.config.shots) > 1) + [part.task] * (len(self.tasks) > 1)
         return f"{part.method} ({', '.join(several)})" if several else part.method
 
@@ -178,7 +179,7 @@ class Cell:
         """The parts that are not stored yet."""
         absent = [] if self.storage.has_json("measures", self.measures_key) else [PRETRAINING]
         return absent + [
-            self._spoken(part)
+            self.spoken(part)
             for part in self.parts
             if not all(self.storage.has_json(kind, self.tuning_key(part)) for kind in self._kinds)
         ]
@@ -364,12 +365,29 @@ class Cell:
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 
+    def examples_of(self, task: str) -> Iterator[Examples]:
+        """All training and test examples of a task."""
+        training, tests = self._task_examples[task]
+        yield from training.values()
+        yield from tests.values()
+
+    def material_of(self, network: Network, part: Part) -> Material:
+        """What a method would get to train on if this were the pre-trained network."""
+        training = self._training(part.task, part.shots)
+        with torch.no_grad():
+            features = torch.cat([network.features(batch) for batch in batches(training.inputs)])
+        return self._material_with(network, features, part)
+
     def _material(self, rate: float, part: Part) -> Material:
+        network = self.pretrained().one(self.config.noise_rates.index(rate))
+        return self._material_with(network, self.frozen(rate, part.task).training[part.shots], part)
+
+    def _material_with(self, network: Network, features: Tensor, part: Part) -> Material:
         training = self._training(part.task, part.shots)
         return Material(
-            network=self.pretrained().one(self.config.noise_rates.index(rate)),
+            network=network,
             inputs=training.inputs,
-            features=self.frozen(rate, part.task).training[part.shots],
+            features=features,
             labels=torch.from_numpy(training.labels),
             classes=self.tasks[part.task].classes,
             seed=self.seed,

@@ -130,7 +130,7 @@ def test_the_same_study_gives_the_same_bytes(folder_of, exported: Path, tmp_path
 def test_captions_and_texts(folder_of, tmp_path: Path) -> None:
     config, path = folder_of("captions")
     pairs = export_study(path, tmp_path / "pairs")
-    assert len(pairs.networks) == 2 * len(cell_names(config)) == 8
+    assert len(pairs.networks) == 2 * len(cell_names(config)) == 4
     place = pairs.path / "contrastive-vit-caption-shuffle-0.3-seed1"
     audit = json.loads((place / "noise_audit.json").read_text())
     assert audit["num_changed"] == 90
