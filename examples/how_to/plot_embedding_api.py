@@ -32,7 +32,7 @@ def first_lines(library: str) -> list[str]:
     """Of the documentation of all its public functions, without those that begin with a signature."""
     module = import_module(library)
     texts = (inspect.getdoc(getattr(module, name)) or "" for name in sorted(module.__all__) if name in vars(module))
-    return [line for line in (text.partition("\n")[0] for text in texts) if len(line) > 20 and "(" not in line][:80]
+    return [line for line in (text.partition("\n")[0] for text in texts) if len(line) > 20 and "(" not in line][:50]
 
 
 texts = [line for library in LIBRARIES for line in first_lines(library)]
