@@ -8,9 +8,8 @@ the site's environment leaves out; the tests run this script in an environment o
 """
 
 # %%
-# Yours: a model, by ``timm.create_model(name, pretrained=True)``, and pictures. Here the weights are random, so that
-# nothing is downloaded, and the pictures are scikit-learn's digits, enlarged. The model keeps its classifier:
-# ``timm_backbone`` takes the features that go into it, and with ``example=`` checks that they are the same twice.
+# Yours: a model, by ``timm.create_model(name, pretrained=True)``, and pictures. Here, so that nothing is downloaded, a tiny
+# one that is first trained to tell large digits from small ones, on scikit-learn's pictures of them, enlarged.
 
 import sys
 
@@ -27,8 +26,20 @@ digits = load_digits()
 pictures = torch.tensor(digits.images[:, None] / 16).float().repeat(1, 3, 1, 1)
 pictures = torch.nn.functional.interpolate(pictures, size=32)
 targets = torch.tensor(digits.target)
-sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 2}  # tiny
-backbone = timm_backbone(timm.create_model("vit_tiny_patch16_224", pretrained=False, **sizes), example=pictures[:2])
+sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 2}
+network = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=2, **sizes)
+optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
+for _ in range(150):
+    rows = torch.randint(900, (64,))
+    torch.nn.functional.cross_entropy(network(pictures[rows]), (targets[rows] >= 5).long()).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+# %%
+# The model keeps its classifier: ``timm_backbone`` takes the features that go into it, and with ``example=`` checks that
+# they are the same twice.
+
+backbone = timm_backbone(network, example=pictures[:2])
 head = NMTune(backbone.num_features, 10, covariance_weight=0.1, dominant_weight=0.1)
 model = TunedModel(backbone, head, reference="frozen")
 print(backbone.num_features, "features")
@@ -59,17 +70,17 @@ def accuracy() -> float:
 model.freeze_backbone()
 history, frozen = train(80, 3e-3), accuracy()
 model.unfreeze_backbone()
-history, tuned = history + train(80, 1e-3), accuracy()
+history, tuned = history + train(80, 3e-4), accuracy()
 
 # %%
-# A random backbone gains much by fine-tuning; a pre-trained one may not.
+# One seed and a tiny network: this is how to look, not what fine-tuning is worth.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 names = ("task", "consistency", "covariance", "dominant")
 for place, (name, style) in enumerate(zip(names, ["-", "--", "-.", ":"], strict=True), start=1):
     left.plot([terms[place] for terms in history], style, label=name)
 left.axvline(79.5, color="grey", linewidth=0.8)
-left.set(xlabel="step (the backbone is trained from the line on)", ylabel="term, unweighted", ylim=(-1, 4))
+left.set(xlabel="step (the backbone is trained from the line on)", ylabel="term, unweighted")
 left.legend(frameon=False)
 bars = right.bar(["frozen", "fine-tuned"], [frozen, tuned], 0.6, color=["#999999", "#0072b2"])
 right.bar_label(bars, fmt="%.0f")
