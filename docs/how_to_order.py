@@ -24,5 +24,6 @@ class HowToOrder:
         self.folder = folder
 
     def __call__(self, filename: str) -> tuple[int, str]:
+        """Its place."""
         name = Path(filename).stem
         return (PAGES.index(name) if name in PAGES else len(PAGES), name)

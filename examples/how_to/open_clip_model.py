@@ -3,13 +3,14 @@ open_clip
 =========
 
 Either tower of a model of open_clip, before or after its projection. **Not run when this site was built:** open_clip
-needs torchvision, which the site's environment leaves out; the tests run this script in an environment of its own. Needs
-``pip install 'noisymodel[open-clip,plot]'``.
+needs torchvision, which the site's environment leaves out; the tests run this script in an environment of its own.
+Needs ``pip install 'noisymodel[open-clip,plot]'``.
 """
 
 # %%
-# Yours: a model, by ``open_clip.create_model("ViT-B-32", pretrained="laion2b_s34b_b79k")``, and pictures. Here it is tiny
-# and its weights are random, so that nothing is downloaded, and the pictures are scikit-learn's digits, enlarged.
+# Yours: a model, by ``open_clip.create_model("ViT-B-32", pretrained="laion2b_s34b_b79k")``, and pictures. Here it is
+# tiny and its weights are random, so that nothing is downloaded, and the pictures are scikit-learn's digits,
+# enlarged.
 
 import sys
 
@@ -35,8 +36,9 @@ clip = open_clip.CLIP(
 )
 
 # %%
-# ``feature="post_proj"`` is the embedding, not normalised, ``"pre_proj"`` what goes into the projection; ``tower="text"``
-# takes token ids. The weights are shared with the model, not copied: with ``freeze=True`` neither tower changes.
+# ``feature="post_proj"`` is the embedding, not normalised, ``"pre_proj"`` what goes into the projection;
+# ``tower="text"`` takes token ids. The weights are shared with the model, not copied: with ``freeze=True`` neither
+# tower changes.
 
 spectra, history = {}, {}
 for feature in ("pre_proj", "post_proj"):

@@ -22,9 +22,10 @@ rows, labels = load_digits(return_X_y=True)
 features, targets = torch.tensor(rows / 16).float(), torch.tensor(labels)
 
 # %%
-# The logits come through the wrapper that ``prepare`` makes, so that DDP sees them; the criterion gathers, with gradients
-# that are right after the averaging of DDP. Accelerate's own ``gather`` carries no gradient: it is for logs.
-# ``norm="layer"`` needs no statistics of the batch; with ``norm="batch"`` convert the head to ``SyncBatchNorm`` first.
+# The logits come through the wrapper that ``prepare`` makes, so that DDP sees them; the criterion gathers, with
+# gradients that are right after the averaging of DDP. Accelerate's own ``gather`` carries no gradient: it is for
+# logs. ``norm="layer"`` needs no statistics of the batch; with ``norm="batch"`` convert the head to ``SyncBatchNorm``
+# first.
 
 accelerator = Accelerator(gradient_accumulation_steps=2)
 head = NMTune(64, 10, norm="layer", generator=torch.Generator().manual_seed(0))
@@ -50,9 +51,9 @@ with torch.no_grad():
     accelerator.print(f"accuracy {(plain(features[900:]).argmax(1) == targets[900:]).float().mean():.1%}")
 
 # %%
-# On the right, why the global batch matters: the covariance term of the same features, in batches of growing size. Eight
-# processes with 16 rows each have the term of 128 rows with ``gather=True``, and without it that of 16. Accumulating
-# gradients is no way around: the term stays that of one batch.
+# On the right, why the global batch matters: the covariance term of the same features, in batches of growing size.
+# Eight processes with 16 rows each have the term of 128 rows with ``gather=True``, and without it that of 16.
+# Accumulating gradients is no way around: the term stays that of one batch.
 
 sizes = [8, 16, 32, 64, 128, 256]
 drawn = torch.Generator().manual_seed(1)
@@ -70,5 +71,5 @@ right.set(xlabel="rows of the batch", ylabel="covariance term, 50 draws")
 plt.show()
 
 # %%
-# To copy: ``examples/accelerate_loop.py``, by ``accelerate launch --cpu --num_processes 2 examples/accelerate_loop.py``;
-# it also checks that all processes end with the same weights. More: :doc:`/trainers`.
+# To copy: ``examples/accelerate_loop.py``, by ``accelerate launch --cpu --num_processes 2
+# examples/accelerate_loop.py``; it also checks that all processes end with the same weights. More: :doc:`/trainers`.

