@@ -37,7 +37,8 @@ def cell_names(config: StudyConfig) -> tuple[CellName, ...]:
         if kind not in NOISE_KINDS:
             raise unknown_name("noise_kinds", kind, NOISE_KINDS)
     for name in config.pretraining.overrides:
-        objective, _, architecture = name.partition("/") if name.partition("/")[0] in OBJECTIVES else ("", "", name)
+        first, _, rest = name.partition("/")
+        architecture = rest if first in OBJECTIVES else name
         if architecture and architecture not in ARCHITECTURES and architecture.partition(":")[0] not in LIBRARIES:
             raise unknown_name("pretraining.overrides", name, [*OBJECTIVES, *ARCHITECTURES])
     source = open_source(config, config.seeds[0])
