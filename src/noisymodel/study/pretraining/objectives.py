@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
 
 _CHECK = 2**31
 """In place of a step: the masks of the measured accuracy."""
+_ROWS = 4096
+"""Captions in one batch of the retrieval."""
 
 
 class Batch:
@@ -164,16 +165,13 @@ def _retrieval(network: PairedNetwork, check: Examples) -> float:
 
 def _found(request: PretrainingRequest, network: MaskedTokenNetwork, check: Examples) -> float:
     generator = tensor_generator(request.seed, MASKS, _CHECK)
-    right = [part for batch in batches(check.inputs) for part in _guesses(request, network, batch, generator)]
+    right = [_right(request, network, batch, generator) for batch in batches(check.inputs)]
     return float(torch.cat(right).double().mean())
 
 
-def _guesses(
+def _right(
     request: PretrainingRequest, network: MaskedTokenNetwork, tokens: Tensor, generator: torch.Generator
-) -> Iterator[Tensor]:
+) -> Tensor:
     where = masked(tokens, request.vocabulary, request.settings.mask_share, generator)
     logits = network(tokens.masked_fill(where, network.mask_token), where)
-    yield logits.argmax(1) == tokens[where]
-
-
-_ROWS = 4096
+    return logits.argmax(1) == tokens[where]
