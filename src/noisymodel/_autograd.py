@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from . import _gather, _gram
+from . import _gather, _gram, _mixed
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -76,14 +76,8 @@ class SpectralTerms(torch.autograd.Function):
         group: ProcessGroup | None,
         gradient: bool,
     ) -> tuple[Tensor, ...]:
-        batch = _gram.global_batch(rows, sizes, group)
-        exact = rows.dtype == torch.float64
+        batch, second = _batch_and_dominant_term(rows, top_k, sizes, group, gradient)
         first = _gram.covariance_term(batch) if covariance else _gram.CovarianceTerm(*_zeros(batch.mean))
-        if top_k:
-            floor = 4 / torch.finfo(rows.dtype).max
-            second = _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
-        else:
-            second = _gram.DominantTerm(*_zeros(batch.mean)[:2])
         everyones = batch.rows.new_empty(0) if batch.rows is rows else batch.rows
         values = (term.value.to(scalar_dtype(rows)) for term in (first, second))
         return *values, everyones, batch.mean, *first[1:], *second[1:]
@@ -105,6 +99,23 @@ class SpectralTerms(torch.autograd.Function):
         rows, *parts = ctx.saved_tensors
         upstream = (parts[1].new_zeros(()) if part is None else part for part in gradients[:2])
         return _SpectralGradient.of(rows, *upstream, *parts, ctx.layout), *[None] * 5
+
+
+def _batch_and_dominant_term(
+    rows: Tensor, top_k: int, sizes: Sequence[int] | None, group: ProcessGroup | None, gradient: bool
+) -> tuple[_gram.Batch, _gram.DominantTerm]:
+    """The statistics in float32 where that is precise enough, in float64 otherwise."""
+    floor = 4 / torch.finfo(rows.dtype).max
+    if gradient and group is None and _mixed.is_possible(rows, top_k):
+        batch = _gram.global_batch(rows, None, None, torch.float32)
+        found = _mixed.dominant_term(batch, top_k, floor=floor)
+        if found is not None:
+            return batch, found
+    batch = _gram.global_batch(rows, sizes, group)
+    if not top_k:
+        return batch, _gram.DominantTerm(*_zeros(batch.mean)[:2])
+    exact = rows.dtype == torch.float64
+    return batch, _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
 
 
 class _SpectralGradient(_OnceDifferentiable):
@@ -146,12 +157,12 @@ class _SpectralGradient(_OnceDifferentiable):
 
 def _by_features(part: Tensor, matrix: Tensor, edge: Tensor, mean: Tensor) -> Tensor:
     """X·M + 1·edgeᵀ for some of the rows."""
-    return torch.addmm(edge, _gram.as_statistics(part).sub_(mean), matrix).to(part.dtype)
+    return torch.addmm(edge, _gram.as_statistics(part, mean.dtype).sub_(mean), matrix).to(part.dtype)
 
 
 def _by_rows(part: Tensor, mean: Tensor, scales: Tensor, matrix: Tensor, edge: Tensor, layout: _Layout) -> Tensor:
     """M·X + X∘scales + edge·mᵀ for some of the columns."""
-    centred = _gram.as_statistics(part).sub_(mean)
+    centred = _gram.as_statistics(part, mean.dtype).sub_(mean)
     rest = edge[:, None] * mean
     if layout.covariance_slope:
         rest = torch.addcmul(rest, centred if layout.own is None else centred[layout.own], scales)

@@ -7,6 +7,7 @@ rows' device. Gradients have the rows' dtype and device.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -186,6 +187,12 @@ def _on_device_of(features: Tensor, value: Tensor) -> Tensor:
     return value if _gram.has_float64(features.device) else value.to(features.device)
 
 
+def _outside_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Entering costs as much as ten small operations, so only where there is something to leave."""
+    enabled = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if enabled else nullcontext()
+
+
 def _spectral_terms(
     matrix: Tensor,
     sizes: list[int] | None,
@@ -204,7 +211,7 @@ def _spectral_terms(
             f"`top_k` must be at most min(N, D) = {min(count, features)} for {count} rows of {features} features, "
             f"got {top_k}"
         )
-    with torch.autocast(rows.device.type, enabled=False):
+    with _outside_autocast(rows.device):
         outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group, torch.is_grad_enabled())
     return _on_device_of(matrix, outputs[0]), _on_device_of(matrix, outputs[1])
 
@@ -221,6 +228,6 @@ def _consistency(
     if (first.shape[0] if sizes is None else sum(sizes)) == 0:
         raise ValueError(f"`tuned` must have at least one row, got shape {tuple(tuned.shape)}")
     scale = 1 / first.shape[1] if reduction == "mean" else 1.0
-    with torch.autocast(first.device.type, enabled=False):
+    with _outside_autocast(first.device):
         outputs: Any = Consistency.apply(first, second, scale, sizes, group)
     return _on_device_of(tuned, outputs[0])
