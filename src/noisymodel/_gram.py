@@ -187,12 +187,9 @@ def dominant_term(batch: Batch, top_k: int, *, exact: bool, floor: float, gradie
 
 def is_plain(rows: Tensor) -> bool:
     """On a CPU and seen by no tracer or transform: there, numbers may be looked at, and NumPy's are the cheapest."""
-    return (
-        rows.device.type == "cpu"
-        and not _polar.is_taken(rows.device)
-        and not torch.compiler.is_compiling()
-        and not _polar.in_torch_func()
-    )
+    if rows.device.type != "cpu" or _polar.is_taken(rows.device) or torch.compiler.is_compiling():
+        return False
+    return not _polar.in_torch_func() and not _polar.is_watched()
 
 
 def _by_plain_eigenpairs(batch: Batch, top_k: int, floor: float, gradient: bool) -> DominantTerm:

@@ -82,7 +82,7 @@ def _corrected(batch: _gram.Batch, chosen: Tensor) -> _Ends:
     """Rayleigh–Ritz in float64 on the span of some float32 eigenvectors."""
     vectors = chosen.mT.double()
     triangle = torch.linalg.cholesky_ex(vectors @ vectors.mT)[0]
-    vectors = torch.linalg.solve_triangular(triangle, vectors, upper=False)
+    vectors = torch.linalg.solve_triangular(triangle, vectors, upper=False).contiguous()  # or products are slow
     images = torch.zeros_like(vectors)
     for part in _gram.blocks(batch.rows, 1 if batch.by_rows else 0, at_least=vectors.shape[1]):
         wide = part.double() if batch.by_rows else part.double().mT

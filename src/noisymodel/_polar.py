@@ -120,6 +120,12 @@ def in_torch_func() -> bool:
     return functorch.maybe_current_level() is not None
 
 
+def is_watched() -> bool:
+    """Whether a dispatch mode sees every operation, as that of tensors without values does."""
+    core: Any = vars(torch)["_C"]
+    return core._len_torch_dispatch_stack() > 0
+
+
 @torch.library.custom_op("noisymodel::shares", mutates_args=())
 def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`_shares` as one operation of a compiled graph: unrolled, its loops take a compiler up to a minute."""
