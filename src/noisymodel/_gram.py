@@ -216,7 +216,7 @@ def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradi
 
     With the share s the slopes are (s − [i ≤ k]/k) / Σσ, where Σσ counts as at least ``floor``.
     """
-    values, inverses, vectors = (_from_rows if exact and not batch.sums_travel else _from_gram)(batch)
+    values, inverses, vectors = (_from_rows if exact and not batch.sums_travel else _from_gram)(batch, gradient)
     total = values.sum()
     share = values[-top_k:].sum() / (top_k * total.clamp_min(torch.finfo(total.dtype).tiny))
     if not gradient:
@@ -237,20 +237,23 @@ def _by_matrix_products(
     return share, matrix if batch.by_rows else matrix.mT
 
 
-def _from_gram(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular values, ascending, inverses and vectors; λ ≤ (4 + min(N, D)/4)·ε·λ_max is noise, and both are 0."""
+def _from_gram(batch: Batch, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular values, ascending, inverses and vectors; λ ≤ (4 + min(N, D)/4)·ε·λ_max is noise, and both are 0.
+
+    Without a gradient there are no vectors.
+    """
     gram = _finite(uncentred_gram(batch))
-    eigenvalues, vectors = torch.linalg.eigh(gram)
+    eigenvalues, vectors = torch.linalg.eigh(gram) if gradient else (torch.linalg.eigvalsh(gram), gram)
     threshold = eigenvalues[-1] * ((4 + gram.shape[0] / 4) * torch.finfo(gram.dtype).eps)
     inverses = torch.where(eigenvalues > threshold, eigenvalues, torch.inf).rsqrt()
     return eigenvalues * inverses, inverses, vectors
 
 
-def _from_rows(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def _from_rows(batch: Batch, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The same by QR and the SVD of the triangle; σ ≤ max(N, D)·ε·σ_max is noise."""
     rows = _finite(batch.rows.mT if batch.by_rows else batch.rows)
     triangle = torch.linalg.qr(rows, mode="r")[1] if rows.shape[0] > rows.shape[1] else rows
-    vectors, values, _ = torch.linalg.svd(triangle.mT)
+    vectors, values, _ = torch.linalg.svd(triangle.mT) if gradient else (triangle, torch.linalg.svdvals(triangle), None)
     threshold = values[0] * (rows.shape[0] * torch.finfo(rows.dtype).eps)
     kept = values > threshold
     inverses = torch.where(kept, values, torch.inf).reciprocal()

@@ -30,9 +30,14 @@ class PlainTerms(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, tuned: Tensor, reference: Tensor | None, weights: tuple[float, float, float], top_k: int, scale: float
+        ctx: Any,
+        tuned: Tensor,
+        reference: Tensor | None,
+        weights: tuple[float, float, float],
+        top_k: int,
+        scale: float,
+        gradient: bool,
     ) -> tuple[Tensor, ...]:
-        gradient = ctx.needs_input_grad[0]
         batch, dominant = batch_and_dominant_term(tuned, top_k, None, None, gradient)
         covariance = _gram.covariance_term(batch)
         found = () if reference is None else distances(tuned, reference)
@@ -60,7 +65,7 @@ class PlainTerms(torch.autograd.Function):
                 squared, length, other_length = parts[4:]
                 slope = tuned.new_full((), slopes[0] * ctx.slope, dtype=torch.float64)
                 by_reference = DistanceGradient.of(reference, tuned, slope, squared, other_length, length)
-        return by_tuned, by_reference, None, None, None
+        return by_tuned, by_reference, None, None, None, None
 
 
 class _Gradient(OnceDifferentiable):

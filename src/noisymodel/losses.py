@@ -240,7 +240,8 @@ def _plain_terms(
         _check_shapes(tuned, reference)
     scale = 1 / rows.shape[1] if reduction == "mean" else 1.0
     with outside_autocast(rows.device):
-        outputs: Any = PlainTerms.apply(rows, others, weights, top_k, scale)
+        gradient = rows.requires_grad and torch.is_grad_enabled()
+        outputs: Any = PlainTerms.apply(rows, others, weights, top_k, scale, gradient)
     total, consistency, covariance, dominant = outputs
     return NMTuneTerms(total, torch.zeros_like(covariance), consistency, covariance, dominant)
 
