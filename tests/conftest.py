@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -16,6 +17,21 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device of this machine."""
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[object]:
+    """Ray on two processors of this machine, without dashboard, network or reports."""
+    pytest.importorskip("ray.data", exc_type=ImportError)
+    import ray
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        options = {"object_store_memory": 80 << 20, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        ray.init(num_cpus=2, log_to_driver=False, logging_level="ERROR", **options)
+        yield ray
+        ray.shutdown()
 
 
 @pytest.fixture(autouse=True)

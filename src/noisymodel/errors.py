@@ -22,6 +22,10 @@ class ConfigError(ValueError):
     """A study's configuration is wrong; the message is one line and names the key."""
 
 
+class MissingDataError(ConfigError):
+    """Files that a study needs are not there; a first line that names the key, then each, where to get it and how."""
+
+
 class InputFileError(ValueError):
     """A file that was given is not what it should be; one line that names the file, the place in it and the cure."""
 

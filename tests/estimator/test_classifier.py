@@ -143,7 +143,8 @@ def test_every_setting_of_the_head_and_the_training_is_exposed() -> None:
     own = inspect.signature(NMTuneClassifier).parameters
     head = set(inspect.signature(NMTune).parameters) - {"in_features", "num_classes", "gather", "generator"}
     training = set(inspect.signature(fit).parameters) - {
-        *("head", "features", "targets", "validation", "seed", "progress", "checkpoint", "compile", "sample_weight")
+        *("head", "features", "targets", "validation", "seed", "progress", "checkpoint", "compile", "sample_weight"),
+        "on_epoch",
     }
     assert head | training <= set(own)
     for name in training - {"device"}:

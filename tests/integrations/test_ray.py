@@ -8,7 +8,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,21 +39,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> str:
         table = pa.table({"embedding": list(rows), "label": np.arange(ROWS)})
         parquet.write_table(table, folder / f"{place:03d}.parquet")
     return str(folder)
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[object]:
-    """Ray on two processors of this machine, without dashboard, network or reports."""
-    pytest.importorskip("ray.data", exc_type=ImportError)
-    import ray
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        options = {"object_store_memory": 80 << 20, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        ray.init(num_cpus=2, log_to_driver=False, logging_level="ERROR", **options)
-        yield ray
-        ray.shutdown()
 
 
 def folded(**options: bool) -> SpectrumAccumulator:

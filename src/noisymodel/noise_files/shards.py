@@ -42,7 +42,7 @@ def read_fields(shards: list[Path], field: str) -> Iterator[Field]:
     """The text of the member ``field`` of every sample; a sample without it is an error."""
     for shard in shards:
         pending, seen = "", False
-        for archive, member in _members(shard):
+        for archive, member in read_members(shard):
             key, own = sample_key(member.name)
             if key != pending:
                 if pending and not seen:
@@ -58,7 +58,7 @@ def read_fields(shards: list[Path], field: str) -> Iterator[Field]:
 def write_shard(shard: Path, out: Path, field: str, change: Callable[[str, str], str | None]) -> None:
     """The same shard with ``change(key, text)`` in the member ``field``; None leaves it as it is."""
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as target:
-        for archive, member in _members(shard):
+        for archive, member in read_members(shard):
             content = _content(archive, member, shard)
             key, own = sample_key(member.name)
             if own == field:
@@ -68,7 +68,8 @@ def write_shard(shard: Path, out: Path, field: str, change: Callable[[str, str],
             target.addfile(member, io.BytesIO(content))
 
 
-def _members(shard: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+def read_members(shard: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The files within a shard, in order; one that is damaged or cut off is an error."""
     last = "its beginning"
     try:
         with tarfile.open(shard, "r:") as archive:

@@ -19,12 +19,13 @@ from .. import spectrum
 from ..heads import Head
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
+from .curves import CurveRecorder
 from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts
 from .grid import CellName
 from .method import Material
 from .methods import chosen_methods
-from .pretraining import Pretrained, PretrainingRequest, measures, pretrain, untrained
-from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
+from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
+from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
 
 WHOLE_CELL = "the whole cell"
@@ -145,7 +146,7 @@ class Cell:
 
         if attempt(PRETRAINING, self._complete_measures):
             for part in self.parts:
-                attempt(self._spoken(part), lambda part=part: self._complete(part))
+                attempt(self.spoken(part), lambda part=part: self._complete(part))
         return failures
 
     def _complete_measures(self) -> None:
@@ -153,10 +154,20 @@ class Cell:
             self.storage.save_json("measures", self.measures_key, self._measure())
 
     def _complete(self, part: Part) -> None:
-        if self.storage.load_json("tuning", self.tuning_key(part)) is None:
-            self.storage.save_json("tuning", self.tuning_key(part), list(self._tune(part)))
+        if any(self.storage.load_json(kind, self.tuning_key(part)) is None for kind in self._kinds):
+            curves: list[CurveRow] = []
+            rows = list(self._tune(part, curves))
+            if self.config.learning_curves:
+                self.storage.save_json("curves", self.tuning_key(part), curves)
+            self.storage.save_json("tuning", self.tuning_key(part), rows)
 
-    def _spoken(self, part: Part) -> str:
+    @property
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of stored files that a part has."""
+        return ("tuning", "curves") if self.config.learning_curves else ("tuning",)
+
+    def spoken(self, part: Part) -> str:
+        """The method, with shots and task where there are several."""
         several = [f"{part.shots} shots"] * (len(self.config.shots) > 1) + [part.task] * (len(self.tasks) > 1)
         return f"{part.method} ({', '.join(several)})" if several else part.method
 
@@ -167,8 +178,11 @@ class Cell:
     def missing(self) -> list[str]:
         """The parts that are not stored yet."""
         absent = [] if self.storage.has_json("measures", self.measures_key) else [PRETRAINING]
-        stored = self.storage.has_json
-        return absent + [self._spoken(part) for part in self.parts if not stored("tuning", self.tuning_key(part))]
+        return absent + [
+            self.spoken(part)
+            for part in self.parts
+            if not all(self.storage.has_json(kind, self.tuning_key(part)) for kind in self._kinds)
+        ]
 
     def rows(self) -> Iterator[Row]:
         """All numbers of this cell, from the storage.
@@ -183,6 +197,12 @@ class Cell:
             if rows is None:
                 raise LookupError(f"{self.name} is not complete")
             yield from (Row(*values) for values in rows)
+
+    def curves(self) -> Iterator[CurveRow]:
+        """Loss and accuracies by epoch, from the storage; nothing where the configuration does not ask for them."""
+        for part in self.parts if self.config.learning_curves else ():
+            stored = self.storage.load_json("curves", self.tuning_key(part)) or []
+            yield from (CurveRow(*values) for values in stored)
 
     # ---- computing ---------------------------------------------------------------------------------------------------
 
@@ -321,30 +341,53 @@ class Cell:
         }
         return [self._row(rate, method, metric, value, **where) for metric, value in values.items()]
 
-    def _tune(self, part: Part) -> Iterator[Row]:
+    def _tune(self, part: Part, curves: list[CurveRow]) -> Iterator[Row]:
+        """The rows of a part; what its epochs gave goes into ``curves`` where the configuration asks for it."""
         method = self.methods[part.method]
         where: Mapping[str, Any] = {"task": part.task, "shots": part.shots}
         for rate in self.config.noise_rates:
             frozen = self.frozen(rate, part.task)
-            head = method.fitted(self._material(rate, part))
-            for shift, examples in self._tests(part.task).items():
-                seen = examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
-                yield self._row(rate, part.method, "accuracy", _accuracy(head, seen), shift, **where)
-            seen = (
-                self._tests(part.task)[CLEAN_SHIFT].inputs
-                if method.sees_pictures
-                else frozen.tests[CLEAN_SHIFT].numpy()
-            )
-            tuned = _tuned(head, seen)
+            tests = {
+                shift: examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
+                for shift, examples in self._tests(part.task).items()
+            }
+
+            def row(metric: str, value: float, shift: str = CLEAN_SHIFT, rate: float = rate) -> Row:
+                return self._row(rate, part.method, metric, value, shift, **where)
+
+            recorder = CurveRecorder(tests, row, _accuracy) if self.config.learning_curves else None
+            head = method.fitted(self._material(rate, part), recorder)
+            if recorder is not None:
+                curves += recorder.rows
+            for shift, examples in tests.items():
+                yield row("accuracy", _accuracy(head, examples), shift)
+            tuned = _tuned(head, tests[CLEAN_SHIFT].inputs)
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 
+    def examples_of(self, task: str) -> Iterator[Examples]:
+        """All training and test examples of a task."""
+        training, tests = self._task_examples[task]
+        yield from training.values()
+        yield from tests.values()
+
+    def material_of(self, network: Network, part: Part) -> Material:
+        """What a method would get to train on if this were the pre-trained network."""
+        training = self._training(part.task, part.shots)
+        with torch.no_grad():
+            features = torch.cat([network.features(batch) for batch in batches(training.inputs)])
+        return self._material_with(network, features, part)
+
     def _material(self, rate: float, part: Part) -> Material:
+        network = self.pretrained().one(self.config.noise_rates.index(rate))
+        return self._material_with(network, self.frozen(rate, part.task).training[part.shots], part)
+
+    def _material_with(self, network: Network, features: Tensor, part: Part) -> Material:
         training = self._training(part.task, part.shots)
         return Material(
-            network=self.pretrained().one(self.config.noise_rates.index(rate)),
+            network=network,
             inputs=training.inputs,
-            features=self.frozen(rate, part.task).training[part.shots],
+            features=features,
             labels=torch.from_numpy(training.labels),
             classes=self.tasks[part.task].classes,
             seed=self.seed,

@@ -102,12 +102,12 @@ def _lacks(config: StudyConfig, name: CellName, storage: Storage) -> bool:
 def _run_here(
     config: StudyConfig, names: Sequence[CellName], storage: Storage, tell: Callable[[str], None]
 ) -> list[Failure]:
-    with _one_thread():
+    with one_thread():
         return [failure for name in names for failure in compute_cell(config, name, storage, tell)]
 
 
 @contextmanager
-def _one_thread() -> Generator[None]:
+def one_thread() -> Generator[None]:
     """As in a worker process: sums of one thread do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)

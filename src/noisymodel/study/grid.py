@@ -24,7 +24,7 @@ class CellName(NamedTuple):
 
 
 def cell_names(config: StudyConfig) -> tuple[CellName, ...]:
-    """The cells of a study, seed by seed.
+    """The cells of a study, all seeds of one group after the other, so that shards share every group.
 
     Raises:
         ConfigError: a name that there is not, or one that fits none of the others.
@@ -50,4 +50,4 @@ def cell_names(config: StudyConfig) -> tuple[CellName, ...]:
                     f"config key `{key}`: expected names that go together, got {name!r}, which fits nothing of "
                     f"{others} on {source.kind} ({config.data})"
                 )
-    return tuple(CellName(*group, seed) for seed in config.seeds for group in groups)
+    return tuple(CellName(*group, seed) for group in groups for seed in config.seeds)

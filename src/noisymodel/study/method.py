@@ -21,8 +21,13 @@ from .data.source import Inputs, as_rows, take
 from .pretraining import Network
 
 _INITIALISATION = 2
-OF_THE_TRAINING = ("learning_rate", "epochs_factor", "interpolation")
-"""Settings that are not arguments of ``build``; the first two are known to every method."""
+OF_EVERY_METHOD = ("learning_rate", "epochs_factor", "batch_size")
+"""Settings of the training that a study may change of every method."""
+OF_THE_TRAINING = (*OF_EVERY_METHOD, "interpolation")
+"""Settings that are not arguments of ``build``."""
+
+Watch = Callable[[Head, Mapping[str, float]], None]
+"""What is called after each epoch with the head, in evaluation mode, and the epoch's entry of the history."""
 
 
 class Material(NamedTuple):
@@ -56,7 +61,10 @@ class Method:
     build: Callable[..., Head]
     """``build(in_features, num_classes, *, generator, **settings)``."""
     settings: Mapping[str, float]
-    """Keyword arguments of ``build``, and ``learning_rate``, ``epochs_factor`` (times ``tuning.epochs``)."""
+    """Keyword arguments of ``build``, and ``learning_rate``, ``epochs_factor`` (times ``tuning.epochs``) and
+    ``batch_size`` (in place of ``tuning.batch_size``)."""
+    base: str = ""
+    """The method that it is a variation of, for ablations and the variants of a configuration."""
 
     sees_pictures = False
     """Whether the head's rows are pictures, not features."""
@@ -65,22 +73,23 @@ class Method:
         """A fresh head, its initial values drawn from ``seed``."""
         return self.build(in_features, num_classes, generator=tensor_generator(seed, _INITIALISATION), **self.keywords)
 
-    def fitted(self, material: Material) -> Head:
-        """The head of this method, trained."""
+    def fitted(self, material: Material, watch: Watch | None = None) -> Head:
+        """The head of this method, trained; ``watch`` is called after each epoch."""
         head = self.head(material.features.shape[1], material.classes, material.seed)
-        return self.trained(head, material.features, material)
+        return self.trained(head, material.features, material, watch)
 
-    def trained(self, head: Head, rows: Tensor, material: Material) -> Head:
+    def trained(self, head: Head, rows: Tensor, material: Material, watch: Watch | None = None) -> Head:
         """A head after this method's training on rows of the material, features or pictures."""
         fit(
             head,
             rows,
             material.labels,
             epochs=self.epochs(material.tuning.epochs),
-            batch_size=material.tuning.batch_size,
+            batch_size=round(self.settings.get("batch_size", material.tuning.batch_size)),
             learning_rate=self.learning_rate,
             weight_decay=material.tuning.weight_decay,
             seed=material.seed,
+            on_epoch=watch,
         )
         return head
 
@@ -92,7 +101,7 @@ class Method:
     @property
     def own_settings(self) -> tuple[str, ...]:
         """The settings that a study may change, besides those of every method."""
-        return tuple(key for key in self.settings if key not in OF_THE_TRAINING[:2])
+        return tuple(key for key in self.settings if key not in OF_EVERY_METHOD)
 
     @property
     def learning_rate(self) -> float:
@@ -102,7 +111,8 @@ class Method:
     @property
     def identity(self) -> list[object]:
         """What its results depend on besides data and training, JSON-ready."""
-        return [self.build.__qualname__, dict(self.settings)]
+        own: list[object] = [self.build.__qualname__, dict(self.settings)]
+        return [*own, self.label] if self.base else own  # a variation may be equal to another method, but for the name
 
     def epochs(self, tuning_epochs: int) -> int:
         """Epochs of training where ``tuning.epochs`` is given."""
@@ -123,11 +133,11 @@ class MaterialMethod(Method):
     sees_pictures: bool = False
     needs_peft: bool = False
 
-    def fitted(self, material: Material) -> Head:
-        """The head of this method, trained."""
+    def fitted(self, material: Material, watch: Watch | None = None) -> Head:
+        """The head of this method, trained; ``watch`` sees the training, not what interpolation makes of it."""
         head = self.build(material, generator=tensor_generator(material.seed, _INITIALISATION), **self.keywords)
         start = {name: value.clone() for name, value in head.state_dict().items()}
-        self.trained(head, material.pixels if self.sees_pictures else material.features, material)
+        self.trained(head, material.pixels if self.sees_pictures else material.features, material, watch)
         if "interpolation" in self.settings:
             head.load_state_dict(interpolate(start, head.state_dict(), self.settings["interpolation"]))
         return head

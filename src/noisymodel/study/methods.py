@@ -1,6 +1,7 @@
 """The tuning methods of the study: one table, name -> how to build the head and how fast to train it.
 
-`METHODS` are those of the default study, on frozen features; `NEIGHBOURS` are run by name.
+`METHODS` are those of the default study, on frozen features; `NEIGHBOURS` and `ABLATIONS` are run by name, and a
+configuration may define variants of all of them.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from ..errors import ConfigError
 from ..heads import Head, LinearProbe, MLPProbe, NMTune
+from .ablation import ABLATIONS, FULL, NETWORK_SETTINGS, TUNED, tuned
 from .config import StudyConfig, unknown_name
-from .method import OF_THE_TRAINING, Method
+from .method import OF_EVERY_METHOD, Method
 from .neighbours import NEIGHBOURS
 from .record import MethodNote
 
@@ -23,10 +26,6 @@ def _paper(in_features: int, num_classes: int, **settings: Any) -> Head:
 
 def _official(in_features: int, num_classes: int, **settings: Any) -> Head:
     return NMTune.from_preset("official", in_features, num_classes, **settings)
-
-
-def _unresidual(in_features: int, num_classes: int, **settings: Any) -> Head:
-    return NMTune(in_features, num_classes, residual=False, **settings)
 
 
 def _mlp(in_features: int, num_classes: int, **settings: Any) -> Head:
@@ -90,19 +89,16 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "Weights chosen on other seeds and other shifts: consistency 1, covariance 3, dominant singular value 0.1, "
             "no residual connection, learning rate 0.003.",
             "method",
-            _unresidual,
-            {
-                "learning_rate": 3e-3,
-                "consistency_weight": 1.0,
-                "covariance_weight": 3.0,
-                "dominant_weight": 0.1,
-            },
+            tuned,
+            TUNED,
         ),
     }
 )
 
 
 ALL_METHODS: Mapping[str, Method] = MappingProxyType({**METHODS, **NEIGHBOURS})
+KNOWN: Mapping[str, Method] = MappingProxyType({**ALL_METHODS, **ABLATIONS})
+"""Every method that a configuration may name."""
 
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -110,6 +106,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "neighbours": tuple(name for name, method in NEIGHBOURS.items() if not method.sees_pictures),
         "whitebox": tuple(name for name, method in NEIGHBOURS.items() if method.sees_pictures),
         "all": tuple(ALL_METHODS),
+        "ablation": (FULL, *ABLATIONS),
     }
 )
 """Names that stand for several methods in a configuration."""
@@ -118,16 +115,22 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def chosen_methods(config: StudyConfig) -> dict[str, Method]:
     """The methods that a configuration names, in the table's order, with its settings; by default `METHODS`.
 
+    Its variants follow, each with the settings of its method in the table and its own in their place.
+
     Raises:
-        ConfigError: a method or a setting that there is not.
+        ConfigError: a method or a setting that there is not, or a variant under a name that is taken.
         MissingExtraError: a method needs a package that is not installed.
     """
     wanted = _expanded(config.methods or ("default",))
-    names = [name for name in ALL_METHODS if name in wanted]
+    names = [name for name in KNOWN if name in wanted]
     for name in config.method_options:
         if name not in names:
             raise unknown_name("method_options", name, names)
-    methods = {name: _with_options(name, config.method_options.get(name, {})) for name in names}
+    methods = {
+        name: _with_options(KNOWN[name], config.method_options.get(name, {}), f"method_options.{name}")
+        for name in names
+    }
+    methods |= {name: _variant(name, dict(given)) for name, given in config.variants.items()}
     for method in methods.values():
         method.check_packages()
     return methods
@@ -137,23 +140,43 @@ def _expanded(names: Iterable[str]) -> set[str]:
     """The methods that names of methods and of groups stand for."""
     found: set[str] = set()
     for name in names:
-        if name not in ALL_METHODS and name not in GROUPS:
-            raise unknown_name("methods", name, [*ALL_METHODS, *GROUPS])
+        if name not in KNOWN and name not in GROUPS:
+            raise unknown_name("methods", name, [*KNOWN, *GROUPS])
         found.update(GROUPS.get(name, (name,)))
     return found
 
 
-def _with_options(name: str, options: Mapping[str, float]) -> Method:
-    method = ALL_METHODS[name]
+def _with_options(method: Method, options: Mapping[str, float], key: str) -> Method:
     if not options:
         return method
-    known = [*OF_THE_TRAINING[:2], *_SETTINGS.get(method.build, method.own_settings)]
+    known = [*OF_EVERY_METHOD, *_SETTINGS.get(method.build, method.own_settings)]
     for option in options:
         if option not in known:
-            raise unknown_name(f"method_options.{name}", option, known)
-    changed = ", ".join(f"{key} {value:g}" for key, value in options.items())
+            raise unknown_name(key, option, known)
+    changed = ", ".join(f"{name} {value:g}" for name, value in options.items())
     description = f"{method.description} Changed in this study: {changed}."
     return replace(method, description=description, settings={**method.settings, **options})
+
+
+def _variant(name: str, given: dict[str, Any]) -> Method:
+    """The method that a configuration defines as ``variants.NAME``."""
+    key = f"variants.{name}"
+    if name in KNOWN or name in GROUPS or name in ("pretraining", "features"):
+        raise ConfigError(f"config key `{key}`: expected a name that no method has, got {name!r}")
+    base = given.pop("method", None)
+    if base is None:
+        raise ConfigError(f"config key `{key}.method`: expected the name of a method to vary, got none")
+    if base not in KNOWN:
+        raise unknown_name(f"{key}.method", str(base), list(KNOWN))
+    label = given.pop("label", name)
+    if not isinstance(label, str):
+        raise ConfigError(f"config key `{key}.label`: expected a string, got {label!r}")
+    for setting, value in given.items():
+        if not isinstance(value, int | float):
+            raise ConfigError(f"config key `{key}.{setting}`: expected a number, got {value!r}")
+    options = {setting: float(value) for setting, value in given.items()}
+    varied = _with_options(KNOWN[base], options, key)
+    return replace(varied, label=label, role="ablation", base=base)
 
 
 _NETWORK = ("dropout", "label_smoothing")
@@ -163,13 +186,13 @@ _SETTINGS: Mapping[Callable[..., Head], tuple[str, ...]] = {
     _mlp: _NETWORK,
     _paper: (*_NETWORK, *_WEIGHTS),
     _official: (*_NETWORK, *_WEIGHTS),
-    _unresidual: (*_NETWORK, *_WEIGHTS),
+    tuned: (*_NETWORK, *_WEIGHTS, *NETWORK_SETTINGS),
 }
 
 
 def method_notes(config: StudyConfig) -> tuple[MethodNote, ...]:
     """How the report speaks of a study's methods."""
     return tuple(
-        MethodNote(name, method.label, method.description, method.role)
+        MethodNote(name, method.label, method.description, method.role, method.base)
         for name, method in chosen_methods(config).items()
     )

@@ -44,6 +44,29 @@ class Row(NamedTuple):
     value: float
 
 
+class CurveRow(NamedTuple):
+    """One number of one epoch of tuning; the columns of ``curves.csv``: those of `Row`, and the epoch.
+
+    Metrics: ``training_loss`` (mean over the rows as they were met in training, regularizers included; split ``"id"``)
+    and ``accuracy`` on each test set, after the epoch.
+    """
+
+    data: str
+    objective: str
+    architecture: str
+    noise_kind: str
+    noise_rate: float
+    method: str
+    shots: int
+    split: str
+    shift: str
+    seed: int
+    metric: str
+    value: float
+    epoch: int
+    """From 1."""
+
+
 class MethodNote(NamedTuple):
     """How a tuning method is spoken of in tables and figures."""
 
@@ -54,7 +77,9 @@ class MethodNote(NamedTuple):
     description: str
     """One sentence with the hyper-parameters."""
     role: str
-    """``"method"``, ``"baseline"`` or ``"control"``."""
+    """``"method"``, ``"baseline"``, ``"control"`` or ``"ablation"``."""
+    base: str = ""
+    """The method that it is a variation of, for ablations and the variants of a configuration."""
 
 
 class ShiftNote(NamedTuple):
@@ -92,5 +117,7 @@ class StudyRecord:
     """ISO 8601 date and time, UTC."""
     remarks: tuple[str, ...] = field(default=())
     """Sentences that the page must say, such as known limits of the data source."""
+    curves: tuple[CurveRow, ...] = field(default=())
+    """Loss and accuracies by epoch, where the configuration asks for them."""
     failures: tuple[str, ...] = field(default=())
     """A line for each part that failed; the cells are not in the table."""

@@ -27,7 +27,7 @@ from .data import open_source, reported_shifts
 from .folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, TABLES_FILE, claim_folder
 from .grid import cell_names
 from .methods import chosen_methods, method_notes
-from .record import Row, StudyRecord
+from .record import CurveRow, Row, StudyRecord
 from .storage import Storage
 
 _SAMPLES = 8
@@ -113,7 +113,9 @@ def run(
     _report_failures(failures, table)
     from .report import terminal_tables, write_report  # needs the extra, and nothing before did
 
-    record = make_record(chosen, table, spectra, seconds=time.monotonic() - began, failures=failures)
+    seconds = time.monotonic() - began
+    curves = _collect_curves(chosen, storage)
+    record = make_record(chosen, table, spectra, seconds=seconds, failures=failures, curves=curves)
     replace_file(path / TABLES_FILE, (terminal_tables(record) + "\n").encode())
     write_report(path, record)
     return StudyResult([row._asdict() for row in table], spectra, path)
@@ -220,6 +222,14 @@ def _collect(config: StudyConfig, storage: Storage) -> tuple[list[Row], dict[str
     return table, spectra
 
 
+def _collect_curves(config: StudyConfig, storage: Storage) -> list[CurveRow]:
+    """The learning curves of all cells that are whole."""
+    if not config.learning_curves:
+        return []
+    cells = [Cell(config, name, storage) for name in cell_names(config)]
+    return [row for cell in cells if not cell.missing() for row in cell.curves()]
+
+
 # ---- the record ------------------------------------------------------------------------------------------------------
 
 
@@ -230,6 +240,7 @@ def make_record(
     *,
     seconds: float,
     failures: Sequence[Failure] = (),
+    curves: Sequence[CurveRow] = (),
 ) -> StudyRecord:
     """All that the report is written from."""
     source = open_source(config, config.seeds[0])
@@ -248,5 +259,6 @@ def make_record(
         seconds=seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         remarks=source.remarks,
+        curves=tuple(curves),
         failures=tuple(map(str, failures)),
     )

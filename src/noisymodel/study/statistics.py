@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
 
-from .._checks import check_number
+from .intervals import Interval, holm, mean_interval, paired_interval
 from .record import CLEAN_SHIFT, Row, ShiftNote
 
 BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
@@ -50,23 +47,6 @@ MEAN_SHIFT = "mean"
 """The value of ``shift`` in rows over the mean of all reported shifts."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds with its t-interval."""
-
-    mean: float
-    low: float
-    high: float
-    count: int
-    p_value: float
-    """Two-sided, of the hypothesis that the mean is zero."""
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside; False where there are no bounds."""
-        return self.low > 0 or self.high < 0
-
-
 class SummaryRow(NamedTuple):
     """One line of ``summary.csv``: a mean over seeds, or a difference paired by seed.
 
@@ -74,7 +54,7 @@ class SummaryRow(NamedTuple):
     that is subtracted. ``noise_rate`` is a rate, or ``"noisy"``: for each seed the mean over all rates above 0 comes
     first. ``shift`` is ``"none"`` (in-domain), a shift, or ``"mean"``: for each seed the mean over all reported ones
     comes first. ``seeds`` counts them. ``p_value`` and ``significant`` (the 95 % interval excludes zero) are of
-    differences only; ``p_holm`` of the headline comparisons only (see `summarize`).
+    differences only; ``p_holm`` of the headline comparisons and of the ablation only (see `summarize`).
     """
 
     data: str
@@ -118,93 +98,38 @@ class _Cell(NamedTuple):
 _Cells = dict[_Cell, dict[int, float]]
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """The mean of ``values`` (n,) with Student's t-interval: mean ± t(n−1, (1+level)/2) · s/√n, s with n−1.
-
-    One value has a mean and no bounds: ``low``, ``high`` and ``p_value`` are NaN. Equal values have an interval of
-    width 0, with ``p_value`` 1 if they are all zero and 0 otherwise. NaN among the values gives NaN.
-
-    Raises:
-        ValueError: if ``values`` is not one-dimensional or empty, or ``level`` is not in (0, 1).
-
-    >>> interval = mean_interval([1.0, 2.0, 3.0])
-    >>> f"{interval.mean:.1f} [{interval.low:.2f}, {interval.high:.2f}] p={interval.p_value:.3f}"
-    '2.0 [-0.48, 4.48] p=0.074'
-    >>> mean_interval([0.5]).mean, mean_interval([0.5]).low
-    (0.5, nan)
-    """
-    level = check_number(level, "level", minimum=0, maximum=1, exclusive_minimum=True)
-    if level == 1:
-        raise ValueError("`level` must be below 1, got 1")
-    sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or sample.size == 0:
-        raise ValueError(f"`values` must have shape (n,) with n of at least 1, got {sample.shape}")
-    mean = float(sample.mean())
-    if sample.size == 1:
-        return Interval(mean, math.nan, math.nan, 1, math.nan)
-    freedom = sample.size - 1
-    error = float(sample.std(ddof=1)) / math.sqrt(sample.size)
-    if error == 0 or bool((sample == sample[0]).all()):  # rounding in the mean must not give equal values a width
-        value = float(sample[0])
-        return Interval(value, value, value, sample.size, 1.0 if value == 0 else 0.0)
-    half = float(stdtrit(freedom, (1 + level) / 2)) * error
-    return Interval(mean, mean - half, mean + half, sample.size, 2 * float(stdtr(freedom, -abs(mean) / error)))
-
-
-def paired_interval(
-    values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95, *, what: str = "values"
-) -> Interval:
-    """The interval of ``values − baseline``, both seed → value, subtracted seed by seed.
-
-    Raises:
-        ValueError: if a seed is missing on one side; the message names the side and the seed.
-
-    >>> paired_interval({1: 0.9, 2: 0.8}, {1: 0.5, 2: 0.4}).mean.__round__(3)
-    0.4
-    """
-    for side, have, other in ((what, values, baseline), (f"the baseline of {what}", baseline, values)):
-        missing = sorted(set(other) - set(have))
-        if missing:
-            raise ValueError(
-                f"{side} must have every seed of the other side to be paired, seed {missing[0]} is missing"
-            )
-    return mean_interval([values[seed] - baseline[seed] for seed in sorted(values)], level)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number by Holm's step-down method (1979); NaN stays NaN and does not count.
-
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
-    known = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
-    corrected = [math.nan] * len(p_values)
-    largest = 0.0
-    for rank, (p, index) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
-        corrected[index] = largest
-    return corrected
-
-
-def summarize(table: Iterable[Row], shifts: Sequence[ShiftNote]) -> list[SummaryRow]:
+def summarize(
+    table: Iterable[Row], shifts: Sequence[ShiftNote], bases: Mapping[str, str] | None = None
+) -> list[SummaryRow]:
     """All means, changes against clean pre-training, and paired differences of a study; intervals at 95 %.
 
+    All of it is within a group: one data set (and task), objective, architecture, kind of noise and number of shots.
+
     Differences (accuracy; in-domain, and the mean over the reported shifts): each variant of NMTune against each of
-    `BASELINES` that is present, the methods of `COUNTERPARTS` against theirs, and the other baselines against the first
-    one. Holm's correction runs over the headline comparisons of the whole table: (variant or method of `COUNTERPARTS`)
-    × baseline × {in-domain, mean of shifts} at ``noise_rate`` ``"noisy"``. Nothing else is corrected.
+    `BASELINES` that is present, the methods of `COUNTERPARTS` against theirs, the other baselines against the first
+    one, and each method of ``bases`` against its base. Holm's correction runs over the headline comparisons of the
+    whole table, all groups together: (variant or method of `COUNTERPARTS`) × baseline × {in-domain, mean of shifts} at
+    ``noise_rate`` ``"noisy"``. The comparisons of ``bases`` at ``"noisy"``, which explain and do not claim, are a
+    family of their own. Nothing else is corrected.
+
+    Args:
+        table: the rows of a study.
+        shifts: what its shifts were used for.
+        bases: method -> the method that it is a variation of.
 
     Raises:
         ValueError: if a number is there twice, a seed, shift or rate is missing in a mean or a difference,
             or a shift that chose hyper-parameters is in the table.
     """
+    bases = bases or {}
     cells = _collect(table, {shift.name for shift in shifts if shift.role == "tuning"})
     cells |= _pool(cells, "shift", MEAN_SHIFT, lambda cell: cell.shift != CLEAN_SHIFT)
     cells |= _pool(cells, "noise_rate", NOISY, lambda cell: float(cell.noise_rate) > 0)
     rows = [_row(cell, "", mean_interval(list(values.values()))) for cell, values in cells.items()]
     rows += [_row(cell, CLEAN, interval) for cell, interval in _changes(cells)]
-    rows += [_row(cell, baseline, interval) for cell, baseline, interval in _differences(cells)]
-    return _with_holm(rows)
+    rows += [_row(cell, baseline, interval) for cell, baseline, interval in _differences(cells, bases)]
+    rows = _with_holm(rows, is_headline)
+    return _with_holm(rows, lambda row: is_ablation(row, bases) and not is_headline(row))
 
 
 def is_variant(method: str) -> bool:
@@ -215,6 +140,11 @@ def is_variant(method: str) -> bool:
 def is_headline(row: SummaryRow) -> bool:
     """Whether a row is one of the comparisons that Holm's correction runs over."""
     return row.noise_rate == NOISY and row.baseline in compared_with(row.method)
+
+
+def is_ablation(row: SummaryRow, bases: Mapping[str, str]) -> bool:
+    """Whether a row compares a method with the one that it is a variation of, over the noisy rates."""
+    return row.noise_rate == NOISY and bool(row.baseline) and bases.get(row.method) == row.baseline
 
 
 def compared_with(method: str) -> tuple[str, ...]:
@@ -243,14 +173,14 @@ def _collect(table: Iterable[Row], tuning_shifts: set[str]) -> _Cells:
 def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], bool]) -> _Cells:
     """For each seed the mean over the values of ``column``, all of which must be there for all seeds."""
     groups: dict[_Cell, _Cells] = {}
-    expected: dict[tuple[str, str], dict[str, None]] = {}
+    expected: dict[_Cell, set[str]] = {}
     for cell, values in cells.items():
         if belongs(cell):
             groups.setdefault(cell._replace(**{column: label}), {})[cell] = values
-            expected.setdefault((cell.method, cell.metric), {})[getattr(cell, column)] = None
+            expected.setdefault(_series(cell), set()).add(getattr(cell, column))
     pooled: _Cells = {}
     for group, members in groups.items():
-        missing = set(expected[group.method, group.metric]) - {getattr(cell, column) for cell in members}
+        missing = expected[_series(group)] - {getattr(cell, column) for cell in members}
         if missing:
             raise ValueError(f"`table` must have {column} {min(missing)!r} to pool {group}")
         seeds = {seed for values in members.values() for seed in values}
@@ -261,6 +191,11 @@ def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], boo
     return pooled
 
 
+def _series(cell: _Cell) -> _Cell:
+    """One metric of one method in one group: what must have the same shifts and rates throughout."""
+    return cell._replace(noise_rate="", split="", shift="")
+
+
 def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
     for cell, values in cells.items():
         clean = cells.get(cell._replace(noise_rate=repr(0.0)))
@@ -268,11 +203,12 @@ def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
             yield cell, paired_interval(values, clean, what=str(cell))
 
 
-def _differences(cells: _Cells) -> Iterable[tuple[_Cell, str, Interval]]:
+def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cell, str, Interval]]:
     for cell, values in cells.items():
         if cell.metric != "accuracy" or cell.shift not in (CLEAN_SHIFT, MEAN_SHIFT):
             continue
-        for baseline in _baselines(cell.method):
+        base = [bases[cell.method]] if cell.method in bases else []
+        for baseline in dict.fromkeys([*_baselines(cell.method), *base]):
             other = cells.get(cell._replace(method=baseline))
             if other is not None:
                 yield cell, baseline, paired_interval(values, other, what=f"{cell} against {baseline}")
@@ -296,8 +232,9 @@ def _row(cell: _Cell, baseline: str, interval: Interval) -> SummaryRow:
     )
 
 
-def _with_holm(rows: list[SummaryRow]) -> list[SummaryRow]:
-    places = [place for place, row in enumerate(rows) if is_headline(row)]
+def _with_holm(rows: list[SummaryRow], belongs: Callable[[SummaryRow], bool]) -> list[SummaryRow]:
+    """The same rows, those of one family with the corrected p-value."""
+    places = [place for place, row in enumerate(rows) if belongs(row)]
     for place, corrected in zip(places, holm([rows[place].p_value for place in places]), strict=True):
         rows[place] = rows[place]._replace(p_holm=corrected)
     return rows

@@ -22,14 +22,15 @@ _AFTER_THE_NUMBERS = (
     "plot/",
     "study/analysis",
     "study/computing.py",
-    "study/estimate.py",
+    "study/estimating.py",
     "study/export",
     "study/folder.py",
+    "study/intervals.py",
     "study/ray_tasks.py",
     "study/report",
     "study/runner.py",
     "study/statistics.py",
-    "study/status.py",
+    "study/completeness.py",
     "study/worker",
 )
 """Code that no stored number depends on, so that a change there computes nothing anew."""

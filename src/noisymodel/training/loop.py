@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ def fit(
     compile: bool | str = False,  # noqa: A002 - torch's own name for it
     sample_weight: object = None,
     patience: int | None = None,
+    on_epoch: Callable[[Head, Mapping[str, float]], None] | None = None,
 ) -> FitResult:
     """Train a head on features and targets, in place: AdamW with a cosine schedule, all terms in the history.
 
@@ -79,6 +81,9 @@ def fit(
         patience: stop after so many epochs without a better ``validation_accuracy`` (or, of equal ones, a lower
             ``validation_loss``), and give the head of the best epoch. Needs ``validation``. The schedule stays that
             of all ``epochs``.
+        on_epoch: called after each epoch that is trained here with the head, in evaluation mode, and the epoch's
+            dictionary of the history; for more measures than ``validation`` gives. It must not change the head, and
+            what it returns is ignored.
 
     Returns:
         ``FitResult(head, history)``. The head is in evaluation mode and holds no gradients. Each epoch's dictionary in
@@ -124,6 +129,9 @@ def fit(
                 done = done._replace(best={name: value.clone() for name, value in head.state_dict().items()})
             if file is not None:
                 file.save(head, run.optimizer, done)
+            if on_epoch is not None:
+                head.eval()
+                on_epoch(head, done.history[-1])
             bar.set_postfix(epoch=epoch + 1, loss=f"{done.history[-1]['train_total']:.4g}")
     if done.best is not None:
         head.load_state_dict(done.best)

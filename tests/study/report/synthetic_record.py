@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from noisymodel.study.record import CLEAN_SHIFT, FEATURES, PRETRAINING, MethodNote, Row, ShiftNote, StudyRecord
+from noisymodel.study.record import (
+    CLEAN_SHIFT,
+    FEATURES,
+    PRETRAINING,
+    CurveRow,
+    MethodNote,
+    Row,
+    ShiftNote,
+    StudyRecord,
+)
 
 RATES = (0.0, 0.05, 0.1, 0.2, 0.3)
 SEEDS = tuple(range(7000, 7010))
@@ -41,11 +51,23 @@ def synthetic_record(
     shots: Sequence[int] = (40,),
     shifts: Sequence[str] = REPORT_SHIFTS,
     generator_seed: int = 1,
+    drift: bool = False,
+    ablations: Mapping[str, float] | None = None,
+    curves: bool = False,
+    objective: str = "supervised",
+    data: str = "glyphs",
 ) -> StudyRecord:
     """A record in which the changes with the rate and the gains of the methods are as given, plus noise of ``spread``.
 
-    A change may be a mapping from rate to change, or one number for all rates above 0.
+    A change may be a mapping from rate to change, or one number for all rates above 0. With ``drift`` the features
+    have rotation and CKA, ``ablations`` are further methods with their gain over the tuned NMTune, ``curves`` has two
+    epochs.
     """
+    ablations = ablations or {}
+    gain = {**gain, **{name: gain["nmtune_tuned"] + more for name, more in ablations.items()}}
+    methods = (*methods, *ablations)
+    source = data.partition("/")[0]
+    epochs: list[CurveRow] = []
     generator, other = np.random.default_rng(generator_seed).spawn(2)
 
     def change(of: Mapping[float, float] | float, rate: float) -> float:
@@ -59,8 +81,16 @@ def synthetic_record(
         for seed in seeds:
 
             def add(method, count, split, shift, metric, value, rate=rate, seed=seed):
-                table.append(Row("glyphs", "supervised", "mlp", "symmetric", rate, method, count, split, shift, seed,
+                where = source if method == PRETRAINING else data
+                table.append(Row(where, objective, "mlp", "symmetric", rate, method, count, split, shift, seed,
                                  metric, float(value + spread * generator.normal())))  # fmt: skip
+                if curves and metric == "accuracy":
+                    row = table[-1]
+                    epochs.extend(CurveRow(*row._replace(value=row.value - 0.1 / e), epoch=e) for e in (1, 2))
+                    if split == "id":
+                        epochs.extend(
+                            CurveRow(*row._replace(metric="training_loss", value=1 / e), epoch=e) for e in (1, 2)
+                        )
 
             add(PRETRAINING, 0, "id", CLEAN_SHIFT, "clean_accuracy", 1 - 0.08 * rate)
             add(PRETRAINING, 0, "id", CLEAN_SHIFT, "noisy_label_fit", 1 - 0.9 * rate)
@@ -69,6 +99,9 @@ def synthetic_record(
                 add(FEATURES, 0, split, shift, "singular_value_entropy", 3.25 + 0.6 * rise)
                 add(FEATURES, 0, split, shift, "largest_singular_value_ratio", 2.06 + 0.3 * rise)
                 add(FEATURES, 0, split, shift, "effective_rank", 26 + 20 * rise)
+                if drift:
+                    add(FEATURES, 0, split, shift, "subspace_rotation", 60 * np.sqrt(rate))
+                    add(FEATURES, 0, split, shift, "linear_cka", 1 - rate)
             for count in shots:
                 for method in methods:
                     add(method, count, "id", CLEAN_SHIFT, "accuracy", 0.90 + change(id_change, rate) + gain[method])
@@ -86,8 +119,11 @@ def synthetic_record(
                 spectra[key] = 90 * np.exp(-steepness * np.arange(64)) * other.uniform(0.95, 1.05)
     present = set(methods)
     return StudyRecord(
-        config={"seeds": list(seeds), "noise": {"rates": list(rates)}, "data": "glyphs"},
-        methods=tuple(note for note in METHODS if note.name in present),
+        config={"seeds": list(seeds), "noise": {"rates": list(rates)}, "data": source},
+        methods=(
+            *(note for note in METHODS if note.name in present),
+            *(MethodNote(name, name.replace("_", " "), f"{name}.", "ablation", "nmtune_tuned") for name in ablations),
+        ),
         shifts=(
             *(ShiftNote(name, f"the pictures with {name}", "report") for name in shifts),
             *(ShiftNote(name, f"the pictures with {name}", "tuning") for name in TUNING_SHIFTS),
@@ -95,6 +131,7 @@ def synthetic_record(
         data_title="procedural glyphs",
         data_description="Glyphs of four strokes; ten super-classes for pre-training, twenty fine classes downstream.",
         table=tuple(table),
+        curves=tuple(epochs),
         spectra=spectra,
         samples={
             name: other.uniform(0, 1, size=(6, 16, 16)).astype(np.float32)
@@ -106,3 +143,16 @@ def synthetic_record(
         finished="2026-01-31T12:00:00Z",
         remarks=("The default regime was searched for.", "Digits show no in-domain gain <here> & elsewhere."),
     )
+
+
+def joined(*records: StudyRecord) -> StudyRecord:
+    """One study of several groups."""
+    first = records[0]
+    spectra = {
+        "/".join([*next(row for row in one.table if row.method == FEATURES)[:4], key]): values
+        for one in records
+        for key, values in one.spectra.items()
+    }
+    table = tuple(dict.fromkeys(row for one in records for row in one.table))
+    curves = tuple(row for one in records for row in one.curves)
+    return dataclasses.replace(first, table=table, curves=curves, spectra=spectra)

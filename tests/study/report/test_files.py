@@ -20,6 +20,8 @@ from noisymodel.study.report.wording import Entry
 from noisymodel.study.statistics import SummaryRow, is_headline, summarize
 from study.report.synthetic_record import SEEDS, synthetic_record
 
+NUMBERS = {"results.csv", "summary.csv", "correlations.csv", "results.json", "spectra.safetensors"}
+
 
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,8 +32,14 @@ def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_all_files_are_there_and_no_others(written) -> None:
     names = {path.relative_to(written.folder).as_posix() for path in written.folder.rglob("*") if path.is_file()}
     figures = ["accuracy", "spectra", "spectrum-accuracy", "differences", "shifts", "samples", "tuned-spectrum"]
-    files = {"results.csv", "summary.csv", "results.json", "spectra.safetensors", "report.html"}
-    assert names == files | {f"figures/{name}.{kind}" for name in figures for kind in ("png", "svg")}
+    figures += ["correlations"]
+    tables = ["accuracy-id", "accuracy-ood", "change-id", "change-ood", "differences", "spectrum", "differences-id"]
+    tables += ["differences-ood", "shifts", "effects"]
+    for kind in ("", "-spearman"):
+        tables += [f"correlation-{split}-{level}{kind}" for split in ("id", "ood") for level in ("seed", "rate")]
+    files = {*NUMBERS, "citation.bib", "report.html"}
+    files |= {f"tables/{name}.{kind}" for name in tables for kind in ("tex", "md")}
+    assert names == files | {f"figures/{name}.{kind}" for name in figures for kind in ("png", "svg", "pdf")}
     assert [path.relative_to(written.folder).as_posix() for path in written.paths][-1] == "results.json"
     assert {path.relative_to(written.folder).as_posix() for path in written.paths} == names
 
@@ -126,8 +134,8 @@ def test_a_second_report_replaces_the_first(tmp_path: Path, no_figures: None) ->
     write_report(tmp_path, synthetic_record(seeds=(1, 2)))
     write_report(tmp_path, synthetic_record(seeds=(3, 4)))
     assert {line["seed"] for line in read_rows(tmp_path / "results.csv")} == {"3", "4"}
-    files = {path.name for path in tmp_path.rglob("*")}
-    assert files == {"results.csv", "summary.csv", "results.json", "spectra.safetensors", "report.html"}
+    files = {path.name for path in tmp_path.iterdir()}
+    assert files == {*NUMBERS, "citation.bib", "report.html", "tables"}
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, no_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:

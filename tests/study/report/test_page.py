@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import os
 import re
 import shutil
@@ -42,7 +44,7 @@ class Outline(HTMLParser):
         assert self.stack.pop() == tag, f"</{tag}> closes another element at {self.getpos()}"
 
     def handle_data(self, data: str) -> None:
-        if self.stack and self.stack[-1] != "style":
+        if self.stack and self.stack[-1] not in ("style", "script"):
             self.text += data
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -52,7 +54,7 @@ class Outline(HTMLParser):
 def rendered(record: StudyRecord) -> str:
     """The page without figures, which take long to draw."""
     summary = summarize(record.table, record.shifts)
-    return render_page(record, [Results(record, summary, view) for view in views(summary)], [], {})
+    return render_page(record, [Results(record, summary, view) for view in views(summary)], {}, {})
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +80,16 @@ def test_nothing_comes_from_outside(html: str, outline: Outline) -> None:
         for name in ("src", "srcset", "href", "action", "poster", "data"):
             value = attributes.get(name)
             assert value is None or value.startswith(("data:", "#")), f"<{tag} {name}={value[:60]!r}>"
-        assert tag not in {"script", "iframe", "object", "embed", "base", "form"}
+        assert tag not in {"iframe", "object", "embed", "base", "form"}
     style = html[html.index("<style>") : html.index("</style>")]
     assert "url(" not in style
     assert "@import" not in style
+    assert [script.get("type") for script in outline.all("script")] == ["application/json", None]
+    script = html[html.rindex("<script>") + len("<script>") : html.rindex("</script>")]
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(meta["content"] for meta in outline.all("meta") if meta.get("http-equiv"))
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert policy == f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"
+    assert not re.search(r"fetch\(|XMLHttpRequest|import\(|WebSocket|innerHTML|\beval\(", script)
 
 
 def test_ids_are_unique_and_anchors_resolve(outline: Outline) -> None:
@@ -100,7 +106,7 @@ def test_ids_are_unique_and_anchors_resolve(outline: Outline) -> None:
 def test_semantics(outline: Outline) -> None:
     assert outline.all("html")[0]["lang"] == "en"
     assert len(outline.all("title")) == len(outline.all("h1")) == len(outline.all("main")) == 1
-    assert len(outline.all("img")) == len(outline.all("figcaption")) == len(outline.all("figure")) == 7
+    assert len(outline.all("img")) == len(outline.all("figcaption")) == len(outline.all("figure")) == 8
     assert all(image["alt"] and len(image["alt"]) > 40 for image in outline.all("img"))
     assert len(outline.all("caption")) == len([t for t in outline.all("table") if t.get("class") != "evidence"])
     assert all(heading.get("scope") for heading in outline.all("th"))
@@ -109,7 +115,9 @@ def test_semantics(outline: Outline) -> None:
 
 def test_order_of_the_sections(outline: Outline) -> None:
     headings = [attributes["id"] for attributes in outline.all("h2")]
-    assert headings == ["verdict", "tables", "figures", "not-here", "methods", "data", "intervals", "repeat"]
+    assert headings == [
+        "verdict", "explore", "tables", "figures", "analysis", "not-here", "methods", "data", "intervals", "repeat",
+    ]  # fmt: skip
 
 
 def test_styles_for_dark_and_print(html: str) -> None:
@@ -239,9 +247,9 @@ def test_in_a_browser(chromium, written, width: int, height: int, scheme: str) -
     assert complaints == []
     assert [url for url in requests if not url.startswith("data:")] == [address]
     assert overflow <= 0
-    assert len(images) == 7
+    assert len(images) == 8
     assert all(image["natural"] > 0 and image["shown"] > 0.8 * min(width, 1056) for image in images)
     assert all(image["tall"] > 100 for image in images)
-    assert [image["source"] in narrow_sources for image in images] == [width < 640] * 7
+    assert [image["source"] in narrow_sources for image in images] == [width < 640] * 8
     light = sum(map(int, re.findall(r"\d+", ground)[:3])) > 384
     assert light == (scheme == "light")

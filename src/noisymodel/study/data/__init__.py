@@ -11,6 +11,7 @@ from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
 from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
+from .suite import Suite
 from .texts import Texts
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Inputs",
     "LazyInputs",
     "Source",
+    "Suite",
     "Task",
     "Texts",
     "as_rows",
@@ -37,8 +39,9 @@ SOURCES: Mapping[str, Callable[..., Source]] = {
     "digits": Digits,
     "captions": Captions,
     "texts": Texts,
+    "suite": Suite,
 }
-"""Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``."""
+"""Name in a configuration -> class; called with ``seed`` and the configuration's ``data_options``, or its ``suite``."""
 
 
 def open_source(config: StudyConfig, seed: int) -> Source:
@@ -49,6 +52,12 @@ def open_source(config: StudyConfig, seed: int) -> Source:
     """
     if config.data not in SOURCES:
         raise unknown_name("data", config.data, list(SOURCES))
+    if config.data == "suite":
+        if config.data_options:
+            raise ConfigError('config key `data_options`: expected none with `data = "suite"`')
+        suite = Suite(seed=seed, suite=config.suite)
+        suite.check_shots(config.shots, config.tasks)
+        return suite
     source = SOURCES[config.data]
     known = [item.name for item in dataclasses.fields(source) if item.name != "seed"]  # pyright: ignore[reportArgumentType] # all sources are dataclasses
     for name, value in config.data_options.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from ..._random import seeded, tensor_generator
@@ -38,7 +39,7 @@ def build(request: PretrainingRequest) -> Network:
     with seeded(generator.initial_seed()):  # layers of torch and of the libraries draw from its global generator
         if library == "open_clip":
             return _open_clip(request, shape)
-        body = _text_body(request) if request.texts else _picture_body(architecture, shape, config)
+        body = _text_body(request) if request.texts else _picture_body(architecture, shape, config, generator)
         if request.objective == "masked_token":
             return MaskedTokenNetwork(body, request.vocabulary)
         if request.objective == "contrastive":
@@ -53,11 +54,13 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, ...]:
     return (1, *shape[1:]) if len(shape) == 3 else tuple(shape[1:])
 
 
-def _picture_body(architecture: str, shape: tuple[int, ...], config: PretrainingConfig) -> Body:
+def _picture_body(
+    architecture: str, shape: tuple[int, ...], config: PretrainingConfig, generator: torch.Generator
+) -> Body:
     library, _, name = architecture.partition(":")
     rows = math.prod(shape)
     if architecture == "mlp":
-        return small_mlp(rows, config.widths, tensor_generator(0))
+        return small_mlp(rows, config.widths, generator)
     if architecture == "resnet":
         widths = config.resnet_widths
         return Body("-".join(["resnet", *map(str, widths)]), small_resnet(shape, widths), rows, widths[-1])

@@ -6,12 +6,16 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Self-attention with ``heads`` heads; keys where ``mask`` ``(n, L)`` is False count for nothing."""
+    """Self-attention with ``heads`` heads; keys where ``mask`` ``(n, L)`` is False count for nothing.
+
+    Queries, keys and values have no bias: that of the keys would have no effect, and AdamW turns the rounding noise of
+    its gradient into steps of full length.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.inputs = nn.Linear(width, 3 * width)
+        self.inputs = nn.Linear(width, 3 * width, bias=False)
         self.output = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -27,7 +27,11 @@ class Shaped(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """ReLU(x + BN(conv(ReLU(BN(conv(x)))))), two 3×3 convolutions; with a stride or another width x is projected."""
+    """ReLU(x + BN(conv(ReLU(BN(conv(x)))))), two 3×3 convolutions.
+
+    With another width x is projected, with a stride averaged over 2 × 2 before that. (The common projection with a
+    stride of its own crashes on some processors in the faster memory format: torch 2.13.)
+    """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
@@ -36,7 +40,8 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(after)
         same = before == after and stride == 1
-        projected = [nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after)]
+        pool = nn.AvgPool2d(stride, ceil_mode=True, count_include_pad=False)
+        projected = [pool, nn.Conv2d(before, after, 1, bias=False), nn.BatchNorm2d(after)]
         self.shortcut = nn.Identity() if same else nn.Sequential(*projected)
 
     def forward(self, maps: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
             rows = [row for rate in results.rates if (row := results.find(note.name, rate, split=split))]
             dodge = (place - (len(results.methods) - 1) / 2) * span * 0.006
             _line(axes, rows, dodge, note.label, styles[note.name])
-        rate_axis(axes, results.rates)
+        rate_axis(axes, results)
         axes.set_title(TITLES[split])
         axes.set_ylabel("accuracy (%)" if split == "id" else "accuracy, mean of shifts (%)")
     legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 4)
@@ -118,8 +118,8 @@ def draw_shifts(results: Results, narrow: bool) -> Figure:
     axes.tick_params(length=0)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("label noise in pre-training" if narrow else "shift")
-    axes.set_ylabel("shift" if narrow else "label noise")
+    axes.set_xlabel(f"{results.noise} in pre-training" if narrow else "shift")
+    axes.set_ylabel("shift" if narrow else results.noise)
     bar = figure.colorbar(
         image, ax=axes, location="bottom" if narrow else "right", pad=0.02, aspect=30 if narrow else 12
     )

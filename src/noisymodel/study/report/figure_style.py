@@ -46,11 +46,19 @@ _SETTINGS: dict[str, Any] = {
     "legend.fontsize": 9,
     "legend.frameon": False,
     "savefig.dpi": DOTS_PER_INCH,
+    "pdf.fonttype": 42,  # TrueType, whole letters: publishers refuse Type 3
     "svg.hashsalt": "noisymodel",
     "svg.fonttype": "path",
     "text.color": INK,
     "xtick.color": "#444444",
     "ytick.color": "#444444",
+}
+
+
+_WITHOUT_DATE: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "ModDate": None},
 }
 
 
@@ -76,14 +84,13 @@ def look() -> Generator[None]:
 
 
 def encode(draw: Callable[[bool], Figure], formats: Sequence[str], *, narrow: bool = False) -> list[bytes]:
-    """A figure drawn once, written as each of ``formats`` (``"png"``, ``"svg"``); equal figures give equal bytes."""
+    """A figure drawn once, written as each of ``formats`` (``"png"``, ``"svg"``, ``"pdf"``), equal figures alike."""
     encoded: list[bytes] = []
     with look():
         figure = draw(narrow)
         for name in formats:
             buffer = io.BytesIO()
-            metadata = {"Date": None} if name == "svg" else {"Software": None}
-            figure.savefig(buffer, format=name, metadata=metadata)
+            figure.savefig(buffer, format=name, metadata=_WITHOUT_DATE[name])
             encoded.append(buffer.getvalue())
             figure.set_layout_engine("none")  # the first format laid the figure out, for all alike
     return encoded
@@ -135,11 +142,11 @@ def rate_colors(rates: Sequence[str]) -> dict[str, str]:
     return {rate: to_hex(scale(0.85 * place / steps)) for place, rate in enumerate(rates)}
 
 
-def rate_axis(axes: Axes, rates: Sequence[str]) -> None:
+def rate_axis(axes: Axes, results: Results) -> None:
     """Label the noise rates on the x axis."""
-    places = [100 * float(rate) for rate in rates]
-    axes.set_xticks(places, [rate_text(rate).removesuffix("\u00a0%") for rate in rates])
-    axes.set_xlabel("label noise in pre-training (%)")
+    places = [100 * float(rate) for rate in results.rates]
+    axes.set_xticks(places, [rate_text(rate).removesuffix("\u00a0%") for rate in results.rates])
+    axes.set_xlabel(f"{results.noise} in pre-training (%)")
 
 
 def legend_below(figure: Figure, axes: Axes, *, narrow: bool, columns: int, title: str | None = None) -> None:

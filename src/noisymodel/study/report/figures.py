@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..analysis.bootstrap import FEWEST_SEEDS
 from ..record import FEATURES
 from .accuracy_figures import draw_accuracy, draw_differences, draw_shifts
+from .analysis_figures import curve_methods, draw_ablation, draw_correlations, draw_curves, draw_drift
+from .analysis_tables import DRIFT_METRICS, MEASURE_LABELS
 from .figure_style import encode
+from .group_figures import draw_groups, draw_shots
+from .groups import Named, by_shots, shots_text
 from .results import Results
 from .sample_figures import draw_samples, sample_groups
 from .spectrum_figures import (
@@ -48,8 +53,21 @@ class StudyFigure:
 
 def study_figures(results: Results) -> list[StudyFigure]:
     """The figures that the study has numbers for, in the order of the page."""
-    made = [make(results) for make in (_accuracy, _spectra, _against, _differences, _shifts, _samples, _tuned)]
+    makers = (_accuracy, _spectra, _against, _differences, _shifts, _samples, _tuned)
+    further = (_drift, _correlations, _ablation, _curves)
+    made = [make(results) for make in (*makers, *further)]
     return [figure for figure in made if figure is not None]
+
+
+def group_figures(groups: Sequence[Named]) -> list[StudyFigure]:
+    """The figures over several groups; none of one."""
+    if len(groups) < 2:
+        return []
+    figures = [_groups(groups)] if any(group.results.noisy_rates for group in groups) else []
+    families = by_shots(groups)
+    for place, family in enumerate(families):
+        figures.append(_shots(family, f"shots-{place + 1}" if len(families) > 1 else "shots"))
+    return figures
 
 
 def _bars(results: Results) -> str:
@@ -62,7 +80,7 @@ def _accuracy(results: Results) -> StudyFigure:
     labels = listed(note.label for note in results.methods)
     return StudyFigure(
         "accuracy",
-        "Accuracy against label noise in pre-training",
+        f"Accuracy against {results.noise} in pre-training",
         f"In-domain and under shift (mean of {len(results.shifts)} reported shifts), a line for each method; "
         f"controls are dashed. {_bars(results)} Points of one rate are set side by side to be told apart.",
         f"Line charts of accuracy against noise rates {_rates(results)}, in-domain and under shift, for {labels}. "
@@ -167,3 +185,108 @@ def _tuned(results: Results) -> StudyFigure | None:
 
 def _rates(results: Results) -> str:
     return listed(rate_text(rate) for rate in results.rates)
+
+
+# ---- the analysis ----------------------------------------------------------------------------------------------------
+
+
+def _drift(results: Results) -> StudyFigure | None:
+    rows = [results.find(FEATURES, results.rates[-1], metric=metric) for metric, *_ in DRIFT_METRICS]
+    if not any(rows) or not results.noisy_rates:
+        return None
+    return StudyFigure(
+        "drift",
+        "How far noise turns the features",
+        "The largest principal angle between the dominant subspaces of the frozen features (as many directions as the "
+        "downstream task has classes, less one), and linear CKA, both of each network against the clean one of the "
+        f"same seed on the same test set. {_bars(results)} Networks that differ in their seed alone would differ, too.",
+        f"Line charts of subspace rotation and linear CKA against noise rates {_rates(results)}, in-domain and under "
+        "shift. The numbers are in the table of drift.",
+        draw_drift,
+        results,
+    )
+
+
+def _correlations(results: Results) -> StudyFigure | None:
+    method = results.reference_method
+    if not any(found.method == method and found.kind == "pearson" for found in results.correlations):
+        return None
+    return StudyFigure(
+        "correlations",
+        "Do spectra go with accuracy?",
+        f"Pearson's correlation of measures of the in-domain features with accuracy of {results.label(method)}. Across "
+        "noise rates everything that noise moves correlates; among networks of the same noise rate it would have to be "
+        f"the spectrum itself. {_bootstrap(results)}",
+        f"Forest plot of correlations of {listed(MEASURE_LABELS.values())} with accuracy of {results.label(method)}, "
+        "in-domain and under shift, with two adjustments. The numbers are in the tables of correlations.",
+        draw_correlations,
+        results,
+    )
+
+
+def _bootstrap(results: Results) -> str:
+    if results.seeds < FEWEST_SEEDS:
+        return f"Fewer than {FEWEST_SEEDS} seeds, therefore no intervals."
+    few = " With so few seeds they are too narrow." if results.seeds < 6 else ""
+    return f"Bars are 95 % intervals of a bootstrap over {results.seeds} seeds.{few}"
+
+
+def _ablation(results: Results) -> StudyFigure | None:
+    if not results.ablations or not results.noisy_rates:
+        return None
+    bases = listed(dict.fromkeys(results.label(note.base) for note in results.ablations))
+    return StudyFigure(
+        "ablation",
+        f"What {bases} consists of" if len({note.base for note in results.ablations}) == 1 else "Variants of methods",
+        "Each change by itself: the paired difference from the full method, averaged over the noisy rates for each "
+        "seed first. Left of zero the change loses accuracy. "
+        + ("Filled: the 95 % interval excludes zero." if results.seeds > 1 else _bars(results)),
+        f"Forest plot of paired differences of {len(results.ablations)} variants from {bases}, in-domain and under "
+        "shift. The numbers are in the table of the ablation.",
+        draw_ablation,
+        results,
+    )
+
+
+def _curves(results: Results) -> StudyFigure | None:
+    methods = curve_methods(results)
+    if not methods:
+        return None
+    left_out = len(results.methods) - len(methods)
+    rest = f" The first {len(methods)} methods; all are in curves.csv." if left_out > 0 else ""
+    return StudyFigure(
+        "curves",
+        "Learning curves of tuning",
+        "Mean over seeds after each epoch: training loss with regularizers, which methods do not share, and accuracy. "
+        f"For methods that interpolate, before the interpolation.{rest}",
+        f"Line charts by epoch of training loss, in-domain accuracy and accuracy under shift of "
+        f"{listed(results.label(name) for name in methods)}. The numbers are in curves.csv.",
+        draw_curves,
+        results,
+    )
+
+
+def _groups(groups: Sequence[Named]) -> StudyFigure:
+    return StudyFigure(
+        "groups",
+        "What noise changes in each group",
+        "The reference method's change against its own clean pre-training. Filled: the 95 % interval excludes zero.",
+        f"Forest plot of the change of accuracy with noise in {len(groups)} groups, in-domain and under shift. The "
+        "numbers are in the table of all groups.",
+        lambda _results, narrow: draw_groups(groups, narrow),
+        groups[0].results,
+    )
+
+
+def _shots(family: Sequence[Named], name: str) -> StudyFigure:
+    view = family[0].results.view
+    return StudyFigure(
+        name,
+        f"Accuracy by labels per class: {view.objective}, {view.architecture}, {view.noise_kind} noise",
+        f"Mean over the noisy rates. {_bars(family[0].results)} Steps between the numbers of labels are drawn alike.",
+        f"Line charts of accuracy against the number of labels per class ("
+        f"{listed(shots_text(group.results.view.shots) for group in family)}), in-domain and under shift. The numbers "
+        "are in the tables by labels.",
+        lambda _results, narrow: draw_shots(family, narrow),
+        family[0].results,
+    )

@@ -15,23 +15,34 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..._files import replace_file
-from ..record import FEATURES, PRETRAINING, Row, StudyRecord
+from ..analysis import Correlation, correlate
+from ..record import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
 from ..statistics import SummaryRow, is_headline, summarize
-from .figures import study_figures
-from .page import render_page
-from .results import Results, views
+from .analysis_tables import ablation_table
+from .citation import bibtex, hashes
+from .export_tables import latex, markdown
+from .figures import StudyFigure, group_figures, study_figures
+from .groups import Named, named
+from .page import group_tables, overview_tables, render_page
+from .results import Results, bases, views
 from .tables import Table, accuracy_table, difference_table, spectrum_table
 from .wording import Entry
 
 TERMINAL_WIDTH = 100
+FULL_GROUPS = 3
+"""With more groups only `MAIN_FIGURES` of each are drawn."""
+MAIN_FIGURES = ("accuracy", "differences", "drift", "correlations", "ablation", "curves")
+_FORMATS = ("png", "svg", "pdf")
 
 
 def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     """Write all files of a study into ``folder``, each under a temporary name first; ``results.json`` comes last.
 
     ``results.csv`` (the rows, floats by ``repr``, in an order that depends on the record's rows only as a set),
-    ``summary.csv`` (see `summarize`), ``spectra.safetensors``, ``figures/*.png`` and ``*.svg``, ``report.html``,
-    ``results.json``. Equal records give equal bytes of ``results.csv``, ``summary.csv`` and ``spectra.safetensors``.
+    ``summary.csv`` (see `summarize`), ``correlations.csv`` (see `correlate`), ``curves.csv`` where there are learning
+    curves, ``spectra.safetensors``, ``figures/*.png``, ``*.svg`` and ``*.pdf``, ``tables/*.tex`` and ``*.md``,
+    ``citation.bib``, ``report.html``, ``results.json``. Where there are several groups, the figures and tables of each
+    lie in a folder of its own below. Equal records give equal bytes of the files of numbers.
 
     Returns:
         The paths written, in that order.
@@ -43,35 +54,69 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     if not record.table:
         raise ValueError("`record` must have rows in its table, got none")
     rows = ordered_rows(record)
-    summary = summarize(rows, record.shifts)
-    shown = [Results(record, summary, view) for view in views(summary)]
-    figures = study_figures(shown[0]) if shown else []
+    summary = summarize(rows, record.shifts, bases(record.methods))
+    correlations = correlate(rows)
+    shown = [Results(record, summary, view, correlations) for view in views(summary)]
+    groups = named(shown)
+    figures = figures_by_folder(groups)
     files: dict[str, bytes] = {
         "results.csv": _csv(Row._fields, rows),
         "summary.csv": _csv(SummaryRow._fields, summary),
-        "spectra.safetensors": _spectra(record.spectra),
+        "correlations.csv": _csv(Correlation._fields, correlations),
     }
-    for figure in figures:
-        png, svg = figure.encode("png", "svg")
-        files[f"figures/{figure.name}.png"] = png
-        files[f"figures/{figure.name}.svg"] = svg
+    if record.curves:
+        files["curves.csv"] = _csv(CurveRow._fields, _ordered_curves(record))
+    files["spectra.safetensors"] = _spectra(record.spectra)
+    for place, made in figures.items():
+        for figure in made:
+            for kind, content in zip(_FORMATS, figure.encode(*_FORMATS), strict=True):
+                files[f"figures/{place}{figure.name}.{kind}"] = content
+    files |= _table_files(groups)
+    files["citation.bib"] = bibtex(record).encode()
     files["report.html"] = render_page(record, shown, figures, files).encode()
-    files["results.json"] = _json(record, summary)
+    files["results.json"] = _json(record, summary, hashes(record, files))
     for name, content in files.items():
         replace_file(folder / name, content)
     return [folder / name for name in files]
 
 
+def figures_by_folder(groups: Sequence[Named]) -> dict[str, list[StudyFigure]]:
+    """Folder below ``figures/`` (with its slash) -> figures: those over all groups, and those of each."""
+    few = len(groups) <= FULL_GROUPS
+    found: dict[str, list[StudyFigure]] = {"": group_figures(groups)}
+    for group in groups:
+        figures = study_figures(group.results)
+        found[_folder(group)] = [figure for figure in figures if few or figure.name in MAIN_FIGURES]
+    return {folder: figures for folder, figures in found.items() if figures}
+
+
+def _folder(group: Named) -> str:
+    return f"{group.slug}/" if group.slug else ""
+
+
+def _table_files(groups: Sequence[Named]) -> dict[str, bytes]:
+    """Every table of the page as LaTeX and Markdown."""
+    placed: list[tuple[str, Table]] = [("", table) for table in overview_tables(groups)]
+    placed += [(_folder(group), table) for group in groups for table in group_tables(group.results)]
+    files: dict[str, bytes] = {}
+    for folder, table in placed:
+        label = f"tab:{folder.replace('/', '-')}{table.name}"
+        files[f"tables/{folder}{table.name}.tex"] = latex(table, label).encode()
+        files[f"tables/{folder}{table.name}.md"] = markdown(table).encode()
+    return files
+
+
 def terminal_tables(record: StudyRecord) -> str:
     """Accuracy, spectra and paired differences as aligned plain text, at most 100 columns wide."""
-    summary = summarize(ordered_rows(record), record.shifts)
-    blocks: list[str] = []
-    for view in views(summary):
-        results = Results(record, summary, view)
-        title = f"{record.data_title}: {view.objective}, {view.architecture}, {view.noise_kind} noise"
-        blocks.append(f"{title}, {view.shots} labels per class")
+    summary = summarize(ordered_rows(record), record.shifts, bases(record.methods))
+    groups = named([Results(record, summary, view) for view in views(summary)])
+    blocks = [plain_text(table) for table in overview_tables(groups)]
+    for group in groups:
+        results = group.results
+        blocks.append(f"{record.data_title}: {group.title}")
         tables = [accuracy_table(results, "id"), accuracy_table(results, "ood"), spectrum_table(results)]
-        blocks += [plain_text(table) for table in [*tables, difference_table(results)] if table.rows]
+        tables += [difference_table(results), ablation_table(results)]
+        blocks += [plain_text(table) for table in tables if table.rows]
     return "\n\n".join(blocks)
 
 
@@ -123,6 +168,18 @@ def ordered_rows(record: StudyRecord) -> list[Row]:
     return sorted(record.table, key=place)
 
 
+def _ordered_curves(record: StudyRecord) -> list[CurveRow]:
+    methods = _places(note.name for note in record.methods)
+
+    def place(row: CurveRow) -> tuple[Any, ...]:
+        return (
+            row[:4], row.noise_rate, row.shots, methods.get(row.method, len(methods)), row.method, row.seed, row.epoch,
+            row.metric, row.split, row.shift,
+        )  # fmt: skip
+
+    return sorted(record.curves, key=place)
+
+
 def _places(names: Iterable[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
@@ -153,7 +210,7 @@ def _spectra(spectra: Mapping[str, np.ndarray]) -> bytes:
     return save(arrays, metadata={"content": "singular values of the frozen features, descending"})
 
 
-def _json(record: StudyRecord, summary: Sequence[SummaryRow]) -> bytes:
+def _json(record: StudyRecord, summary: Sequence[SummaryRow], sums: Mapping[str, str]) -> bytes:
     content = {
         "data": record.data_title,
         "data_description": record.data_description,
@@ -166,6 +223,8 @@ def _json(record: StudyRecord, summary: Sequence[SummaryRow]) -> bytes:
         "methods": [note._asdict() for note in record.methods],
         "shifts": [note._asdict() for note in record.shifts],
         "remarks": record.remarks,
+        "failures": record.failures,
+        "sha256": dict(sums),
         "headline": [row._asdict() for row in summary if is_headline(row)],
     }
     return (json.dumps(_without_nan(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -5,18 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, MethodNote, StudyRecord
+from ..analysis import Correlation
+from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row, StudyRecord
 from ..statistics import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
+
+NOISE = {"supervised": "label noise", "contrastive": "caption noise", "masked_token": "token noise"}
+"""What is noisy, by objective."""
 
 
 class View(NamedTuple):
-    """One experiment of a study: what is the same in all numbers that are compared with each other."""
+    """One group of a study: what is the same in all numbers that are compared with each other."""
 
     data: str
     objective: str
     architecture: str
     noise_kind: str
     shots: int
+
+    @property
+    def title(self) -> str:
+        """The group as readers know it, but for the data."""
+        labels = f"{self.shots} labels per class" if self.shots else "all labels"
+        return f"{self.objective}, {self.architecture}, {self.noise_kind} noise, {labels}"
+
+    @property
+    def noise(self) -> str:
+        """What is noisy in pre-training."""
+        return NOISE.get(self.objective, "noise")
+
+    def holds(self, row: SummaryRow | Row | CurveRow) -> bool:
+        """Whether a row is of this group; measures of networks and features are of all numbers of shots and tasks."""
+        if (row.objective, row.architecture, row.noise_kind) != self[1:4]:
+            return False
+        if row.method == PRETRAINING:
+            return row.data == self.data or self.data.startswith(f"{row.data}/")
+        return row.data == self.data and (row.method == FEATURES or row.shots == self.shots)
 
 
 class Results:
@@ -25,26 +48,45 @@ class Results:
     Args:
         record: the study.
         summary: of ``record.table``, from `summarize`.
-        view: which experiment; see `views`.
+        view: which group; see `views`.
+        correlations: of ``record.table``, from `correlate`.
     """
 
-    def __init__(self, record: StudyRecord, summary: Sequence[SummaryRow], view: View) -> None:
+    def __init__(
+        self,
+        record: StudyRecord,
+        summary: Sequence[SummaryRow],
+        view: View,
+        correlations: Sequence[Correlation] = (),
+    ) -> None:
         self.record = record
+        self.correlations = tuple(
+            found for found in correlations if found[:4] == view[:4] and found.shots == view.shots
+        )
         self.view = view
-        rows = [row for row in summary if row[:4] == view[:4] and row.shots in (0, view.shots)]
+        rows = [row for row in summary if view.holds(row)]
         self.rows = tuple(rows)
         self._rows = {(row.method, row.noise_rate, row.baseline, row.split, row.shift, row.metric): row for row in rows}
         scored = dict.fromkeys(row.method for row in rows if row.metric == "accuracy")
         notes = {note.name: note for note in record.methods}
         named = [note for note in record.methods if note.name in scored]
-        self.methods = (*named, *(MethodNote(name, name, "", "method") for name in scored if name not in notes))
-        self._labels = {note.name: note.label for note in self.methods}
+        named += [MethodNote(name, name, "", "method") for name in scored if name not in notes]
+        self.ablations = tuple(note for note in named if note.base in scored and not is_variant(note.name))
+        self.methods = tuple(note for note in named if note not in self.ablations)
+        self._labels = {note.name: note.label for note in named}
         self.rates = tuple(sorted({row.noise_rate for row in rows if row.noise_rate != NOISY}, key=float))
         self.noisy_rates = tuple(rate for rate in self.rates if float(rate) > 0)
         present = {row.shift for row in rows if row.metric == "accuracy"} - {CLEAN_SHIFT, MEAN_SHIFT}
         known = [note.name for note in record.shifts if note.name in present]
         self.shifts = (*known, *sorted(present - set(known)))
         self.seeds = max((row.seeds for row in rows), default=0)
+        self.table = tuple(row for row in record.table if view.holds(row))
+        self.curves = tuple(row for row in record.curves if view.holds(row))
+
+    @property
+    def noise(self) -> str:
+        """What is noisy in pre-training."""
+        return self.view.noise
 
     @property
     def reference_method(self) -> str:
@@ -96,16 +138,22 @@ class Results:
 
 
 def views(summary: Sequence[SummaryRow]) -> list[View]:
-    """The experiments of a study, the one with the most labels per class first."""
+    """The groups of a study in the order of the summary, of those that differ in shots the one with the most first."""
     found = dict.fromkeys(
         View(row.data, row.objective, row.architecture, row.noise_kind, row.shots)
         for row in summary
         if row.method not in (FEATURES, PRETRAINING)
     )
-    return sorted(found, key=lambda view: -view.shots)
+    places = {head: place for place, head in enumerate(dict.fromkeys(view[:4] for view in found))}
+    return sorted(found, key=lambda view: (places[view[:4]], view.shots != 0, -view.shots))
 
 
 def changes_by_rate(results: Results, method: str, split: str, metric: str = "accuracy") -> dict[str, SummaryRow]:
     """The change of a method against clean pre-training at each rate above 0, slightest noise first."""
     found = {rate: results.change(method, rate, split=split, metric=metric) for rate in results.noisy_rates}
     return {rate: row for rate, row in found.items() if row is not None}
+
+
+def bases(methods: Sequence[MethodNote]) -> dict[str, str]:
+    """Method -> the method that it is a variation of."""
+    return {note.name: note.base for note in methods if note.base}

@@ -34,12 +34,15 @@ SPLITS = {"id": "In-domain", "ood": "Under shift"}
 def mean_spectra(results: Results) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Split -> rate -> σ_i / σ_1 (r,), mean over seeds, and over shifts where the split is ``"ood"``.
 
-    Keys are such as ``"rate=0.05/seed=7000/id"``; what ends otherwise is a shift. Spectra without a positive value are
-    left out.
+    Keys are such as ``"rate=0.05/seed=7000/id"``; what ends otherwise is a shift. In a study of several groups the
+    group's data, objective, architecture and noise stand before it. Spectra without a positive value are left out.
     """
     gathered: dict[str, dict[str, list[NDArray[np.float64]]]] = defaultdict(lambda: defaultdict(list))
+    prefix = "/".join(results.view[:4]) + "/"
     for key, values in results.record.spectra.items():
-        rate, _, where = key.split("/", 2)
+        if not key.startswith((prefix, "rate=")):
+            continue
+        rate, _, where = key.removeprefix(prefix).split("/", 2)
         split = "id" if where == "id" else "ood"
         if values.size and values[0] > 0:
             gathered[split][repr(float(rate.removeprefix("rate=")))].append(values / values[0])
@@ -67,7 +70,7 @@ def draw_spectra(results: Results, narrow: bool) -> Figure:
         axes.set_title(SPLITS.get(split, split))
         axes.set_xlabel("index i")
         axes.set_ylabel("σᵢ / σ₁")
-    legend_below(figure, grid[0], narrow=False, columns=3 if narrow else 5, title="label noise in pre-training")
+    legend_below(figure, grid[0], narrow=False, columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
     return figure
 
 
@@ -97,16 +100,15 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
     if narrow:
         for axes in grid[1]:
             axes.set_xlabel(axes.get_xlabel().replace(" of the in-domain features", " (in-domain)"))
-    legend_below(figure, grid[0, 0], narrow=False, columns=3 if narrow else 5, title="label noise in pre-training")
+    legend_below(figure, grid[0, 0], narrow=False, columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
     return figure
 
 
 def by_seed(results: Results, method: str, split: str, metric: str) -> dict[tuple[str, int], float]:
     """(Rate, seed) -> value of one metric; the mean over shifts out of domain."""
     gathered: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for row in results.record.table:
-        here = row[:4] == results.view[:4] and row.shots in (0, results.view.shots)
-        if here and (row.method, row.split, row.metric) == (method, split, metric):
+    for row in results.table:
+        if (row.method, row.split, row.metric) == (method, split, metric):
             gathered[repr(float(row.noise_rate)), row.seed].append(row.value)
     return {key: float(np.mean(values)) for key, values in gathered.items()}
 
@@ -135,7 +137,7 @@ def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
                 label=label, color=color, marker=marker, linestyle=line, linewidth=1.5, elinewidth=0.9,
                 markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
             )  # fmt: skip
-        rate_axis(axes, results.rates)
+        rate_axis(axes, results)
         axes.set_title(title)
         axes.set_ylabel(f"{title} (nats)")
     legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..record import FEATURES, PRETRAINING
@@ -18,6 +19,8 @@ FEATURE_METRICS = (
 PRETRAINING_METRICS = (
     ("clean_accuracy", "clean accuracy (%)", 100.0, 1),
     ("noisy_label_fit", "fit to the noisy labels (%)", 100.0, 1),
+    ("retrieval_accuracy", "retrieval accuracy (%)", 100.0, 1),
+    ("masked_token_accuracy", "masked-token accuracy (%)", 100.0, 1),
 )
 
 
@@ -39,7 +42,7 @@ def accuracy_table(results: Results, split: str) -> Table:
         if any(found):
             rows.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
     header = ("method", *(rate_text(rate) for rate in results.rates))
-    caption = f"{where} (%), by label noise in pre-training{_ranges(results)}"
+    caption = f"{where} (%), by {results.noise} in pre-training{ranges(results)}"
     return Table(f"accuracy-{split}", caption, header, tuple(rows))
 
 
@@ -53,7 +56,7 @@ def change_table(results: Results, split: str) -> Table:
         if any(found):
             rows.append((Entry(note.label), *(_difference(row) for row in found)))
     header = ("method", *(rate_text(rate) for rate in columns))
-    caption = f"Change of {where} against clean pre-training (points, paired by seed{_ranges(results, ', ')})"
+    caption = f"Change of {where} against clean pre-training (points, paired by seed{ranges(results, ', ')})"
     return Table(f"change-{split}", caption, header, tuple(rows))
 
 
@@ -68,18 +71,18 @@ def spectrum_table(results: Results) -> Table:
                     cells = (Entry(plus_minus(row, scale, digits) if row else "–") for row in found)
                     rows.append((Entry(label + where), *cells))
     header = ("metric", *(rate_text(rate) for rate in results.rates))
-    caption = f"The pre-trained network and the spectrum of its frozen features{_ranges(results)}"
+    caption = f"The pre-trained network and the spectrum of its frozen features{ranges(results)}"
     return Table("spectrum", caption, header, tuple(rows))
 
 
 def difference_table(results: Results) -> Table:
     """Each method against its baselines, averaged over the noisy rates, with intervals and Holm's p-value."""
     rows: list[tuple[Entry, ...]] = []
-    for variant, baselines in _grouped(results.pairs).items():
+    for variant, baselines in grouped(results.pairs).items():
         lines: list[tuple[Entry, ...]] = []
         for baseline in baselines:
             found = [results.find(variant, NOISY, baseline=baseline, split=split) for split in ("id", "ood")]
-            cells = [(interval_entry(row), Entry(_p_text(row.p_holm) if row else "–")) for row in found]
+            cells = [(interval_entry(row), Entry(p_text(row.p_holm) if row else "–")) for row in found]
             if any(found):
                 lines.append((Entry(f"− {results.label(baseline)}"), *(entry for pair in cells for entry in pair)))
         if lines:
@@ -98,7 +101,7 @@ def difference_by_rate_table(results: Results, split: str) -> Table:
     pairs = results.pairs + [pair for pair in others if pair not in results.pairs]
     columns = (*results.rates, NOISY)
     rows: list[tuple[Entry, ...]] = []
-    for method, baselines in _grouped(pairs).items():
+    for method, baselines in grouped(pairs).items():
         lines: list[tuple[Entry, ...]] = []
         for baseline in baselines:
             found = [results.find(method, rate, baseline=baseline, split=split) for rate in columns]
@@ -107,11 +110,12 @@ def difference_by_rate_table(results: Results, split: str) -> Table:
         if lines:
             rows += [(Entry(results.label(method)),), *lines]
     header = ("difference", *(rate_text(rate) for rate in columns))
-    caption = f"Paired differences {where} at each noise rate (points{_ranges(results, ', ')})"
+    caption = f"Paired differences {where} at each noise rate (points{ranges(results, ', ')})"
     return Table(f"differences-{split}", caption, header, tuple(rows))
 
 
-def _grouped(pairs: list[tuple[str, str]]) -> dict[str, list[str]]:
+def grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """The second of each pair under the first."""
     groups: dict[str, list[str]] = {}
     for method, baseline in pairs:
         groups.setdefault(method, []).append(baseline)
@@ -138,7 +142,8 @@ def _count(results: Results) -> str:
     return f"mean of {len(results.shifts)} shifts" if len(results.shifts) != 1 else f"the shift “{results.shifts[0]}”"
 
 
-def _ranges(results: Results, join: str = "; ") -> str:
+def ranges(results: Results, join: str = "; ") -> str:
+    """What ± is, for the end of a caption."""
     if results.seeds < 2:
         return f"{join}one seed, no intervals"
     return f"{join}± 95 % interval over {results.seeds} seeds"
@@ -148,7 +153,8 @@ def _difference(row: SummaryRow | None) -> Entry:
     return Entry(signed_plus_minus(row), outcome(row)) if row else Entry("–")
 
 
-def _p_text(p_value: float) -> str:
+def p_text(p_value: float) -> str:
+    """A p-value without its leading zero."""
     if math.isnan(p_value):
         return "–"
     return "< .001" if p_value < 0.001 else f"{p_value:.3f}".removeprefix("0")

@@ -49,7 +49,7 @@ def _slight_noise(results: Results) -> Finding | None:
         "no interval": (f"It cannot be told from one seed; here the change is {size} points.", "open"),
     }
     answer, tone = answers[outcome(row)]
-    question = f"Does slight label noise in pre-training ({rate_text(rate)}) help in-domain?"
+    question = f"Does slight {results.noise} in pre-training ({rate_text(rate)}) help in-domain?"
     return Finding(question, answer, tone, *_by_rate(results, changes), _across(results, method, rate))
 
 

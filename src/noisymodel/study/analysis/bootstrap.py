@@ -1,0 +1,91 @@
+"""Correlations over the networks of a group with intervals from a bootstrap over seeds."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+RESAMPLES = 2000
+FEWEST_SEEDS = 3
+"""With fewer there are no intervals."""
+_UNDEFINED = 0.05
+"""The share of resamples without a correlation above which there is no interval either."""
+
+Values = NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A correlation coefficient in [−1, 1] with its 95 % interval; NaN where there is none."""
+
+    value: float
+    low: float
+    high: float
+
+
+def resampled_seeds(seeds: int, *, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
+    """Which seeds each resample holds, ``(1 + resamples, seeds)``: row 0 is the sample itself, the rest are drawn."""
+    drawn = np.random.default_rng(seed).integers(0, seeds, size=(resamples, seeds))
+    return np.concatenate([np.arange(seeds)[None], drawn])
+
+
+def scores(values: Values, resamples: NDArray[np.int64], *, rates_too: bool, ranks: bool) -> Values:
+    """What is left of a variable in each resample, as unit vectors ``(1 + B, seeds · rates)``; NaN where nothing is.
+
+    The mean over the rates is subtracted within each seed; with ``rates_too`` the mean over the seeds of the resample
+    is then subtracted at each rate; with ``ranks`` what remains is replaced by its ranks, ties by their mean. The
+    scalar product of two such vectors is Pearson's (of ranks: Spearman's) correlation.
+
+    Args:
+        values: ``(seeds, rates)``.
+        resamples: from `resampled_seeds`.
+        rates_too: whether what is common to all networks of one rate is taken away, too.
+        ranks: whether to correlate ranks.
+    """
+    within = values - values.mean(axis=1, keepdims=True)
+    drawn = within[resamples]
+    if rates_too:
+        drawn = drawn - drawn.mean(axis=1, keepdims=True)
+    flat = drawn.reshape(len(resamples), -1)
+    scale = np.abs(values).max(initial=0.0)
+    flat = np.where(np.abs(flat) <= 1e-12 * scale, 0.0, flat)  # what rounding left of equal values is no difference
+    if ranks:
+        flat = rankdata(flat, axis=1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    return np.divide(flat, length, out=np.full_like(flat, np.nan), where=length > 1e-12 * scale)
+
+
+class Scorer:
+    """`scores` of the variables of one group, each computed once.
+
+    Args:
+        seed: what the resamples are drawn from.
+        resamples: how many.
+    """
+
+    def __init__(self, seed: int, resamples: int = RESAMPLES) -> None:
+        self.seed, self.resamples = seed, resamples
+        self._known: dict[tuple[bytes, int, bool, bool], Values] = {}
+
+    def __call__(self, values: Values, *, rates_too: bool, ranks: bool) -> Values:
+        """The scores of a variable ``(seeds, rates)``."""
+        key = (values.tobytes(), len(values), rates_too, ranks)
+        if key not in self._known:
+            drawn = resampled_seeds(len(values), seed=self.seed, resamples=self.resamples)
+            self._known[key] = scores(values, drawn, rates_too=rates_too, ranks=ranks)
+        return self._known[key]
+
+
+def estimate(left: Values, right: Values, seeds: int) -> Estimate:
+    """The correlation of two variables' `scores`, with the 2.5th and 97.5th percentile over the resamples."""
+    found = np.clip(np.einsum("bn,bn->b", left, right), -1, 1)
+    value, drawn = float(found[0]), found[1:][~np.isnan(found[1:])]
+    undefined = 1 - len(drawn) / max(1, len(found) - 1)
+    if math.isnan(value) or seeds < FEWEST_SEEDS or undefined > _UNDEFINED:
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))

@@ -1,0 +1,10 @@
+"""Data of one's own: sets in files that a configuration declares, and the paper's suites by name."""
+
+from __future__ import annotations
+
+from .opening import FORMATS
+from .presets import PRESETS, describe, presets
+from .source import Suite, declared_sets
+from .task import SuiteTask
+
+__all__ = ["FORMATS", "PRESETS", "Suite", "SuiteTask", "declared_sets", "describe", "presets"]

@@ -1,0 +1,225 @@
+"""Which answers of a task are right on a test set whose classes are others, fewer or coarser."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ....errors import ConfigError
+from .declaration import LabelMap, SetTable, ShiftTable, SuiteTable, read_label_map
+from .published import read_json
+from .rows import Integers, Rows, listing
+
+
+class Matched(NamedTuple):
+    """A test set in terms of its task."""
+
+    rows: Rows
+    answers: Integers | None
+    """``(K,)``: class of the task -> class of the test set, −1 for none; None: the classes are the task's."""
+    dropped: int
+    """Rows that were left out because the task lacks their class."""
+    lost: tuple[str, ...]
+    """Their classes."""
+
+
+def match_test(rows: Rows, classes: tuple[str, ...], key: str) -> Rows:
+    """The task's own test set, by name: its classes are all among the task's.
+
+    Raises:
+        ConfigError: a class that the task lacks, or an index that is none of its classes.
+    """
+    own = _own_classes(rows, classes, key)
+    unknown = sorted({own[code] for code in np.unique(rows.codes)} - set(classes))
+    if unknown:
+        raise ConfigError(
+            f"config key `{key}`: {rows.place} has {len(unknown)} classes that the training set lacks: "
+            f"{_with_nearest(unknown, classes)}"
+        )
+    numbers = {name: number for number, name in enumerate(classes)}
+    return rows.recoded(_translated(rows, [numbers.get(name, -1) for name in own]), classes)
+
+
+def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: str, suite: SuiteTable) -> Matched:
+    """A shifted test set, by its label map or, without one, by name.
+
+    Raises:
+        ConfigError: names of the map that are no classes, classes that fit nothing, or answers that would be ambiguous.
+    """
+    own = _own_classes(rows, classes, key)
+    present = [own[code] for code in np.unique(rows.codes)]
+    label_map = _label_map(shift, key, suite)
+    if label_map is None:
+        relation = {name: (classes.index(name),) for name in present if name in set(classes)}
+        lost = sorted(set(present) - set(relation))
+        if lost and (shift.others == "error" or not relation):
+            raise ConfigError(
+                f"config key `{key}`: {rows.place} has {len(lost)} classes that the task lacks: "
+                f'{_with_nearest(lost, classes)}; a `label_map` says what they are, `others = "drop"` leaves them out'
+            )
+    else:
+        relation = _related(label_map, own, classes, f"{key}.label_map")
+        relation = {name: targets for name, targets in relation.items() if name in set(present)}
+        lost = sorted(set(present) - set(relation))
+        if not relation:
+            raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listing(present)}")
+    groups = _groups(relation, f"{key}.label_map")
+    group_of = {name: groups.index(targets) for name, targets in relation.items()}
+    codes = _translated(rows, [group_of.get(name, -1) for name in own])
+    kept = np.flatnonzero(codes >= 0)
+    rows = rows.take(kept).recoded(codes[kept], tuple(" or ".join(classes[one] for one in group) for group in groups))
+    dropped = len(codes) - len(kept)
+    return Matched(*_as_task(rows, groups, classes, shift.answers), dropped, tuple(lost))
+
+
+def _as_task(
+    rows: Rows, groups: list[tuple[int, ...]], classes: tuple[str, ...], answers: str
+) -> tuple[Rows, Integers | None]:
+    """With the task's own numbers where that says the same."""
+    single = all(len(group) == 1 for group in groups)
+    if single and (len(groups) == len(classes) or answers == "all"):
+        return rows.recoded(np.array([group[0] for group in groups])[rows.codes], classes), None
+    found = np.full(len(classes), len(groups) if answers == "all" else -1, dtype=np.int64)
+    for number, group in enumerate(groups):
+        found[list(group)] = number
+    return rows, found
+
+
+def _groups(relation: dict[str, tuple[int, ...]], key: str) -> list[tuple[int, ...]]:
+    groups = sorted(set(relation.values()))
+    taken: dict[int, tuple[int, ...]] = {}
+    for group in groups:
+        for one in group:
+            if one in taken:
+                both = sorted(name for name, targets in relation.items() if targets in (group, taken[one]))
+                raise ConfigError(
+                    f"config key `{key}`: {listing(both)} share some of their classes but not all, so an answer would "
+                    f"not say which is meant"
+                )
+            taken[one] = group
+    return groups
+
+
+def _translated(rows: Rows, numbers: Sequence[int]) -> Integers:
+    return np.asarray(numbers, dtype=np.int64)[rows.codes] if len(rows) else rows.codes
+
+
+def _own_classes(rows: Rows, classes: tuple[str, ...], key: str) -> tuple[str, ...]:
+    """The names behind the codes; numbers without names of their own are numbers of the task's classes."""
+    if rows.classes is not None:
+        return rows.classes
+    if rows.found.labels is None:
+        raise ConfigError(f"config key `{key}`: {rows.place} has no labels")
+    if len(rows) and int(rows.codes.max()) >= len(classes):
+        raise ConfigError(
+            f"config key `{key}`: {rows.place} has label {int(rows.codes.max())}, but the task has {len(classes)} "
+            f"classes; `classes` or `classes_file` gives numbers their names"
+        )
+    return classes
+
+
+# ---- label maps ------------------------------------------------------------------------------------------------------
+
+
+def _label_map(shift: ShiftTable, key: str, suite: SuiteTable) -> LabelMap | None:
+    if not shift.label_map_file:
+        return shift.label_map
+    own = f"{key}.label_map_file"
+    path = suite.resolve(shift.label_map_file)
+    try:
+        if path.is_dir():
+            return read_objectnet_mappings(path)
+        if path.suffix == ".json":
+            return read_label_map(read_json(path), own)
+        if path.suffix == ".csv":
+            return _read_csv(path)
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"config key `{own}`: {path} cannot be read as a label map: {error}") from None
+    raise ConfigError(
+        f"config key `{own}`: expected a .json or .csv file, or ObjectNet's folder of mappings, "
+        f"got {shift.label_map_file!r}"
+    )
+
+
+def label_map_paths(shift: SetTable, suite: SuiteTable) -> tuple[Path, ...]:
+    """The files of a shift's label map."""
+    if not isinstance(shift, ShiftTable) or not shift.label_map_file:
+        return ()
+    path = suite.resolve(shift.label_map_file)
+    return tuple(path / name for name in _OBJECTNET) if path.is_dir() else (path,)
+
+
+def _read_csv(path: Path) -> LabelMap:
+    """Columns ``shifted`` and ``task``; a class of the shifted set may stand in several rows."""
+    found: dict[str, list[str]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"shifted", "task"} <= set(rows.fieldnames or ()):
+            raise ValueError(f"columns `shifted` and `task` are expected, got {', '.join(rows.fieldnames or ())}")
+        for row in rows:
+            found.setdefault(row["shifted"], []).append(row["task"])
+    return tuple((name, tuple(targets)) for name, targets in found.items())
+
+
+_OBJECTNET = (
+    "folder_to_objectnet_label.json",
+    "objectnet_to_imagenet_1k.json",
+    "imagenet_to_label_2012_v2",
+    "pytorch_to_imagenet_2012_id.json",
+)
+
+
+def read_objectnet_mappings(folder: Path) -> LabelMap:
+    """ObjectNet's own four files: folder -> numbers of ImageNet's classes, in the order of their synsets."""
+    folders, meanings, _, positions = (read_json(folder / name) if "." in name else {} for name in _OBJECTNET)
+    names = (folder / _OBJECTNET[2]).read_text(encoding="utf-8").splitlines()
+    by_position = {int(position): int(number) for number, position in positions.items()}
+    numbers = {name.strip(): by_position[place] for place, name in enumerate(names) if name.strip()}
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for own, label in folders.items():
+        if label in meanings:
+            found.append((own, tuple(numbers[name] for name in meanings[label].split("; "))))
+    return tuple(found)
+
+
+def _related(
+    label_map: LabelMap, own: tuple[str, ...], classes: tuple[str, ...], key: str
+) -> dict[str, tuple[int, ...]]:
+    strangers = sorted({name for name, _ in label_map} - set(own))
+    if strangers:
+        raise ConfigError(
+            f"config key `{key}`: {len(strangers)} names are no classes of the shifted set: "
+            f"{_with_nearest(strangers, own)}"
+        )
+    numbers = {name: number for number, name in enumerate(classes)}
+    found: dict[str, tuple[int, ...]] = {}
+    unknown: list[str] = []
+    for name, targets in label_map:
+        places = [_place(target, numbers) for target in targets]
+        unknown += [str(target) for target, place in zip(targets, places, strict=True) if place is None]
+        found[name] = tuple(sorted({place for place in places if place is not None}))
+    if unknown:
+        raise ConfigError(
+            f"config key `{key}`: {len(unknown)} names are no classes of the task: {_with_nearest(unknown, classes)}"
+        )
+    return found
+
+
+def _place(target: str | int, numbers: dict[str, int]) -> int | None:
+    """The number of a class that is given by name or, where no class has that name, by number."""
+    if isinstance(target, str) and target in numbers:
+        return numbers[target]
+    number = int(target) if isinstance(target, int) or target.isdigit() else -1
+    return number if 0 <= number < len(numbers) else None
+
+
+def _with_nearest(names: Sequence[str], known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(names[0], known, 1)
+    return listing(names) + (f" (did you mean {near[0]!r} for the first?)" if near else "")

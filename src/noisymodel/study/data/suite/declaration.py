@@ -1,0 +1,281 @@
+"""What a configuration says of its own data: the table ``suite``, read into frozen records with every key checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, cast
+
+from ....errors import ConfigError
+from ...config import build, unknown_name
+
+Classes: TypeAlias = tuple[str | int, ...]
+LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
+"""Class of the shifted set -> classes of the task, by name or (an integer) by number."""
+
+KINDS = ("pictures", "pairs", "texts")
+FITS = ("crop", "squash")
+
+
+@dataclass(frozen=True)
+class SetTable:
+    """One set of labelled pictures, pairs or texts: where it lies and how it is read."""
+
+    path: str = ""
+    """A file, a folder, or a pattern with ``*`` and ``{a,b}`` or ``{000..099}``; ``hub:owner/name`` for the Hub."""
+    format: str = ""
+    """Empty: guessed from the path; see :data:`~noisymodel.study.data.suite.opening.FORMATS`."""
+    root: str = ""
+    """Folder from which the paths within a table or list are counted; empty: that of the table."""
+    subset: str = ""
+    """Configuration of a Hugging Face data set."""
+    split: str = ""
+    """Split of a Hugging Face data set, or part of one of the published formats."""
+    path_column: str = ""
+    label_column: str = ""
+    caption_column: str = ""
+    text_column: str = ""
+    text_pair_column: str = ""
+    """Second text of a pair of sentences."""
+    file_pattern: str = "{}"
+    """Of a list: path of a picture, ``{}`` is the first word of the line."""
+    label_from: str = ""
+    """Of a list: ``"rest"`` of the line, the ``"folder"`` of the picture, or the ``"stem"`` of its name up to the last
+    underscore."""
+    labels: str = "name"
+    """``"name"``: labels are names of classes. ``"index"``: they are numbers, in ``classes`` where these are given, in
+    the classes of the task otherwise."""
+    classes: tuple[str, ...] = ()
+    """The classes in their order; empty: what the data say, or the names by alphabet."""
+    classes_file: str = ""
+    """The same in a file, a line each."""
+    drop_labels: tuple[str, ...] = ()
+    """Rows with these labels are left out, such as ``"-1"`` for «unlabelled»."""
+    portion: tuple[float, ...] = ()
+    """``[0.0, 0.8]``: that share of each class, in an order that follows from the names of the rows alone."""
+    ranks: tuple[int, ...] = ()
+    """``[0, 30]``: those of each class in that order; a stop of 0 is the end."""
+    border: int = 0
+    """Pixels cut from each side of a picture before all else."""
+
+
+@dataclass(frozen=True)
+class ShiftTable(SetTable):
+    """A shifted test set."""
+
+    name: str = ""
+    description: str = ""
+    label_map: LabelMap | None = None
+    label_map_file: str = ""
+    others: str = "error"
+    """Without a label map, classes that the task lacks are an ``"error"``, or their rows are left out (``"drop"``)."""
+    answers: str = "present"
+    """``"present"``: only classes that the shifted set has count as answers; ``"all"``: all classes of the task."""
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """A downstream task."""
+
+    name: str
+    train: SetTable
+    test: SetTable
+    shifts: tuple[ShiftTable, ...] = ()
+
+
+@dataclass(frozen=True)
+class PicturesTable:
+    """What pictures are made into."""
+
+    size: int = 32
+    """Height and width."""
+    channels: int = 3
+    fit: str = "crop"
+    """``"crop"``: the shorter side is resized to ``shorter_side``, the centre cut out; ``"squash"``: no cut."""
+    shorter_side: int = 0
+    """0: ``size``."""
+    keep_megabytes: int = 512
+    """Sets that are smaller than this once decoded are decoded at once; larger ones whenever they are used."""
+    threads: int = 2
+    """Threads that decode."""
+
+
+@dataclass(frozen=True)
+class TextsTable:
+    """What texts are made into."""
+
+    tokenizer: str = "words"
+    """``"words"``, or the folder of a tokenizer of transformers."""
+    length: int = 32
+    """Tokens of a text; longer ones are cut, shorter ones filled with 0."""
+    vocabulary: int = 4096
+    """At most so many tokens of ``"words"``, the most frequent in pre-training."""
+
+
+@dataclass(frozen=True)
+class SuiteTable:
+    """The whole table ``suite``."""
+
+    title: str = "own data"
+    description: str = ""
+    kind: str = "pictures"
+    root: str = ""
+    """Folder that relative paths start from; empty: the working directory."""
+    pictures: PicturesTable = PicturesTable()
+    texts: TextsTable = TextsTable()
+    pretraining: SetTable = SetTable()
+    pretraining_check: SetTable = SetTable()
+    tasks: tuple[TaskTable, ...] = ()
+
+    def resolve(self, path: str) -> Path:
+        """A path of the configuration: ``~`` and ``$VARIABLES`` expanded, counted from ``root``."""
+        own = Path(os.path.expandvars(path)).expanduser()
+        return own if own.is_absolute() else Path(os.path.expandvars(self.root)).expanduser() / own
+
+    def sets(self) -> dict[str, SetTable]:
+        """Every set by its key in the configuration."""
+        found: dict[str, SetTable] = {
+            "suite.pretraining": self.pretraining,
+            "suite.pretraining_check": self.pretraining_check,
+        }
+        for place, task in enumerate(self.tasks):
+            key = f"suite.tasks[{place}]"
+            found |= {f"{key}.train": task.train, f"{key}.test": task.test}
+            found |= {f"{key}.shifts[{number}]": shift for number, shift in enumerate(task.shifts)}
+        return found
+
+
+def read_declaration(values: Mapping[str, Any]) -> SuiteTable:
+    """The table ``suite`` of a configuration.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or range, a part that is not declared.
+
+    >>> read_declaration({"pretraining": {"pth": "faces"}})
+    Traceback (most recent call last):
+        ...
+    noisymodel.errors.ConfigError: config key `suite.pretraining.pth` is unknown; did you mean `suite.pretraining.path`?
+    """
+    plain = {key: value for key, value in values.items() if key != "tasks"}
+    suite = build(SuiteTable, plain, "suite.")
+    tasks = tuple(
+        _read_task(value, f"suite.tasks[{place}]") for place, value in _tables(values.get("tasks", ()), "suite.tasks")
+    )
+    suite = dataclasses.replace(suite, tasks=tasks)
+    _check(suite)
+    return suite
+
+
+def _read_task(values: Mapping[str, Any], key: str) -> TaskTable:
+    for name in values:
+        if name not in ("name", "train", "test", "shifts"):
+            raise unknown_name(key, name, ["name", "train", "test", "shifts"])
+    for name in ("name", "train", "test"):
+        if name not in values:
+            raise ConfigError(f"config key `{key}.{name}` is missing")
+    if not isinstance(values["name"], str):
+        raise ConfigError(f"config key `{key}.name`: expected a string, got {values['name']!r}")
+    train, test = (_read_set(values[name], f"{key}.{name}") for name in ("train", "test"))
+    shifts = [
+        _read_shift(shift, f"{key}.shifts[{number}]")
+        for number, shift in _tables(values.get("shifts", ()), f"{key}.shifts")
+    ]
+    return TaskTable(values["name"], train, test, tuple(shifts))
+
+
+def _read_set(values: object, key: str) -> SetTable:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"config key `{key}`: expected a table of keys, got {values!r}")
+    return build(SetTable, cast("Mapping[str, Any]", values), f"{key}.")
+
+
+def _read_shift(values: Mapping[str, Any], key: str) -> ShiftTable:
+    shift = build(ShiftTable, {name: value for name, value in values.items() if name != "label_map"}, f"{key}.")
+    if "label_map" not in values:
+        return shift
+    return dataclasses.replace(shift, label_map=read_label_map(values["label_map"], f"{key}.label_map"))
+
+
+def read_label_map(values: object, key: str) -> LabelMap:
+    """``{class of the shifted set: class of the task, its number, or a list of them}``."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"config key `{key}`: expected a table of keys, got {values!r}")
+    found: list[tuple[str, Classes]] = []
+    for name, value in cast("Mapping[Any, Any]", values).items():
+        targets = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
+        if not targets or any(isinstance(target, bool) or not isinstance(target, str | int) for target in targets):
+            raise ConfigError(f"config key `{key}.{name}`: expected a class or a list of classes, got {value!r}")
+        found.append((str(name), tuple(targets)))
+    return tuple(found)
+
+
+def _tables(values: object, key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    if not isinstance(values, list | tuple):
+        raise ConfigError(f"config key `{key}`: expected a list of tables, got {values!r}")
+    for place, value in enumerate(cast("Sequence[Any]", values)):
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"config key `{key}[{place}]`: expected a table of keys, got {value!r}")
+    return list(enumerate(cast("Sequence[Mapping[str, Any]]", values)))
+
+
+def _demand(holds: bool, key: str, expected: str, got: object) -> None:
+    if not holds:
+        raise ConfigError(f"config key `{key}`: expected {expected}, got {got!r}")
+
+
+def _choice(value: str, key: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise unknown_name(key, value, known)
+
+
+def _distinct(names: Sequence[str], key: str) -> None:
+    _demand(len(set(names)) == len(names) and all(names), key, "tables with a `name` each, all different", list(names))
+
+
+def _check(suite: SuiteTable) -> None:
+    _choice(suite.kind, "suite.kind", KINDS)
+    pictures, texts = suite.pictures, suite.texts
+    _demand(pictures.size > 0, "suite.pictures.size", "a positive integer", pictures.size)
+    _demand(pictures.channels in (1, 3), "suite.pictures.channels", "1 or 3", pictures.channels)
+    _choice(pictures.fit, "suite.pictures.fit", FITS)
+    enough = pictures.shorter_side == 0 or pictures.shorter_side >= pictures.size
+    _demand(enough, "suite.pictures.shorter_side", "0 or at least `size`", pictures.shorter_side)
+    _demand(pictures.keep_megabytes >= 0, "suite.pictures.keep_megabytes", "at least 0", pictures.keep_megabytes)
+    _demand(pictures.threads > 0, "suite.pictures.threads", "a positive integer", pictures.threads)
+    _demand(texts.length > 0, "suite.texts.length", "a positive integer", texts.length)
+    _demand(texts.vocabulary > 4, "suite.texts.vocabulary", "at least 5", texts.vocabulary)
+    _demand(bool(suite.tasks), "suite.tasks", "at least one task", [])
+    _distinct([task.name for task in suite.tasks], "suite.tasks")
+    for place, task in enumerate(suite.tasks):
+        _distinct([shift.name for shift in task.shifts], f"suite.tasks[{place}].shifts")
+        _demand("/" not in task.name, f"suite.tasks[{place}].name", "a name without `/`", task.name)
+        for number, shift in enumerate(task.shifts):
+            key = f"suite.tasks[{place}].shifts[{number}]"
+            _choice(shift.others, f"{key}.others", ("error", "drop"))
+            _choice(shift.answers, f"{key}.answers", ("present", "all"))
+            _demand(shift.name != "none", f"{key}.name", "another name: `none` is the task's own test set", shift.name)
+            both = shift.label_map is not None and bool(shift.label_map_file)
+            _demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
+    for key, table in suite.sets().items():
+        _check_set(table, key)
+
+
+def _check_set(table: SetTable, key: str) -> None:
+    if not table.path:
+        raise ConfigError(f"config key `{key}.path` is missing")
+    _choice(table.labels, f"{key}.labels", ("name", "index"))
+    _choice(table.label_from, f"{key}.label_from", ("", "rest", "folder", "stem"))
+    _demand("{}" in table.file_pattern, f"{key}.file_pattern", "a pattern with `{}`", table.file_pattern)
+    low_high = table.portion or (0.0, 1.0)
+    ordered = len(low_high) == 2 and 0 <= low_high[0] < low_high[1] <= 1
+    _demand(ordered, f"{key}.portion", "two ascending numbers from 0 to 1", list(table.portion))
+    ranks = table.ranks or (0, 0)
+    ordered = len(ranks) == 2 and ranks[0] >= 0 and (ranks[1] == 0 or ranks[0] < ranks[1])
+    _demand(ordered, f"{key}.ranks", "two ascending integers, or a stop of 0", list(table.ranks))
+    _demand(not (table.ranks and table.portion), f"{key}.ranks", "either this or `portion`", "both")
+    _demand(not (table.classes and table.classes_file), f"{key}.classes", "either this or `classes_file`", "both")
+    _demand(len(set(table.classes)) == len(table.classes), f"{key}.classes", "distinct names", list(table.classes))
+    _demand(table.border >= 0, f"{key}.border", "at least 0", table.border)

@@ -1,0 +1,48 @@
+"""Paths of a configuration: braces, stars, and what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from ....errors import InputFileError
+
+_BRACES = re.compile(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}")
+
+
+def expand_braces(pattern: str) -> list[str]:
+    """Every path that a pattern with ``{a,b}`` and ``{000..099}`` stands for.
+
+    >>> expand_braces("{train,val}1.txt"), expand_braces("shard-{08..10}.tar")
+    (['train1.txt', 'val1.txt'], ['shard-08.tar', 'shard-09.tar', 'shard-10.tar'])
+    """
+    found = _BRACES.search(pattern)
+    if found is None:
+        return [pattern]
+    before, after = pattern[: found.start()], pattern[found.end() :]
+    first, dots, last = found[1].partition("..")
+    if dots and first.isdigit() and last.isdigit():
+        words = [str(number).zfill(len(first)) for number in range(int(first), int(last) + 1)]
+    else:
+        words = found[1].split(",")
+    return [whole for word in words for whole in expand_braces(before + word + after)]
+
+
+def matching(pattern: Path) -> list[Path]:
+    """The files that a pattern stands for, in order; each part of it must be there.
+
+    Raises:
+        InputFileError: nothing is there; its name.
+    """
+    found: list[Path] = []
+    for text in expand_braces(str(pattern)):
+        path = Path(text)
+        if "*" in text or "?" in text:
+            top = next(parent for parent in path.parents if not set("*?") & set(str(parent)))
+            some = sorted(file for file in top.glob(str(path.relative_to(top))) if not file.name.startswith("."))
+        else:
+            some = [path] if path.exists() else []
+        if not some:
+            raise InputFileError(f"there is nothing at {path}")
+        found += some
+    return found

@@ -1,0 +1,204 @@
+"""Readers of folders with a folder for each class, of arrays, tables and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....errors import InputFileError
+from ....features.extraction.files import PictureFolder
+from ....noise_files.tables import open_table
+from .declaration import SetTable
+from .pictures import ArrayPictures, FilePictures
+from .places import matching
+from .rows import Found
+
+
+def read_folder(path: Path, _: SetTable) -> Found:
+    """A folder with a folder of pictures for each class."""
+    if not path.is_dir():
+        raise InputFileError(f"there is no folder {path}")
+    pictures = PictureFolder(path, _not_decoded)
+    labels = [pictures.classes[label] for label in pictures.labels] if pictures.classes else None
+    if labels is None:
+        raise InputFileError(f"{path} has pictures but no folder for each class")
+    return Found(
+        str(path),
+        pictures.paths,
+        labels,
+        pictures=FilePictures(path, pictures.paths),
+        picture_files=(path, pictures.paths),
+    )
+
+
+def _not_decoded(_: Any) -> Any:
+    raise AssertionError("only the paths of the folder are used")
+
+
+# ---- arrays ----------------------------------------------------------------------------------------------------------
+
+
+def read_arrays(path: Path, table: SetTable) -> Found:
+    """Arrays ``images`` (or ``texts``), ``labels``, ``captions`` and ``classes``.
+
+    In one ``.npz`` file, or each as an ``.npy`` file of a folder, which is mapped and not read.
+    """
+    if path.is_dir():
+        files = {file.stem: file for file in sorted(path.glob("*.npy"))}
+        arrays: dict[str, NDArray[Any]] = {name: _loaded(file, mapped=True) for name, file in files.items()}
+        large = tuple(files.values())
+    else:
+        arrays, large = _loaded(path, mapped=False), (path,)
+    counted = [name for name in ("images", "texts", "labels", "captions") if name in arrays]
+    if not {"images", "texts"} & set(counted):
+        raise InputFileError(f"{path} has no array `images` or `texts`, only {', '.join(arrays) or 'nothing'}")
+    lengths = {name: len(arrays[name]) for name in counted}
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputFileError(f"{path}: arrays differ in their number of rows: {shown}")
+    count = lengths[counted[0]]
+    classes, labels = None, arrays.get("labels")
+    if "classes" in arrays:
+        classes = tuple(map(str, arrays["classes"].tolist()))
+    return Found(
+        str(path),
+        [f"{row:09d}" for row in range(count)],
+        None if labels is None else _array_labels(path, labels, classes, table),
+        classes,
+        pictures=ArrayPictures(arrays["images"], str(path)) if "images" in arrays else None,
+        texts=[(str(text),) for text in arrays["texts"].tolist()] if "texts" in arrays else None,
+        captions=[str(text) for text in arrays["captions"].tolist()] if "captions" in arrays else None,
+        files=large,
+    )
+
+
+def _loaded(path: Path, *, mapped: bool) -> Any:
+    try:
+        if mapped:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, EOFError, AttributeError, BadZipFile) as error:
+        raise InputFileError(f"{path} cannot be read as NumPy arrays: {error}") from None
+
+
+def _array_labels(path: Path, labels: NDArray[Any], classes: tuple[str, ...] | None, table: SetTable) -> list[str]:
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU":
+        raise InputFileError(
+            f"{path}: `labels` must be integers or texts, one a row; got {labels.dtype} {labels.shape}"
+        )
+    if labels.dtype.kind == "U" or classes is None or table.labels == "index":
+        return [str(label) for label in labels.tolist()]
+    numbers = cast("list[int]", labels.tolist())
+    if min(numbers) < 0 or max(numbers) >= len(classes):
+        raise InputFileError(
+            f"{path}: `labels` must be from 0 to {len(classes) - 1}, got {min(numbers)} to {max(numbers)}"
+        )
+    return [classes[number] for number in numbers]
+
+
+# ---- tables and lists ------------------------------------------------------------------------------------------------
+
+
+def read_tables(path: Path, table: SetTable) -> Found:
+    """CSV, TSV, JSON lines or Parquet: paths of pictures or texts, with labels and captions."""
+    files = matching(path)
+    paths: list[str] = []
+    labels: list[str] = []
+    captions: list[str] = []
+    texts: list[tuple[str, ...]] = []
+    columns = _columns(files[0], table)
+    for file in files:
+        for values in open_table(file).values(*columns.values()):
+            row = dict(zip(columns, values, strict=True))
+            if "path" in row:
+                paths.append(row["path"])
+            else:
+                texts.append(tuple(row[part] for part in ("text", "text_pair") if part in row))
+            if "label" in row:
+                labels.append(row["label"])
+            if "caption" in row:
+                captions.append(row["caption"])
+    folder = Path(table.root) if table.root else files[0].parent
+    count = len(paths) or len(texts)
+    _all_there(folder, paths, str(path))
+    return Found(
+        str(path),
+        [f"{row:09d}/{name}" for row, name in enumerate(paths)] if paths else [f"{row:09d}" for row in range(count)],
+        labels if "label" in columns else None,
+        pictures=FilePictures(folder, paths) if paths else None,
+        texts=texts or None,
+        captions=captions if "caption" in columns else None,
+        lists=tuple(files),
+        picture_files=(folder, paths) if paths else None,
+    )
+
+
+def _columns(file: Path, table: SetTable) -> dict[str, str]:
+    """Role -> column; those that are declared, and those of the usual names that are there."""
+    there = open_table(file).columns()
+    declared = {
+        "path": table.path_column,
+        "label": table.label_column,
+        "caption": table.caption_column,
+        "text": table.text_column,
+        "text_pair": table.text_pair_column,
+    }
+    found = {role: name for role, name in declared.items() if name}
+    for role in ("path", "label", "caption", "text"):
+        taken = role in found or (role in ("path", "text") and {"path", "text"} & set(found))
+        if not taken and role in there:
+            found[role] = role
+    if not {"path", "text"} & set(found):
+        raise InputFileError(
+            f"{file} has no column 'path' or 'text', only {', '.join(there)}; `path_column` or `text_column` names one"
+        )
+    return found
+
+
+def read_lists(path: Path, table: SetTable) -> Found:
+    """Text files with the path of a picture in each line; see ``file_pattern`` and ``label_from``."""
+    files = matching(path)
+    folder = Path(table.root) if table.root else files[0].parent
+    paths: list[str] = []
+    labels: list[str] = []
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputFileError(f"{file} cannot be read as a list: {error}") from None
+        for number, line in enumerate(lines, start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            first, _, rest = line.strip().partition(" ")
+            picture = table.file_pattern.format(first)
+            label = {
+                "folder": Path(picture).parent.name,
+                "stem": Path(picture).stem.rpartition("_")[0],
+            }.get(table.label_from, rest.strip())
+            if not label:
+                raise InputFileError(f"{file}, line {number}: no label in {line.strip()!r}")
+            paths.append(picture)
+            labels.append(label)
+    _all_there(folder, paths, str(path))
+    return Found(
+        str(path),
+        paths if len(set(paths)) == len(paths) else [f"{row:09d}/{name}" for row, name in enumerate(paths)],
+        labels,
+        pictures=FilePictures(folder, paths),
+        lists=tuple(files),
+        picture_files=(folder, paths),
+    )
+
+
+def _all_there(folder: Path, paths: Sequence[str], place: str) -> None:
+    missing = [path for path in paths if not (folder / path).is_file()]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputFileError(f"{place} names pictures that are not there: {folder / missing[0]}{more}")

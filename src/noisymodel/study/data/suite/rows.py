@@ -1,0 +1,166 @@
+"""The rows of a set: names, labels, and what belongs to them, in an order that follows from the data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....errors import InputFileError
+from .declaration import SetTable
+from .pictures import Pictures
+
+Integers = NDArray[np.int64]
+Text = tuple[str, ...]
+"""One text, or the two of a pair of sentences."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a reader found; nothing is decoded."""
+
+    place: str
+    """What errors name."""
+    names: list[str]
+    """One of each row, all different, the same on every machine."""
+    labels: Sequence[str] | None = None
+    """Label of each row as it stands in the data."""
+    classes: tuple[str, ...] | None = None
+    """Classes in their order where the data say so."""
+    pictures: Pictures | None = None
+    texts: list[Text] | None = None
+    captions: list[str] | None = None
+    lists: tuple[Path, ...] = ()
+    """Small files that say what the rows are: their bytes are part of the identity."""
+    files: tuple[Path, ...] = ()
+    """Large files: path, size and time of change are part of the identity."""
+    picture_files: tuple[Path, list[str]] | None = None
+    """Folder and paths of one file a row, likewise."""
+    extra: str = ""
+    """What else identifies the data, such as the fingerprint of a Hugging Face data set."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A set, ready to be looked into."""
+
+    found: Found
+    order: Integers
+    """Which rows of `found`, in which order."""
+    codes: Integers
+    """Class of each of `order`: a number in `classes`, or in the classes of the task where `classes` is None."""
+    classes: tuple[str, ...] | None
+    border: int
+
+    @property
+    def place(self) -> str:
+        """What errors name."""
+        return self.found.place
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def chosen_texts(self) -> list[Text]:
+        """The texts of the rows."""
+        texts = self.found.texts or []
+        return [texts[row] for row in self.order.tolist()]
+
+    def chosen_captions(self) -> list[Text]:
+        """The captions of the rows."""
+        captions = self.found.captions or []
+        return [(captions[row],) for row in self.order.tolist()]
+
+    def take(self, chosen: Integers) -> Rows:
+        """Some of the rows."""
+        return replace(self, order=self.order[chosen], codes=self.codes[chosen])
+
+    def recoded(self, codes: Integers, classes: tuple[str, ...]) -> Rows:
+        """The same rows with other numbers for their classes."""
+        return replace(self, codes=codes, classes=classes)
+
+
+def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
+    """Labels made into numbers, rows without a wanted label left out, the part of the set chosen that is asked for.
+
+    Args:
+        found: what a reader found.
+        table: how the set is declared.
+        classes: the classes that the declaration lists, empty for none.
+
+    Raises:
+        InputFileError: no rows, a label that is none, or a label that is not among the classes.
+    """
+    if not len(found.names):
+        raise InputFileError(f"{found.place} holds no rows")
+    order = np.arange(len(found.names), dtype=np.int64)
+    codes, own = np.zeros(len(order), dtype=np.int64), None
+    if found.labels is not None:
+        if table.drop_labels:
+            dropped = set(table.drop_labels)
+            order = np.array([row for row in order.tolist() if found.labels[row] not in dropped], dtype=np.int64)
+            if not len(order):
+                raise InputFileError(f"{found.place}: all rows have labels of `drop_labels`")
+        labels = [found.labels[row] for row in order.tolist()]
+        codes, own = _numbered(found, labels, classes, by_index=table.labels == "index")
+    rows = Rows(found, order, codes, own, table.border)
+    chosen = _part(rows, table)
+    return rows if chosen is None else rows.take(chosen)
+
+
+def _numbered(
+    found: Found, labels: Sequence[str], listed: tuple[str, ...], *, by_index: bool
+) -> tuple[Integers, tuple[str, ...] | None]:
+    if by_index:
+        own = listed or None
+        try:
+            codes = np.array([int(label) for label in labels], dtype=np.int64)
+        except ValueError:
+            wrong = next(label for label in labels if not label.lstrip("-").isdigit())
+            raise InputFileError(
+                f'{found.place}: label {wrong!r} is no integer; `labels = "name"` takes names'
+            ) from None
+        if codes.min() < 0 or (own is not None and codes.max() >= len(own)):
+            bad = int(codes.min() if codes.min() < 0 else codes.max())
+            of = "at least 0" if own is None else f"of 0 to {len(own) - 1}"
+            raise InputFileError(f"{found.place}: label {bad} is not {of}; `drop_labels` leaves rows out")
+        return codes, own
+    own = listed or found.classes or tuple(sorted(set(labels)))
+    numbers = {name: number for number, name in enumerate(own)}
+    unknown = sorted(set(labels) - set(numbers))
+    if unknown:
+        raise InputFileError(f"{found.place}: labels {listing(unknown)} are not among the {len(own)} classes given")
+    return np.array([numbers[label] for label in labels], dtype=np.int64), own
+
+
+def _part(rows: Rows, table: SetTable) -> Integers | None:
+    """Of each class a share or some ranks, in an order that is the hash of the names: no file system, no seed."""
+    if not table.portion and not table.ranks:
+        return None
+    chosen: list[Integers] = []
+    for code in np.unique(rows.codes):
+        members = np.flatnonzero(rows.codes == code)
+        keys = [sha256(rows.found.names[row].encode()).digest() for row in rows.order[members].tolist()]
+        ranked = members[sorted(range(len(keys)), key=keys.__getitem__)]
+        if table.portion:
+            start, stop = (round(share * len(ranked)) for share in table.portion)
+        else:
+            start, stop = table.ranks[0], table.ranks[1] or len(ranked)
+        chosen.append(ranked[start:stop])
+    kept = np.sort(np.concatenate(chosen))
+    if not len(kept):
+        raise InputFileError(f"{rows.place}: the part that is asked for is empty")
+    return kept
+
+
+def listing(names: Sequence[str], limit: int = 8) -> str:
+    """Names for an error, the first few.
+
+    >>> listing(["a", "b", "c"], 2)
+    "'a', 'b' and 1 more"
+    """
+    shown = ", ".join(map(repr, names[:limit]))
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

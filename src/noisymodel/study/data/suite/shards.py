@@ -1,0 +1,129 @@
+"""WebDataset shards: uncompressed tar files, indexed by one pass over their headers and then read by position.
+
+Nothing is unpacked, and nothing but texts and labels is kept in memory: a picture costs one seek and one read, so any
+order of rows is as cheap as that in the shards. No package besides Python's own is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+from ....errors import InputFileError
+from ....features.extraction.files import PICTURES
+from ....noise_files.shards import read_members, sample_key
+from .declaration import SetTable
+from .pictures import opened
+from .places import matching
+from .rows import Found
+
+_SMALL = 1 << 20
+
+
+class Member(NamedTuple):
+    """Where a file lies within a shard."""
+
+    shard: int
+    offset: int
+    size: int
+
+
+class ShardPictures(NamedTuple):
+    """Pictures within tar files."""
+
+    shards: Sequence[Path]
+    members: Sequence[Member]
+    keys: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def name(self, row: int) -> str:
+        """The shard, and the sample in it."""
+        return f"{self.shards[self.members[row].shard]}, sample {self.keys[row]}"
+
+    def read(self, row: int) -> Any:
+        """Decoded by PIL."""
+        member = self.members[row]
+        with self.shards[member.shard].open("rb") as file:
+            file.seek(member.offset)
+            return opened(file.read(member.size))
+
+
+def read_shards(path: Path, table: SetTable) -> Found:
+    """Samples of a picture (``.jpg``, ``.png``, ...) with its label (``.cls``), caption (``.txt``) or both.
+
+    ``label_column`` and ``caption_column`` name other members; ``json:NAME`` is a key of the member ``.json``.
+    """
+    shards = sorted(path.glob("*.tar")) if path.is_dir() else matching(path)
+    if not shards:
+        raise InputFileError(f"{path} holds no .tar shards")
+    wanted = {"label": table.label_column or "cls", "caption": table.caption_column or "txt"}
+    keys: list[str] = []
+    members: list[Member] = []
+    texts: dict[str, list[str]] = {role: [] for role in wanted}
+    for number, shard in enumerate(shards):
+        for key, picture, fields in _samples(shard, number, wanted):
+            if picture is None:
+                raise InputFileError(f"{shard}, sample {key}: it has no picture ({', '.join(PICTURES)})")
+            keys.append(key)
+            members.append(picture)
+            for role, text in fields.items():
+                texts[role].append(text)
+    for role, found in texts.items():
+        declared = table.label_column if role == "label" else table.caption_column
+        if len(found) != len(keys) and (found or declared):
+            raise InputFileError(f"{path}: {len(found)} of {len(keys)} samples have a .{wanted[role]} with the {role}")
+    return Found(
+        str(path),
+        [f"{member.shard:06d}/{key}" for member, key in zip(members, keys, strict=True)],
+        texts["label"] or None,
+        pictures=ShardPictures(shards, members, keys),
+        captions=texts["caption"] or None,
+        files=tuple(shards),
+    )
+
+
+def _samples(shard: Path, number: int, wanted: dict[str, str]) -> Iterator[tuple[str, Member | None, dict[str, str]]]:
+    """(key, picture, {role: text}) of each sample, whose members follow each other."""
+    pending, picture, fields = "", None, dict[str, str]()
+    for archive, member in read_members(shard):
+        key, field = sample_key(member.name)
+        if key != pending:
+            if pending:
+                yield pending, picture, fields
+            pending, picture, fields = key, None, {}
+        if f".{field}" in PICTURES:
+            picture = Member(number, member.offset_data, member.size)
+        else:
+            _take_texts(archive, member, field, wanted, fields, shard)
+    if pending:
+        yield pending, picture, fields
+
+
+def _take_texts(
+    archive: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    field: str,
+    wanted: dict[str, str],
+    fields: dict[str, str],
+    shard: Path,
+) -> None:
+    roles = {role: name for role, name in wanted.items() if field in (name, name.partition(":")[0])}
+    if not roles or member.size > _SMALL:
+        return
+    file = archive.extractfile(member)
+    try:
+        text = (b"" if file is None else file.read()).decode()
+        for role, name in roles.items():
+            if name == field:
+                fields[role] = text.strip()
+            else:
+                value = cast("dict[str, Any]", json.loads(text)).get(name.partition(":")[2])
+                if value is not None:
+                    fields[role] = str(value)
+    except (UnicodeDecodeError, ValueError, AttributeError) as error:
+        raise InputFileError(f"{shard}, {member.name}: {error}") from None

@@ -1,0 +1,263 @@
+"""Data of one's own as a source of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import cycle, islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ....errors import ConfigError
+from ...record import ShiftNote
+from ..source import Examples, Inputs
+from .answers import label_map_paths, match_test
+from .declaration import SetTable, SuiteTable, read_declaration
+from .identity import identity
+from .opening import open_set
+from .pictures import Floats, LazyPictures
+from .presets import check_presets, expand_presets
+from .rows import Integers, Rows, Text, listing
+from .task import SuiteTask, class_names
+from .tokens import Tokenizer, make_tokenizer
+
+_TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that a configuration declares; a :class:`~noisymodel.study.data.source.Source`.
+
+    All that can be known of the data without decoding them is checked when it is made: that files and folders are
+    there, that labels are classes, that label maps fit. The seed chooses the training samples of each task and nothing
+    else: what is pre-trained on and what is tested on are the same for all seeds.
+
+    Args:
+        seed: of the repetition.
+        suite: the table ``suite`` of a configuration.
+
+    Raises:
+        ConfigError: a key is wrong, or the data are not what they should be; the key, and the file or class.
+        MissingDataError: files of a preset are not there; all of them, where to get them, how to lay them out.
+        MissingExtraError: a format needs a package that is not installed.
+    """
+
+    seed: int
+    suite: Mapping[str, Any] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        check_presets(self.suite)
+        kind = self.kind
+        for key, rows in self._sets.items():
+            lacks = [
+                ("texts", kind == "texts" and rows.found.texts is None),
+                ("pictures", kind != "texts" and rows.found.pictures is None),
+                ("captions", kind == "pairs" and "pretraining" in key and rows.found.captions is None),
+                ("labels", kind == "pictures" and "pretraining" in key and rows.found.labels is None),
+            ]
+            for what, lacking in lacks:
+                if lacking:
+                    raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
+        # matched here, so that an error comes before any computing
+        if not len(self._check):
+            raise ConfigError(f"config key `suite.pretraining_check`: {self._check.place} holds no rows")
+        self.check_shots((1,))
+
+    # ---- what is declared --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def declared(self) -> SuiteTable:
+        """The table, presets expanded, every key checked."""
+        return read_declaration(expand_presets(self.suite))
+
+    @property
+    def title(self) -> str:
+        """A few words."""
+        return self.declared.title
+
+    @property
+    def kind(self) -> str:
+        """``"pictures"``, ``"pairs"`` or ``"texts"``."""
+        return self.declared.kind
+
+    @property
+    def description(self) -> str:
+        """A paragraph for the report."""
+        counts = [f"pre-training on {len(self._sets['suite.pretraining']):,} {self.kind}"]
+        if self.pretraining_classes:
+            counts[0] += f" of {self.pretraining_classes:,} classes"
+        for name, task in self.tasks.items():
+            shifts = "".join(f", {shift} {len(found.rows):,}" for shift, found in task.matched.items())
+            counts.append(
+                f"task {name}: {task.classes:,} classes, {len(task.train):,} to choose training samples from, test "
+                f"{len(task.in_domain):,}{shifts}"
+            )
+        return f"{self.declared.description} {'; '.join(counts).capitalize()}.".strip()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the report must say of these data."""
+        found = [
+            "All seeds share their pre-training and test sets, so that intervals do not cover the choice of these data."
+        ]
+        for name, task in self.tasks.items():
+            for shift, matched in task.matched.items():
+                if matched.dropped:
+                    found.append(
+                        f"{matched.dropped:,} of {matched.dropped + len(matched.rows):,} rows of {name} under {shift} "
+                        f"are left out: the task lacks their classes {listing(matched.lost, 4)}."
+                    )
+                if matched.answers is not None and (matched.answers < 0).any():
+                    valid = int((matched.answers >= 0).sum())
+                    found.append(f"Under {shift} only {valid:,} of the {task.classes:,} classes of {name} are answers.")
+        return tuple(found)
+
+    @cached_property
+    def identity(self) -> str:
+        """What the data are; see :mod:`noisymodel.study.data.suite.identity`."""
+        declared = self.declared
+        maps = [path for table in declared.sets().values() for path in label_map_paths(table, declared)]
+        folder = declared.resolve(declared.texts.tokenizer)
+        spelling = sorted(path for path in folder.glob("*") if path.is_file()) if self._tokenizer_in_folder else []
+        return identity(self._sets.values(), [*maps, *spelling])
+
+    # ---- the sets ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _sets(self) -> dict[str, Rows]:
+        """Every set by its key; what is not there is said of all of them at once."""
+        opened: dict[str, Rows] = {}
+        wrong: list[str] = []
+        for key, table in self.declared.sets().items():
+            try:
+                opened[key] = open_set(table, key, self.declared)
+            except ConfigError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ConfigError("; ".join(wrong))
+        return opened
+
+    @cached_property
+    def tasks(self) -> Mapping[str, SuiteTask]:
+        """The downstream tasks by name."""
+        return {
+            task.name: SuiteTask(place, self.declared, self._sets, seed=self.seed, examples=self.examples)
+            for place, task in enumerate(self.declared.tasks)
+        }
+
+    @property
+    def default_tasks(self) -> tuple[str, ...]:
+        """All tasks."""
+        return tuple(self.tasks)
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """All distribution shifts of all tasks, each name once."""
+        notes: dict[str, ShiftNote] = {}
+        for task in self.tasks.values():
+            for note in task.shifts:
+                notes.setdefault(note.name, note)
+        return tuple(notes.values())
+
+    @property
+    def pretraining_classes(self) -> int:
+        """Number of pre-training classes, 0 where there are no labels."""
+        return len(self._pretraining_names)
+
+    @cached_property
+    def _pretraining_names(self) -> tuple[str, ...]:
+        return class_names(self._sets["suite.pretraining"])
+
+    def pretraining(self) -> Examples:
+        """The set to pre-train on."""
+        return self._captioned(self._sets["suite.pretraining"])
+
+    def pretraining_check(self) -> Examples:
+        """The held-out set of the same kind."""
+        return self._captioned(self._check)
+
+    @cached_property
+    def _check(self) -> Rows:
+        rows = self._sets["suite.pretraining_check"]
+        names = self._pretraining_names
+        return match_test(rows, names, "suite.pretraining_check") if names else rows
+
+    def _captioned(self, rows: Rows) -> Examples:
+        examples = self.examples(rows)
+        if self.kind != "pairs":
+            return examples
+        return examples._replace(captions=self._encoded(rows.chosen_captions()))
+
+    # ---- inputs ------------------------------------------------------------------------------------------------------
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below it; 0 for pictures."""
+        return 0 if self.kind == "pictures" else self._tokenizer.vocabulary
+
+    @property
+    def _tokenizer_in_folder(self) -> bool:
+        return self.kind != "pictures" and self.declared.texts.tokenizer != "words"
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        """The declared one; a vocabulary of words is counted in the pre-training texts alone."""
+        rows = self._sets["suite.pretraining"]
+        texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
+        declared = self.declared
+        return make_tokenizer(declared.texts, declared.resolve(declared.texts.tokenizer), texts)
+
+    def _encoded(self, texts: list[Text]) -> Integers:
+        return self._tokenizer.encode(texts, self.declared.texts.length)
+
+    def examples(self, rows: Rows, answers: Integers | None = None) -> Examples:
+        """Inputs and labels of some rows."""
+        return Examples(self._inputs(rows), rows.codes, answers=answers)
+
+    def _inputs(self, rows: Rows) -> Inputs:
+        if rows.found.pictures is None:
+            return self._encoded(rows.chosen_texts())
+        table = self.declared.pictures
+        lazy = LazyPictures(rows.found.pictures, rows.order, table, border=rows.border)
+        if 4 * np.prod(lazy.shape) > table.keep_megabytes * 2**20:
+            return lazy
+        return lazy[np.arange(len(lazy))]
+
+    def samples(self, count: int) -> Mapping[str, Floats]:
+        """``count`` grey pictures of the first test set and of each shift, of different classes; none of texts."""
+        if self.kind == "texts":
+            return {}
+        first = next(iter(self.tasks.values()))
+        found = {"clean": self._shown(first.in_domain, count)}
+        for task in self.tasks.values():
+            for shift, matched in task.matched.items():
+                if shift not in found:
+                    found[shift] = self._shown(matched.rows, count)
+        return found
+
+    def _shown(self, rows: Rows, count: int) -> NDArray[np.float32]:
+        firsts = [int(np.flatnonzero(rows.codes == code)[0]) for code in np.unique(rows.codes)[:count]]
+        chosen = np.array(list(islice(cycle(firsts), count)), dtype=np.int64)
+        assert rows.found.pictures is not None  # noqa: S101 - said when the suite was made
+        table = self.declared.pictures
+        pictures = LazyPictures(rows.found.pictures, rows.order, table, border=rows.border)[chosen]
+        return pictures[:, 0] if table.channels == 1 else np.tensordot(pictures, _TO_GREY, ((1,), (0,)))
+
+    def check_shots(self, shots: tuple[int, ...], tasks: tuple[str, ...] = ()) -> None:
+        """Whether every class of every task (or of those named) has that many training samples.
+
+        Raises:
+            ConfigError: one has not; the task and the class.
+        """
+        for name, task in self.tasks.items():
+            if not tasks or name in tasks:
+                for number in shots:
+                    task.check_shots(number)
+
+
+def declared_sets(suite: Mapping[str, Any]) -> dict[str, SetTable]:
+    """Every set of a table ``suite`` by its key, without looking for any file."""
+    return read_declaration(expand_presets(suite)).sets()

@@ -1,0 +1,118 @@
+"""One downstream task of a suite: few-shot training sets, the test set, and the shifted ones in its terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+
+from ...._checks import check_choice
+from ...._random import array_generator
+from ....errors import ConfigError
+from ...record import ShiftNote
+from ..source import Examples
+from .answers import Matched, match_shift, match_test
+from .declaration import SuiteTable
+from .rows import Integers, Rows
+
+_SHOTS = 0  # the only stream of random numbers that a seed is split into
+
+
+class SuiteTask:
+    """One task of a suite; a :class:`~noisymodel.study.data.source.Task`.
+
+    Args:
+        place: its number among the tasks.
+        suite: what it belongs to.
+        sets: all sets of the suite by their keys.
+        seed: of the training samples.
+        examples: makes inputs and labels of rows, with answers.
+
+    Raises:
+        ConfigError: no labels, or labels that do not fit those of the training set.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        suite: SuiteTable,
+        sets: Mapping[str, Rows],
+        *,
+        seed: int,
+        examples: Callable[[Rows, Integers | None], Examples],
+    ) -> None:
+        key, self.declared = f"suite.tasks[{place}]", suite.tasks[place]
+        self.seed, self.examples = seed, examples
+        self.train = sets[f"{key}.train"]
+        self.names = class_names(self.train)
+        """The classes, in the order of the training set."""
+        if not self.names:
+            raise ConfigError(f"config key `{key}.train`: {self.train.place} has no labels")
+        self.in_domain = match_test(sets[f"{key}.test"], self.names, f"{key}.test")
+        self.matched: dict[str, Matched] = {
+            shift.name: match_shift(
+                sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite
+            )
+            for number, shift in enumerate(self.declared.shifts)
+        }
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.names)
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """Its distribution shifts; all are for reporting."""
+        return tuple(ShiftNote(shift.name, shift.description or shift.name, "report") for shift in self.declared.shifts)
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` of each class, drawn from the seed; 0 for all there are. More shots keep the fewer.
+
+        Raises:
+            ConfigError: a class has not that many.
+        """
+        if not shots:
+            return self.examples(self.train, None)
+        self.check_shots(shots)
+        draw = partial(array_generator, self.seed, _SHOTS)
+        chosen = [
+            draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
+        ]
+        return self.examples(self.train.take(np.sort(np.concatenate(chosen))), None)
+
+    def check_shots(self, shots: int) -> None:
+        """Whether every class has that many training samples.
+
+        Raises:
+            ConfigError: one has not; the task and the class.
+        """
+        counts = np.bincount(self.train.codes, minlength=self.classes)
+        few = np.flatnonzero(counts < shots)
+        if len(few):
+            others = f" and {len(few) - 1} classes more" if len(few) > 1 else ""
+            name = self.names[few[0]]
+            raise ConfigError(
+                f"config key `shots`: task {self.declared.name!r} has {counts[few[0]]} training samples of class "
+                f"{name!r}{others}, expected at least {shots}"
+            )
+
+    def test(self) -> Examples:
+        """The in-domain test set."""
+        return self.examples(self.in_domain, None)
+
+    def shifted(self, shift: str) -> Examples:
+        """A shifted test set."""
+        check_choice(shift, "shift", self.matched)
+        matched = self.matched[shift]
+        return self.examples(matched.rows, matched.answers)
+
+
+def class_names(rows: Rows) -> tuple[str, ...]:
+    """The classes of a training set; numbers without names are their own names."""
+    if rows.found.labels is None:
+        return ()
+    if rows.classes is not None:
+        return rows.classes
+    return tuple(map(str, range(int(rows.codes.max()) + 1)))

@@ -1,0 +1,174 @@
+"""Figures of the analysis: drift of the features, correlations with accuracy, the ablation, learning curves."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
+from ..record import FEATURES
+from ..statistics import NOISY
+from .analysis_tables import ADJUSTMENTS, DRIFT_METRICS, MEASURE_LABELS
+from .figure_style import INK, VARIANT_COLORS, legend_below, method_styles, new_figure, panels, rate_axis
+from .results import Results
+from .tables import grouped
+from .wording import outcome, rate_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+TITLES = {"id": "In-domain", "ood": "Under shift"}
+_ADJUSTED = {WITHIN_SEED: ("#0072B2", "o"), WITHIN_RATE: ("#D55E00", "D")}
+_SPLITS = {"id": ("#000000", "o", "-"), "ood": ("#0072B2", "^", "--")}
+MOST_CURVES = 6
+"""Methods in the figure of learning curves at most."""
+
+
+def draw_drift(results: Results, narrow: bool) -> Figure:
+    """Rotation and CKA of the frozen features against the clean network, by noise rate."""
+    shown = [metric for metric in DRIFT_METRICS if results.find(FEATURES, results.rates[-1], metric=metric[0])]
+    figure, grid = panels(len(shown), narrow=narrow, height=3.2)
+    for axes, (metric, label, _, _) in zip(grid, shown, strict=True):
+        for split, (color, marker, line) in _SPLITS.items():
+            rows = [row for rate in results.rates if (row := results.find(FEATURES, rate, metric=metric, split=split))]
+            axes.errorbar(
+                [100 * float(row.noise_rate) for row in rows], [row.mean for row in rows],
+                yerr=[0 if math.isnan(row.low) else (row.high - row.low) / 2 for row in rows],
+                label=TITLES[split].lower(), color=color, marker=marker, linestyle=line,
+                markersize=5.5, linewidth=1.5, elinewidth=0.9, markeredgecolor="white", markeredgewidth=0.6,
+            )  # fmt: skip
+        rate_axis(axes, results)
+        axes.set_ylabel(label)
+        axes.set_title(MEASURE_LABELS[metric].capitalize() if metric == "subspace_rotation" else MEASURE_LABELS[metric])
+    legend_below(figure, grid[0], narrow=narrow, columns=2)
+    return figure
+
+
+def draw_correlations(results: Results, narrow: bool) -> Figure:
+    """Pearson's correlations of the measures with the reference method's accuracy, for both adjustments."""
+    chosen = {
+        (found.measure, found.split, found.adjusted): found
+        for found in results.correlations
+        if found.method == results.reference_method and found.measure_split == "id" and found.kind == "pearson"
+    }
+    measures = [measure for measure in MEASURES if any(key[0] == measure for key in chosen)]
+    figure, grid = panels(2, narrow=narrow, height=0.5 * len(measures) + 0.6, extra=0.8)
+    for panel, (axes, split) in enumerate(zip(grid, TITLES, strict=True)):
+        axes.axvline(0, color=INK, linewidth=1)
+        for shift, (adjusted, (color, marker)) in zip((-0.13, 0.13), _ADJUSTED.items(), strict=True):
+            points = [
+                (place + shift, found)
+                for place, measure in enumerate(measures)
+                if (found := chosen.get((measure, split, adjusted))) is not None and not math.isnan(found.value)
+            ]
+            for height, found in points:
+                if not math.isnan(found.low):
+                    axes.plot([found.low, found.high], [height, height], color=color, linewidth=1.6)
+            axes.plot(
+                [found.value for _, found in points], [height for height, _ in points],
+                color=color, marker=marker, linestyle="none", markersize=6.5, label=ADJUSTMENTS[adjusted],
+            )  # fmt: skip
+        axes.set_xlim(-1.05, 1.05)
+        axes.set_ylim(len(measures) - 0.5, -0.5)
+        labels = [MEASURE_LABELS[measure] for measure in measures]
+        axes.set_yticks(range(len(measures)), labels if narrow or panel == 0 else [""] * len(labels))
+        axes.tick_params(axis="y", length=0)
+        axes.set_title(TITLES[split])
+        axes.set_xlabel("correlation with accuracy")
+    legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 2)
+    return figure
+
+
+def draw_ablation(results: Results, narrow: bool) -> Figure:
+    """Each ablation against its full method: the paired difference with its interval."""
+    groups = grouped([(note.base, note.name) for note in results.ablations])
+    count = len(results.ablations) + 1.4 * len(groups)
+    figure, grid = panels(2, narrow=narrow, height=0.26 * count + 0.5, extra=0.5)
+    for panel, (axes, split) in enumerate(zip(grid, TITLES, strict=True)):
+        axes.axvline(0, color=INK, linewidth=1)
+        ticks: list[tuple[float, str, bool]] = []
+        height = 0.0
+        for base, names in groups.items():
+            ticks.append((height, f"against {results.label(base)}", True))
+            for name in names:
+                height += 1
+                ticks.append((height, results.label(name), False))
+                _difference(axes, results, name, base, split, height)
+            height += 1.4
+        labels = [text if narrow or panel == 0 else "" for _, text, _ in ticks]
+        axes.set_yticks([place for place, _, _ in ticks], labels)
+        for text, (_, _, heading) in zip(axes.get_yticklabels(), ticks, strict=True):
+            text.set_fontweight("bold" if heading else "normal")
+            text.set_fontsize(9)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_ylim(ticks[-1][0] + 0.7, -0.7)
+        axes.set_title(TITLES[split])
+        axes.set_xlabel("difference (points)" if narrow else "difference of accuracy (points)")
+    return figure
+
+
+def _difference(axes: Axes, results: Results, name: str, base: str, split: str, height: float) -> None:
+    row = results.find(name, NOISY, baseline=base, split=split)
+    if row is None:
+        return
+    color = VARIANT_COLORS[1]
+    half = 0 if math.isnan(row.low) else 50 * (row.high - row.low)
+    face = color if outcome(row) in ("gain", "loss") else "white"
+    axes.errorbar(
+        [100 * row.mean], [height], xerr=[half], color=color, marker="o", markerfacecolor=face, markeredgecolor=color,
+        markersize=6, linewidth=1.6, capsize=0,
+    )  # fmt: skip
+
+
+def curve_methods(results: Results) -> list[str]:
+    """The methods of the figure of learning curves: those of the study, without its ablations."""
+    recorded = {row.method for row in results.curves}
+    named = [note.name for note in results.methods if note.name in recorded]
+    return named[:MOST_CURVES]
+
+
+def draw_curves(results: Results, narrow: bool) -> Figure:
+    """Training loss and accuracies by epoch, means over seeds: clean pre-training above, the most noise below."""
+    rates = list(dict.fromkeys([results.rates[0], results.rates[-1]]))
+    figure = new_figure(4.6, 2.3 * 3 * len(rates) + 1.6) if narrow else new_figure(9.2, 2.9 * len(rates) + 1)
+    grid = figure.subplots(3 * len(rates), 1) if narrow else figure.subplots(len(rates), 3, squeeze=False)
+    means = curve_means(results)
+    styles = method_styles(results)
+    flat: list[Axes] = list(np.asarray(grid).flat)
+    kinds = (("training_loss", "id", "training loss"), ("accuracy", "id", "in-domain (%)"),
+             ("accuracy", "ood", "under shift (%)"))  # fmt: skip
+    for place, axes in enumerate(flat):
+        rate, (metric, split, label) = rates[place // 3], kinds[place % 3]
+        for name in curve_methods(results):
+            points = means.get((name, rate, metric, split), {})
+            color, marker, line = styles[name]
+            scale = 100 if metric == "accuracy" else 1
+            axes.plot(
+                list(points), [scale * value for value in points.values()], label=results.label(name), color=color,
+                linestyle=line, marker=marker, markevery=max(1, len(points) // 5), markersize=4.5, linewidth=1.4,
+            )  # fmt: skip
+        if metric == "training_loss":
+            axes.set_yscale("log")
+        axes.set_ylabel(label)
+        axes.set_title(f"{rate_text(rate)} {results.noise}", fontsize=10)
+        if place >= len(flat) - (1 if narrow else 3):
+            axes.set_xlabel("epoch")
+    legend_below(figure, flat[0], narrow=False, columns=1 if narrow else 3)
+    return figure
+
+
+def curve_means(results: Results) -> dict[tuple[str, str, str, str], dict[int, float]]:
+    """(Method, rate, metric, split) -> epoch -> mean over seeds, and over shifts where the split is ``"ood"``."""
+    gathered: dict[tuple[str, str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in results.curves:
+        key = (row.method, repr(float(row.noise_rate)), row.metric, row.split)
+        gathered[key][row.epoch].append(row.value)
+    return {
+        key: {epoch: float(np.mean(values)) for epoch, values in sorted(by_epoch.items())}
+        for key, by_epoch in gathered.items()
+    }

@@ -1,0 +1,72 @@
+"""The numbers behind the page's chart to choose from: what the script draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..record import CLEAN_SHIFT
+from ..statistics import CLEAN, MEAN_SHIFT, SummaryRow
+from .figure_style import PLAIN_COLORS, method_styles
+from .groups import Named
+from .results import Results
+
+_SHAPES = {"o": "circle", "s": "square", "D": "diamond", "^": "up", "v": "down", "P": "plus", "X": "cross"}
+
+
+def explorer_data(groups: Sequence[Named]) -> list[dict[str, Any]]:
+    """For each group its rates in percent, methods with their look, test sets, and points (mean, low, high) or null.
+
+    ``values[method][test set]["accuracy" | "change"]`` has a point for each rate, in percent; one seed has no bounds.
+    """
+    return [_group(group) for group in groups]
+
+
+def _group(group: Named) -> dict[str, Any]:
+    results = group.results
+    sets = [("none", "in-domain"), *([("mean", "mean of shifts")] if results.shifts else [])]
+    sets += [(f"shift:{name}", name) for name in results.shifts]
+    notes = [*results.methods, *results.ablations]
+    styles = method_styles(results)
+    further = [(color, marker, ":") for marker in "osvD^PX" for color in PLAIN_COLORS]
+    extra = {note.name: further[place % len(further)] for place, note in enumerate(results.ablations)}
+    looks = [styles.get(note.name) or extra[note.name] for note in notes]
+    return {
+        "title": group.title,
+        "slug": group.slug,
+        "noise": results.noise,
+        "seeds": results.seeds,
+        "rates": [100 * float(rate) for rate in results.rates],
+        "sets": sets,
+        "methods": [
+            {
+                "name": note.name,
+                "label": note.label if note.role != "ablation" else f"{results.label(note.base)}: {note.label}",
+                "color": color,
+                "shape": _SHAPES.get(marker, "circle"),
+                "dashed": line != "-",
+                "shown": note in results.methods,
+            }
+            for note, (color, marker, line) in zip(notes, looks, strict=True)
+        ],
+        "values": {note.name: {key: _points(results, note.name, key) for key, _ in sets} for note in notes},
+    }
+
+
+def _points(results: Results, method: str, key: str) -> dict[str, list[list[float] | None]]:
+    split = "id" if key == "none" else "ood"
+    shift = {"none": CLEAN_SHIFT, "mean": MEAN_SHIFT}.get(key, key.removeprefix("shift:"))
+
+    def found(baseline: str) -> list[list[float] | None]:
+        rows = [results.find(method, rate, baseline=baseline, split=split, shift=shift) for rate in results.rates]
+        return [_point(row) for row in rows]
+
+    return {"accuracy": found(""), "change": found(CLEAN)}
+
+
+def _point(row: SummaryRow | None) -> list[float] | None:
+    if row is None or math.isnan(row.mean):
+        return None
+    numbers = [row.mean] if math.isnan(row.low) else [row.mean, row.low, row.high]
+    return [round(100 * number, 3) for number in numbers]

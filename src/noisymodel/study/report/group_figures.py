@@ -1,0 +1,82 @@
+"""Figures over several groups of a study: changes side by side, and accuracy by the number of labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..statistics import NOISY
+from .figure_style import INK, legend_below, method_styles, panels
+from .groups import Named, shots_text
+from .wording import outcome
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TITLES = {"id": "In-domain", "ood": "Under shift"}
+
+
+def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
+    """The change of each group's reference method with noise: with the slightest, and over all noisy rates."""
+    figure, grid = panels(2, narrow=narrow, height=0.36 * len(groups) + 0.9, extra=0.6)
+    marks = (("slightest noise", "#D55E00", "D", -0.13), ("mean of noisy rates", "#0072B2", "o", 0.13))
+    for panel, (axes, split) in enumerate(zip(grid, TITLES, strict=True)):
+        axes.axvline(0, color=INK, linewidth=1)
+        for label, color, marker, dodge in marks:
+            for place, group in enumerate(groups):
+                results = group.results
+                rates = results.noisy_rates
+                rate = rates[0] if label.startswith("slight") and rates else NOISY
+                row = results.change(results.reference_method, rate, split=split)
+                if row is None:
+                    continue
+                half = 0 if math.isnan(row.low) else 50 * (row.high - row.low)
+                face = color if outcome(row) in ("gain", "loss") else "white"
+                axes.errorbar(
+                    [100 * row.mean], [place + dodge], xerr=[half], color=color, marker=marker, markerfacecolor=face,
+                    markeredgecolor=color, markersize=6, linewidth=1.6, linestyle="none",
+                )  # fmt: skip
+            axes.plot([], [], color=color, marker=marker, linestyle="none", label=label)
+        names = [_wrapped(group.short) if narrow or panel == 0 else "" for group in groups]
+        axes.set_yticks(range(len(groups)), names, fontsize=8.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.set_title(TITLES[split])
+        axes.set_xlabel("change (points)" if narrow else "change against clean pre-training (points)")
+    legend_below(figure, grid[0], narrow=False, columns=2)
+    return figure
+
+
+def _wrapped(text: str, width: int = 30) -> str:
+    """At commas, so that a label takes no more of the figure than it must."""
+    lines = [""]
+    for part in text.split(", "):
+        joined = f"{lines[-1]}, {part}" if lines[-1] else part
+        lines = [*lines[:-1], joined] if len(joined) <= width or not lines[-1] else [*lines, part]
+    return "\n".join(lines)
+
+
+def draw_shots(family: Sequence[Named], narrow: bool) -> Figure:
+    """Accuracy of each method against the number of labels per class, mean over the noisy rates."""
+    figure, grid = panels(2, narrow=narrow, height=3.4, extra=1.1)
+    results = family[-1].results
+    styles = method_styles(results)
+    places = range(len(family))
+    for axes, split in zip(grid, TITLES, strict=True):
+        for note in results.methods:
+            rows = [group.results.find(note.name, NOISY, split=split) for group in family]
+            there = [(place, row) for place, row in zip(places, rows, strict=True) if row is not None]
+            color, marker, line = styles[note.name]
+            axes.errorbar(
+                [place for place, _ in there], [100 * row.mean for _, row in there],
+                yerr=[0 if math.isnan(row.low) else 50 * (row.high - row.low) for _, row in there],
+                color=color, marker=marker, linestyle=line, label=note.label, markersize=5.5, linewidth=1.5,
+                elinewidth=0.9, markeredgecolor="white", markeredgewidth=0.6,
+            )  # fmt: skip
+        axes.set_xticks(places, [shots_text(group.results.view.shots) for group in family])
+        axes.set_xlabel("labels per class")
+        axes.set_title(TITLES[split])
+        axes.set_ylabel("accuracy (%)" if split == "id" else "accuracy, mean of shifts (%)")
+    legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 4)
+    return figure

@@ -1,0 +1,149 @@
+"""Several groups of a study beside each other: names, the overview table, and accuracy by the number of shots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..record import FEATURES
+from ..statistics import NOISY, SummaryRow, is_variant
+from .results import Results, View
+from .tables import Table
+from .wording import WHERE, Entry, interval_entry, plus_minus, rate_text
+
+_COLUMNS = {
+    "data": "data",
+    "objective": "objective",
+    "architecture": "architecture",
+    "noise_kind": "noise",
+    "shots": "labels per class",
+}
+
+
+class Named(NamedTuple):
+    """A group with its names."""
+
+    results: Results
+    title: str
+    """In words."""
+    short: str
+    """What it differs from the others in, for axes."""
+    slug: str
+    """For file names and anchors; empty where there is one group."""
+
+
+def named(shown: Sequence[Results]) -> list[Named]:
+    """The groups with names that tell them apart."""
+    several_data = len({results.view.data for results in shown}) > 1
+    differing = [column for column in _COLUMNS if len({getattr(results.view, column) for results in shown}) > 1]
+    found: list[Named] = []
+    taken: set[str] = set()
+    for results in shown:
+        view = results.view
+        title = f"{view.data}: {view.title}" if several_data else view.title
+        short = ", ".join(_said(view, column) for column in differing) or title
+        slug = ""
+        if len(shown) > 1:
+            slug = base = re.sub(r"[^a-z0-9]+", "-", "-".join(map(str, view)).lower()).strip("-")[:80]
+            place = 2
+            while slug in taken:
+                slug, place = f"{base}-{place}", place + 1
+            taken.add(slug)
+        found.append(Named(results, title, short, slug))
+    return found
+
+
+def _said(view: View, column: str) -> str:
+    value = getattr(view, column)
+    if column == "shots":
+        return f"{value} labels per class" if value else "all labels"
+    return f"{value} noise" if column == "noise_kind" else str(value)
+
+
+OVERVIEW_NOTE = (
+    "Of each group's reference method (the linear probe where there is one): accuracy with clean pre-training, the "
+    "change with the slightest noise in-domain, and the mean change over the noisy rates under shift. SVE: its mean "
+    "change over the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each "
+    "column by that very mean and therefore flattered, against the linear probe."
+)
+"""What the columns of the overview are."""
+
+
+def overview_table(groups: Sequence[Named]) -> Table:
+    """A line for each group: where noise helps and hurts, what the spectrum does, and what NMTune adds."""
+    rows = tuple(_line(group) for group in groups)
+    header = (
+        "group",
+        "seeds",
+        "clean, in-domain (%)",
+        "clean, under shift (%)",
+        "slight noise, in-domain",
+        "noise, under shift",
+        "SVE",
+        "best NMTune, in-domain",
+        "best NMTune, under shift",
+    )
+    caption = "All groups: changes and differences in points, 95 % intervals"
+    return Table("overview", caption, header, rows)
+
+
+def _line(group: Named) -> tuple[Entry, ...]:
+    results = group.results
+    method = results.reference_method
+    clean = [results.find(method, repr(0.0), split=split) for split in WHERE]
+    slight = results.change(method, results.noisy_rates[0]) if results.noisy_rates else None
+    entropy = results.change(FEATURES, NOISY, metric="singular_value_entropy")
+    return (
+        Entry(group.short),
+        Entry(str(results.seeds)),
+        *(Entry(plus_minus(row) if row else "–") for row in clean),
+        interval_entry(slight),
+        interval_entry(results.change(method, NOISY, split="ood")),
+        Entry(interval_entry(entropy, 1, 2).text),
+        *(_best(results, split) for split in WHERE),
+    )
+
+
+def _best(results: Results, split: str) -> Entry:
+    reference = results.reference_method
+    found = [results.find(note.name, NOISY, baseline=reference, split=split) for note in results.methods]
+    rows: list[SummaryRow] = [row for row in found if row is not None and is_variant(row.method)]
+    return interval_entry(max(rows, key=lambda row: row.mean, default=None))
+
+
+def by_shots(groups: Sequence[Named]) -> list[list[Named]]:
+    """The groups that differ in the number of shots alone, fewest first (all labels last); families of several only."""
+    families: dict[tuple[str, ...], list[Named]] = {}
+    for group in groups:
+        families.setdefault(group.results.view[:4], []).append(group)
+    return [
+        sorted(family, key=lambda group: (group.results.view.shots == 0, group.results.view.shots))
+        for family in families.values()
+        if len(family) > 1
+    ]
+
+
+def shots_table(family: Sequence[Named], split: str, number: str = "") -> Table:
+    """Accuracy of each method by the number of labels, mean over the noisy rates, and with clean pre-training."""
+    results = family[-1].results
+    rows: list[tuple[Entry, ...]] = []
+    for rate, heading in ((repr(0.0), "clean pre-training"), (NOISY, rate_text(NOISY) + " rates")):
+        lines: list[tuple[Entry, ...]] = []
+        for note in results.methods:
+            found = [group.results.find(note.name, rate, split=split) for group in family]
+            if any(found):
+                lines.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
+        if lines:
+            rows += [(Entry(heading),), *lines]
+    view = results.view
+    header = ("method", *(shots_text(group.results.view.shots) for group in family))
+    group = f"{view.objective}, {view.architecture}, {view.noise_kind} noise"
+    return Table(
+        f"shots{number}-{split}", f"Accuracy {WHERE[split]} (%) by labels per class: {group}", header, tuple(rows)
+    )
+
+
+def shots_text(shots: int) -> str:
+    """A number of labels per class."""
+    return str(shots) if shots else "all"
