@@ -20,6 +20,10 @@ RUNS = {
         ["--seeds", "1", "2", "--pretraining-images", "200", "--epochs", "1"],
         ["points against the MLP", "NMTune (1, 3, .1) ", "MLP + label smoothing 0.1", "tuning shifts"],
     ),
+    "pretrain_with_noise.py": (
+        ["--pairs", "60", "--epochs", "1"],
+        ["caption noise 0%: retrieval accuracy", "caption noise 30%: retrieval accuracy"],
+    ),
     "transformers_trainer.py": ([], ["covariance", "reloaded with the same logits: True"]),
     "peft_lora.py": ([], ["5 total", "merged with the same logits: True"]),
     "lightning_module.py": ([], ["train_covariance", "validation_tuned_largest_ratio", "validation_accuracy"]),

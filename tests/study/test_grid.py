@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from noisymodel.errors import ConfigError
-from noisymodel.study import StudyConfig
+from noisymodel.study import PretrainingConfig, StudyConfig
 from noisymodel.study.grid import CellName, cell_names
 
 
@@ -26,3 +26,12 @@ def test_the_default_study_has_a_cell_per_seed() -> None:
 def test_names_that_go_with_nothing_are_refused(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         cell_names(StudyConfig.from_mapping(values))
+
+
+def test_overrides_of_names_that_there_are_not() -> None:
+    for name in ("resnett", "contrastive/vitt"):
+        config = StudyConfig(pretraining=PretrainingConfig(overrides={name: {"epochs": 3}}))
+        with pytest.raises(ConfigError, match=rf"`pretraining\.overrides`: expected one of .*, got '{name}'"):
+            cell_names(config)
+    for name in ("vit", "contrastive", "contrastive/vit", "timm:resnet18", "supervised/transformers:a/b"):
+        assert cell_names(StudyConfig(pretraining=PretrainingConfig(overrides={name: {"epochs": 3}})))

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from ..errors import ConfigError
 from .config import StudyConfig, unknown_name
 from .data import open_source
-from .pretraining import NOISE_KINDS, OBJECTIVES, fits
+from .pretraining import ARCHITECTURES, NOISE_KINDS, OBJECTIVES, fits
+from .pretraining.kinds import LIBRARIES
 
 
 class CellName(NamedTuple):
@@ -35,6 +36,11 @@ def cell_names(config: StudyConfig) -> tuple[CellName, ...]:
     for kind in config.noise_kinds:
         if kind not in NOISE_KINDS:
             raise unknown_name("noise_kinds", kind, NOISE_KINDS)
+    for name in config.pretraining.overrides:
+        first, _, rest = name.partition("/")
+        architecture = rest if first in OBJECTIVES else name
+        if architecture and architecture not in ARCHITECTURES and architecture.partition(":")[0] not in LIBRARIES:
+            raise unknown_name("pretraining.overrides", name, [*OBJECTIVES, *ARCHITECTURES])
     source = open_source(config, config.seeds[0])
     grid = product(config.objectives, config.architectures, config.noise_kinds)
     groups = [group for group in grid if fits(source.kind, *group)]
