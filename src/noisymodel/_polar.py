@@ -120,7 +120,10 @@ def _in_torch_func() -> bool:
     return functorch.maybe_current_level() is not None
 
 
-@torch.library.custom_op("noisymodel::shares", mutates_args=())
+SCHEMA = "(Tensor gram, int top_k, float floor, bool gradient) -> (Tensor, Tensor, Tensor, Tensor)"
+
+
+@torch.library.custom_op("noisymodel::shares", mutates_args=(), schema=SCHEMA)  # torch 2.4 reads no quoted annotations
 def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`_shares` as one operation of a compiled graph: unrolled, its loops take a compiler up to a minute."""
     return _shares(gram, top_k, floor, gradient)

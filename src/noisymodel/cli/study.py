@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import StudyWarning
-from . import study_export, study_status
+from ..errors import ConfigError, StudyWarning
+from . import study_export, study_presets, study_status
 from ._parser import INTERRUPTED, positive
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def add(commands: Commands) -> None:
     )
     study.add_argument("--data", help="source of data: glyphs (default), digits, captions or texts")
     study.add_argument("--config", metavar="FILE", help="configuration in TOML, YAML or JSON")
-    study.add_argument("--out", metavar="DIR", help="output folder (default: noisymodel-study-<data>)")
+    study.add_argument("--preset", metavar="NAME", help="a study that comes with the library, such as full")
+    study.add_argument("--out", metavar="DIR", help="output folder (default: noisymodel-study-<data or preset>)")
     study.add_argument("--seeds", metavar="N", type=positive, help="number of seeds (default: 8)")
     study.add_argument("--resume", action="store_true", help="go on with an unfinished study in the output folder")
     study.add_argument("--force", action="store_true", help="replace another study in the output folder")
@@ -51,8 +52,9 @@ def add(commands: Commands) -> None:
         "array or torchrun. When all are done, --resume writes the report",
     )
     study.set_defaults(run=_study)
-    others = study.add_subparsers(dest="action", metavar="[status | export]", title="what else to do with a study")
+    others = study.add_subparsers(dest="action", metavar="[status | export | presets]", title="what else to do")
     study_status.add(others)
+    study_presets.add(others)
     study_export.add(others)
 
 
@@ -131,12 +133,18 @@ def _study_config(options: argparse.Namespace) -> StudyConfig:
     """The configuration that the arguments ask for; ``--resume`` alone takes that of the folder."""
     from ..study import StudyConfig
     from ..study.folder import read_claim
+    from ..study.presets import preset_study
 
-    told = options.config or options.data or options.seeds
+    if options.preset and options.config:
+        raise ConfigError("--preset and --config: expected one of them, got both")
+    told = options.config or options.data or options.seeds or options.preset
     if options.resume and not told:
         held = read_claim(_study_folder(options, StudyConfig()))
         return StudyConfig() if held is None else StudyConfig.from_mapping(held)
-    config = StudyConfig.load(options.config) if options.config else StudyConfig()
+    if options.preset:
+        config = preset_study(options.preset)
+    else:
+        config = StudyConfig.load(options.config) if options.config else StudyConfig()
     if options.data:
         config = replace(config, data=options.data)
     if options.seeds:
@@ -145,4 +153,4 @@ def _study_config(options: argparse.Namespace) -> StudyConfig:
 
 
 def _study_folder(options: argparse.Namespace, config: StudyConfig) -> Path:
-    return Path(options.out or f"noisymodel-study-{config.data}")
+    return Path(options.out or f"noisymodel-study-{options.preset or config.data}")
