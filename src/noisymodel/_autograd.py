@@ -175,14 +175,14 @@ class SpectralGradient(OnceDifferentiable):
 
 
 def _in_dtype(factor: Tensor | float, like: Tensor) -> Tensor | float:
-    return factor if isinstance(factor, float) else factor.to(like.dtype)
+    return factor.to(like.dtype) if isinstance(factor, Tensor) else factor
 
 
 def _plus_multiple(matrix: Tensor, other: Tensor, factor: Tensor | float) -> Tensor:
-    """matrix + other·factor."""
-    if isinstance(factor, float):
-        return torch.add(matrix, other, alpha=factor)
-    return torch.addcmul(matrix, other, factor)
+    """The matrix plus a multiple of another."""
+    if isinstance(factor, Tensor):
+        return torch.addcmul(matrix, other, factor)
+    return torch.add(matrix, other, alpha=factor)
 
 
 def _by_features(part: Tensor, matrix: Tensor, edge: Tensor, mean: Tensor) -> Tensor:
