@@ -145,8 +145,8 @@ class SpectralGradient(OnceDifferentiable):
     @_with_signature
     def forward(
         rows: Tensor,
-        by_covariance: Tensor,
-        by_dominant: Tensor,
+        by_covariance: Tensor | float,
+        by_dominant: Tensor | float,
         everyones: Tensor,
         mean: Tensor,
         kernel: Tensor,
@@ -154,11 +154,10 @@ class SpectralGradient(OnceDifferentiable):
         dominant: Tensor,
         layout: _Layout,
     ) -> Tensor:
-        by_covariance = by_covariance.to(mean.dtype) * (layout.covariance_slope * layout.world_size)
+        by_covariance = _in_dtype(by_covariance, mean) * (layout.covariance_slope * layout.world_size)
         if layout.dominant:
-            by_dominant = by_dominant.to(mean.dtype) * layout.world_size
-            scaled = dominant * by_dominant
-            matrix = torch.addcmul(scaled, kernel, by_covariance) if layout.covariance_slope else scaled
+            scaled = dominant * (_in_dtype(by_dominant, mean) * layout.world_size)
+            matrix = _plus_multiple(scaled, kernel, by_covariance) if layout.covariance_slope else scaled
             edge = scaled.sum(1) if layout.by_rows else mean @ scaled
         else:
             matrix, edge = kernel * by_covariance, mean.new_zeros(1)
@@ -173,6 +172,17 @@ class SpectralGradient(OnceDifferentiable):
         scales = variances * -by_covariance if layout.covariance_slope else mean.new_empty(mean.shape)
         statistics = zip(columns, mean.split(sizes), scales.split(sizes), strict=True)
         return _assembled((_by_rows(*part, matrix, edge, layout) for part in statistics), sizes, 1)
+
+
+def _in_dtype(factor: Tensor | float, like: Tensor) -> Tensor | float:
+    return factor.to(like.dtype) if isinstance(factor, Tensor) else factor
+
+
+def _plus_multiple(matrix: Tensor, other: Tensor, factor: Tensor | float) -> Tensor:
+    """The matrix plus a multiple of another."""
+    if isinstance(factor, Tensor):
+        return torch.addcmul(matrix, other, factor)
+    return torch.add(matrix, other, alpha=factor)
 
 
 def _by_features(part: Tensor, matrix: Tensor, edge: Tensor, mean: Tensor) -> Tensor:

@@ -90,6 +90,8 @@ def _batch_by_rows(rows: Tensor, dtype: torch.dtype) -> Batch:
     """A column's statistics are its own: one pass over blocks of columns."""
     first, *others = blocks(rows, 1, at_least=rows.shape[0])
     gram, projections, mean, variance = _statistics_by_rows(first, dtype)
+    if not others:
+        return Batch(rows, mean, gram, variance, projections, rows.shape[0], True, False)
     means, variances = [mean], [variance]
     for part in others:
         gram_of_part, projections_of_part, mean, variance = _statistics_by_rows(part, dtype)

@@ -75,7 +75,7 @@ class _Gradient(OnceDifferentiable):
     def forward(
         tuned: Tensor, reference: Tensor | None, slopes: list[float], parts: list[Tensor], slope: float, layout: Any
     ) -> Tensor:
-        by_consistency, by_covariance, by_dominant = (tuned.new_full((), s, dtype=torch.float64) for s in slopes)
+        by_consistency, by_covariance, by_dominant = slopes
         mean, kernel, variances, matrix, *found = parts
         everyones = tuned.new_empty(0)
         gradient = SpectralGradient.forward(
@@ -83,4 +83,5 @@ class _Gradient(OnceDifferentiable):
         )
         if reference is None:
             return gradient
-        return gradient.add_(DistanceGradient.forward(tuned, reference, by_consistency * slope, *found))
+        factor = tuned.new_full((), by_consistency * slope, dtype=torch.float64)
+        return gradient.add_(DistanceGradient.forward(tuned, reference, factor, *found))
