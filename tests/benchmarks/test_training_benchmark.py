@@ -266,9 +266,12 @@ def print_sweep(device: str, count: int) -> None:
         (cpu, cpus), (wall, walls) = clocks.values()
         print(f"| {kind} | {cpu:.2f} | {cpus:.2f} | {cpus / cpu:.1f} | {walls / wall:.1f} |", flush=True)
     if device == "cpu":
-        one, _ = one_and_many("MLP", count=640)
-        alone, floor = seconds(one, products(32))
-        print(f"\nThe matrix products of 32 MLPs alone are {10 * floor / alone:.1f} times a whole step of one.")
+        print()
+        for kind in ("MLP", "NMTune"):
+            one, _ = one_and_many(kind, count=count)
+            alone, floor = seconds(one, products(32))
+            ratio = -(-count // 64) * floor / alone
+            print(f"{kind}: the matrix products of 32 heads alone are {ratio:.1f} times a whole step of one.")
 
 
 def main() -> None:

@@ -85,7 +85,7 @@ def test_seeds_and_data_override_the_file(config: Path, tmp_path: Path) -> None:
 
 BAD = [
     (["study", "--config", "missing.toml"], "config file 'missing.toml' cannot be read"),
-    (["study", "--data", "digit"], "`data`: expected one of 'glyphs', 'digits', got 'digit'"),
+    (["study", "--data", "digit"], "`data`: expected one of 'glyphs', 'digits', "),
     (["study", "--config", "BAD"], "`pretraining.epochs`: expected an integer, got 'ten'"),
     (["study", "--out", "FULL"], "is not empty and holds no study"),
 ]

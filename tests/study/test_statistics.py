@@ -188,3 +188,15 @@ def test_variations_are_compared_with_their_base_in_a_family_of_their_own() -> N
     np.testing.assert_allclose([row.p_holm for row in headline], naive_holm([row.p_value for row in headline]))
     assert not [row for row in summarize(record.table, ()) if row.method in bases and row.baseline == "nmtune_tuned"]
     assert len(headline) == len([row for row in summarize(plain.table, ()) if is_headline(row)])
+
+
+@pytest.mark.parametrize(
+    "gone", [{"noise_rate": 0.1, "seed": 2, "shift": "salt"}, {"noise_rate": 0.1, "shift": "salt"}]
+)
+def test_features_without_directions_leave_a_gap_and_no_error(gone: dict[str, object]) -> None:
+    record = synthetic_record(seeds=(1, 2), rates=(0.0, 0.1), shifts=("salt", "thin"), methods=("mlp",), drift=True)
+    table = without(record.table, metric="linear_cka", split="ood", **gone)
+    rows = [row for row in summarize(table, ()) if row.metric == "linear_cka"]
+    assert not [row for row in rows if (row.shift, row.noise_rate) == ("mean", "0.1")]
+    assert [row for row in rows if (row.shift, row.noise_rate, row.split) == ("none", "0.1", "id")]
+    assert {row.noise_rate for row in rows if row.shift == "mean"} == {"0.0"}

@@ -22,14 +22,14 @@ def add(commands: Commands) -> None:
     export.add_argument("folder", metavar="DIR", help="folder of a study (--out of noisymodel study)")
     export.add_argument("--to", metavar="ZOO", required=True, help="new or empty folder to write")
     export.add_argument("--cache", metavar="DIR", help="the study's folder of finished parts, if not the one inside it")
-    export.add_argument("--license", metavar="ID", help="licence of the weights (default: apache-2.0, or other)")
+    export.add_argument("--licence", metavar="ID", help="licence of the weights (default: apache-2.0, or other)")
     export.set_defaults(run=_export)
 
 
 def _export(options: argparse.Namespace) -> int:
     from ..study.export import export_study
 
-    written = export_study(options.folder, options.to, cache=options.cache, license=options.license)
+    written = export_study(options.folder, options.to, cache=options.cache, licence=options.licence)
     for name in written.missing:
         print(f"Left out, not pre-trained yet: {name}", file=sys.stderr)
     print(f"{len(written.networks)} networks, each with a card, an audit of its noise and checksums.")

@@ -46,6 +46,9 @@ NOISY = "noisy"
 MEAN_SHIFT = "mean"
 """The value of ``shift`` in rows over the mean of all reported shifts."""
 
+NOT_ALWAYS = frozenset({"subspace_rotation", "linear_cka"})
+"""Metrics that features without any direction do not have; where one is missing, means and changes over it are, too."""
+
 
 class SummaryRow(NamedTuple):
     """One line of ``summary.csv``: a mean over seeds, or a difference paired by seed.
@@ -181,9 +184,11 @@ def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], boo
     pooled: _Cells = {}
     for group, members in groups.items():
         missing = expected[_series(group)] - {getattr(cell, column) for cell in members}
+        seeds = {seed for values in members.values() for seed in values}
+        if group.metric in NOT_ALWAYS and (missing or any(seeds - set(values) for values in members.values())):
+            continue
         if missing:
             raise ValueError(f"`table` must have {column} {min(missing)!r} to pool {group}")
-        seeds = {seed for values in members.values() for seed in values}
         for cell, values in members.items():
             if seeds - set(values):
                 raise ValueError(f"`table` must have seed {min(seeds - set(values))} of {cell} to pool {group}")
@@ -199,8 +204,9 @@ def _series(cell: _Cell) -> _Cell:
 def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
     for cell, values in cells.items():
         clean = cells.get(cell._replace(noise_rate=repr(0.0)))
-        if clean is not None and clean is not values:
-            yield cell, paired_interval(values, clean, what=str(cell))
+        if clean is None or clean is values or (cell.metric in NOT_ALWAYS and set(clean) != set(values)):
+            continue
+        yield cell, paired_interval(values, clean, what=str(cell))
 
 
 def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cell, str, Interval]]:

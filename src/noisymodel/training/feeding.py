@@ -43,13 +43,15 @@ class Carrier:
         with self.streams.stream(self.stream):
             there = Batch(*(None if part is None else part.to(self.device, non_blocking=True) for part in batch))  # pyright: ignore[reportArgumentType] # weights alone may be None
             there = there._replace(features=there.features.to(self.dtype))
-            return there, self.stream.record_event()
+            recorded = getattr(self.stream, "record_event", None)  # older streams of torch.cpu have none
+            return there, recorded() if recorded is not None else None
 
     def receive(self, sent: tuple[Batch, Any]) -> Batch:
         """The batch, for what is computed from now on; nothing waits but the device."""
         batch, arrived = sent
         computing = self.streams.current_stream(self.device) if self.pinned else self.streams.current_stream()
-        computing.wait_event(arrived)
+        if arrived is not None:
+            computing.wait_event(arrived)
         for part in batch:
             if part is not None and part.is_cuda:
                 part.record_stream(computing)  # the memory may not be given away before that is done

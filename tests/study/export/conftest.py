@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study.tiny import GLYPHS
 
 from noisymodel.study import StudyConfig
 from noisymodel.study.computing import Shard
 from noisymodel.study.runner import run_shard
+from study.tiny import GLYPHS
 
 _SIZES = {"pretraining_texts": 90, "check_texts": 30, "test_texts": 30, "shift_texts": 20, "topics": 2}
 STUDIES: dict[str, dict[str, Any]] = {
@@ -22,7 +22,7 @@ STUDIES: dict[str, dict[str, Any]] = {
         "objectives": ["contrastive"],
         "architectures": ["resnet", "vit"],
         "noise_kinds": ["caption_shuffle"],
-        "pretraining": {"epochs": 1, "resnet_widths": [4, 6], "transformer_width": 8, "transformer_depth": 1},
+        "pretraining": {"epochs": 1, "resnet_widths": [8, 16], "transformer_width": 8, "transformer_depth": 1},
         "methods": ["linear_probe"],
         "tasks": ["fine", "coarse"],
     },

@@ -145,7 +145,9 @@ def test_captions_and_texts(folder_of, tmp_path: Path) -> None:
     config, path = folder_of("texts")
     texts = export_study(path, tmp_path / "texts")
     assert len(texts.networks) == 4
-    audit = json.loads((texts.path / "masked-token-transformer-token-delete-0.3-seed1" / "noise_audit.json").read_text())
+    audit = json.loads(
+        (texts.path / "masked-token-transformer-token-delete-0.3-seed1" / "noise_audit.json").read_text()
+    )
     words = open_source(config, 1).pretraining().inputs
     assert audit["num_samples"] == int((words != 0).sum()) == sum(audit["class_counts"])
     assert audit["num_changed"] == sum(audit["changed_per_class"]) == round(0.3 * audit["num_samples"])
@@ -166,7 +168,7 @@ def test_partly_finished_studies(folder_of, tmp_path: Path) -> None:
     (part / "cache" / f"pretraining-{first.pretraining_key}.safetensors").unlink()
     (part / "cache" / f"measures-{second.measures_key}.json").unlink()
     shutil.move(part / "cache", tmp_path / "elsewhere")
-    written = export_study(part, tmp_path / "zoo", cache=tmp_path / "elsewhere", license="cc-by-4.0")
+    written = export_study(part, tmp_path / "zoo", cache=tmp_path / "elsewhere", licence="cc-by-4.0")
     assert written.missing == (first.name,)
     assert written.networks == ("supervised-mlp-symmetric-0-seed2", "supervised-mlp-symmetric-0.3-seed2")
     text = (written.path / written.networks[0] / "README.md").read_text()
@@ -211,7 +213,9 @@ def test_names_of_folders_are_plain_and_distinct(tmp_path: Path) -> None:
 
 
 def test_checks_are_those_of_a_rate_in_domain() -> None:
-    def row(method: str, metric: str, value: float, data: str = "glyphs", rate: float = 0.1, shift: str = "none") -> Row:
+    def row(
+        method: str, metric: str, value: float, data: str = "glyphs", rate: float = 0.1, shift: str = "none"
+    ) -> Row:
         return Row(data, "supervised", "mlp", "symmetric", rate, method, 0, "id", shift, 1, metric, value)
 
     rows = [
@@ -233,4 +237,4 @@ def test_checks_are_those_of_a_rate_in_domain() -> None:
 def test_licence_of_data_from_files_is_not_known() -> None:
     assert "is not known here" in card._licence("other")
     assert card._licence("mit") == "Licence of the weights: mit."
-    assert zoo._license(study.StudyConfig()) == "apache-2.0"
+    assert zoo._licence(study.StudyConfig()) == "apache-2.0"

@@ -78,11 +78,21 @@ def test_files_of_a_report_are_pictures(written) -> None:
         assert "<dc:date>" not in svg
 
 
+def test_letters_of_a_pdf_are_embedded_whole(written) -> None:
+    for name in NAMES:
+        pdf = (written.folder / "figures" / f"{name}.pdf").read_bytes()
+        assert pdf.startswith(b"%PDF-")
+        assert b"/FontFile2" in pdf  # TrueType
+        assert b"/Type3" not in pdf
+        assert b"/CreationDate" not in pdf
+
+
 @pytest.mark.parametrize("name", ["accuracy", "samples"])
 def test_equal_studies_give_equal_bytes(written, name: str) -> None:
     record = synthetic_record(seeds=(7000, 7001, 7002), spread=0.002)
     figure = next(figure for figure in study_figures(read(record)) if figure.name == name)
-    png, svg = figure.encode("png", "svg")
+    png, svg, pdf = figure.encode("png", "svg", "pdf")
+    assert pdf == (written.folder / "figures" / f"{name}.pdf").read_bytes()
     assert png == (written.folder / "figures" / f"{name}.png").read_bytes()
     assert svg == (written.folder / "figures" / f"{name}.svg").read_bytes()
 

@@ -33,7 +33,7 @@ def model_card(
     audit: Mapping[str, Any],
     checks: Mapping[str, float],
     source: Source,
-    license: str,
+    licence: str,
     versions: Mapping[str, str],
 ) -> str:
     """The ``README.md`` of one network.
@@ -43,13 +43,13 @@ def model_card(
         audit: its ``noise_audit.json``.
         checks: numbers of it by name; empty where the study had not come that far.
         source: the data that it was trained on.
-        license: of the weights.
+        licence: of the weights.
         versions: of what it was made with.
     """
     noun = _NOUNS[record["objective"]]
     settings = record["pretraining"]
     sections = [
-        _front_matter(record, license),
+        _front_matter(record, licence),
         f"# {record['name']}, {record['objective']}, {record['noise_rate']:.1%} wrong {noun}, seed {record['seed']}\n",
         f"Pre-trained from random values on {source.title} with noise in its {noun}; written by `noisymodel study "
         f"export`.\n",
@@ -60,17 +60,18 @@ def model_card(
         "## Noise\n",
         _noise(record, audit, noun),
         "## Training\n",
-        f"Objective {record['objective']}, architecture {record['architecture']}: {_counted(settings['epochs'], 'epoch')} of "
-        f"AdamW, batch size {settings['batch_size']}, learning rate {settings['learning_rate']:g}, weight decay "
-        f"{settings['weight_decay']:g}. Initial values and order follow from the seed and are those of every network of "
-        f"this seed and architecture. All settings are in `config.json`.\n",
+        f"Objective {record['objective']}, architecture {record['architecture']}: "
+        f"{_counted(settings['epochs'], 'epoch')} of AdamW, batch size {settings['batch_size']}, learning rate "
+        f"{settings['learning_rate']:g}, weight decay {settings['weight_decay']:g}. Initial values and order follow "
+        "from the seed and are those of every network of this seed and architecture. All settings are in "
+        "`config.json`.\n",
         "## Checks\n",
         _checks(checks),
         "## Use\n",
         _USE,
         _loading(record),
         "## Licence and origin\n",
-        f"{_licence(license)} Redo it with\n\n"
+        f"{_licence(licence)} Redo it with\n\n"
         "```\nnoisymodel study --config study.json --out study\nnoisymodel study export study --to zoo\n```\n\n"
         f"where `study.json` lies beside the folders of the networks. {_versions(versions)} Checksums are in "
         "`manifest.json`.\n",
@@ -78,7 +79,7 @@ def model_card(
     return "\n".join(sections)
 
 
-def overview(source: Source, records: Sequence[Mapping[str, Any]], license: str, versions: Mapping[str, str]) -> str:
+def overview(source: Source, records: Sequence[Mapping[str, Any]], licence: str, versions: Mapping[str, str]) -> str:
     """The ``README.md`` of all networks: a row each."""
     rows = [
         f"| [{record['folder']}]({record['folder']}) | {record['objective']} | {record['name']} | "
@@ -102,15 +103,15 @@ def overview(source: Source, records: Sequence[Mapping[str, Any]], license: str,
             "features = loaded.features(inputs)\n```\n",
             "Redo all with\n",
             "```\nnoisymodel study --config study.json --out study\nnoisymodel study export study --to zoo\n```\n",
-            f"{_licence(license)} {_versions(versions)}\n",
+            f"{_licence(licence)} {_versions(versions)}\n",
         ]
     )
 
 
-def _front_matter(record: Mapping[str, Any], license: str) -> str:
+def _front_matter(record: Mapping[str, Any], licence: str) -> str:
     tags = ["noisy-model-learning", record["objective"].replace("_", "-"), record["noise_kind"].replace("_", "-")]
     return "\n".join(
-        ["---", f"license: {license}", "library_name: noisymodel", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
+        ["---", f"license: {licence}", "library_name: noisymodel", "tags:", *(f"- {tag}" for tag in tags), "---", ""]
     )
 
 
@@ -185,10 +186,12 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _licence(license: str) -> str:
-    if license == "other":
-        return "The licence of the weights depends on that of the data that they were trained on, which is not known here."
-    return f"Licence of the weights: {license}."
+def _licence(licence: str) -> str:
+    if licence == "other":
+        return (
+            "The licence of the weights depends on that of the data that they were trained on, which is not known here."
+        )
+    return f"Licence of the weights: {licence}."
 
 
 def _versions(versions: Mapping[str, str]) -> str:

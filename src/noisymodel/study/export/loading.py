@@ -94,9 +94,7 @@ def verify_exported(folder: str | Path) -> dict[str, Any]:
         manifest = json.loads((place / MANIFEST_FILE).read_text(encoding="utf-8"))
         layout, files = manifest["format"], dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise InputFileError(
-            f"{str(folder)!r} holds no exported network: it has no readable {MANIFEST_FILE}"
-        ) from None
+        raise InputFileError(f"{str(folder)!r} holds no exported network: it has no readable {MANIFEST_FILE}") from None
     if layout != FORMAT:
         raise InputFileError(f"{str(folder)!r} is of format {layout}; this version of the library reads {FORMAT}")
     for name, checksum in files.items():

@@ -35,7 +35,7 @@ from .loading import ARCHITECTURE_FOLDER, AUDIT_FILE, FORMAT, MANIFEST_FILE, WEI
 CARD_FILE = "README.md"
 STUDY_FILE = "study.json"
 VOCABULARY_FILE = "vocabulary.json"
-LICENSE = "apache-2.0"
+LICENCE = "apache-2.0"
 
 
 class Exported(NamedTuple):
@@ -49,7 +49,7 @@ class Exported(NamedTuple):
 
 
 def export_study(
-    folder: str | Path, to: str | Path, *, cache: str | Path | None = None, license: str | None = None
+    folder: str | Path, to: str | Path, *, cache: str | Path | None = None, licence: str | None = None
 ) -> Exported:
     """Write every pre-trained network of a study, finished or not, into a new folder.
 
@@ -63,7 +63,7 @@ def export_study(
         folder: of the study, as ``noisymodel study --out`` made it.
         to: where to write; must not be there, or be an empty folder. It is whole, or not there at all.
         cache: the study's folder of finished parts, where it was not the one inside ``folder``.
-        license: of the weights, an SPDX identifier; by default ``"apache-2.0"``, that of the library, for data that it
+        licence: of the weights, an SPDX identifier; by default ``"apache-2.0"``, that of the library, for data that it
             makes itself, and ``"other"`` for data from files.
 
     Raises:
@@ -88,7 +88,7 @@ def export_study(
         )
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        names = _write_all(temporary, config, there, license or _license(config))
+        names = _write_all(temporary, config, there, licence or _licence(config))
         if target.exists():
             target.rmdir()
         temporary.rename(target)
@@ -97,18 +97,18 @@ def export_study(
     return Exported(target, names, tuple(cell.name for cell in cells if cell not in there))
 
 
-def _license(config: StudyConfig) -> str:
-    return "other" if config.data == "suite" else LICENSE
+def _licence(config: StudyConfig) -> str:
+    return "other" if config.data == "suite" else LICENCE
 
 
-def _write_all(folder: Path, config: StudyConfig, cells: list[Cell], license: str) -> tuple[str, ...]:
+def _write_all(folder: Path, config: StudyConfig, cells: list[Cell], licence: str) -> tuple[str, ...]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    records = [record for cell in cells for record in _write_cell(folder, config, cell, license)]
+    records = [record for cell in cells for record in _write_cell(folder, config, cell, licence)]
     study = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (folder / STUDY_FILE).write_text(study, encoding="utf-8")
     source = open_source(config, config.seeds[0])
-    (folder / CARD_FILE).write_text(overview(source, records, license, versions()), encoding="utf-8")
+    (folder / CARD_FILE).write_text(overview(source, records, licence, versions()), encoding="utf-8")
     described = [{key: record[key] for key in _IN_THE_LIST} for record in records]
     write_manifest(folder, {"study": config.to_dict(), "versions": versions(), "networks": described})
     return tuple(record["folder"] for record in records)
@@ -117,7 +117,7 @@ def _write_all(folder: Path, config: StudyConfig, cells: list[Cell], license: st
 _IN_THE_LIST = ("folder", "objective", "architecture", "noise_kind", "noise_rate", "seed")
 
 
-def _write_cell(folder: Path, config: StudyConfig, cell: Cell, license: str) -> Iterator[dict[str, Any]]:
+def _write_cell(folder: Path, config: StudyConfig, cell: Cell, licence: str) -> Iterator[dict[str, Any]]:
     """The networks of a cell, one per noise rate."""
     trained = cell.stored_networks()
     if trained is None:
@@ -138,7 +138,7 @@ def _write_cell(folder: Path, config: StudyConfig, cell: Cell, license: str) -> 
             _write_json(place / VOCABULARY_FILE, list(spelling))
         _keep_architecture(place, cell.name.architecture)
         checks = checks_of(rows, rate)
-        card = model_card(record, audit, checks, cell.source, license, versions())
+        card = model_card(record, audit, checks, cell.source, licence, versions())
         (place / CARD_FILE).write_text(card, encoding="utf-8")
         write_manifest(place, {})
         yield {**record, "audit": audit, "checks": checks}
@@ -225,7 +225,9 @@ def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:
     """``manifest.json`` with the SHA-256 of every file below a folder."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     checksums = {path.relative_to(folder).as_posix(): file_checksum(path) for path in files}
-    _write_json(folder / MANIFEST_FILE, {"format": FORMAT, "library_version": __version__, **record, "files": checksums})
+    _write_json(
+        folder / MANIFEST_FILE, {"format": FORMAT, "library_version": __version__, **record, "files": checksums}
+    )
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -65,6 +65,16 @@ def test_texts_for_the_report(tmp_path: Path) -> None:
     assert [round(float(picture.mean() * 255)) for picture in samples["clean"]] == [4, 14, 24, 34, 4]
 
 
+def test_test_pictures_that_are_trained_on_are_said(tmp_path: Path) -> None:
+    own = suite(tmp_path)
+    assert not any("are trained on" in remark for remark in Suite(0, own).remarks)
+    own["tasks"][0]["test"] = {"path": "train", "ranks": [0, 3]}
+    own["tasks"][0]["train"] = {"path": "train", "ranks": [2, 4]}
+    assert "4 of the 12 test pictures of animals are trained on." in Suite(0, own).remarks
+    own["tasks"][0]["train"] = {"path": "train", "ranks": [3, 4]}
+    assert not any("are trained on" in remark for remark in Suite(0, own).remarks)
+
+
 def test_shots_are_drawn_from_the_seed_and_nested(tmp_path: Path) -> None:
     own = suite(tmp_path)
     folder(tmp_path / "train", count=9)

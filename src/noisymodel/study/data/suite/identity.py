@@ -1,8 +1,9 @@
 """What a suite's data are, in 16 digits: a part of the name of everything that is computed from them.
 
 Lists, tables and label maps go in with their bytes; pictures, arrays and shards with path, size and time of change; the
-classes and the number of each row as they were read. So a file that is touched, or copied without its times, makes a
-study compute anew; one that changes is noticed unless its size and time are kept.
+classes and the number of each row as they were read; Hugging Face data sets with the fingerprint that they have. So a
+file that is touched, or copied without its times, makes a study compute anew; one that changes is noticed unless its
+size and time are kept.
 """
 
 from __future__ import annotations

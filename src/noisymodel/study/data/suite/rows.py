@@ -74,6 +74,13 @@ class Rows:
         captions = self.found.captions or []
         return [(captions[row],) for row in self.order.tolist()]
 
+    def files(self) -> set[str]:
+        """The paths of the pictures, where each is a file."""
+        if self.found.picture_files is None:
+            return set()
+        folder, names = self.found.picture_files
+        return {str(folder / names[row]) for row in self.order.tolist()}
+
     def take(self, chosen: Integers) -> Rows:
         """Some of the rows."""
         return replace(self, order=self.order[chosen], codes=self.codes[chosen])

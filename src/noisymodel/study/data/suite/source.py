@@ -104,6 +104,9 @@ class Suite:
             "All seeds share their pre-training and test sets, so that intervals do not cover the choice of these data."
         ]
         for name, task in self.tasks.items():
+            shared = task.train.files() & task.in_domain.files()
+            if shared:
+                found.append(f"{len(shared):,} of the {len(task.in_domain):,} test pictures of {name} are trained on.")
             for shift, matched in task.matched.items():
                 if matched.dropped:
                     found.append(

@@ -72,7 +72,7 @@ PARTS: Mapping[str, Part] = {
             "  devkit/cars_train_annos.mat\n  cars_test_annos_withlabels.mat"
         ),
         source="https://ai.stanford.edu/~jkrause/cars/car_dataset.html",
-        terms="research only",
+        terms="not stated here: see its page",
         size="16,185 pictures of 196 models; 2 GB",
         notes="The official page has been out of service; copies are in several archives.",
     ),
@@ -137,7 +137,7 @@ PARTS: Mapping[str, Part] = {
         ),
         source="https://github.com/basveeling/pcam",
         terms="CC0",
-        size="262,144 pictures to train on, 32,768 to test; 9 GB as arrays",
+        size="262,144 pictures to train on, 32,768 to test; 8 GB as arrays",
         notes=(
             "Published as HDF5. Once, with h5py: numpy.save('pcam/train/images.npy', h5py.File("
             "'camelyonpatch_level_2_split_train_x.h5')['x'][:]), and numpy.save('pcam/train/labels.npy', h5py.File("
@@ -166,6 +166,7 @@ PARTS: Mapping[str, Part] = {
         source="https://github.com/openai/CLIP/blob/main/data/rendered-sst2.md",
         terms="none stated",
         size="6,920 pictures to train on, 1,821 to test; 131 MB",
+        notes="The published validation part (872) is not used.",
     ),
 }
 
