@@ -61,6 +61,11 @@ def test_svhn(tmp_path: Path) -> None:
     rows = opened(path=str(tmp_path / "test_32x32.mat"), format="svhn")
     assert rows.codes.tolist() == [0, 4], "10 is the digit 0"
     assert shades(rows) == [[0, 0, 30], [90, 0, 0]]
+    pictures[:16] = 255
+    savemat(tmp_path / "top.mat", {"X": pictures, "y": np.array([[10], [4]])})
+    flags = opened(path=str(tmp_path / "top.mat"), format="svhn").found.pictures
+    assert flags is not None
+    assert flags.read(0)[0].mean(1).tolist() == [255] * 16 + [0] * 16, "rows come before columns"
     write(tmp_path / "bad.mat", "no matrix")
     with pytest.raises(ConfigError, match=r"bad\.mat cannot be read as a MATLAB file"):
         opened(path=str(tmp_path / "bad.mat"), format="svhn")

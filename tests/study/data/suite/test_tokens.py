@@ -24,7 +24,7 @@ def test_words() -> None:
     ids = tokenizer.encode([("the CAT",), ("the bird", "sat")], 6)
     assert ids.dtype == np.int64
     assert ids.tolist() == [[4, 5, 0, 0, 0, 0], [4, UNKNOWN, SEPARATOR, tokenizer.ids["sat"], 0, 0]]
-    assert tokenizer.encode([("the the the the",)], 2).tolist() == [[4, 4]]
+    assert tokenizer.encode([("the cat the the",)], 2).tolist() == [[4, 5]], "cut at the end"
     assert tokenizer.encode([("",)], 3).tolist() == [[0, 0, 0]]
 
 
