@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from sphinx.application import Sphinx
 
 import noisymodel
+
+sys.path.insert(0, str(Path(__file__).parent))  # how_to_order.py
 
 project = "noisymodel"
 author = "The noisymodel authors"
@@ -35,8 +40,9 @@ python_use_unqualified_type_names = True
 mathjax_path = "not-used.js"  # formulas are Unicode text; MyST asks for the extension all the same
 
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples/gallery",
-    "gallery_dirs": "gallery",
+    "examples_dirs": ["../examples/how_to", "../examples/gallery"],
+    "gallery_dirs": ["how_to", "gallery"],
+    "within_subsection_order": "how_to_order.HowToOrder",
     "abort_on_example_error": True,
     "capture_repr": (),
     "download_all_examples": False,

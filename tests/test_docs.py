@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import noisymodel
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
+EVERY_BLOCK = re.compile(BLOCK.pattern.replace(r"(?P<language>\w*)", r"(?P<language>[^\n]*)"), BLOCK.flags)
 NOT_RUN = "not run: "
 
 
@@ -31,12 +33,34 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("where", "code"), blocks("python"), ids=lambda value: value.split("\n")[0][:40])
-def test_python_blocks_run_as_shown(where: str, code: str, tmp_path: Path) -> None:
+RUNNER = """
+import json, os, sys, tempfile, traceback
+failed = {}
+for where, code in json.load(sys.stdin):
+    os.chdir(tempfile.mkdtemp(dir=sys.argv[1]))
+    sys.modules["__main__"] = module = type(sys)("__main__")  # a block sees nothing of the one before
+    try:
+        exec(compile(code, where, "exec"), vars(module))
+    except BaseException:
+        failed[where] = traceback.format_exc()
+for where, error in failed.items():
+    print(where, error, sep="\\n", file=sys.stderr)
+sys.exit(len(failed))
+"""
+
+
+@pytest.mark.parametrize("page", sorted({where.partition(":")[0] for where, _ in blocks("python")}))
+def test_python_blocks_run_as_shown(page: str, tmp_path: Path) -> None:
+    """Each in names and a folder of its own; those of a page in one process, whose imports are most of the time."""
+    chosen = [block for block in blocks("python") if block[0].partition(":")[0] == page]
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+        [sys.executable, "-W", "error", "-c", RUNNER, str(tmp_path)],
+        input=json.dumps(chosen),
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    assert done.returncode == 0, f"{where}\n{done.stderr}"
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("where", "code"), blocks("toml"), ids=lambda value: value.split("\n")[0][:40])
@@ -51,9 +75,44 @@ def test_configurations_are_valid(where: str, code: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: path.stem)
 def test_example_studies_are_valid(path: Path) -> None:
     from noisymodel.study import StudyConfig
+    from noisymodel.study.data.suite import declared_sets
     from noisymodel.study.runner import check_study
 
-    check_study(StudyConfig.load(path))
+    config = StudyConfig.load(path)
+    if config.data == "suite":  # the data themselves are somebody's own
+        assert declared_sets(config.suite)
+    else:
+        check_study(config)
+
+
+OTHERS = {"text", "bibtex"}  # what a command printed, and what is to be copied
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_is_run_or_says_why_not(page: Path) -> None:
+    for match in EVERY_BLOCK.finditer(page.read_text(encoding="utf-8")):
+        language, mark = match["language"], match["mark"] or ""
+        if language in {"python", "toml", *OTHERS} or language.startswith("{"):
+            continue
+        assert language in {"sh", "bash"}, f"{page.name}: a block of {language or 'no language'}"
+        assert mark.startswith((NOT_RUN, "command: ")), f"{page.name}: neither run nor marked:\n{match['code']}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_blocks_have_the_options_that_are_shown(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from noisymodel.cli import main
+
+    for match in EVERY_BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if match["language"] not in {"sh", "bash"}:
+            continue
+        for command, rest in re.findall(r"^(?:\S*/)?noisymodel (\w+)(.*)$", match["code"], re.MULTILINE):
+            action = re.match(r" (export|status)\b", rest)
+            with pytest.raises(SystemExit) as ended:
+                main([command, *([action[1]] if action else []), "--help"])
+            assert ended.value.code == 0, f"{page.name}: noisymodel {command}"
+            known = capsys.readouterr().out
+            for option in re.findall(r"(?<= )--[\w-]+", rest.partition("#")[0]):
+                assert re.search(rf"{option}\b", known), f"{page.name}: noisymodel {command} has no {option}"
 
 
 def test_there_is_something_to_run() -> None:

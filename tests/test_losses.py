@@ -369,9 +369,9 @@ def test_where_a_device_has_no_float64_the_statistics_are_made_on_the_cpu(
 ) -> None:
     monkeypatch.setattr(_gram, "has_float64", lambda device: device.type != "meta")
     plain, reference = conditioned(*shape).float(), gaussian(*shape, seed=1).float()
-    wanted = value_and_gradient(lambda z: nmtune_regularization(z, reference, **WEIGHTS).total, plain)
     rows = SecondDevice(plain).requires_grad_()
-    with ToSecondDevice():
+    with ToSecondDevice():  # for both: what a dispatch mode sees is added up in another order
+        wanted = value_and_gradient(lambda z: nmtune_regularization(z, reference, **WEIGHTS).total, plain)
         total = nmtune_regularization(rows, SecondDevice(reference), **WEIGHTS).total
         (gradient,) = torch.autograd.grad(total, rows)
     assert isinstance(total, SecondDevice)

@@ -56,9 +56,32 @@ def test_every_public_name_has_an_entry(name: str, value: object) -> None:
 
 def test_every_page_is_in_the_table_of_contents() -> None:
     listed: set[Path] = set()
+    made = {"gallery/index", "how_to/index"}  # by sphinx-gallery, from examples/
     for index in (DOCS / "index.md", DOCS / "api" / "index.md"):
         for tree in re.findall(r"```\{toctree\}\n(.*?)```", index.read_text(encoding="utf-8"), re.DOTALL):
-            entries = [line for line in tree.splitlines() if line and not line.startswith(":")]
-            listed |= {index.parent / f"{entry}.md" for entry in entries if not entry.startswith("gallery/")}
+            lines = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            entries = [re.sub(r"^.*<(.*)>$", r"\1", line) for line in lines]
+            listed |= {index.parent / f"{entry}.md" for entry in entries if entry not in made}
     pages = {*DOCS.glob("*.md"), *(DOCS / "api").glob("*.md")} - {DOCS / "index.md"}
     assert listed == pages
+
+
+def test_every_training_loop_has_its_page_and_its_place() -> None:
+    scripts = {path.stem for path in (DOCS.parent / "examples" / "how_to").glob("*.py")}
+    order = (DOCS / "how_to_order.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'^    "(\w+)",$', order, re.MULTILINE)) == scripts
+    for page in sorted(scripts):
+        text = (DOCS.parent / "examples" / "how_to" / f"{page}.py").read_text(encoding="utf-8")
+        assert "pip install" in text.split("# %%")[0], f"{page} does not say what it needs"
+        assert page.startswith("plot_") or "**Not run when this site was built:**" in text, page
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = (DOCS.parent / "CITATION.cff").read_text(encoding="utf-8")
+    page = (DOCS / "citing.md").read_text(encoding="utf-8")
+    assert f"version: {noisymodel.__version__}\n" in citation
+    assert f"version = {{{noisymodel.__version__}}}" in page
+    titles = re.findall(r"^ *-? *title: (.*)$", citation, re.MULTILINE)
+    assert len(titles) == 3
+    for title in titles:
+        assert f"title = {{{title.strip(chr(34))}}}" in page, title

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
-from . import _gather, _gram
+from . import _gather, _gram, _mixed
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -29,7 +30,7 @@ def _with_signature(function: Callable[P, R]) -> Callable[P, R]:
     return function
 
 
-class _OnceDifferentiable(torch.autograd.Function):
+class OnceDifferentiable(torch.autograd.Function):
     """A gradient that is written by hand; what it is the gradient by is its first argument."""
 
     generate_vmap_rule = True
@@ -61,6 +62,22 @@ class _Layout(NamedTuple):
     world_size: int
 
 
+def layout_of(
+    rows: Tensor,
+    *,
+    covariance: bool,
+    dominant: bool,
+    sizes: Sequence[int] | None = None,
+    group: ProcessGroup | None = None,
+) -> _Layout:
+    """What the spectral gradient must know of these rows."""
+    count = rows.shape[0] if sizes is None else sum(sizes)
+    by_rows = count < rows.shape[1]
+    own = _gather.own_slice(sizes, group) if by_rows and sizes is not None else None
+    slope = _gram.covariance_slope(count, rows.shape[1]) if covariance else 0.0
+    return _Layout(slope, dominant, by_rows, own, _gather.world_size(group))
+
+
 class SpectralTerms(torch.autograd.Function):
     """(N, D) to the covariance and the dominant term; one that is not asked for is 0, without gradient."""
 
@@ -76,14 +93,8 @@ class SpectralTerms(torch.autograd.Function):
         group: ProcessGroup | None,
         gradient: bool,
     ) -> tuple[Tensor, ...]:
-        batch = _gram.global_batch(rows, sizes, group)
-        exact = rows.dtype == torch.float64
+        batch, second = batch_and_dominant_term(rows, top_k, sizes, group, gradient)
         first = _gram.covariance_term(batch) if covariance else _gram.CovarianceTerm(*_zeros(batch.mean))
-        if top_k:
-            floor = 4 / torch.finfo(rows.dtype).max
-            second = _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
-        else:
-            second = _gram.DominantTerm(*_zeros(batch.mean)[:2])
         everyones = batch.rows.new_empty(0) if batch.rows is rows else batch.rows
         values = (term.value.to(scalar_dtype(rows)) for term in (first, second))
         return *values, everyones, batch.mean, *first[1:], *second[1:]
@@ -91,11 +102,7 @@ class SpectralTerms(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         rows, covariance, top_k, sizes, group, _ = inputs
-        count = rows.shape[0] if sizes is None else sum(sizes)
-        by_rows = count < rows.shape[1]
-        own = _gather.own_slice(sizes, group) if by_rows and sizes is not None else None
-        slope = _gram.covariance_slope(count, rows.shape[1]) if covariance else 0.0
-        ctx.layout = _Layout(slope, top_k > 0, by_rows, own, _gather.world_size(group))
+        ctx.layout = layout_of(rows, covariance=covariance, dominant=top_k > 0, sizes=sizes, group=group)
         ctx.mark_non_differentiable(*output[2:])
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(rows, *output[2:])
@@ -104,10 +111,34 @@ class SpectralTerms(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         rows, *parts = ctx.saved_tensors
         upstream = (parts[1].new_zeros(()) if part is None else part for part in gradients[:2])
-        return _SpectralGradient.of(rows, *upstream, *parts, ctx.layout), *[None] * 5
+        with outside_autocast(rows.device):
+            return SpectralGradient.of(rows, *upstream, *parts, ctx.layout), *[None] * 5
 
 
-class _SpectralGradient(_OnceDifferentiable):
+def outside_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Entering costs as much as ten small operations, so only where there is something to leave."""
+    enabled = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if enabled else nullcontext()
+
+
+def batch_and_dominant_term(
+    rows: Tensor, top_k: int, sizes: Sequence[int] | None, group: ProcessGroup | None, gradient: bool
+) -> tuple[_gram.Batch, _gram.DominantTerm]:
+    """The statistics in float32 where that is precise enough, in float64 otherwise."""
+    floor = 4 / torch.finfo(rows.dtype).max
+    if gradient and group is None and _mixed.is_possible(rows, top_k):
+        batch = _gram.global_batch(rows, None, None, torch.float32)
+        found = _mixed.dominant_term(batch, top_k, floor=floor)
+        if found is not None:
+            return batch, found
+    batch = _gram.global_batch(rows, sizes, group)
+    if not top_k:
+        return batch, _gram.DominantTerm(*_zeros(batch.mean)[:2])
+    exact = rows.dtype == torch.float64
+    return batch, _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
+
+
+class SpectralGradient(OnceDifferentiable):
     """M·X − X∘v + (A·1)·mᵀ by rows, X·M + 1·(mᵀA) otherwise; M: the covariance's kernel plus the dominant term's A."""
 
     @staticmethod
@@ -146,12 +177,12 @@ class _SpectralGradient(_OnceDifferentiable):
 
 def _by_features(part: Tensor, matrix: Tensor, edge: Tensor, mean: Tensor) -> Tensor:
     """X·M + 1·edgeᵀ for some of the rows."""
-    return torch.addmm(edge, _gram.as_statistics(part).sub_(mean), matrix).to(part.dtype)
+    return torch.addmm(edge, _gram.as_statistics(part, mean.dtype).sub_(mean), matrix).to(part.dtype)
 
 
 def _by_rows(part: Tensor, mean: Tensor, scales: Tensor, matrix: Tensor, edge: Tensor, layout: _Layout) -> Tensor:
     """M·X + X∘scales + edge·mᵀ for some of the columns."""
-    centred = _gram.as_statistics(part).sub_(mean)
+    centred = _gram.as_statistics(part, mean.dtype).sub_(mean)
     rest = edge[:, None] * mean
     if layout.covariance_slope:
         rest = torch.addcmul(rest, centred if layout.own is None else centred[layout.own], scales)
@@ -182,9 +213,7 @@ class Consistency(torch.autograd.Function):
         tuned: Tensor, reference: Tensor, scale: float, sizes: Sequence[int] | None, group: ProcessGroup | None
     ) -> tuple[Tensor, ...]:
         count = tuned.shape[0] if sizes is None else sum(sizes)
-        pairs = zip(_gram.blocks(tuned, 0), _gram.blocks(reference, 0), strict=True)
-        found = [_distances(*pair) for pair in pairs]
-        squared, first_length, second_length = (torch.cat(parts) for parts in zip(*found, strict=True))
+        squared, first_length, second_length = distances(tuned, reference)
         value = _gather.sum_over_ranks(squared.sum(), group) * (scale / count)
         return value.to(scalar_dtype(tuned)), squared, first_length, second_length
 
@@ -205,13 +234,13 @@ class Consistency(torch.autograd.Function):
         slope = gradients[0] * ctx.slope
         by_tuned = by_reference = None
         if ctx.needs_input_grad[0]:
-            by_tuned = _DistanceGradient.of(tuned, reference, slope, squared, first_length, second_length)
+            by_tuned = DistanceGradient.of(tuned, reference, slope, squared, first_length, second_length)
         if ctx.needs_input_grad[1]:
-            by_reference = _DistanceGradient.of(reference, tuned, slope, squared, second_length, first_length)
+            by_reference = DistanceGradient.of(reference, tuned, slope, squared, second_length, first_length)
         return by_tuned, by_reference, None, None, None
 
 
-class _DistanceGradient(_OnceDifferentiable):
+class DistanceGradient(OnceDifferentiable):
     """(slope/‖z‖)·((1 − ρ/2)·ẑ − f̂) with ẑ = z/‖z‖, f̂ = f/‖f‖ and ρ = ‖ẑ − f̂‖²."""
 
     @staticmethod
@@ -234,8 +263,17 @@ def _combined(first: Tensor, second: Tensor, of_first: Tensor, of_second: Tensor
     return torch.addcmul(combined, _gram.as_statistics(second), of_second).to(first.dtype)
 
 
+def distances(tuned: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """ρ, ‖z‖ and ‖f‖ of the rows, each (N, 1)."""
+    pairs = list(zip(_gram.blocks(tuned, 0), _gram.blocks(reference, 0), strict=True))
+    if len(pairs) == 1:
+        return _distances(*pairs[0])
+    squared, lengths, other_lengths = zip(*(_distances(*pair) for pair in pairs), strict=True)
+    return torch.cat(squared), torch.cat(lengths), torch.cat(other_lengths)
+
+
 def _distances(tuned: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """ρ, ‖z‖ and ‖f‖ of some rows, each (n, 1)."""
+    """The same of some rows."""
     first, second = _gram.as_statistics(tuned), _gram.as_statistics(reference)
     lengths = [torch.linalg.vector_norm(rows, dim=1, keepdim=True) for rows in (first, second)]
     difference = first.mul_(_inverse(lengths[0])).sub_(second.mul_(_inverse(lengths[1])))  # 0 for equal rows

@@ -11,9 +11,11 @@ dominant term takes the triangle of a QR decomposition instead, with a relative 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,32 +65,34 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
-def global_batch(rows: Tensor, sizes: Sequence[int] | None, group: ProcessGroup | None) -> Batch:
+def global_batch(
+    rows: Tensor, sizes: Sequence[int] | None, group: ProcessGroup | None, dtype: torch.dtype = torch.float64
+) -> Batch:
     """Rows travel where all of them are fewer than D; Σz and then XᵀX about the global mean otherwise."""
     count = rows.shape[0] if sizes is None else sum(sizes)
     if count < rows.shape[1]:
-        return _batch_by_rows(rows if sizes is None else _gather.gather_rows(rows, sizes, group))
+        return _batch_by_rows(rows if sizes is None else _gather.gather_rows(rows, sizes, group), dtype)
     first, *others = blocks(rows, 0, at_least=rows.shape[1])
-    centred = as_statistics(first)
+    centred = as_statistics(first, dtype)
     total = centred.sum(0)
     for part in others:
-        total.add_(as_statistics(part).sum(0))
+        total.add_(as_statistics(part, dtype).sum(0))
     mean = _gather.sum_over_ranks(total, group) / count
     gram = symmetric_product(centred.sub_(mean).mT)
     for part in others:
-        gram.add_(symmetric_product(as_statistics(part).sub_(mean).mT))
+        gram.add_(symmetric_product(as_statistics(part, dtype).sub_(mean).mT))
     gram = _gather.sum_over_ranks(gram, group)
     nothing = mean.new_empty(0)
     return Batch(rows, mean, gram, nothing, nothing, count, False, group is not None)
 
 
-def _batch_by_rows(rows: Tensor) -> Batch:
+def _batch_by_rows(rows: Tensor, dtype: torch.dtype) -> Batch:
     """A column's statistics are its own: one pass over blocks of columns."""
     first, *others = blocks(rows, 1, at_least=rows.shape[0])
-    gram, projections, mean, variance = _statistics_by_rows(first)
+    gram, projections, mean, variance = _statistics_by_rows(first, dtype)
     means, variances = [mean], [variance]
     for part in others:
-        gram_of_part, projections_of_part, mean, variance = _statistics_by_rows(part)
+        gram_of_part, projections_of_part, mean, variance = _statistics_by_rows(part, dtype)
         gram.add_(gram_of_part)
         projections.add_(projections_of_part)
         means.append(mean)
@@ -96,9 +100,9 @@ def _batch_by_rows(rows: Tensor) -> Batch:
     return Batch(rows, torch.cat(means), gram, torch.cat(variances), projections, rows.shape[0], True, False)
 
 
-def _statistics_by_rows(part: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _statistics_by_rows(part: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What some columns add to K and X·m, and their means and variances."""
-    centred = as_statistics(part)
+    centred = as_statistics(part, dtype)
     mean = centred.mean(0)
     centred.sub_(mean)
     return symmetric_product(centred), centred @ mean, mean, (centred * centred).sum(0)
@@ -115,9 +119,9 @@ def blocks(rows: Tensor, dim: int, *, at_least: int = 1) -> Sequence[Tensor]:
     return rows.split(max(at_least, limit // rows.shape[1 - dim]), dim)
 
 
-def as_statistics(rows: Tensor) -> Tensor:
+def as_statistics(rows: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
     """A copy of our own in the statistics' dtype."""
-    return rows.to(torch.float64, copy=True)
+    return rows.to(dtype, copy=True)
 
 
 def symmetric_product(rows: Tensor) -> Tensor:
@@ -153,9 +157,14 @@ def covariance_term(batch: Batch) -> CovarianceTerm:
     if not batch.by_rows:
         kernel = batch.gram.clone()
         kernel.diagonal().zero_()
-        return CovarianceTerm((kernel * kernel).sum() * scale, kernel, kernel.new_empty(0))
-    squares = (batch.gram * batch.gram).sum() - (batch.variances * batch.variances).sum()
+        return CovarianceTerm(_square(kernel) * scale, kernel, kernel.new_empty(0))
+    squares = _square(batch.gram) - _square(batch.variances)
     return CovarianceTerm(squares.clamp_min(0) * scale, batch.gram, batch.variances)
+
+
+def _square(matrix: Tensor) -> Tensor:
+    """The sum of squares."""
+    return torch.dot(matrix.view(-1), matrix.view(-1)) if is_plain(matrix) else (matrix * matrix).sum()
 
 
 def covariance_slope(count: int, features: int) -> float:
@@ -168,10 +177,38 @@ def dominant_term(batch: Batch, top_k: int, *, exact: bool, floor: float, gradie
 
     In the gradient Σσ counts as at least ``floor``, so that it is representable in the input's dtype.
     """
+    if not exact and is_plain(batch.rows):
+        return _by_plain_eigenpairs(batch, top_k, floor, gradient)
     decompose = _by_matrix_products if _polar.is_taken(batch.rows.device) else _by_eigenpairs
     share, matrix = decompose(batch, top_k, exact=exact, floor=floor, gradient=gradient)
     not_finite = batch.mean.sum() * 0  # NaN where an input is NaN or infinite
     return DominantTerm(not_finite - share, matrix)
+
+
+def is_plain(rows: Tensor) -> bool:
+    """On a CPU and seen by no tracer or transform: there, numbers may be looked at, and NumPy's are the cheapest."""
+    if rows.device.type != "cpu" or _polar.is_taken(rows.device) or torch.compiler.is_compiling():
+        return False
+    return not _polar.in_torch_func() and not _polar.is_watched()
+
+
+def _by_plain_eigenpairs(batch: Batch, top_k: int, floor: float, gradient: bool) -> DominantTerm:
+    """`dominant_term` by eigenpairs, the vectors in NumPy: at N = 64 the time goes into small operations."""
+    if not math.isfinite(batch.mean.sum().item()):
+        return DominantTerm(batch.mean.new_full((), math.nan), torch.full_like(batch.gram, math.nan))
+    gram = uncentred_gram(batch)
+    eigenvalues, vectors = torch.linalg.eigh(gram) if gradient else (torch.linalg.eigvalsh(gram), gram)
+    found: Any = eigenvalues.numpy()
+    values = np.sqrt(np.where(found > found[-1] * _polar.noise_level(gram.shape[0], gram.dtype), found, 0.0))
+    total = float(values.sum())
+    share = float(values[-top_k:].sum()) / (top_k * max(total, torch.finfo(gram.dtype).tiny))
+    term = torch.scalar_tensor(-share, dtype=gram.dtype)
+    if not gradient:
+        return DominantTerm(term, gram.new_empty(0))
+    slopes = np.divide(1 / max(total, floor), values, out=np.zeros_like(values), where=values > 0)
+    weights = slopes * share
+    weights[-top_k:] -= slopes[-top_k:] / top_k
+    return DominantTerm(term, product_of_symmetric(vectors * torch.from_numpy(weights), vectors))
 
 
 def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradient: bool) -> tuple[Tensor, Tensor]:
@@ -179,7 +216,7 @@ def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradi
 
     With the share s the slopes are (s − [i ≤ k]/k) / Σσ, where Σσ counts as at least ``floor``.
     """
-    values, inverses, vectors = (_from_rows if exact and not batch.sums_travel else _from_gram)(batch)
+    values, inverses, vectors = (_from_rows if exact and not batch.sums_travel else _from_gram)(batch, gradient)
     total = values.sum()
     share = values[-top_k:].sum() / (top_k * total.clamp_min(torch.finfo(total.dtype).tiny))
     if not gradient:
@@ -200,20 +237,23 @@ def _by_matrix_products(
     return share, matrix if batch.by_rows else matrix.mT
 
 
-def _from_gram(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Singular values, ascending, inverses and vectors; λ ≤ (4 + min(N, D)/4)·ε·λ_max is noise, and both are 0."""
+def _from_gram(batch: Batch, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular values, ascending, inverses and vectors; λ ≤ (4 + min(N, D)/4)·ε·λ_max is noise, and both are 0.
+
+    Without a gradient there are no vectors.
+    """
     gram = _finite(uncentred_gram(batch))
-    eigenvalues, vectors = torch.linalg.eigh(gram)
+    eigenvalues, vectors = torch.linalg.eigh(gram) if gradient else (torch.linalg.eigvalsh(gram), gram)
     threshold = eigenvalues[-1] * ((4 + gram.shape[0] / 4) * torch.finfo(gram.dtype).eps)
     inverses = torch.where(eigenvalues > threshold, eigenvalues, torch.inf).rsqrt()
     return eigenvalues * inverses, inverses, vectors
 
 
-def _from_rows(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def _from_rows(batch: Batch, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The same by QR and the SVD of the triangle; σ ≤ max(N, D)·ε·σ_max is noise."""
     rows = _finite(batch.rows.mT if batch.by_rows else batch.rows)
     triangle = torch.linalg.qr(rows, mode="r")[1] if rows.shape[0] > rows.shape[1] else rows
-    vectors, values, _ = torch.linalg.svd(triangle.mT)
+    vectors, values, _ = torch.linalg.svd(triangle.mT) if gradient else (triangle, torch.linalg.svdvals(triangle), None)
     threshold = values[0] * (rows.shape[0] * torch.finfo(rows.dtype).eps)
     kept = values > threshold
     inverses = torch.where(kept, values, torch.inf).reciprocal()

@@ -83,7 +83,7 @@ def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> 
     A singular value σ counts as σ²/√(σ² + δ) with δ = `noise_level` · λ_max · [1, 2.4]: noise fades out. In the
     gradient Σσ counts as at least ``floor``.
     """
-    if torch.compiler.is_compiling() and not _in_torch_func():
+    if torch.compiler.is_compiling() and not in_torch_func():
         return Shares(*_opaque(gram, top_k, floor, gradient))
     return Shares(*_shares(gram, top_k, floor, gradient))
 
@@ -114,13 +114,22 @@ def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Ten
     return share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided
 
 
-def _in_torch_func() -> bool:
+def in_torch_func() -> bool:
     """Whether `vmap` or `grad` is at work, which a custom operation below an autograd function does not survive."""
     functorch: Any = vars(torch)["_C"]._functorch
     return functorch.maybe_current_level() is not None
 
 
-@torch.library.custom_op("noisymodel::shares", mutates_args=())
+def is_watched() -> bool:
+    """Whether a dispatch mode sees every operation, as that of tensors without values does."""
+    core: Any = vars(torch)["_C"]
+    return core._len_torch_dispatch_stack() > 0
+
+
+SCHEMA = "(Tensor gram, int top_k, float floor, bool gradient) -> (Tensor, Tensor, Tensor, Tensor)"
+
+
+@torch.library.custom_op("noisymodel::shares", mutates_args=(), schema=SCHEMA)  # torch 2.4 reads no quoted annotations
 def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`_shares` as one operation of a compiled graph: unrolled, its loops take a compiler up to a minute."""
     return _shares(gram, top_k, floor, gradient)

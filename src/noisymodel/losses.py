@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from . import _gram
-from ._autograd import Consistency, SpectralTerms
+from ._autograd import Consistency, SpectralTerms, outside_autocast
 from ._checks import check_choice, check_integer, check_rows
 from ._gather import batch_sizes, resolve_group
+from ._plain import PlainTerms
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -161,8 +162,13 @@ def nmtune_regularization(
     """
     group, sizes = _global_sizes(tuned, gather)
     top_k = check_integer(top_k, "top_k", minimum=1)
-    covariance, dominant = _spectral_terms(tuned, sizes, group, covariance=True, top_k=top_k, name="tuned")
     check_choice(reduction, "reduction", ("mean", "batchmean"))
+    weights = (consistency_weight, covariance_weight, dominant_weight)
+    if group is None and not any(isinstance(weight, Tensor) for weight in weights):
+        rows = _rows(tuned, "tuned")
+        if _gram.is_plain(tuned):
+            return _plain_terms(rows, tuned, reference, weights, top_k, reduction)
+    covariance, dominant = _spectral_terms(tuned, sizes, group, covariance=True, top_k=top_k, name="tuned")
     consistency = torch.zeros_like(covariance)
     if reference is not None:
         consistency = _consistency(tuned, reference, reduction, sizes, group)
@@ -196,7 +202,13 @@ def _spectral_terms(
     name: str = "features",
 ) -> tuple[Tensor, Tensor]:
     rows = _rows(matrix, name)
-    count, features = (rows.shape[0] if sizes is None else sum(sizes)), rows.shape[1]
+    _check_spectral(rows.shape[0] if sizes is None else sum(sizes), rows.shape[1], covariance, top_k, name)
+    with outside_autocast(rows.device):
+        outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group, torch.is_grad_enabled())
+    return _on_device_of(matrix, outputs[0]), _on_device_of(matrix, outputs[1])
+
+
+def _check_spectral(count: int, features: int, covariance: bool, top_k: int, name: str) -> None:
     if covariance and count < 2:
         raise ValueError(f"`{name}` must have at least two rows for a covariance, got {count}; drop the last batch?")
     if top_k > min(count, features):
@@ -204,9 +216,34 @@ def _spectral_terms(
             f"`top_k` must be at most min(N, D) = {min(count, features)} for {count} rows of {features} features, "
             f"got {top_k}"
         )
-    with torch.autocast(rows.device.type, enabled=False):
-        outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group, torch.is_grad_enabled())
-    return _on_device_of(matrix, outputs[0]), _on_device_of(matrix, outputs[1])
+
+
+def _check_shapes(tuned: Tensor, reference: Tensor) -> None:
+    if tuned.shape != reference.shape:
+        raise ValueError(
+            f"`reference` must have the shape of `tuned`, {tuple(tuned.shape)}, got {tuple(reference.shape)}"
+        )
+
+
+def _plain_terms(
+    rows: Tensor,
+    tuned: Tensor,
+    reference: Tensor | None,
+    weights: tuple[float, float, float],
+    top_k: int,
+    reduction: str,
+) -> NMTuneTerms:
+    _check_spectral(rows.shape[0], rows.shape[1], True, top_k, "tuned")
+    others = None
+    if reference is not None:
+        others = _rows(reference, "reference")
+        _check_shapes(tuned, reference)
+    scale = 1 / rows.shape[1] if reduction == "mean" else 1.0
+    with outside_autocast(rows.device):
+        gradient = rows.requires_grad and torch.is_grad_enabled()
+        outputs: Any = PlainTerms.apply(rows, others, weights, top_k, scale, gradient)
+    total, consistency, covariance, dominant = outputs
+    return NMTuneTerms(total, torch.zeros_like(covariance), consistency, covariance, dominant)
 
 
 def _consistency(
@@ -214,13 +251,10 @@ def _consistency(
 ) -> Tensor:
     check_choice(reduction, "reduction", ("mean", "batchmean"))
     first, second = _rows(tuned, "tuned"), _rows(reference, "reference")
-    if tuned.shape != reference.shape:
-        raise ValueError(
-            f"`reference` must have the shape of `tuned`, {tuple(tuned.shape)}, got {tuple(reference.shape)}"
-        )
+    _check_shapes(tuned, reference)
     if (first.shape[0] if sizes is None else sum(sizes)) == 0:
         raise ValueError(f"`tuned` must have at least one row, got shape {tuple(tuned.shape)}")
     scale = 1 / first.shape[1] if reduction == "mean" else 1.0
-    with torch.autocast(first.device.type, enabled=False):
+    with outside_autocast(first.device):
         outputs: Any = Consistency.apply(first, second, scale, sizes, group)
     return _on_device_of(tuned, outputs[0])

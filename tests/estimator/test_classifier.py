@@ -383,6 +383,14 @@ def test_suspicious_features_are_named(change, message: str) -> None:
             NMTuneClassifier(**QUICK).fit(change(features), labels)
 
 
+def test_a_dead_feature_is_no_wild_scale() -> None:
+    features, labels = blobs()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SuspiciousFeaturesWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        NMTuneClassifier(**QUICK).fit(features * np.r_[1e-8, np.ones(7)], labels)
+
+
 def test_unscaled_features_and_a_covariance_term_are_named() -> None:
     features, labels = blobs()
     with warnings.catch_warnings():

@@ -192,18 +192,33 @@ def test_towers_whose_projection_is_not_known():
         open_clip_backbone(clip, feature="pre_proj")
 
 
-@pytest.mark.parametrize("name", ["timm_backbone.py", "open_clip_backbone.py"])
-def test_example_runs(name, tmp_path):
-    code = f"import torchvision_on_cpu, runpy; runpy.run_path({str(EXAMPLES / name)!r}, run_name='__main__')"
+def run_example(path, *arguments, folder):
+    """What an example prints; torchvision's usual build is made to load beside a PyTorch for the CPU."""
+    code = f"import sys, torchvision_on_cpu, runpy; sys.argv = {[str(path), *map(str, arguments)]!r}"
     path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", f"{code}; runpy.run_path(sys.argv[0], run_name='__main__')"],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         check=False,
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path, "MPLBACKEND": "agg"},
     )
     assert done.returncode == 0, done.stderr
-    assert "logits of the checkpoint: the same" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["timm_backbone.py", "open_clip_backbone.py"])
+def test_example_runs(name, tmp_path):
+    assert "logits of the checkpoint: the same" in run_example(EXAMPLES / name, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="the pages draw")
+@pytest.mark.parametrize(("name", "printed"), [("timm", "64 features"), ("open_clip", "post_proj: 48 features")])
+def test_how_to_page_runs_and_draws_its_picture(name, printed, tmp_path):
+    """With NOISYMODEL_FIGURES=docs/figures it is the picture of the page."""
+    folder = Path(os.environ.get("NOISYMODEL_FIGURES", tmp_path)).resolve()
+    picture = folder / f"how-to-{name.replace('_', '-')}.png"
+    assert printed in run_example(EXAMPLES / "how_to" / f"{name}_model.py", picture, folder=tmp_path)
+    assert picture.read_bytes().startswith(b"\x89PNG")

@@ -86,3 +86,41 @@ def test_configuration_changes_settings_and_says_so() -> None:
 def test_unknown_methods_and_settings_are_config_errors(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         chosen_methods(StudyConfig.from_mapping(values))
+
+
+def test_variants_follow_with_their_base_settings_and_label() -> None:
+    given = {
+        "slow MLP": {"method": "mlp", "learning_rate": 1e-4, "batch_size": 32},
+        "wide": {"method": "nmtune_tuned", "width": 8, "residual": True, "label": "NMTune, wide"},
+    }
+    methods = chosen_methods(StudyConfig.from_mapping({"methods": ["linear_probe"], "variants": given}))
+    assert list(methods) == ["linear_probe", "slow MLP", "wide"]
+    assert methods["slow MLP"].settings == {"learning_rate": 1e-4, "batch_size": 32}
+    assert [(method.label, method.base) for method in methods.values()] == [
+        ("linear probe", ""), ("slow MLP", "mlp"), ("NMTune, wide", "nmtune_tuned"),
+    ]  # fmt: skip
+    config = methods["wide"].head(8, 3, 0).config()
+    assert (config["hidden_features"], config["residual"], config["covariance_weight"]) == (64, True, 3.0)
+    assert "Changed in this study: width 8, residual 1." in methods["wide"].description
+    notes = method_notes(StudyConfig.from_mapping({"methods": ["mlp"], "variants": given}))
+    assert [(note.name, note.role, note.base) for note in notes][1:] == [
+        ("slow MLP", "ablation", "mlp"), ("wide", "ablation", "nmtune_tuned"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [
+        ({"mlp": {"method": "mlp"}}, "`variants.mlp`: expected a name that no method has, got 'mlp'"),
+        ({"features": {"method": "mlp"}}, "`variants.features`: expected a name that no method has"),
+        ({"ablation": {"method": "mlp"}}, "`variants.ablation`: expected a name that no method has"),
+        ({"x": {"learning_rate": 1}}, "`variants.x.method`: expected the name of a method to vary, got none"),
+        ({"x": {"method": "mpl"}}, r"`variants.x.method`: expected one of .*, got 'mpl'; did you mean 'mlp'\?"),
+        ({"x": {"method": "mlp", "label": 3}}, "`variants.x.label`: expected a string, got 3"),
+        ({"x": {"method": "mlp", "dropout": "much"}}, "`variants.x.dropout`: expected a number, got 'much'"),
+        ({"x": {"method": "mlp", "width": 2}}, "`variants.x`: expected one of 'learning_rate', .*, got 'width'"),
+    ],
+)
+def test_wrong_variants_are_config_errors(variant: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        chosen_methods(StudyConfig.from_mapping({"variants": variant}))

@@ -101,6 +101,25 @@ def test_history(train, held_out):
     assert list(fit(new(), *train, epochs=1, seed=0).history[0]) == ["epoch", "learning_rate", *terms, "seconds"]
 
 
+def test_each_epoch_is_told(train, held_out, tmp_path):
+    seen = []
+
+    def look(head, record):
+        assert not head.training
+        seen.append((record, copy.deepcopy(head.state_dict())))
+
+    run = functools.partial(fit, batch_size=16, seed=5, validation=held_out)
+    looked, plain = run(new(), *train, epochs=3, on_epoch=look), run(new(), *train, epochs=3)
+    assert same(looked, plain)
+    assert [record for record, _ in seen] == looked.history
+    torch.testing.assert_close(seen[-1][1], looked.head.state_dict(), rtol=0, atol=0)
+    assert not torch.equal(seen[0][1]["classifier.weight"], seen[1][1]["classifier.weight"])
+    seen.clear()
+    assert run(new(), *train, epochs=3, checkpoint=tmp_path / "c", on_epoch=look)
+    assert run(new(), *train, epochs=3, checkpoint=tmp_path / "c", on_epoch=look)  # had finished: nothing is trained
+    assert len(seen) == 3
+
+
 def test_means_are_over_rows_not_batches(train):
     """With a vanishing learning rate the epoch's mean is that of the batches, weighted by their rows."""
     head = new(MLPProbe, norm=None)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 _WILD = 1e3
+_DEAD = 1e-6  # of the median: rounding. MiniLM's sentence embeddings have such a dimension, which is no harm
 _ROWS = 10_000
 
 
@@ -31,7 +32,7 @@ def suspect_features(features: npt.NDArray[Any], *, covariance_weight: float) ->
             f"{constant.sum()} of {features.shape[1]} features are constant: check the layer that they were taken "
             "from, or drop them (sklearn.feature_selection.VarianceThreshold)"
         )
-    live = spread[~constant]
+    live = spread[spread > max(_DEAD * float(np.median(spread)), 1e-12 * max(1.0, size))]
     if live.max() > _WILD * live.min():
         _warn(
             f"the features' standard deviations run from {live.min():.1e} to {live.max():.1e}: large ones will hide "

@@ -181,12 +181,12 @@ def gather(
     shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], index: Tensor, into: Sequence[Tensor]
 ) -> None:
     """Copy the rows of an ascending index, of several columns, to the beginning of the tensors ``into``."""
-    owner = torch.searchsorted(bounds, index, right=True) - 1
-    owners, counts = (found.tolist() for found in owner.unique_consecutive(return_counts=True))
-    local = (index - bounds[owner]).split(counts)
-    for name, rows in zip(names, into, strict=True):
-        for shard, wanted, place in zip(owners, local, rows[: len(index)].split(counts), strict=True):
-            torch.index_select(shards[shard][name], 0, wanted, out=place)
+    firsts, cuts = (cast("list[int]", found.tolist()) for found in (bounds, torch.searchsorted(index, bounds)))
+    for shard, first, low, high in zip(shards, firsts, cuts, cuts[1:], strict=False):
+        if low < high:
+            wanted = index[low:high] - first
+            for name, rows in zip(names, into, strict=True):
+                torch.index_select(shard[name], 0, wanted, out=rows[low:high])
 
 
 def is_scalar(index: object) -> bool:

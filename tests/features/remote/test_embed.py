@@ -160,6 +160,17 @@ class Own:
         return self.rows
 
 
+def test_labels_that_no_store_holds_are_refused_before_anything_is_sent(
+    server: EmbeddingServer, tmp_path: Path
+) -> None:
+    with pytest.raises(TypeError, match=r"got strings; np\.unique"):
+        embed(TEXTS, tmp_path / "store", client=client(server), labels=["a", "b"] * 20)
+    with pytest.raises(TypeError, match="`ids` must have one string or integer per row"):
+        embed(TEXTS, tmp_path / "store", client=client(server), ids=[0.5] * 40)
+    assert server.texts == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_client_of_ones_own(tmp_path: Path) -> None:
     store = embed(["a", "b"], tmp_path / "store", client=Own(np.eye(2)))
     assert store[:].tolist() == [[1.0, 0.0], [0.0, 1.0]]

@@ -184,7 +184,7 @@ def test_lora_leaves_the_last_layer_of_multihead_attention_alone() -> None:
 
 
 def test_architectures_that_do_not_go_with_the_inputs() -> None:
-    with pytest.raises(ConfigError, match="`architectures`: expected one of 'mlp', .*'resnet18'.*mean 'resnet'"):
+    with pytest.raises(ConfigError, match=r"`architectures`: expected one of 'mlp', .*'resnet18'.*mean 'resnet'"):
         untrained(request(architecture="resnet18"))
     with pytest.raises(ConfigError, match="'transformer' is not for pictures"):
         untrained(request(architecture="transformer", examples=pictures()))

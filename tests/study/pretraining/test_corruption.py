@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def test_labels_are_nested_and_as_wrong_as_asked_for(kind: str, of: str) -> None
     asked = of_labels(kind, examples)
     noisy = [noisy_labels(asked, rate) for rate in RATES]
     assert np.array_equal(noisy[0], examples.labels)
-    for lower, higher in zip(noisy, noisy[1:], strict=False):
+    for lower, higher in itertools.pairwise(noisy):
         flipped = lower != examples.labels
         assert np.array_equal(higher[flipped], lower[flipped])
         assert (higher != examples.labels).sum() > flipped.sum()
@@ -60,9 +61,7 @@ def test_similar_classes_by_their_means() -> None:
     got = noisy_labels(of_labels("similarity", noise_options={"temperature": 0.5}), 0.6)
     assert (got == expected).mean() > 0.97, "means of float32 pictures differ by rounding"
     towards_two = [[1.0, 0.0], [0.0, 1.0], [1.0, 0.9]]
-    given = noisy_labels(
-        of_labels("similarity", noise_options={"prototypes": towards_two, "temperature": 1e-3}), 1.0
-    )
+    given = noisy_labels(of_labels("similarity", noise_options={"prototypes": towards_two, "temperature": 1e-3}), 1.0)
     assert set(given[examples.labels != 2].tolist()) == {2}
 
 
@@ -137,7 +136,7 @@ def test_tokens_change_and_padding_does_not() -> None:
             ]
             continue
         assert all(np.array_equal(one == 0, tokens == 0) for one in noisy)
-        for lower, higher in zip(noisy, noisy[1:], strict=False):
+        for lower, higher in itertools.pairwise(noisy):
             assert np.array_equal(higher[lower != tokens], lower[lower != tokens])
     masked = noisy_tokens(request("masked_token", "transformer", "token_mask", examples=examples), 1.0)
     assert set(np.unique(masked)) == {0, VOCABULARY}

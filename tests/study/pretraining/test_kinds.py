@@ -49,7 +49,9 @@ def test_every_noise_of_labels_captions_and_tokens_is_there() -> None:
 
     named = {"confusion": "from_confusion"}
     labels = {named.get(kind, kind) for kind in NOISE_OF["supervised"]}
-    assert {name for name in noise.__all__ if is_of_classes(name)} == labels | {"open_set"}, "which needs other pictures"
+    assert {name for name in noise.__all__ if is_of_classes(name)} == labels | {"open_set"}, (
+        "which needs other pictures"
+    )
     assert NOISE_OF["masked_token"] == tuple(f"token_{mode}" for mode in ("substitute", "mask", "delete", "swap"))
     assert len(NOISE_OF["contrastive"]) == 4
     assert set(NOISE_KINDS) == {kind for kinds in NOISE_OF.values() for kind in kinds}
@@ -58,11 +60,13 @@ def test_every_noise_of_labels_captions_and_tokens_is_there() -> None:
 
 
 def test_requests_that_make_no_sense() -> None:
-    with pytest.raises(ConfigError, match="`objectives`: expected one of 'supervised', .*'contrastiv'.*'contrastive'"):
+    with pytest.raises(ConfigError, match=r"`objectives`: expected one of 'supervised', .*'contrastiv'.*'contrastive'"):
         request("contrastiv", noise_kind="symmetric")
-    with pytest.raises(ConfigError, match=r"`noise_kinds`: expected one of .* got 'symetric'; did you mean 'symmetric'"):
+    with pytest.raises(
+        ConfigError, match=r"`noise_kinds`: expected one of .* got 'symetric'; did you mean 'symmetric'"
+    ):
         request(noise_kind="symetric")
-    with pytest.raises(ConfigError, match="expected one of 'caption_shuffle', .* for the objective 'contrastive'"):
+    with pytest.raises(ConfigError, match=r"expected one of 'caption_shuffle', .* for the objective 'contrastive'"):
         request("contrastive", noise_kind="symmetric")
     with pytest.raises(ConfigError, match="'contrastive' needs data with captions"):
         request("contrastive", examples=pictures()._replace(captions=None))

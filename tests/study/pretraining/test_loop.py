@@ -81,7 +81,9 @@ def test_the_batched_networks_are_those_of_the_loop() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"warmup": 0.0}, {"learning_rate": 1e-3}, {"weight_decay": 0.5}, {"batch_size": 5}, {"epochs": 1}], ids=str
+    "change",
+    [{"warmup": 0.0}, {"learning_rate": 1e-3}, {"weight_decay": 0.5}, {"batch_size": 5}, {"epochs": 1}],
+    ids=str,
 )
 def test_every_setting_reaches_the_training(change: dict[str, float]) -> None:
     plain, changed = request(architecture="vit"), request(architecture="vit", **change)

@@ -68,7 +68,9 @@ def test_masked_token_loss() -> None:
     assert 0 < len(losses) < 25
     assert objective.loss(network, batch()).item() == pytest.approx(np.mean(losses), rel=1e-5)
     assert objective.loss(network, batch(step=4)).item() != pytest.approx(np.mean(losses), rel=1e-3), "other masks"
-    assert torch.isfinite(MaskedToken(request("masked_token", "transformer", mask_share=1e-9), 0.3).loss(network, batch()))
+    assert torch.isfinite(
+        MaskedToken(request("masked_token", "transformer", mask_share=1e-9), 0.3).loss(network, batch())
+    )
 
 
 def test_masks_leave_padding_and_noise_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -15,11 +16,14 @@ from pathlib import Path
 import pytest
 
 from noisymodel.errors import MissingExtraError
+from noisymodel.study.analysis import correlate
 from noisymodel.study.record import StudyRecord
+from noisymodel.study.report.files import figures_by_folder
+from noisymodel.study.report.groups import named
 from noisymodel.study.report.page import render_page
-from noisymodel.study.report.results import Results, views
+from noisymodel.study.report.results import Results, bases, views
 from noisymodel.study.statistics import summarize
-from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, synthetic_record
+from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, joined, synthetic_record
 
 VOID = {"meta", "link", "img", "source", "br"}
 
@@ -194,6 +198,79 @@ def test_without_jinja2_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         rendered(synthetic_record(seeds=(1,), rates=(0.0,)))
 
 
+@pytest.fixture(scope="module")
+def several() -> StudyRecord:
+    """Two groups with all that a page can hold, under names that would break it."""
+    directions = {
+        "seeds": (1, 2, 3, 4), "rates": (0.0, 0.1, 0.3), "shifts": ("salt", "thin"), "drift": True, "curves": True,
+        "methods": ("linear_probe", "mlp", "nmtune_tuned"), "spread": 0.002,
+    }  # fmt: skip
+    record = joined(
+        synthetic_record(ablations={"</script><b>x": -0.02}, **directions),
+        synthetic_record(ablations={"</script><b>x": -0.02}, objective="contrastive", generator_seed=2, **directions),
+    )
+    return dataclasses.replace(record, failures=("supervised mlp, seed 9, mlp: ValueError: <i>no</i>",))
+
+
+def several_results(record: StudyRecord) -> list[Results]:
+    summary = summarize(record.table, record.shifts, bases(record.methods))
+    return [Results(record, summary, view, correlate(record.table, resamples=20)) for view in views(summary)]
+
+
+def test_several_groups_have_one_page(several: StudyRecord) -> None:
+    html = render_page(several, several_results(several), {}, {})
+    outline = Outline(html)
+    assert outline.stack == []
+    slugs = ["glyphs-supervised-mlp-symmetric-40", "glyphs-contrastive-mlp-symmetric-40"]
+    headings = [attributes["id"] for attributes in outline.all("h2")]
+    assert headings == ["failed", "overview", "explore", *slugs, "not-here", "methods", "data", "intervals", "repeat"]
+    ids = [attributes["id"] for _, attributes in outline.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [link["href"].removeprefix("#") for link in outline.all("a")]
+    assert set(links) <= set(ids)
+    text = words(html)
+    assert "Does noise in pre-training help or hurt" in text
+    assert "All groups: changes and differences in points" in text
+    assert "chosen in each column by that very mean and therefore flattered" in text
+    assert "explains nothing by itself" in text
+    assert "Ablation: paired differences, mean over the noisy rates" in text
+
+
+def test_names_of_a_configuration_are_escaped(several: StudyRecord) -> None:
+    html = render_page(several, several_results(several), {}, {})
+    assert "<b>" not in html
+    assert "<i>" not in html
+    assert html.count("</script>") == 2
+    start = html.index('id="explorer-data">') + len('id="explorer-data">')
+    groups = json.loads(html[start : html.index("</script>", start)])
+    assert groups[0]["methods"][-1]["name"] == "</script><b>x"
+    assert [group["noise"] for group in groups] == ["label noise", "caption noise"]
+
+
+def test_what_failed_is_listed(several: StudyRecord) -> None:
+    text = words(render_page(several, several_results(several), {}, {}))
+    assert "1 part of the study failed" in text
+    assert "supervised mlp, seed 9, mlp: ValueError: <i>no</i>" in text
+    assert "failed" not in words(rendered(synthetic_record(seeds=(1,), rates=(0.0,), methods=("mlp",))))
+
+
+def test_many_groups_have_figures_of_one_width_and_the_main_ones_alone() -> None:
+    records = [
+        synthetic_record(seeds=(1, 2), rates=(0.0, 0.1), shifts=("salt",), methods=("mlp",), data=f"glyphs/{name}")
+        for name in "abcd"
+    ]
+    record = joined(*records)
+    groups = named(several_results(record))
+    figures = figures_by_folder(groups)
+    assert [figure.name for figure in figures[f"{groups[0].slug}/"]] == ["accuracy"]
+    assert [figure.name for figure in figures[""]] == ["groups"]
+    figures = {groups[0].slug + "/": figures[f"{groups[0].slug}/"], "": figures[""]}
+    files = {f"figures/{folder}{figure.name}.svg": b"<svg/>" for folder in figures for figure in figures[folder]}
+    outline = Outline(render_page(record, [group.results for group in groups], figures, files))
+    assert len(outline.all("img")) == 2
+    assert len(outline.all("source")) == 1  # of the figure over all groups
+
+
 def missing(what: str) -> None:
     """Skip for want of ``what``; fail where a browser is required."""
     if os.environ.get("NOISYMODEL_REQUIRE_BROWSER") == "1":
@@ -253,3 +330,64 @@ def test_in_a_browser(chromium, written, width: int, height: int, scheme: str) -
     assert [image["source"] in narrow_sources for image in images] == [width < 640] * 8
     light = sum(map(int, re.findall(r"\d+", ground)[:3])) > 384
     assert light == (scheme == "light")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1440, 390])
+def test_choosers_in_a_browser(chromium, several: StudyRecord, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_page(several, several_results(several), {}, {}), encoding="utf-8")
+    context = chromium.new_context(viewport={"width": width, "height": 900})
+    try:
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        requests: list[str] = []
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.resolve().as_uri())
+        points = page.locator("#explorer .point")
+        assert points.count() == 3 * 3
+        first = points.first.get_attribute("aria-label")
+        assert re.fullmatch(r"Linear probe, 0 % noise: [\d.]+ \[[\d.]+, [\d.]+\] %", first or "")
+
+        points.first.focus()
+        assert page.locator(".tip").inner_text() == first
+        page.locator("#choose-set").select_option("shift:thin")
+        assert points.first.get_attribute("aria-label") != first
+        page.locator("#choose-quantity").select_option("change")
+        assert points.count() == 3 * 2
+        assert "points" in (points.first.get_attribute("aria-label") or "")
+        page.locator("#explorer input").first.uncheck()
+        assert points.count() == 2 * 2
+        page.locator("#explorer input").last.check()
+        assert points.count() == 3 * 2
+        page.locator("#choose-group").select_option("1")
+        assert "caption noise" in page.locator("#explorer svg[role=group]").text_content()
+
+        assert page.locator(".group-section:visible").count() == 2
+        page.locator("#group-choice").select_option("glyphs-contrastive-mlp-symmetric-40")
+        assert page.locator(".group-section:visible").count() == 1
+        for summary in page.locator("details summary:visible").all():
+            summary.click()
+        assert page.evaluate("document.scrollingElement.scrollWidth - window.innerWidth") <= 0
+    finally:
+        context.close()
+    assert complaints == []
+    assert [url for url in requests if not url.startswith("data:")] == [path.resolve().as_uri()]
+
+
+@pytest.mark.browser
+def test_without_javascript_the_page_is_complete(chromium, several: StudyRecord, tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(render_page(several, several_results(several), {}, {}), encoding="utf-8")
+    context = chromium.new_context(java_script_enabled=False)
+    try:
+        page = context.new_page()
+        page.goto(path.resolve().as_uri())
+        assert page.locator(".group-section:visible").count() == 2
+        assert page.locator("h2:visible").count() == 9
+        assert not page.locator("#explore").is_visible()
+        assert not page.locator("#group-choice").is_visible()
+    finally:
+        context.close()

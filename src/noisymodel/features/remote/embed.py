@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from ..._checks import check_integer
 from ...errors import EmbeddingError, FeatureStoreError
+from ..incoming import id_column, label_column
 from ..store import FeatureStore
 from .cache import EmbeddingCache
 from .client import EmbeddingClient
@@ -60,6 +61,7 @@ def embed(
     Raises:
         EmbeddingError: the endpoint failed; what came so far is kept, and the next call goes on there.
         FeatureStoreError: the store's rows are of other texts, or of another model.
+        TypeError: ``labels`` or ``ids`` of a type that a store does not hold, such as class names.
         ValueError: no texts, an empty one, or ``labels`` or ``ids`` of another length.
 
     >>> import tempfile, numpy as np
@@ -79,6 +81,9 @@ def embed(
         for name, values in given.items():
             if len(values) != len(texts):
                 raise ValueError(f"`{name}` must have one entry per text, {len(texts)}, got {len(values)}")
+    for name, column in (("labels", label_column), ("ids", id_column)):
+        if name in given:
+            column(given[name])  # what the store would refuse is refused before anything is paid for
     file = folder.with_name(f"{folder.name}.cache.sqlite") if cache is True else cache
     opened = nullcontext(None) if file is False else EmbeddingCache(Path(file), client.metadata)
     with opened as known, _Target(folder, client, dtype, resume, block_rows) as target:

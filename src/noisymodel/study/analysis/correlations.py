@@ -40,7 +40,7 @@ class Correlation(NamedTuple):
     ``method``; out of domain both are the mean over the shifts. ``adjusted`` says what was taken away before:
     ``"seed"`` or ``"seed and rate"``; ``kind`` is ``"pearson"`` or ``"spearman"``. ``value``, ``low`` and ``high`` are
     in [−1, 1], NaN where nothing varies; the bounds are a 95 % interval of a bootstrap over the seeds, NaN with fewer
-    than three.
+    than three, and where more than 5 % of the resamples have no correlation, as with three seeds at the same rate.
     """
 
     data: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from ..analysis import Correlation
-from ..analysis.bootstrap import FEWEST_SEEDS
 from ..analysis.correlations import WITHIN_RATE, WITHIN_SEED
 from ..statistics import NOISY
 from .analysis_tables import MEASURE_LABELS, correlation_entry
@@ -53,7 +52,7 @@ def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
     """What may be concluded from the correlations among networks of the same rate."""
     known = [found for found in same_rate if not math.isnan(found.low)]
     if not known:
-        return [f"With fewer than {FEWEST_SEEDS} seeds there are no intervals, and nothing can be concluded."]
+        return ["With so few seeds there are no intervals, and nothing can be concluded."]
     excluding = [found for found in known if found.low > 0 or found.high < 0]
     caution = " With so few seeds the bootstrap's intervals are too narrow." if results.seeds < _FEW_SEEDS else ""
     if not excluding:

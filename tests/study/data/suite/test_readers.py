@@ -33,23 +33,23 @@ def test_folder_is_in_the_order_of_names(tmp_path: Path, monkeypatch: pytest.Mon
     assert rows.classes == NAMES
     assert rows.codes.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert shades(rows) == [0, 1, 2, 10, 11, 12, 20, 21, 22, 30, 31, 32]
-    real = os.scandir
+    scandir, listdir = os.scandir, os.listdir
 
     class Backwards:
         def __init__(self, path: Any) -> None:
-            self.entries = list(real(path))[::-1]
+            with scandir(path) as entries:
+                self.entries = iter(list(entries)[::-1])
 
         def __enter__(self) -> Any:
-            return iter(self.entries)
+            return self.entries
 
         def __exit__(self, *_: object) -> None: ...
 
-        def __iter__(self) -> Any:
-            return iter(self.entries)
-
-        def close(self) -> None: ...
+        def __next__(self) -> Any:
+            return next(self.entries)
 
     monkeypatch.setattr(os, "scandir", Backwards)
+    monkeypatch.setattr(os, "listdir", lambda path: sorted(listdir(path), reverse=True))
     assert opened(path=str(tmp_path)).found.names == rows.found.names
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...._files import file_checksum
 from ....errors import ConfigError
-from .rows import Rows
+from .rows import Found, Rows
 
 
 def identity(sets: Iterable[Rows], others: Iterable[Path] = ()) -> str:
@@ -26,9 +26,13 @@ def identity(sets: Iterable[Rows], others: Iterable[Path] = ()) -> str:
         ConfigError: a file has gone since the set was opened.
     """
     digest = sha256()
+    known: list[Found] = []
     try:
         for rows in sets:
-            _add_set(digest, rows)
+            _add_rows(digest, rows)
+            if not any(rows.found is found for found in known):
+                _add_files(digest, rows)
+                known.append(rows.found)
         for path in others:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
     except OSError as error:
@@ -36,11 +40,14 @@ def identity(sets: Iterable[Rows], others: Iterable[Path] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
-def _add_set(digest: Any, rows: Rows) -> None:
-    found = rows.found
-    digest.update(f"{len(rows)} {rows.classes} {rows.border} {found.extra}\n".encode())
+def _add_rows(digest: Any, rows: Rows) -> None:
+    digest.update(f"{len(rows)} {rows.classes} {rows.border} {rows.found.extra}\n".encode())
     digest.update(np.ascontiguousarray(rows.order).tobytes())
     digest.update(np.ascontiguousarray(rows.codes).tobytes())
+
+
+def _add_files(digest: Any, rows: Rows) -> None:
+    found = rows.found
     for path in found.lists:
         digest.update(f"{path.name} {file_checksum(path)}\n".encode())
     for path in found.files:

@@ -82,7 +82,7 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise MissingExtraError("Pillow", extra="timm", purpose="reading pictures") from None
+        raise MissingExtraError("Pillow", extra="study", purpose="reading pictures") from None
     return Image
 
 

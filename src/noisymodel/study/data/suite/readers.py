@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
-from ....features.extraction.files import PictureFolder
+from ....features.extraction.files import PICTURES
 from ....noise_files.tables import open_table
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
@@ -23,21 +24,30 @@ def read_folder(path: Path, _: SetTable) -> Found:
     """A folder with a folder of pictures for each class."""
     if not path.is_dir():
         raise InputFileError(f"there is no folder {path}")
-    pictures = PictureFolder(path, _not_decoded)
-    labels = [pictures.classes[label] for label in pictures.labels] if pictures.classes else None
-    if labels is None:
+    paths: list[str] = []
+    labels: list[str] = []
+    loose: list[str] = []
+    for entry in sorted(inner.name for inner in path.iterdir()):
+        if not (path / entry).is_dir():
+            loose += [entry] if _is_picture(entry) else []
+            continue
+        for folder, folders, files in os.walk(path / entry):
+            folders.sort()
+            below = os.path.relpath(folder, path).replace(os.sep, "/")
+            found = [f"{below}/{name}" for name in sorted(files) if _is_picture(name)]
+            paths += found
+            labels += [entry] * len(found)
+    if loose and paths:
+        raise InputFileError(f"{path} has pictures beside its folders of classes, such as {loose[0]}: move them")
+    if loose:
         raise InputFileError(f"{path} has pictures but no folder for each class")
-    return Found(
-        str(path),
-        pictures.paths,
-        labels,
-        pictures=FilePictures(path, pictures.paths),
-        picture_files=(path, pictures.paths),
-    )
+    if not paths:
+        raise InputFileError(f"{path} holds no pictures ({', '.join(PICTURES)})")
+    return Found(str(path), paths, labels, pictures=FilePictures(path, paths), picture_files=(path, paths))
 
 
-def _not_decoded(_: Any) -> Any:
-    raise AssertionError("only the paths of the folder are used")
+def _is_picture(name: str) -> bool:
+    return name.lower().endswith(PICTURES) and not name.startswith(".")
 
 
 # ---- arrays ----------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ class Found:
     place: str
     """What errors name."""
     names: list[str]
-    """One of each row, all different, the same on every machine."""
+    """One of each row, the same on every machine."""
     labels: Sequence[str] | None = None
     """Label of each row as it stands in the data."""
     classes: tuple[str, ...] | None = None
@@ -147,9 +147,9 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
         ranked = members[sorted(range(len(keys)), key=keys.__getitem__)]
         if table.portion:
             start, stop = (round(share * len(ranked)) for share in table.portion)
+            chosen.append(ranked[start:stop])
         else:
-            start, stop = table.ranks[0], table.ranks[1] or len(ranked)
-        chosen.append(ranked[start:stop])
+            chosen.append(ranked[table.ranks[0] : table.ranks[1] or None])
     kept = np.sort(np.concatenate(chosen))
     if not len(kept):
         raise InputFileError(f"{rows.place}: the part that is asked for is empty")

