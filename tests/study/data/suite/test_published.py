@@ -65,7 +65,7 @@ def test_svhn(tmp_path: Path) -> None:
     savemat(tmp_path / "top.mat", {"X": pictures, "y": np.array([[10], [4]])})
     flags = opened(path=str(tmp_path / "top.mat"), format="svhn").found.pictures
     assert flags is not None
-    assert flags.read(0)[0].mean(1).tolist() == [255] * 16 + [0] * 16, "rows come before columns"
+    assert flags.read(0)[..., 0].mean(1).tolist() == [255] * 16 + [0] * 16, "rows come before columns"
     write(tmp_path / "bad.mat", "no matrix")
     with pytest.raises(ConfigError, match=r"bad\.mat cannot be read as a MATLAB file"):
         opened(path=str(tmp_path / "bad.mat"), format="svhn")
