@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -16,20 +14,17 @@ import torch
 from torch import Tensor
 
 from .. import spectrum
-from ..heads import Head
-from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .config import StudyConfig, fingerprint
 from .curves import CurveRecorder
-from .data import Examples, Task, as_rows, batches, chosen_tasks, open_source, reported_shifts
+from .data import Examples, Task, batches, chosen_tasks, open_source, reported_shifts
+from .evaluation import accuracy, against_clean, tuned_features
+from .failures import Failure, failure
 from .grid import CellName
 from .method import Material
 from .methods import chosen_methods
 from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
 from .record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Row
 from .storage import Storage
-
-WHOLE_CELL = "the whole cell"
-"""What is named as the part where a worker died."""
 
 
 class Part(NamedTuple):
@@ -40,21 +35,6 @@ class Part(NamedTuple):
     method: str
 
 
-class Failure(NamedTuple):
-    """What went wrong in a cell."""
-
-    cell: CellName
-    part: str
-    """``"pretraining"``, or the method, with task and shots where there are several."""
-    message: str
-    """Type and text of the error, one line."""
-    details: str
-    """The traceback."""
-
-    def __str__(self) -> str:
-        return f"{self.cell}, {self.part}: {self.message}"
-
-
 def compute_cell(config: StudyConfig, name: CellName, storage: Storage, tell: Callable[[str], None]) -> list[Failure]:
     """Compute what the storage lacks of one cell; a cell that cannot even be opened has failed as a whole."""
     try:
@@ -62,12 +42,6 @@ def compute_cell(config: StudyConfig, name: CellName, storage: Storage, tell: Ca
     except Exception as error:
         return [failure(name, PRETRAINING, error)]
     return cell.compute(tell)
-
-
-def failure(name: CellName, part: str, error: Exception) -> Failure:
-    """How an error of a part is spoken of."""
-    message = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return Failure(name, part, message, "".join(traceback.format_exception(error)))
 
 
 class FrozenFeatures(NamedTuple):
@@ -322,7 +296,7 @@ class Cell:
                 analysis = spectrum.analyze(features)
                 rows += self._spectral_rows(rate, FEATURES, analysis, shift=shift, task=task)
                 clean = self.frozen(self.config.noise_rates[0], task).tests[shift]
-                for metric, value in _against_clean(features, clean, self.tasks[task].classes).items():
+                for metric, value in against_clean(features, clean, self.tasks[task].classes).items():
                     rows.append(self._row(rate, FEATURES, metric, value, shift, task))
                 name = f"rate={rate:g}/seed={self.seed}/{'id' if shift == CLEAN_SHIFT else shift}"
                 spectra.setdefault(task, {})[name] = np.asarray(analysis.singular_values).tolist()
@@ -355,13 +329,13 @@ class Cell:
             def row(metric: str, value: float, shift: str = CLEAN_SHIFT, rate: float = rate) -> Row:
                 return self._row(rate, part.method, metric, value, shift, **where)
 
-            recorder = CurveRecorder(tests, row, _accuracy) if self.config.learning_curves else None
+            recorder = CurveRecorder(tests, row, accuracy) if self.config.learning_curves else None
             head = method.fitted(self._material(rate, part), recorder)
             if recorder is not None:
                 curves += recorder.rows
             for shift, examples in tests.items():
-                yield row("accuracy", _accuracy(head, examples), shift)
-            tuned = _tuned(head, tests[CLEAN_SHIFT].inputs)
+                yield row("accuracy", accuracy(head, examples), shift)
+            tuned = tuned_features(head, tests[CLEAN_SHIFT].inputs)
             if tuned is not None:
                 yield from self._spectral_rows(rate, part.method, spectrum.analyze(tuned), **where)
 
@@ -393,50 +367,3 @@ class Cell:
             seed=self.seed,
             tuning=self.config.tuning,
         )
-
-
-def _accuracy(model: torch.nn.Module, examples: Examples, *, rows: bool = True) -> float:
-    """The share of right predictions; where classes of the task answer to others, among those that answer at all."""
-    right = 0
-    start = 0
-    answers = None if examples.answers is None else torch.from_numpy(examples.answers)
-    with torch.inference_mode():
-        for batch in batches(examples.inputs):
-            logits = model(as_rows(batch) if rows else batch)
-            labels = torch.from_numpy(examples.labels[start : start + len(batch)])
-            if answers is None:
-                predicted = logits.argmax(1)
-            else:
-                predicted = answers[logits.masked_fill(answers < 0, -torch.inf).argmax(1)]
-            right += int((predicted == labels).sum())
-            start += len(batch)
-    return right / start
-
-
-def _tuned(head: Head, inputs: Any) -> Tensor | None:
-    """The features that a head makes of its rows, ``None`` where it passes them on."""
-    parts: list[Tensor] = []
-    with torch.inference_mode():
-        for batch in batches(inputs):
-            rows = as_rows(batch)
-            tuned = head.tune(rows)
-            if tuned is rows:
-                return None
-            parts.append(tuned)
-    return torch.cat(parts)
-
-
-def _against_clean(features: Tensor, clean: Tensor, classes: int) -> dict[str, float]:
-    """How far the centred features of a test set are from those of the cleanly pre-trained network.
-
-    ``subspace_rotation`` in degrees, of the ``classes − 1`` dominant directions, fewer where the rank is smaller.
-    """
-    ours, theirs = (part.double() - part.double().mean(0) for part in (features, clean))
-    ranks = [int(torch.linalg.matrix_rank(part, rtol=1e-6)) for part in (ours, theirs)]
-    directions = min(classes - 1, *ranks)
-    if directions < 1:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", IllDefinedSubspaceWarning)
-        rotation = float(np.degrees(dominant_rotation(ours, theirs, k=directions)))
-    return {"subspace_rotation": rotation, "linear_cka": linear_cka(ours, theirs)}

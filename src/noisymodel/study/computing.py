@@ -12,8 +12,9 @@ import torch
 from tqdm import tqdm
 
 from ..errors import ConfigError
-from .cells import Cell, Failure, compute_cell
+from .cells import Cell, compute_cell
 from .config import StudyConfig
+from .failures import Failure
 from .grid import CellName, cell_names
 from .storage import Storage
 from .workers import run_in_processes

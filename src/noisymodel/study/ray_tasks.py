@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import MissingExtraError
-from .cells import WHOLE_CELL, Failure, compute_cell, failure
+from .cells import compute_cell
 from .config import StudyConfig
+from .failures import WHOLE_CELL, Failure, failure
 from .grid import CellName
 from .storage import Storage
 

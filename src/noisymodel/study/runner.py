@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from .._checks import check_choice
 from .._files import replace_file
 from ..errors import MissingExtraError, StudyError, StudyWarning
-from .cells import Cell, Failure
+from .cells import Cell
 from .computing import BACKENDS, Shard, compute
 from .config import StudyConfig
 from .data import open_source, reported_shifts
+from .failures import Failure
 from .folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, TABLES_FILE, claim_folder
 from .grid import cell_names
 from .methods import chosen_methods, method_notes

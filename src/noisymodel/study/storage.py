@@ -24,6 +24,7 @@ _AFTER_THE_NUMBERS = (
     "study/computing.py",
     "study/estimating.py",
     "study/export",
+    "study/failures.py",
     "study/folder.py",
     "study/intervals.py",
     "study/ray_tasks.py",

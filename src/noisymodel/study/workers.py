@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from .cells import WHOLE_CELL, Failure
 from .config import StudyConfig
+from .failures import WHOLE_CELL, Failure
 from .grid import CellName
 from .storage import Storage
 
