@@ -4,9 +4,10 @@ Let Z be the rows, X = Z − 1·mᵀ the centred ones, K = XXᵀ where N < D and
 K plus a mean correction of rank one or two is the uncentred Gram matrix, whose eigenpairs give the dominant term.
 Both gradients together are one product of a small matrix with X. Nothing here is of size D×D where N < D.
 
-Precision: a Gram matrix squares the condition number κ, so all of this is float64 (but for `_mixed`); from float32 rows the small singular
-values then have a relative error of about ε64·κ². Float64 rows would need more than float64 for the same: there the
-dominant term takes the triangle of a QR decomposition instead, with a relative error of about ε64·κ.
+Precision: a Gram matrix squares the condition number κ, so all of this is float64, but for what `_mixed` asks for; from
+float32 rows the small singular values then have a relative error of about ε64·κ². Float64 rows would need more than
+float64 for the same: there the dominant term takes the triangle of a QR decomposition instead, with a relative error of
+about ε64·κ.
 """
 
 from __future__ import annotations

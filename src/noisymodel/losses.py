@@ -1,9 +1,10 @@
 """The three regularizers of NMTune, as pure functions of feature matrices.
 
 Statistics are float64 inside and outside autocast, whatever the dtype of the rows, and are made on the CPU where the
-device has no float64 (MPS). On a CPU those of large float32 and half-precision batches are float32 with both ends of the
-spectrum in float64 where the gradient keeps a relative error below 2e-5, as estimated from the eigenvalues. What is returned is a scalar of float64 for float64 rows and of float32 otherwise, on the
-rows' device. Gradients have the rows' dtype and device.
+device has no float64 (MPS). On a CPU those of large float32 and half-precision batches are float32, with both ends of
+the spectrum in float64, where the gradient's relative error, estimated from the eigenvalues, stays below 2e-5. What is
+returned is a scalar of float64 for float64 rows and of float32 otherwise, on the rows' device. Gradients have the rows'
+dtype and device.
 """
 
 from __future__ import annotations
@@ -241,8 +242,7 @@ def _plain_terms(
         _check_shapes(tuned, reference)
     scale = 1 / rows.shape[1] if reduction == "mean" else 1.0
     with outside_autocast(rows.device):
-        gradient = rows.requires_grad and torch.is_grad_enabled()
-        outputs: Any = PlainTerms.apply(rows, others, weights, top_k, scale, gradient)
+        outputs: Any = PlainTerms.apply(rows, others, weights, top_k, scale, torch.is_grad_enabled())
     total, consistency, covariance, dominant = outputs
     return NMTuneTerms(total, torch.zeros_like(covariance), consistency, covariance, dominant)
 
