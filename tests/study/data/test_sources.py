@@ -175,6 +175,7 @@ def test_configuration_opens_a_source() -> None:
         ({"data": "digit"}, r"`data`: expected one of 'glyphs', 'digits', .*, got 'digit'; did you mean 'digits'\?"),
         ({"data_options": {"sise": 3}}, r"`data_options`: expected one of .*; did you mean 'size'\?"),
         ({"data_options": {"size": 0}}, "`data_options.size`: expected a positive integer, got 0"),
+        ({"shots": [0, 4]}, "`shots`: expected positive integers, got 0, which is all there are of a suite"),
         ({"shifts": ["slat"]}, r"`shifts`: .*; did you mean 'salt'\?"),
         ({"shifts": ["rotation"]}, "`shifts`: 'rotation' was used to choose hyper-parameters and is never reported"),
     ],

@@ -58,6 +58,11 @@ def open_source(config: StudyConfig, seed: int) -> Source:
         suite = Suite(seed=seed, suite=config.suite)
         suite.check_shots(config.shots, config.tasks)
         return suite
+    if 0 in config.shots:
+        raise ConfigError(
+            "config key `shots`: expected positive integers, got 0, which is all there are of a suite; examples of "
+            f"{config.data!r} are drawn as many as are asked for"
+        )
     source = SOURCES[config.data]
     known = [item.name for item in dataclasses.fields(source) if item.name != "seed"]  # pyright: ignore[reportArgumentType] # all sources are dataclasses
     for name, value in config.data_options.items():
