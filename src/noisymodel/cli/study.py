@@ -44,6 +44,11 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="compute nothing: check the configuration, time a few steps of each kind of work, estimate time and disk",
     )
+    study.add_argument(
+        "--pretrain-only",
+        action="store_true",
+        help="pre-train all networks and nothing else; under torchrun the ranks share each. --resume does the rest",
+    )
     study.add_argument("--backend", choices=("processes", "ray"), default="processes", help="how cells run in parallel")
     study.add_argument(
         "--shard",
@@ -70,6 +75,8 @@ def _study(options: argparse.Namespace) -> int:
         print(f"This study is finished already; --resume writes its report anew.\nResults: {path}")
         return 0
     try:
+        if options.pretrain_only:
+            return _pretrain_only(options, config, path)
         if options.shard:
             return _shard(options, config, path)
         with warnings.catch_warnings():
@@ -108,6 +115,20 @@ def _dry_run(options: argparse.Namespace, config: StudyConfig, path: Path) -> in
     print(estimate(config, storage, workers=options.workers or os.cpu_count() or 1))
     print(f"Nothing was computed or written. Results would go to: {path}")
     return 0
+
+
+def _pretrain_only(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
+    from ..study.pretraining_only import pretrain_study, process_group
+    from ..study.runner import check_study
+
+    check_study(config)
+    with process_group(config.pretraining.device) as first:
+        failures = pretrain_study(config, path, cache=options.cache)
+    if first:
+        print(f"Pre-trained, {len(failures)} cells failed. To go on: noisymodel study --resume --out {path}")
+        for failure in failures:
+            print(failure, file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _shard(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from .. import spectrum
 from .config import StudyConfig, fingerprint
@@ -220,6 +220,8 @@ class Cell:
 
     def _pretrain(self) -> Pretrained:
         trained = pretrain(self.request)
+        if distributed.is_initialized() and distributed.get_rank() > 0:
+            return trained  # rank 0 writes what all have
         tensors = {f"{i}/{name}": tensor for i, state in enumerate(trained.states) for name, tensor in state.items()}
         self.storage.save_tensors("pretraining", self.pretraining_key, tensors)
         shutil.rmtree(self.request.checkpoints or "", ignore_errors=True)
