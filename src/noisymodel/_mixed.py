@@ -24,7 +24,7 @@ from . import _gram
 
 SMALLEST = 128  # of min(N, D): below it float64 costs no more
 CORRECTED = 8  # the lowest 1/8 of the eigenvalues
-LIMIT = 2e-5  # relative error of the gradient (Frobenius norm), estimated; measured ones lie below the estimate
+LIMIT = 1e-5  # relative error of the gradient (Frobenius norm), estimated; measured ones lie below the estimate
 GAP = 5e-4  # rounding over the gap below σ_k²: its square is what the first order leaves
 COUPLING = 0.1  # rounding over the geometric mean of the smallest eigenvalue and the first that is not corrected
 CANCELLATION = 100.0  # of the covariance's gradient, and of the centring
