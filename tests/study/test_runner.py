@@ -32,6 +32,8 @@ FILES = {
     "report.html",
     "tables.txt",
     "config.json",
+    "correlations.csv",
+    "citation.bib",
 }
 
 
@@ -54,8 +56,8 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 def test_all_files_are_there_and_nothing_else(finished: tuple[StudyConfig, Path]) -> None:
     config, out = finished
-    assert {path.name for path in out.iterdir()} == FILES | {"figures", "cache"}
-    assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg"}
+    assert {path.name for path in out.iterdir()} == FILES | {"figures", "tables", "cache"}
+    assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg", ".pdf"}
     record = json.loads((out / "results.json").read_text())
     assert StudyConfig.from_mapping(record["config"]) == StudyConfig.load(out / "config.json") == config
     assert record["seconds"] > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 FAILED = 1
 BAD_INPUT = 2
@@ -13,7 +13,17 @@ INTERRUPTED = 130
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of any parser, but a misspelt option is what is said, not the value behind it that fits no subcommand."""
+        self._words = list(args or [])
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
+        known = self._option_string_actions
+        unknown = [word for word in self._words if word.startswith("--") and word.split("=")[0] not in known]
+        if "invalid choice" in message and unknown and not any(name.startswith(unknown[0]) for name in known):
+            at = self._words.index(unknown[0])
+            message = f"unrecognized arguments: {' '.join(self._words[at : at + 2])}"
         self.exit(BAD_INPUT, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
