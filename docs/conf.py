@@ -55,6 +55,7 @@ sphinx_gallery_conf = {
 
 html_theme = "furo"
 html_static_path = ["static"]
+html_extra_path = ["published"]  # the page of a study, as its report wrote it
 html_css_files = ["site.css"]
 html_title = f"noisymodel {version}"
 html_show_sphinx = False

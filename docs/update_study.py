@@ -9,9 +9,13 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     python docs/update_study.py default=/tmp/default digits=/tmp/digits short=/tmp/short \
         kaiming=/tmp/kaiming weights=/tmp/weights.txt whitebox=/tmp/whitebox
 
+    noisymodel study --preset full --out /tmp/full
+    python docs/update_study.py full=/tmp/full
+
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md`` (``whitebox``: of
-``methods.md``), with the date, the machine and the command that made it; the figures of ``default`` go to
-``figures/study-*.png``.
+``methods.md``; ``full``: of ``full_study.md``), with the date, the machine and the command that made it; the figures of
+``default`` go to ``figures/study-*.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
+``published/full_study.html``.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ COMMANDS = {
     "short": "noisymodel study --config examples/studies/short_pretraining.toml",
     "kaiming": "noisymodel study --config examples/studies/kaiming_pretraining.toml",
     "whitebox": "noisymodel study --config examples/studies/whitebox_methods.toml",
+    "full": "noisymodel study --preset full",
     "weights": "python examples/choose_weights.py",
 }
 
@@ -54,7 +59,7 @@ def block(name: str, source: Path) -> str:
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
     for name, folder in (argument.split("=", 1) for argument in arguments):
-        page = DOCS / ("methods.md" if name == "whitebox" else "study.md")
+        page = DOCS / {"whitebox": "methods.md", "full": "full_study.md"}.get(name, "study.md")
         text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
         if not pattern.search(text):
@@ -64,6 +69,9 @@ def main(arguments: list[str]) -> None:
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
+        if name == "full":
+            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
+            shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study.html")
 
 
 if __name__ == "__main__":
