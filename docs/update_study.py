@@ -15,7 +15,7 @@ r"""Put the figures and tables of finished studies into ``docs/``.
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md`` (``whitebox``: of
 ``methods.md``; ``full``: of ``full_study.md``), with the date, the machine and the command that made it; the figures of
 ``default`` go to ``figures/study-*.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
-``published/full_study.html``.
+``published/full_study_report.html``.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
         if name == "full":
             shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
-            shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study.html")
+            shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study_report.html")
 
 
 if __name__ == "__main__":
