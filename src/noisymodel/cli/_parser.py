@@ -13,7 +13,7 @@ INTERRUPTED = 130
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] # overloads of namespaces
         """As of any parser, but a misspelt option is what is said, not the value behind it that fits no subcommand."""
         self._words = list(args or [])
         return super().parse_known_args(args, namespace)
