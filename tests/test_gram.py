@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from noisymodel import _gram
+from noisymodel import _gram, _mixed
 from noisymodel.losses import covariance_loss, dominant_singular_value_loss, nmtune_regularization
 from reference import losses as naive
 
@@ -70,13 +70,14 @@ def flat_but_for(count: int, condition: float) -> Tensor:
 def test_the_gradient_of_large_float32_batches_is_exact_but_for_its_rounding(
     shape: tuple[int, int], values: Tensor
 ) -> None:
-    """A float32 product of the gradient would be wrong by 3e-4 here."""
+    """A float32 product of the gradient, which is made for κ = 100, would be wrong by 3e-4 at κ = 1e4."""
     u, _, vh = torch.linalg.svd(gaussian(*shape), full_matrices=False)
     features = ((u * values) @ vh).float().requires_grad_()
     exact = features.detach().double().numpy()
     (gradient,) = torch.autograd.grad(dominant_singular_value_loss(features), features)
     wanted = naive.dominant_gradient(exact, 1)
-    assert np.linalg.norm(gradient.numpy() - wanted) < 1e-6 * np.linalg.norm(wanted)
+    bound = 1e-6 if values[-1] < 1e-3 else _mixed.LIMIT
+    assert np.linalg.norm(gradient.numpy() - wanted) < bound * np.linalg.norm(wanted)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from noisymodel import _gram, _mixed
+from noisymodel._autograd import batch_and_dominant_term
 from noisymodel.losses import covariance_loss, dominant_singular_value_loss, nmtune_regularization
 from reference import losses as naive
 
@@ -126,6 +127,74 @@ def test_the_ends_are_what_makes_it_precise(monkeypatch: pytest.MonkeyPatch) -> 
     precise = error(gradient_of(dominant_singular_value_loss, features), wanted)
     monkeypatch.setattr(_mixed, "_corrected", uncoupled)
     assert error(gradient_of(dominant_singular_value_loss, features), wanted) > 5 * precise
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (torch.cat([torch.linspace(0.5, 0.7, 127), torch.ones(1)]), (0, 0)),
+        (torch.cat([torch.linspace(0.5, 0.99999, 127), torch.ones(1)]), (0, 1)),
+        (torch.cat([torch.full((3,), 0.01), torch.linspace(0.5, 0.7, 124), torch.ones(1)]), (3, 0)),
+        (torch.full((128,), -1.0), (16, 1)),
+    ],
+)
+def test_only_the_ends_that_need_it_are_corrected(values: Tensor, wanted: tuple[int, int]) -> None:
+    eigenvalues = values.double().square() * values.sign()
+    assert _mixed._numbers_to_correct(eigenvalues.numpy(), 1) == wanted
+
+
+@pytest.mark.parametrize("top_k", [1, 5])
+def test_what_leading_vectors_lose_is_below_the_estimate(top_k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_mixed, "LEADING", math.inf)  # none is corrected
+    losses: list[float] = []
+    for seed in range(12):
+        features = gaussian((128, 512), seed).float()
+        exact = features.double().numpy()
+        eigenvalues = np.linalg.eigvalsh(exact @ exact.T)
+        share = -naive.dominant(exact, top_k)
+        estimate = _mixed._leading_error(eigenvalues, share, top_k)
+        gradient = gradient_of(lambda z: dominant_singular_value_loss(z, top_k=top_k), features)
+        losses.append(error(gradient, naive.dominant_gradient(exact, top_k)) / estimate)
+    assert 0.05 < max(losses) < 1.2
+
+
+def test_a_dominant_direction_needs_no_correction(monkeypatch: pytest.MonkeyPatch) -> None:
+    features = with_spectrum((128, 512), torch.cat([torch.ones(1), torch.linspace(0.7, 0.3, 127)])).float()
+    monkeypatch.setattr(_mixed, "_corrected", None)
+    assert is_taken(features, 1)
+
+
+SMALL = [(64, 256), (256, 64), (48, 48)]
+
+
+def narrow(features: Tensor, top_k: int = 1) -> bool:
+    """Whether the gradient's product is float32 on float64 statistics."""
+    _, term = batch_and_dominant_term(features, top_k, None, None, True)
+    return term.matrix.dtype == torch.float32
+
+
+@pytest.mark.parametrize("top_k", [1, 5])
+@pytest.mark.parametrize("shape", SMALL)
+def test_small_batches_multiply_in_float32_where_that_is_precise(shape: tuple[int, int], top_k: int) -> None:
+    features = (geometric(shape, 10) + 0.01).float()
+    assert narrow(features, top_k)
+    weights = {"consistency_weight": 0.0, "covariance_weight": 30.0, "dominant_weight": 1.0, "top_k": top_k}
+    gradient = gradient_of(lambda z: nmtune_regularization(z, None, **weights).total, features)
+    exact = features.double().numpy()
+    wanted = naive.dominant_gradient(exact, top_k) + 30 * naive.covariance_gradient(exact)
+    assert 3e-8 < error(gradient, wanted) <= 2e-6
+
+
+@pytest.mark.parametrize("shape", SMALL)
+@pytest.mark.parametrize("kind", sorted(set(HARD) - {"zero", "a number that is none", "two levels 300"}))
+def test_small_batches_multiply_in_float64_elsewhere(shape: tuple[int, int], kind: str) -> None:
+    assert not narrow(HARD[kind](shape).float())
+
+
+def test_float64_rows_and_as_many_leading_values_as_there_are_stay_float64() -> None:
+    assert not narrow(gaussian((8, 16)))
+    assert narrow(gaussian((8, 16)).float())
+    assert not narrow(gaussian((8, 16)).float(), 8)  # the gradient is zero
 
 
 @pytest.mark.parametrize("shape", SHAPES)

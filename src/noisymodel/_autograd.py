@@ -24,7 +24,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _with_signature(function: Callable[P, R]) -> Callable[P, R]:
+def with_signature(function: Callable[P, R]) -> Callable[P, R]:
     """Keep the signature: torch asks for it in every call, which costs more than a product of small matrices."""
     vars(function)["__signature__"] = inspect.signature(function)
     return function
@@ -84,7 +84,7 @@ class SpectralTerms(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    @_with_signature
+    @with_signature
     def forward(
         rows: Tensor,
         covariance: bool,
@@ -109,10 +109,16 @@ class SpectralTerms(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        rows, *parts = ctx.saved_tensors
-        upstream = (parts[1].new_zeros(()) if part is None else part for part in gradients[:2])
-        with outside_autocast(rows.device):
-            return SpectralGradient.of(rows, *upstream, *parts, ctx.layout), *[None] * 5
+        return *spectral_gradients(ctx, *gradients[:2]), *[None] * 5
+
+
+def spectral_gradients(ctx: Any, by_covariance: Tensor | None, by_dominant: Tensor | None) -> tuple[Tensor]:
+    """The gradient of `SpectralTerms` by the rows."""
+    rows, *parts = ctx.saved_tensors
+    nothing = parts[1].new_zeros(())
+    upstream = (nothing if part is None else part for part in (by_covariance, by_dominant))
+    with outside_autocast(rows.device):
+        return (SpectralGradient.of(rows, *upstream, *parts, ctx.layout),)
 
 
 def outside_autocast(device: torch.device) -> AbstractContextManager[Any]:
@@ -125,7 +131,7 @@ def batch_and_dominant_term(
     rows: Tensor, top_k: int, sizes: Sequence[int] | None, group: ProcessGroup | None, gradient: bool
 ) -> tuple[_gram.Batch, _gram.DominantTerm]:
     """The statistics in float32 where that is precise enough, in float64 otherwise."""
-    floor = 4 / torch.finfo(rows.dtype).max
+    floor, exact = 4 / torch.finfo(rows.dtype).max, rows.dtype == torch.float64
     if gradient and group is None and _mixed.is_possible(rows, top_k):
         batch = _gram.global_batch(rows, None, None, torch.float32)
         found = _mixed.dominant_term(batch, top_k, floor=floor)
@@ -134,7 +140,9 @@ def batch_and_dominant_term(
     batch = _gram.global_batch(rows, sizes, group)
     if not top_k:
         return batch, _gram.DominantTerm(*_zeros(batch.mean)[:2])
-    exact = rows.dtype == torch.float64
+    if not exact and _gram.is_plain(rows):
+        plain = _mixed.dominant_term_in_float64
+        return batch, plain(batch, top_k, floor=floor, gradient=gradient, narrow=group is None)
     return batch, _gram.dominant_term(batch, top_k, exact=exact, floor=floor, gradient=gradient)
 
 
@@ -142,7 +150,7 @@ class SpectralGradient(OnceDifferentiable):
     """M·X − X∘v + (A·1)·mᵀ by rows, X·M + 1·(mᵀA) otherwise; M: the covariance's kernel plus the dominant term's A."""
 
     @staticmethod
-    @_with_signature
+    @with_signature
     def forward(
         rows: Tensor,
         by_covariance: Tensor | float,
@@ -154,6 +162,8 @@ class SpectralGradient(OnceDifferentiable):
         dominant: Tensor,
         layout: _Layout,
     ) -> Tensor:
+        if layout.dominant and dominant.dtype != mean.dtype:  # precise enough for the products
+            mean, kernel, variances = (part.to(dominant.dtype) for part in (mean, kernel, variances))
         by_covariance = _in_dtype(by_covariance, mean) * (layout.covariance_slope * layout.world_size)
         if layout.dominant:
             scaled = dominant * (_in_dtype(by_dominant, mean) * layout.world_size)
@@ -164,14 +174,14 @@ class SpectralGradient(OnceDifferentiable):
         least = matrix.shape[1]
         if not layout.by_rows:
             parts = _gram.blocks(rows, 0, at_least=least)
-            return _assembled((_by_features(part, matrix, edge, mean) for part in parts), [len(p) for p in parts], 0)
+            return assembled((_by_features(part, matrix, edge, mean) for part in parts), [len(p) for p in parts], 0)
         if layout.own is not None:
             rows, matrix, edge = everyones, matrix[layout.own], edge[layout.own]
         columns = _gram.blocks(rows, 1, at_least=least)
         sizes = [part.shape[1] for part in columns]
         scales = variances * -by_covariance if layout.covariance_slope else mean.new_empty(mean.shape)
         statistics = zip(columns, mean.split(sizes), scales.split(sizes), strict=True)
-        return _assembled((_by_rows(*part, matrix, edge, layout) for part in statistics), sizes, 1)
+        return assembled((_by_rows(*part, matrix, edge, layout) for part in statistics), sizes, 1)
 
 
 def _in_dtype(factor: Tensor | float, like: Tensor) -> Tensor | float:
@@ -193,13 +203,13 @@ def _by_features(part: Tensor, matrix: Tensor, edge: Tensor, mean: Tensor) -> Te
 def _by_rows(part: Tensor, mean: Tensor, scales: Tensor, matrix: Tensor, edge: Tensor, layout: _Layout) -> Tensor:
     """M·X + X∘scales + edge·mᵀ for some of the columns."""
     centred = _gram.as_statistics(part, mean.dtype).sub_(mean)
-    rest = edge[:, None] * mean
+    gradient = torch.addcmul(matrix @ centred, edge[:, None], mean)
     if layout.covariance_slope:
-        rest = torch.addcmul(rest, centred if layout.own is None else centred[layout.own], scales)
-    return torch.addmm(rest, matrix, centred).to(part.dtype)
+        gradient = torch.addcmul(gradient, centred if layout.own is None else centred[layout.own], scales)
+    return gradient.to(part.dtype)
 
 
-def _assembled(parts: Iterator[Tensor], sizes: list[int], dim: int) -> Tensor:
+def assembled(parts: Iterator[Tensor], sizes: list[int], dim: int) -> Tensor:
     """The parts side by side, made one at a time."""
     first = next(parts)
     if len(sizes) == 1:
@@ -210,89 +220,6 @@ def _assembled(parts: Iterator[Tensor], sizes: list[int], dim: int) -> Tensor:
     for slot, part in zip(slots[1:], parts, strict=True):
         slot.copy_(part)
     return whole
-
-
-class Consistency(torch.autograd.Function):
-    """(1/n) Σ_i ‖z_i/‖z_i‖ − f_i/‖f_i‖‖² · scale over all ranks; a zero row counts as zero, without gradient."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    @_with_signature
-    def forward(
-        tuned: Tensor, reference: Tensor, scale: float, sizes: Sequence[int] | None, group: ProcessGroup | None
-    ) -> tuple[Tensor, ...]:
-        count = tuned.shape[0] if sizes is None else sum(sizes)
-        squared, first_length, second_length = distances(tuned, reference)
-        value = _gather.sum_over_ranks(squared.sum(), group) * (scale / count)
-        return value.to(scalar_dtype(tuned)), squared, first_length, second_length
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        tuned, reference, scale, sizes, group = inputs
-        count = tuned.shape[0] if sizes is None else sum(sizes)
-        ctx.slope = 2 * scale * _gather.world_size(group) / count
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(tuned, reference, *output[1:])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        if gradients[0] is None:
-            return None, None, None, None, None
-        tuned, reference, squared, first_length, second_length = ctx.saved_tensors
-        slope = gradients[0] * ctx.slope
-        by_tuned = by_reference = None
-        if ctx.needs_input_grad[0]:
-            by_tuned = DistanceGradient.of(tuned, reference, slope, squared, first_length, second_length)
-        if ctx.needs_input_grad[1]:
-            by_reference = DistanceGradient.of(reference, tuned, slope, squared, second_length, first_length)
-        return by_tuned, by_reference, None, None, None
-
-
-class DistanceGradient(OnceDifferentiable):
-    """(slope/‖z‖)·((1 − ρ/2)·ẑ − f̂) with ẑ = z/‖z‖, f̂ = f/‖f‖ and ρ = ‖ẑ − f̂‖²."""
-
-    @staticmethod
-    @_with_signature
-    def forward(
-        rows: Tensor, other: Tensor, slope: Tensor, squared: Tensor, length: Tensor, other_length: Tensor
-    ) -> Tensor:
-        slope = torch.where(length * other_length == 0, 0.0, slope) / length.clamp_min(4 / torch.finfo(rows.dtype).max)
-        ours, others = (1 - squared / 2) * _inverse(length) * slope, _inverse(other_length) * -slope
-        pairs = list(zip(_gram.blocks(rows, 0), _gram.blocks(other, 0), strict=True))
-        sizes = [part.shape[0] for part, _ in pairs]
-        factors = zip(ours.split(sizes), others.split(sizes), strict=True)
-        parts = (_combined(*pair, *scale) for pair, scale in zip(pairs, factors, strict=True))
-        return _assembled(parts, sizes, 0)
-
-
-def _combined(first: Tensor, second: Tensor, of_first: Tensor, of_second: Tensor) -> Tensor:
-    """first·of_first + second·of_second for some rows, in the first one's dtype."""
-    combined = _gram.as_statistics(first).mul_(of_first)
-    return torch.addcmul(combined, _gram.as_statistics(second), of_second).to(first.dtype)
-
-
-def distances(tuned: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """ρ, ‖z‖ and ‖f‖ of the rows, each (N, 1)."""
-    pairs = list(zip(_gram.blocks(tuned, 0), _gram.blocks(reference, 0), strict=True))
-    if len(pairs) == 1:
-        return _distances(*pairs[0])
-    squared, lengths, other_lengths = zip(*(_distances(*pair) for pair in pairs), strict=True)
-    return torch.cat(squared), torch.cat(lengths), torch.cat(other_lengths)
-
-
-def _distances(tuned: Tensor, reference: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The same of some rows."""
-    first, second = _gram.as_statistics(tuned), _gram.as_statistics(reference)
-    lengths = [torch.linalg.vector_norm(rows, dim=1, keepdim=True) for rows in (first, second)]
-    difference = first.mul_(_inverse(lengths[0])).sub_(second.mul_(_inverse(lengths[1])))  # 0 for equal rows
-    return torch.linalg.vector_norm(difference, dim=1, keepdim=True).square(), *lengths
-
-
-def _inverse(length: Tensor) -> Tensor:
-    """1/length, and a number for 0."""
-    return length.clamp_min(torch.finfo(length.dtype).tiny).reciprocal()
 
 
 def _zeros(like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -12,11 +12,9 @@ about ε64·κ.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -158,8 +156,7 @@ def covariance_term(batch: Batch) -> CovarianceTerm:
     """(1/D) Σ_{i≠j} C_ij²: by rows (‖K‖² − Σ_d (Σ_i X_id²)²) / (D·(N−1)²), without a D×D matrix."""
     scale = covariance_slope(batch.num_rows, batch.mean.shape[0]) / 4
     if not batch.by_rows:
-        kernel = batch.gram.clone()
-        kernel.diagonal().zero_()
+        kernel = torch.diagonal_scatter(batch.gram, torch.zeros_like(batch.mean))
         return CovarianceTerm(_square(kernel) * scale, kernel, kernel.new_empty(0))
     squares = _square(batch.gram) - _square(batch.variances)
     return CovarianceTerm(squares.clamp_min(0) * scale, batch.gram, batch.variances)
@@ -167,7 +164,7 @@ def covariance_term(batch: Batch) -> CovarianceTerm:
 
 def _square(matrix: Tensor) -> Tensor:
     """The sum of squares."""
-    return torch.dot(matrix.view(-1), matrix.view(-1)) if is_plain(matrix) else (matrix * matrix).sum()
+    return torch.linalg.vector_norm(matrix).square()
 
 
 def covariance_slope(count: int, features: int) -> float:
@@ -180,8 +177,6 @@ def dominant_term(batch: Batch, top_k: int, *, exact: bool, floor: float, gradie
 
     In the gradient Σσ counts as at least ``floor``, so that it is representable in the input's dtype.
     """
-    if not exact and is_plain(batch.rows):
-        return _by_plain_eigenpairs(batch, top_k, floor, gradient)
     decompose = _by_matrix_products if _polar.is_taken(batch.rows.device) else _by_eigenpairs
     share, matrix = decompose(batch, top_k, exact=exact, floor=floor, gradient=gradient)
     not_finite = batch.mean.sum() * 0  # NaN where an input is NaN or infinite
@@ -193,25 +188,6 @@ def is_plain(rows: Tensor) -> bool:
     if rows.device.type != "cpu" or _polar.is_taken(rows.device) or torch.compiler.is_compiling():
         return False
     return not _polar.in_torch_func() and not _polar.is_watched()
-
-
-def _by_plain_eigenpairs(batch: Batch, top_k: int, floor: float, gradient: bool) -> DominantTerm:
-    """`dominant_term` by eigenpairs, the vectors in NumPy: at N = 64 the time goes into small operations."""
-    if not math.isfinite(batch.mean.sum().item()):
-        return DominantTerm(batch.mean.new_full((), math.nan), torch.full_like(batch.gram, math.nan))
-    gram = uncentred_gram(batch)
-    eigenvalues, vectors = torch.linalg.eigh(gram) if gradient else (torch.linalg.eigvalsh(gram), gram)
-    found: Any = eigenvalues.numpy()
-    values = np.sqrt(np.where(found > found[-1] * _polar.noise_level(gram.shape[0], gram.dtype), found, 0.0))
-    total = float(values.sum())
-    share = float(values[-top_k:].sum()) / (top_k * max(total, torch.finfo(gram.dtype).tiny))
-    term = torch.scalar_tensor(-share, dtype=gram.dtype)
-    if not gradient:
-        return DominantTerm(term, gram.new_empty(0))
-    slopes = np.divide(1 / max(total, floor), values, out=np.zeros_like(values), where=values > 0)
-    weights = slopes * share
-    weights[-top_k:] -= slopes[-top_k:] / top_k
-    return DominantTerm(term, product_of_symmetric(vectors * torch.from_numpy(weights), vectors))
 
 
 def _by_eigenpairs(batch: Batch, top_k: int, *, exact: bool, floor: float, gradient: bool) -> tuple[Tensor, Tensor]:
@@ -255,7 +231,8 @@ def _from_gram(batch: Batch, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
 def _from_rows(batch: Batch, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
     """The same by QR and the SVD of the triangle; σ ≤ max(N, D)·ε·σ_max is noise."""
     rows = _finite(batch.rows.mT if batch.by_rows else batch.rows)
-    triangle = torch.linalg.qr(rows, mode="r")[1] if rows.shape[0] > rows.shape[1] else rows
+    mode = "reduced" if torch.compiler.is_compiling() else "r"  # under vmap of grad the compiler wants a derivative
+    triangle = torch.linalg.qr(rows, mode=mode)[1] if rows.shape[0] > rows.shape[1] else rows
     vectors, values, _ = torch.linalg.svd(triangle.mT) if gradient else (triangle, torch.linalg.svdvals(triangle), None)
     threshold = values[0] * (rows.shape[0] * torch.finfo(rows.dtype).eps)
     kept = values > threshold

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from . import _gram
 from ._autograd import (
-    DistanceGradient,
     OnceDifferentiable,
     SpectralGradient,
     batch_and_dominant_term,
-    distances,
     layout_of,
     outside_autocast,
     scalar_dtype,
 )
+from ._consistency import DistanceGradient, distance_factors, distances
 
 
 class PlainTerms(torch.autograd.Function):
@@ -63,7 +62,7 @@ class PlainTerms(torch.autograd.Function):
                 by_tuned = _Gradient.of(tuned, reference, slopes, parts, ctx.slope, ctx.layout)
             if reference is not None and ctx.needs_input_grad[1]:
                 squared, length, other_length = parts[4:]
-                slope = tuned.new_full((), slopes[0] * ctx.slope, dtype=torch.float64)
+                slope = squared.new_full((), slopes[0] * ctx.slope)
                 by_reference = DistanceGradient.of(reference, tuned, slope, squared, other_length, length)
         return by_tuned, by_reference, None, None, None, None
 
@@ -83,5 +82,8 @@ class _Gradient(OnceDifferentiable):
         )
         if reference is None:
             return gradient
-        factor = tuned.new_full((), by_consistency * slope, dtype=torch.float64)
-        return gradient.add_(DistanceGradient.forward(tuned, reference, factor, *found))
+        factor = found[0].new_full((), by_consistency * slope)
+        if found[0].dtype != tuned.dtype or reference.dtype != tuned.dtype:
+            return gradient.add_(DistanceGradient.forward(tuned, reference, factor, *found))
+        ours, others = distance_factors(factor, *found, torch.finfo(tuned.dtype))
+        return gradient.addcmul_(tuned, ours).addcmul_(reference, others)

@@ -114,6 +114,7 @@ def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Ten
     return share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided
 
 
+@torch.compiler.assume_constant_result
 def in_torch_func() -> bool:
     """Whether `vmap` or `grad` is at work, which a custom operation below an autograd function does not survive."""
     functorch: Any = vars(torch)["_C"]._functorch

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from . import _gram
-from ._autograd import Consistency, SpectralTerms, outside_autocast
+from . import _compiled, _gram
+from ._autograd import SpectralTerms, outside_autocast, spectral_gradients
 from ._checks import check_choice, check_integer, check_rows
+from ._consistency import Consistency, consistency_gradients
 from ._gather import batch_sizes, resolve_group
 from ._plain import PlainTerms
 
@@ -206,7 +207,8 @@ def _spectral_terms(
     rows = _rows(matrix, name)
     _check_spectral(rows.shape[0] if sizes is None else sum(sizes), rows.shape[1], covariance, top_k, name)
     with outside_autocast(rows.device):
-        outputs: Any = SpectralTerms.apply(rows, covariance, top_k, sizes, group, torch.is_grad_enabled())
+        arguments = (covariance, top_k, sizes, group, torch.is_grad_enabled())
+        outputs = _compiled.apply(SpectralTerms, spectral_gradients, (rows,), *arguments, values=2)
     return _on_device_of(matrix, outputs[0]), _on_device_of(matrix, outputs[1])
 
 
@@ -257,5 +259,5 @@ def _consistency(
         raise ValueError(f"`tuned` must have at least one row, got shape {tuple(tuned.shape)}")
     scale = 1 / first.shape[1] if reduction == "mean" else 1.0
     with outside_autocast(first.device):
-        outputs: Any = Consistency.apply(first, second, scale, sizes, group)
+        outputs = _compiled.apply(Consistency, consistency_gradients, (first, second), scale, sizes, group, values=1)
     return _on_device_of(tuned, outputs[0])
