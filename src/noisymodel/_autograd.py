@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from . import _gather, _gram, _mixed
+from . import _gather, _gram, _mixed, _polar
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -104,7 +104,8 @@ class SpectralTerms(torch.autograd.Function):
         rows, covariance, top_k, sizes, group, _ = inputs
         ctx.layout = layout_of(rows, covariance=covariance, dominant=top_k > 0, sizes=sizes, group=group)
         ctx.mark_non_differentiable(*output[2:])
-        ctx.set_materialize_grads(False)
+        if not _polar.in_torch_func():  # before torch 2.6 `vmap` cannot do without
+            ctx.set_materialize_grads(False)
         ctx.save_for_backward(rows, *output[2:])
 
     @staticmethod

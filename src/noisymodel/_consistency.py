@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from . import _gather, _gram
+from . import _gather, _gram, _polar
 from ._autograd import OnceDifferentiable, assembled, scalar_dtype, with_signature
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Consistency(torch.autograd.Function):
         count = tuned.shape[0] if sizes is None else sum(sizes)
         ctx.slope = 2 * scale * _gather.world_size(group) / count
         ctx.mark_non_differentiable(*output[1:])
-        ctx.set_materialize_grads(False)
+        if not _polar.in_torch_func():  # before torch 2.6 `vmap` cannot do without
+            ctx.set_materialize_grads(False)
         ctx.save_for_backward(tuned, reference, *output[1:])
 
     @staticmethod

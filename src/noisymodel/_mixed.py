@@ -1,16 +1,18 @@
-"""The dominant term of float32 rows from a float32 eigendecomposition, its two ends corrected in float64.
+"""The dominant term on a CPU that nothing looks at: in float32 where that is precise enough, in float64 elsewhere.
 
 A float32 Gram matrix loses what is below its rounding, ε32·λ_max: the small eigenvalues, and the directions of leading
 ones that lie close together. Everything between is good enough, and costs half. So the eigenvectors V of the float32
-matrix are kept, and their lowest eighth and the k leading ones, B, are made precise from the rows themselves:
+matrix are kept, and those that need it of the lowest eighth and of the k leading ones, B, are made precise from the
+rows themselves:
 
 - H = BᵀGB and R = GB − BH in float64, which is a product of the rows with few vectors; H is diagonalised, B turned.
 - f(G) = B·f(H)·Bᵀ + D·Bᵀ + B·Dᵀ + V·f(Λ)·Vᵀ over the other V, D = Σ_ij f[h_i, λ_j]·(v_jᵀR_i)·v_j·e_iᵀ: the first order
   of how B and the rest are still coupled, with the divided differences of f.
 
-What then is left of the gradient's error is estimated from the eigenvalues at hand (`_error`). Where it may exceed
-`LIMIT`, `dominant_term` gives up, before the eigendecomposition if it can, and the caller takes float64 throughout.
-That is a branch on data: for the CPU, outside `torch.compile` and `torch.func` only.
+What then is left of the gradient's error is estimated from the eigenvalues at hand (`_error`, `_leading_error`). Where
+it may exceed its limit, `dominant_term` gives up, before the eigendecomposition if it can, and the caller takes
+`dominant_term_in_float64`; of that one the gradient's product may still be float32 (`_product_error`). These are
+branches on data: for the CPU, outside `torch.compile` and `torch.func` only.
 """
 
 from __future__ import annotations
