@@ -23,8 +23,8 @@ from . import _gather, _polar
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-STRIPS = 4  # of a symmetric product's rows; each is multiplied by the rows up to its own end only
-STRIPPED = 128  # the size from which on that is worth it
+STRIPS = 4, 8  # of a symmetric product's rows; each is multiplied by the rows up to its own end only
+STRIPPED = 128, 512  # the sizes from which on so many are worth it
 BLOCK = 2**18  # elements that are held in the statistics' dtype at a time
 
 
@@ -133,10 +133,10 @@ def symmetric_product(rows: Tensor) -> Tensor:
 def product_of_symmetric(left: Tensor, right: Tensor) -> Tensor:
     """left·rightᵀ of two (N, D) matrices for which it is symmetric."""
     size = left.shape[0]
-    if size < STRIPPED:
+    if size < STRIPPED[0]:
         return left @ right.mT
     product = left.new_empty(size, size)
-    step = -(-size // STRIPS)
+    step = -(-size // STRIPS[size >= STRIPPED[1]])
     for start in range(0, size, step):
         end = min(start + step, size)
         product[start:end, :end] = left[start:end] @ right[:end].mT

@@ -268,7 +268,7 @@ def print_tables(device: str) -> None:
     for size in STEPS:
         step = Step(size, device)
         steps = (lambda s=step: s(False), lambda s=step: s(True))
-        bare, full = seconds(*steps, device=device, budget=10, in_a_row=1)
+        bare, full = seconds(*steps, device=device, budget=30, in_a_row=1)
         cells = f"{bare * milliseconds:.1f} | {full * milliseconds:.1f} | {full / bare:.2f} | {STEP_TARGET:.2f}"
         print(f"| {size[0]}×{size[1]} | {cells} |")
 
