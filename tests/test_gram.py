@@ -22,7 +22,9 @@ def gaussian(rows: int, features: int, seed: int = 0) -> Tensor:
     return torch.randn(rows, features, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("size", [1, 3, _gram.STRIPPED[0] - 1, _gram.STRIPPED[0], 2 * _gram.STRIPPED[0] + 1, _gram.STRIPPED[1] + 3])
+@pytest.mark.parametrize(
+    "size", [1, 3, _gram.STRIPPED[0] - 1, _gram.STRIPPED[0], 2 * _gram.STRIPPED[0] + 1, _gram.STRIPPED[1] + 3]
+)
 def test_a_symmetric_product_is_the_product(size: int) -> None:
     rows = gaussian(size, 7)
     torch.testing.assert_close(_gram.symmetric_product(rows), rows @ rows.T, rtol=1e-12, atol=1e-12)

@@ -3,8 +3,8 @@
 Statistics are float64 inside and outside autocast, whatever the dtype of the rows, and are made on the CPU where the
 device has no float64 (MPS). On a CPU those of large float32 and half-precision batches are float32, with the ends of
 the spectrum in float64 where they must be, and so are products of the gradient, where the gradient's relative error,
-estimated from the eigenvalues, stays below 2e-5. What is returned is a scalar of float64 for float64 rows and of float32 otherwise, on the rows' device. Gradients have the rows'
-dtype and device.
+estimated from the eigenvalues, stays below 2e-5. What is returned is a scalar of float64 for float64 rows and of
+float32 otherwise, on the rows' device. Gradients have the rows' dtype and device.
 """
 
 from __future__ import annotations

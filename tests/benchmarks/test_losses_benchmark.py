@@ -113,9 +113,7 @@ class Step:
         self.optimizer.step()
 
 
-def seconds(
-    *calls: Callable[[], object], device: str = "cpu", budget: float = 3.0, in_a_row: int = 5
-) -> list[float]:
+def seconds(*calls: Callable[[], object], device: str = "cpu", budget: float = 3.0, in_a_row: int = 5) -> list[float]:
     """The fastest run of each call; the calls take turns, so that what slows the machine slows all of them.
 
     In a turn a call is made ``in_a_row`` times: at N = 64 the first one after another call is slower by up to a half,
