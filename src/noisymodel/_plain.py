@@ -85,5 +85,6 @@ class _Gradient(OnceDifferentiable):
         factor = found[0].new_full((), by_consistency * slope)
         if found[0].dtype != tuned.dtype or reference.dtype != tuned.dtype:
             return gradient.add_(DistanceGradient.forward(tuned, reference, factor, *found))
-        ours, others = distance_factors(factor, *found, torch.finfo(tuned.dtype))
+        squared, length, other_length = found
+        ours, others = distance_factors(factor, squared, length, other_length, torch.finfo(tuned.dtype))
         return gradient.addcmul_(tuned, ours).addcmul_(reference, others)
