@@ -96,7 +96,7 @@ def test_float32_is_taken_where_it_is_precise(benchmark) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    print("Float32 rows on a CPU, k = 1 / k = 5; * where all is float64\n")
+    print("Float32 rows on a CPU, k = 1 / k = 5; * where the statistics are float64\n")
     print("| features |" + "".join(f" {n}×{d} |" for n, d in SIZES) + "\n|---|" + "---|" * len(SIZES))
     for kind, make in KINDS.items():
         cells: list[str] = []
