@@ -34,7 +34,8 @@ class Consistency(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         count = tuned.shape[0] if sizes is None else sum(sizes)
         squared, first_length, second_length = distances(tuned, reference)
-        value = _gather.sum_over_ranks(squared.sum(), group) * (scale / count)
+        total = squared.sum(dtype=torch.float64)  # ranks may have distances of unlike precision
+        value = _gather.sum_over_ranks(total, group) * (scale / count)
         return value.to(scalar_dtype(tuned)), squared, first_length, second_length
 
     @staticmethod
@@ -124,7 +125,7 @@ def _distances(tuned: Tensor, reference: Tensor, dtype: torch.dtype) -> tuple[Te
     first, second = tuned.to(dtype), reference.to(dtype)
     lengths = [torch.linalg.vector_norm(rows, dim=1, keepdim=True) for rows in (first, second)]
     difference = (first * _inverse(lengths[0])).sub_(second * _inverse(lengths[1]))  # 0 for equal rows
-    return torch.linalg.vector_norm(difference, dim=1, keepdim=True).square(), *lengths
+    return (difference * difference).sum(1, keepdim=True), *lengths
 
 
 def _inverse(length: Tensor) -> Tensor:

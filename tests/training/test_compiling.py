@@ -41,10 +41,18 @@ def compiled(monkeypatch):
     return compiler
 
 
+def assert_same(head, expected):
+    """Equal to rounding; but AdamW makes full steps of rounding errors, which is all that a bias before a BatchNorm has."""
+    got, wanted = head.state_dict(), expected.state_dict()
+    for name in ("network.layers.0.bias", "network.layers.1.running_mean"):
+        torch.testing.assert_close(got.pop(name), wanted.pop(name), rtol=0, atol=8 * 2 * 1e-3)
+    torch.testing.assert_close(got, wanted)
+
+
 @pytest.mark.parametrize("make", [NMTune, MLPProbe])
 def test_it_gives_the_same_in_one_graph(make, train, compiled):
     expected, result = run(new(make), *train), run(new(make), *train, compile=True)
-    torch.testing.assert_close(result.head.state_dict(), expected.head.state_dict())
+    assert_same(result.head, expected.head)
     assert compiled.graphs == 1, "the smaller last batch is not compiled"
 
 
@@ -70,7 +78,7 @@ def test_cuda_graphs_without_cuda_are_one_message(train, compiled):
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert compiled.options[0]["mode"] == "default"
-    torch.testing.assert_close(result.head.state_dict(), run(new(), *train).head.state_dict())
+    assert_same(result.head, run(new(), *train).head)
 
 
 def test_terms_that_the_next_replay_overwrites_are_copied():
