@@ -42,7 +42,7 @@ def compiled(monkeypatch):
 
 
 def assert_same(head, expected):
-    """Equal to rounding; but AdamW makes full steps of rounding errors, which is all that a bias before a BatchNorm has."""
+    """Equal to rounding; but that is all of a bias's gradient before a BatchNorm, and AdamW makes full steps of it."""
     got, wanted = head.state_dict(), expected.state_dict()
     for name in ("network.layers.0.bias", "network.layers.1.running_mean"):
         torch.testing.assert_close(got.pop(name), wanted.pop(name), rtol=0, atol=8 * 2 * 1e-3)
