@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, distributed
 
-from ._files import replace_file
+from .files import write_file
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -21,7 +21,7 @@ def write_state(path: Path, kind: str, settings: Mapping[str, Any], state: Mappi
     """One safetensors file of settings and state, under a temporary name that is then renamed."""
     tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     metadata = {"noisymodel": kind, **{name: str(value) for name, value in settings.items()}}
-    replace_file(path, save(tensors, metadata=metadata))
+    write_file(path, save(tensors, metadata=metadata))
 
 
 def read_state(path: str | Path, kind: str, writer: str) -> tuple[dict[str, str], dict[str, Tensor]]:

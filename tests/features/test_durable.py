@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from pathlib import Path
 
 import pytest
 import torch
 
-from noisymodel.features import FeatureStore, durable, lock
-from noisymodel.features.durable import write_durably
+from noisymodel.features import FeatureStore, lock
 from reference.disk import Dead, Recorder, after_power_cut
 
 ROWS = torch.arange(14.0).view(7, 2)
@@ -128,24 +126,6 @@ def test_a_store_goes_on_after_each_power_cut(tmp_path: Path) -> None:
                 (folder / name).write_bytes(content)
             work(folder)
             assert check(folder, at_least=7) == 7
-
-
-def test_size_and_checksum_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durable, "_PIECE", 3)
-    pieces = [b"abcdefgh", memoryview(bytearray(b"")), memoryview(torch.arange(3).numpy())]
-    size, digest = write_durably(tmp_path / "x", pieces)
-    content = b"abcdefgh" + b"".join(value.to_bytes(8, "little") for value in range(3))
-    assert (tmp_path / "x").read_bytes() == content
-    assert (size, digest) == (len(content), hashlib.sha256(content).hexdigest())
-
-
-def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda file, content: real(file, bytes(content)[:5]))
-    size, digest = write_durably(tmp_path / "x", [bytes(range(100))])
-    monkeypatch.undo()
-    assert (tmp_path / "x").read_bytes() == bytes(range(100))
-    assert (size, digest) == (100, hashlib.sha256(bytes(range(100))).hexdigest())
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])

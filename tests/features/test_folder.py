@@ -100,7 +100,11 @@ def test_a_writer_takes_no_damaged_store(make: Make) -> None:
 
 def test_leftovers_are_removed_by_the_next_writer_and_by_nobody_else(make: Make) -> None:
     store = make()
-    leftovers = ["shard-000003.safetensors", ".shard-000003.safetensors.partial", ".manifest.json.partial"]
+    leftovers = [
+        "shard-000003.safetensors",
+        ".shard-000003.safetensors.0123456789ab.partial",
+        ".manifest.json.0123456789ab.partial",
+    ]
     for name in leftovers:
         (store.path / name).write_bytes(b"x")
     FeatureStore.open(store.path).verify()

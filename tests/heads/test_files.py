@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_death_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "fsync", die)
+        patched.setattr(os, "fsync", die)
         with pytest.raises(KeyboardInterrupt):
             files.write_file(path, b"new content")
     assert path.read_bytes() == b"old"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from noisymodel import noise
-from noisymodel._files import file_checksum
 from noisymodel.errors import InputFileError, OutputFolderError
+from noisymodel.files import file_checksum
 from noisymodel.noise_files import corrupt_captions, corrupt_labels, verify_audit
 
 NAMES = ["cat", "dog", "eel"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisymodel._files import replace_file
+from noisymodel.files import write_file
 from noisymodel.study import storage
 from noisymodel.study.storage import Storage, code_fingerprint
 
@@ -46,8 +46,8 @@ def test_what_is_not_whole_is_not_there(tmp_path: Path, keep: int) -> None:
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
-    replace_file(path, b"older")
-    replace_file(path, b"old")
+    write_file(path, b"older")
+    write_file(path, b"old")
     assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("file", b"old")]
 
     def full_disk(_: int) -> None:
@@ -55,7 +55,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(OSError, match="no space left"):
-        replace_file(path, b"new")
+        write_file(path, b"new")
     assert path.read_bytes() == b"old"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 
 import numpy as np
 import pytest
@@ -63,7 +64,6 @@ def test_killed_again_and_again(train, tmp_path, make_source):
 
 
 def test_killed_while_writing(train, tmp_path, monkeypatch):
-    from noisymodel.heads import files
 
     expected = fit(new(), *train, **SETTINGS, seed=3)
     run = functools.partial(fit, features=train[0], targets=train[1], **SETTINGS, seed=3, checkpoint=tmp_path / "one")
@@ -75,7 +75,7 @@ def test_killed_while_writing(train, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(files.os, "fsync", die_at_third)
+        patched.setattr(os, "fsync", die_at_third)
         with pytest.raises(KeyboardInterrupt):
             run(new())
     assert_same(run(new()), expected)

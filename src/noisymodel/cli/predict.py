@@ -33,10 +33,10 @@ def add(commands: Commands) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from .._files import replace_file
     from ..errors import ConfigError, InputFileError, OutputFolderError
     from ..estimator import NMTuneClassifier
     from ..features.opening import open_features
+    from ..files import write_file
 
     out = Path(options.out)
     if out.exists() and not options.force:
@@ -54,7 +54,7 @@ def _predict(options: argparse.Namespace) -> int:
         raise
     except ValueError as error:
         raise ConfigError(f"{options.features}: {' '.join(str(error).split())}") from None
-    replace_file(out, text.getvalue().encode())
+    write_file(out, text.getvalue().encode())
     print(f"{len(features)} rows\nResults: {out}")
     return 0
 

@@ -118,7 +118,7 @@ def _test(text: str, column: str | None) -> tuple[str, tuple[Any, Any]]:
 
 def _write_report(path: Path, options: argparse.Namespace, found: Comparison) -> None:
     from .. import __version__
-    from .._files import replace_file
+    from ..files import write_file
 
     arguments = {name: value for name, value in vars(options).items() if name not in ("run", "command")}
     selections = {name: one.selection_ for name, one in found.classifiers.items()}
@@ -131,7 +131,7 @@ def _write_report(path: Path, options: argparse.Namespace, found: Comparison) ->
         "differences": [row._asdict() for row in found.differences],
         "chosen": {name: choice.configuration for name, choice in selections.items() if choice is not None},
     }
-    replace_file(path, (json.dumps(report, indent=2) + "\n").encode())
+    write_file(path, (json.dumps(report, indent=2) + "\n").encode())
 
 
 def _tables(found: Comparison) -> str:

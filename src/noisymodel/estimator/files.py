@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import __version__
-from .._files import replace_file
+from ..files import write_file
 from ..heads import LinearProbe, MLPProbe, NMTune
 from ..heads.base import Head
 
@@ -34,7 +34,7 @@ def save_classifier(folder: str | Path, head: Head, record: Mapping[str, Any], c
     }
     text = json.dumps(content, indent=2)  # before anything is written: it may fail
     head.save_pretrained(folder)
-    replace_file(folder / FILE, (text + "\n").encode())
+    write_file(folder / FILE, (text + "\n").encode())
 
 
 def load_classifier(folder: str | Path) -> tuple[Head, dict[str, Any], npt.NDArray[Any]]:

@@ -14,7 +14,7 @@ import torch
 from .. import __version__
 from .._checks import check_choice, check_integer
 from ..errors import FeatureStoreError
-from .durable import sync_folder
+from ..files import sync_folder
 from .lock import LOCK_NAME, WriterLock
 from .manifest import FEATURE_DTYPES, MANIFEST_NAME, Manifest, checked_metadata
 from .provenance import other_metadata
@@ -22,7 +22,7 @@ from .shardfile import Shard, shard_name
 from .writer import Writer
 
 SHARD_BYTES = 128 << 20  # of the features in a shard, where `shard_rows` is not given
-_PARTIAL = re.compile(rf"\.({re.escape(MANIFEST_NAME)}|shard-\d{{6,}}\.safetensors)\.partial")
+_PARTIAL = re.compile(rf"\.({re.escape(MANIFEST_NAME)}|shard-\d{{6,}}\.safetensors)\.[0-9a-f]{{12}}\.partial")
 _SHOWN = 5  # damaged files that a message names
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 
 from ..errors import FeatureStoreError
-from .durable import write_durably
+from ..files import write_file
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = "noisymodel.features"
@@ -77,7 +77,7 @@ class Manifest:
     def write(self, folder: Path) -> bytes:
         """Replace the folder's manifest, and return its bytes."""
         content = self.encode()
-        write_durably(folder / MANIFEST_NAME, [content])
+        write_file(folder / MANIFEST_NAME, [content])
         return content
 
     @classmethod

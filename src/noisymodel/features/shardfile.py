@@ -11,9 +11,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from .._files import file_checksum
 from ..errors import FeatureStoreError
-from .durable import write_durably
+from ..files import file_checksum, write_file
 from .manifest import STRING, ColumnType, ShardRecord
 
 _NAMES = {
@@ -56,7 +55,7 @@ def write_shard(
     header, _ = _header(layout)
     content = (memoryview(_bytes(piece)) for name in layout for piece in pieces[name] if piece.numel())
     path = folder / shard_name(number)
-    size, checksum = write_durably(path, _chain(header, content))
+    size, checksum = write_file(path, _chain(header, content))
     return ShardRecord(path.name, rows, size, checksum)
 
 

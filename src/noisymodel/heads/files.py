@@ -1,47 +1,19 @@
-"""Tensors and JSON on disk without pickle: written whole under a temporary name, then renamed."""
+"""A head's folder: its configuration and its weights."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
+
+from ..files import encode_tensors, read_tensors, write_file
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file that is either wholly the old one or wholly the new one, whenever the process dies."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
-
-
-def encode_tensors(tensors: Mapping[str, Tensor], record: object = None) -> bytes:
-    """The bytes of a safetensors file with ``record`` as JSON in its header."""
-    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save(dense, metadata={"format": "pt", "noisymodel": json.dumps(record)})
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """The tensors, on the CPU, and the record of a file that `encode_tensors` made."""
-    try:
-        with safe_open(path, framework="pt") as content:
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-            record = json.loads((content.metadata() or {}).get("noisymodel", "null"))
-    except (SafetensorError, ValueError) as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}): delete it and write it anew") from None
-    return tensors, record
 
 
 def save_head(folder: str | Path, name: str, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:

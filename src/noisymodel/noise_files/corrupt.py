@@ -13,8 +13,8 @@ from typing import Any
 
 from .. import __version__
 from .._checks import check_seed
-from .._files import file_checksum, replace_file
 from ..errors import InputFileError, OutputFolderError
+from ..files import file_checksum, write_file
 from ..noise import LabelNoise
 from .derive import CAPTIONS, LABELS, Derived, Settings, derive, is_shards
 from .listing import write_listing
@@ -140,7 +140,7 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
         (out / AUDIT).unlink(missing_ok=True)  # what it says will not be true any more
         for name in [*names, FLIPPED]:
             (work / name).replace(out / name)
-        replace_file(out / AUDIT, (json.dumps(audit, indent=1) + "\n").encode())
+        write_file(out / AUDIT, (json.dumps(audit, indent=1) + "\n").encode())
     return audit
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .._files import file_checksum
 from ..errors import InputFileError
+from ..files import file_checksum
 from ..noise import LabelNoise
 from .corrupt import FLIPPED, FORMAT, checksums
 from .derive import LABELS, Derived, Settings, derive, is_shards

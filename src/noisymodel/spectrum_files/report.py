@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save
 
-from .._files import replace_file
 from ..errors import OutputFolderError
+from ..files import write_file
 from .figures import NAMES, check_drawable, draw
 from .page import render_page
 from .result import FilesAnalysis
@@ -76,5 +76,5 @@ def write_report(
             if f"figures/{name}.{ending}" not in files:
                 (folder / "figures" / f"{name}.{ending}").unlink(missing_ok=True)
     for name, content in files.items():
-        replace_file(folder / name, content)
+        write_file(folder / name, content)
     return [folder / name for name in files]

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .._files import replace_file
 from ..errors import OutputFolderError
+from ..files import write_file
 from .config import StudyConfig
 
 CONFIG_FILE = "config.json"
@@ -57,4 +57,4 @@ def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) 
     if held != ours:
         (path / RESULTS_FILE).unlink(missing_ok=True)  # from here on the folder is unfinished, not the other study's
         (path / FAILURES_FILE).unlink(missing_ok=True)
-    replace_file(path / CONFIG_FILE, (json.dumps(ours, indent=2) + "\n").encode())
+    write_file(path / CONFIG_FILE, (json.dumps(ours, indent=2) + "\n").encode())

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_choice
-from .._files import replace_file
 from ..errors import MissingExtraError, StudyError, StudyWarning
+from ..files import write_file
 from .cells import Cell
 from .computing import BACKENDS, Shard, compute
 from .config import StudyConfig
@@ -117,7 +117,7 @@ def run(
     seconds = time.monotonic() - began
     curves = _collect_curves(chosen, storage)
     record = make_record(chosen, table, spectra, seconds=seconds, failures=failures, curves=curves)
-    replace_file(path / TABLES_FILE, (terminal_tables(record) + "\n").encode())
+    write_file(path / TABLES_FILE, (terminal_tables(record) + "\n").encode())
     write_report(path, record)
     return StudyResult([row._asdict() for row in table], spectra, path)
 
@@ -151,7 +151,7 @@ def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
         (path / FAILURES_FILE).unlink(missing_ok=True)
         return
     content = [{**failure.cell._asdict(), **failure._asdict(), "cell": str(failure.cell)} for failure in failures]
-    replace_file(path / FAILURES_FILE, (json.dumps(content, indent=2) + "\n").encode())
+    write_file(path / FAILURES_FILE, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _report_failures(failures: Sequence[Failure], table: Sequence[Row]) -> None:

@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from .._files import replace_file
+from ..files import write_file
 from .config import fingerprint
 
 _AFTER_THE_NUMBERS = (
@@ -79,7 +79,7 @@ class Storage:
     def save_json(self, kind: str, key: str, content: object) -> None:
         """Save JSON-ready values; floats come back to the bit."""
         text = json.dumps(content, allow_nan=False)
-        replace_file(self.folder / f"{kind}-{key}.json", text.encode())
+        write_file(self.folder / f"{kind}-{key}.json", text.encode())
 
     def load_tensors(self, kind: str, key: str) -> dict[str, torch.Tensor] | None:
         """The tensors that were saved under this name, or ``None``; a file that is not whole counts as not there."""
@@ -90,4 +90,4 @@ class Storage:
 
     def save_tensors(self, kind: str, key: str, tensors: Mapping[str, torch.Tensor]) -> None:
         """Save tensors by name."""
-        replace_file(self.folder / f"{kind}-{key}.safetensors", safetensors.torch.save(dict(tensors)))
+        write_file(self.folder / f"{kind}-{key}.safetensors", safetensors.torch.save(dict(tensors)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..heads.files import encode_tensors, read_tensors, write_file
+from ..files import encode_tensors, read_tensors, write_file
 from ..training.checkpoint import check_fingerprint
 from .outcome import Candidate, Outcome
 

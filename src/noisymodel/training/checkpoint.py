@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..heads.files import encode_tensors, read_tensors, write_file
+from ..files import encode_tensors, read_tensors, write_file
 
 
 class Progress(NamedTuple):

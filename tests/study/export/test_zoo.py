@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file
 
 from noisymodel import noise, study
-from noisymodel._files import file_checksum
 from noisymodel.errors import InputFileError, OutputFolderError
+from noisymodel.files import file_checksum
 from noisymodel.study.cells import Cell
 from noisymodel.study.data import open_source
 from noisymodel.study.export import card, export_study, zoo

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..durable import sync_folder
+from ...files import sync_folder
 from ..lock import WriterLock
 from ..store import FeatureStore
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..._files import file_checksum
 from ...errors import InputFileError
+from ...files import file_checksum
 from ..config import PretrainingConfig, build
 from ..data import Examples, Inputs, batches
 from ..folder import CONFIG_FILE

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import safetensors.torch
 
 from ... import __version__
-from ..._files import file_checksum
 from ...errors import InputFileError, OutputFolderError
+from ...files import file_checksum
 from ..cells import Cell
 from ..config import StudyConfig
 from ..data import Source, open_source

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import StudyError
-from ...heads.files import encode_tensors, read_tensors, write_file
+from ...files import encode_tensors, read_tensors, write_file
 from ..data import Inputs
 from .request import PretrainingRequest
 from .schedule import Schedule

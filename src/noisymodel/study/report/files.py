@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from ..._files import replace_file
+from ...files import write_file
 from ..analysis import Correlation, correlate
 from ..record import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
 from ..statistics import SummaryRow, is_headline, summarize
@@ -76,7 +76,7 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     files["report.html"] = render_page(record, shown, figures, files).encode()
     files["results.json"] = _json(record, summary, hashes(record, files))
     for name, content in files.items():
-        replace_file(folder / name, content)
+        write_file(folder / name, content)
     return [folder / name for name in files]
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ...._files import file_checksum
 from ....errors import ConfigError
+from ....files import file_checksum
 from .rows import Found, Rows
 
 

@@ -1,0 +1,71 @@
+"""Atomic writes: a process that dies, or a power cut, at any moment leaves the old file or the new one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+_PIECE = 1 << 22  # bytes that are written and hashed while they are in the processor's cache
+
+
+def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tuple[int, str]:
+    """Replace a file in one step, and return the new file's size and SHA-256.
+
+    The bytes go to ``.NAME.RANDOM.partial`` beside it and to the disk; then the file gets its name; then the name
+    goes to the disk. The temporary name is unique and never follows a link. Parent folders are made.
+    """
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.partial")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        file = os.open(partial, flags, 0o666)
+        try:
+            written = _write_all(file, [content] if isinstance(content, bytes) else content)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(partial, path)  # noqa: PTH105 - every call that changes the disk is one of `os`: tests cut them off
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)  # noqa: PTH108 - see above
+        raise
+    sync_folder(path.parent)
+    return written
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the system can (Windows does so by itself)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, read piece by piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _write_all(file: int, pieces: Iterable[bytes | memoryview]) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    for content in pieces:
+        rest = memoryview(content).cast("B")
+        while rest:
+            done = os.write(file, rest[:_PIECE])
+            digest.update(rest[:done])
+            size += done
+            rest = rest[done:]
+    return size, digest.hexdigest()
