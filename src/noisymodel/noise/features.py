@@ -11,7 +11,7 @@ import torch
 
 from .._checks import check_choice, check_number, check_seed
 from .._random import array_generator
-from .arrays import Array, Mask, as_numpy
+from .inputs import Array, Mask, as_numpy
 
 FeatureKind: TypeAlias = Literal["gaussian", "dropout", "neftune"]
 

@@ -13,10 +13,10 @@ from scipy.special import ndtr, ndtri
 
 from .._checks import check_integer, check_number
 from .._random import array_generator
-from .arrays import Array, Floats, Labels, check_finite, float_rows, read_matrix
+from .injection import Step, Subset, begin
+from .inputs import Array, Floats, Labels, check_finite, float_rows, read_matrix
 from .result import NoisyLabels
 from .selection import by_class, exact_rate, recorded_rate
-from .step import Step, Subset, begin
 
 TILE = 256  # rows in one product, always the same ones, so that no choice of memory changes a rounding
 _BYTES = 1 << 26  # of features read at a time

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_choice
-from .arrays import Labels, Mask
+from .injection import Step, Subset, begin
+from .inputs import Labels, Mask
+from .large_transitions import DENSE_CLASSES, SymmetricTransition, mapped_transition
 from .mappings import ClassMapping, NamedMapping, mapping_classes, mapping_targets
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, recorded_rate, select
-from .step import Step, Subset, begin
-from .structure import DENSE_CLASSES, SymmetricTransition, mapped_transition
 from .transitions import symmetric_cells
 
 __all__ = ["SELECTIONS", "NoisyLabels", "Selection", "asymmetric", "pair_flip", "symmetric"]

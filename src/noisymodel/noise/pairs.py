@@ -15,8 +15,8 @@ import torch
 from .. import __version__
 from .._checks import check_choice, check_integer, check_seed
 from .._random import array_generator
-from .arranging import Matches, Places, derange, pair_off, resample
-from .arrays import Array, as_numpy, label_checksum, like
+from .derangement import Matches, Places, derange, pair_off, resample
+from .inputs import Array, as_numpy, label_checksum, like
 from .selection import exact_rate, half_up, random_order, recorded_rate
 
 PairMode: TypeAlias = Literal["derangement", "permutation", "swap", "resample"]

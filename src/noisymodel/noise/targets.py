@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .. import __version__
 from .._checks import check_choice, check_seed
 from .._random import array_generator
-from .arrays import (
+from .injection import Subset, read_subset
+from .inputs import (
     Array,
     Floats,
     Labels,
@@ -24,10 +25,9 @@ from .arrays import (
     matrix_checksum,
     read_labels,
 )
+from .large_transitions import Csr
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, half_up, random_order, recorded_rate
-from .step import Subset, read_subset
-from .structure import Csr
 from .transitions import Convention, read_transition
 
 if TYPE_CHECKING:

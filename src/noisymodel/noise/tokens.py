@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from .._checks import check_choice, check_integer, check_seed
 from .._random import array_generator
-from .arrays import Array, Mask, as_numpy, like
+from .inputs import Array, Mask, as_numpy, like
 from .selection import exact_rate, half_up
 
 TokenMode: TypeAlias = Literal["substitute", "mask", "delete", "swap"]

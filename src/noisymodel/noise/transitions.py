@@ -9,9 +9,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .._checks import check_choice, check_integer, check_number
-from .arrays import Array, Floats, as_numpy
+from .inputs import Array, Floats, as_numpy
+from .large_transitions import Csr, SimilarityTransition, mapped_transition
 from .mappings import ClassMapping, mapping_classes, mapping_targets
-from .structure import Csr, SimilarityTransition, mapped_transition
 
 Convention: TypeAlias = Literal["row", "column"]
 Empty: TypeAlias = Literal["error", "uniform", "keep"]
@@ -150,10 +150,10 @@ def similarity_transition(prototypes: Array, rate: float, temperature: float = 1
            [0.5 , 0.5 , 0.  ],
            [0.25, 0.25, 0.5 ]])
     """
-    return similarity_structure(prototypes, rate, temperature).toarray()
+    return similarity_rows(prototypes, rate, temperature).toarray()
 
 
-def similarity_structure(prototypes: Array, rate: float, temperature: float) -> SimilarityTransition:
+def similarity_rows(prototypes: Array, rate: float, temperature: float) -> SimilarityTransition:
     """The checked prototypes as a matrix whose rows can be asked for."""
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     degree = check_number(temperature, "temperature", minimum=0.0, exclusive_minimum=True)

@@ -14,9 +14,9 @@ import numpy.typing as npt
 from .. import __version__
 from .._checks import check_integer, check_seed
 from .._random import array_generator
-from .arrays import Array, Labels, Mask, as_numpy, class_counts, class_counts_where, label_checksum, like, read_labels
+from .inputs import Array, Labels, Mask, as_numpy, class_counts, class_counts_where, label_checksum, like, read_labels
+from .large_transitions import product, restrict
 from .result import NoisyLabels
-from .structure import product, restrict
 
 Subset: TypeAlias = Array | Sequence[int] | Sequence[bool]
 

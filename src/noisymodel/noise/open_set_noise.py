@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_choice, check_integer
-from .arrays import Array, Labels, Mask, like
+from .injection import Step, Subset, begin
+from .inputs import Array, Labels, Mask, like
 from .labels import uniform_targets
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, by_class, exact_rate, half_up, random_order, recorded_rate
-from .step import Step, Subset, begin
 
 
 @dataclass(frozen=True, eq=False)

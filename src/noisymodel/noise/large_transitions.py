@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .arrays import Floats, Mask
+from .inputs import Floats, Mask
 
 DENSE_CLASSES = 4096
 """Up to this many classes a transition matrix is a dense array (128 MiB at 4096)."""
