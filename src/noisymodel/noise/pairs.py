@@ -123,10 +123,10 @@ def shuffle_pairs(
     (np.int64(3), 0.5)
     """
     check_choice(mode, "mode", PAIR_MODES)
-    share = exact_rate(rate)
+    share, seed = exact_rate(rate), check_seed(seed)
     count, images, keys = _read_ids(num_pairs_or_image_ids, caption_keys)
     matches = Matches(images, keys)
-    order = random_order(count, array_generator(check_seed(seed), _STREAM, 1))
+    order = random_order(count, array_generator(seed, _STREAM, 1))
     size = half_up(share, count)
     size = size - size % 2 if mode == "swap" else size
     if mode in {"derangement", "swap"}:

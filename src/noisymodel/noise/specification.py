@@ -13,7 +13,7 @@ import numpy as np
 
 from .._checks import check_choice, check_integer, check_seed
 from .injection import Subset, read_classes
-from .inputs import Array, Labels, like, read_labels
+from .inputs import Array, Labels, like, read_class_count, read_labels
 from .labels import asymmetric, pair_flip, symmetric
 from .large_transitions import product, restrict
 from .matrix import from_confusion, from_transition, similarity
@@ -91,7 +91,7 @@ class LabelNoise:
         settings = {
             "kind": kind,
             "rate": Fraction(recorded) if isinstance(recorded, str) else recorded,
-            "num_classes": check_integer(num_classes, "num_classes", minimum=1),
+            "num_classes": read_class_count(num_classes),
             "seed": check_seed(seed),
             "options": {name: frozen_option(name, value) for name, value in options.items()},
         }

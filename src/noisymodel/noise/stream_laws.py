@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .inputs import Floats, as_numpy
+from .._checks import check_flag, check_integer
+from .inputs import Floats, read_numbers
 from .labels import json_mapping
 from .large_transitions import (
     DENSE_CLASSES,
@@ -141,7 +142,7 @@ class Law(NamedTuple):
 
 
 def _symmetric(rate: Rate, num_classes: int, options: Mapping[str, Any]) -> Law:
-    include_true = bool(options.get("include_true", False))
+    include_true = check_flag(options.get("include_true", False), "include_true")
     share = float(rate or 0.0)
     structure = SymmetricTransition(num_classes, *symmetric_cells(num_classes, share, include_true))
     flips = FlipLaw(np.full(num_classes, share), UniformTargets(num_classes, include_true))
@@ -208,12 +209,12 @@ def frozen_option(name: str, value: Any) -> Any:
     if name == "mapping" and isinstance(value, Mapping):
         return checked_pairs(value)
     if name == "classes" and value is not None:
-        return tuple(int(label) for label in value)
+        return tuple(check_integer(label, "classes", minimum=0) for label in value)
     if name not in {"matrix", "counts", "prototypes"}:
         return value
     if is_sparse(value):
         return sparse.csr_array(value, copy=True)
-    array = np.array(as_numpy(value))
+    array = np.array(read_numbers(value, name, expected="real numbers"))
     array.flags.writeable = False
     return array
 
