@@ -100,7 +100,7 @@ def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str 
     Args:
         values: what the caller gave.
         name: of the argument.
-        kinds: numpy's letters of the kinds that are welcome, of "biuf".
+        kinds: numpy's letters of the kinds that are welcome: "b", "iu", "f", and "US" for text.
         expected: what the error says of them.
         detach: whether a tensor is taken out of its graph.
 
@@ -116,6 +116,8 @@ def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str 
             raise TypeError(f"`{name}` must be {wanted}, got {tensor.dtype}; convert it explicitly")
         return tensor.detach() if detach else tensor
     array = _numpy(values, name)
+    if "U" in kinds and array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat):
+        array = array.astype(str)
     if array.dtype.kind not in kinds and array.size:
         odd = next((one for one in array.flat if type(one) is not int), None) if array.dtype.kind == "O" else None
         got = f"{array.dtype}" if odd is None else f"object, with {_shown(odd)} in it"
