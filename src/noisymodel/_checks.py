@@ -40,7 +40,7 @@ def check_number(
     exclusive_minimum: bool = False,
 ) -> float:
     """A finite real number in [minimum, maximum] (or (minimum, maximum])."""
-    if isinstance(value, (bool, str, bytes)):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
         raise TypeError(f"`{name}` must be a number, got {value!r}")
     try:
         number = float(value)  # pyright: ignore[reportArgumentType] # that it may fail is the point

@@ -8,13 +8,15 @@ gradients of decompositions blow up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from . import _gather, _gram
-from ._checks import check_integer, check_rows
+from .. import _gather
+from .._checks import check_integer
+from ..losses.batch import as_term, global_batch
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -49,20 +51,15 @@ def batch_spectral_shrinkage(features: Tensor, *, num_smallest: int = 1, gather:
     tensor(5.)
     """
     num_smallest = check_integer(num_smallest, "num_smallest", minimum=1)
-    rows = check_rows(features)
-    rows = rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1])
-    group = _gather.resolve_group(gather)
-    sizes = _gather.batch_sizes(rows, group)
-    smaller = min(sum(sizes), rows.shape[1])
-    if num_smallest > smaller:
+    batch = global_batch(features, "features", gather)
+    count, width = batch.num_rows, batch.rows.shape[1]
+    if num_smallest > min(count, width):
         raise ValueError(
-            f"`num_smallest` must be at most min(N, D) = {smaller} for {sum(sizes)} rows of {rows.shape[1]} features, "
+            f"`num_smallest` must be at most min(N, D) = {min(count, width)} for {count} rows of {width} features, "
             f"got {num_smallest}"
         )
-    held = rows if _gram.has_float64(rows.device) else rows.cpu()
-    with torch.autocast(held.device.type, enabled=False):
-        value: Any = _SmallestSquares.apply(held, num_smallest, sizes, group)
-    return value.to(rows.device)
+    value: Any = _SmallestSquares.apply(batch.rows, num_smallest, batch.sizes or [count], batch.group)
+    return as_term(value, features)
 
 
 class _SmallestSquares(torch.autograd.Function):
@@ -83,27 +80,10 @@ class _SmallestSquares(torch.autograd.Function):
             projected = exact @ vectors  # (n, k)
             value, gradient = _gather.sum_over_ranks(projected.square().sum(), group), projected @ vectors.mT
         ctx.save_for_backward(rows, gradient.mul_(2 * _gather.world_size(group)))
-        return value.to(torch.promote_types(rows.dtype, torch.float32))
+        return value
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        return _Gradient.apply(*ctx.saved_tensors, gradients[0]), None, None, None
-
-
-class _Gradient(torch.autograd.Function):
-    """The gradient as a function of the rows whose own derivative is refused: it would be silently zero otherwise."""
-
-    @staticmethod
-    def forward(rows: Tensor, gradient: Tensor, upstream: Tensor) -> Tensor:
-        return (gradient * upstream).to(rows.dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-        pass
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
-        raise NotImplementedError(
-            "batch_spectral_shrinkage has no second derivative, its gradient is written by hand: "
-            "do not differentiate a gradient that it is part of"
-        )
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        rows, gradient = ctx.saved_tensors
+        return (gradient * gradients[0]).to(rows.dtype), None, None, None

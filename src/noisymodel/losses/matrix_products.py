@@ -1,12 +1,12 @@
 """The dominant term of a Gram matrix by matrix products alone: no LAPACK, no branch on data, no wait for the device.
 
-An eigendecomposition on a GPU is bound by latency and makes the host wait. With the Gram matrix G = ZZᵀ two functions
-of G are enough: P = G^(−1/2), for Σσ = tr(G·P) and the polar factor P·Z, and Π, the projector on the k leading
-eigenvectors, for Σ_{i≤k} σ_i = tr(Π·G·P). The single vectors are never needed: the gradient is A·Z with
+An eigendecomposition on a GPU makes the host wait, and no CUDA graph can hold it. With the Gram matrix G = ZZᵀ two
+functions of G are enough: P = G^(−1/2), for Σσ = tr(G·P) and the polar factor P·Z, and Π, the projector on the k
+leading eigenvectors, for Σ_{i≤k} σ_i = tr(Π·G·P). The single vectors are never needed: the gradient is A·Z with
 A = (s·Q·P·Q + (s − 1/k)·Π·P·Π) / Σσ, where s is the share and Q = 1 − Π.
 
 - P: a coupled Newton–Schulz iteration whose steps are odd polynomials of degree 5, each the minimax approximation of 1
-  on what the steps before have left of [3e-8, 1]. G is shifted by the noise that `_gram` counts as zero, so that every
+  on what the steps before have left of [3e-8, 1]. G is shifted by what `decomposition` counts as noise, so that every
   spectrum lies in that range: all of P converges, and the residual ‖I − P·G·P‖ says so for the whole matrix.
 - Π: G is squared and divided by its trace for k = 1; otherwise each step is X² or 2X − X², whichever brings the
   trace towards k. Where the k-th and the next singular value cannot be told apart they share what is left of k, which
@@ -15,12 +15,12 @@ A = (s·Q·P·Q + (s − 1/k)·Π·P·Π) / Σσ, where s is the share and Q = 1
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from .decomposition import noise_level
 
 CUBIC = (1.875, -1.25, 0.375)  # the last step: error e before it, 2.5·e³ after
 STEPS = (  # a, b, c of a·x + b·x³ + c·x⁵; tests/reference/minimax.py makes them
@@ -44,51 +44,31 @@ SQUARINGS = 24  # of k = 1: a relative gap of 1e-6 below σ_1 is resolved
 SPLITTINGS = 72  # of k > 1: a relative gap of 1e-3 to 1e-4 below σ_k is resolved
 TOLERANCE = 1e-3  # of the residual, below which the iteration has converged
 
-_everywhere = False
-
 
 class Shares(NamedTuple):
     """The dominant singular values' share, its gradient's matrix A, and what the iterations say of themselves."""
 
     share: Tensor  # NaN where the residual is not below `TOLERANCE`
-    matrix: Tensor  # for A·Z: symmetric but for rounding, which Aᵀ·Z would magnify; empty where not asked for
+    matrix: Tensor  # for A·Z: symmetric but for rounding, which Aᵀ·Z would magnify
     residual: Tensor  # ‖I − P·(G + δ)·P‖_F / √n: relative error of the polar factor
     undecided: Tensor  # tr(Π − Π²): 0 where the k-th and the next singular value have been told apart
 
 
-@contextmanager
-def everywhere() -> Generator[None]:
-    """Matrix products on the CPU too, for tests; not for threads."""
-    global _everywhere
-    before, _everywhere = _everywhere, True
-    try:
-        yield
-    finally:
-        _everywhere = before
-
-
 def is_taken(device: torch.device) -> bool:
     """Whether the dominant term of rows on this device is made by matrix products."""
-    return _everywhere or device.type != "cpu"
+    return device.type != "cpu"
 
 
-def noise_level(size: int, dtype: torch.dtype) -> float:
-    """λ/λ_max below which an eigenvalue of a Gram matrix of this size is noise."""
-    return (4 + size / 4) * torch.finfo(dtype).eps
-
-
-def shares(gram: Tensor, top_k: int, *, floor: float, gradient: bool = True) -> Shares:
+def shares(gram: Tensor, top_k: int, *, floor: float) -> Shares:
     """(1/k) Σ_{i≤k} σ_i / Σσ of an uncentred Gram matrix, and the matrix A of its gradient; see `Shares`.
 
-    A singular value σ counts as σ²/√(σ² + δ) with δ = `noise_level` · λ_max · [1, 2.4]: noise fades out. In the
-    gradient Σσ counts as at least ``floor``.
+    A singular value σ counts as σ²/√(σ² + δ) with δ = `noise_level` · λ_max · [1, 2.4]: noise fades out. In A, Σσ
+    counts as at least ``floor``.
     """
-    if torch.compiler.is_compiling() and not in_torch_func():
-        return Shares(*_opaque(gram, top_k, floor, gradient))
-    return Shares(*_shares(gram, top_k, floor, gradient))
+    return Shares(*(_opaque if torch.compiler.is_compiling() else _shares)(gram, top_k, floor))
 
 
-def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _shares(gram: Tensor, top_k: int, floor: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     scaled, scale = _scaled(gram)
     noise = noise_level(gram.shape[0], gram.dtype)
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
@@ -101,8 +81,6 @@ def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Ten
     share = (projector * root).sum() / (top_k * total.clamp_min(tiny))
     share = torch.where(residual < TOLERANCE, share, torch.nan)
     undecided = _trace(rest)
-    if not gradient:
-        return share, gram.new_empty(0), residual, undecided
     lowest = undecided * noise**0.5
     shared = undecided / torch.maximum((rest * root).sum(), lowest).clamp_min(tiny)  # 1/σ of those that share a place
     between = rest * torch.where(undecided > 1e-9, shared, 0.0)
@@ -116,30 +94,23 @@ def _shares(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Ten
 
 @torch.compiler.assume_constant_result
 def in_torch_func() -> bool:
-    """Whether `vmap` or `grad` is at work, which a custom operation below an autograd function does not survive."""
+    """Whether `torch.func.vmap` or `grad` is at work."""
     functorch: Any = vars(torch)["_C"]._functorch
     return functorch.maybe_current_level() is not None
 
 
-def is_watched() -> bool:
-    """Whether a dispatch mode sees every operation, as that of tensors without values does."""
-    core: Any = vars(torch)["_C"]
-    return core._len_torch_dispatch_stack() > 0
-
-
-SCHEMA = "(Tensor gram, int top_k, float floor, bool gradient) -> (Tensor, Tensor, Tensor, Tensor)"
+SCHEMA = "(Tensor gram, int top_k, float floor) -> (Tensor, Tensor, Tensor, Tensor)"
 
 
 @torch.library.custom_op("noisymodel::shares", mutates_args=(), schema=SCHEMA)  # torch 2.4 reads no quoted annotations
-def _opaque(gram: Tensor, top_k: int, floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _opaque(gram: Tensor, top_k: int, floor: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`_shares` as one operation of a compiled graph: unrolled, its loops take a compiler up to a minute."""
-    return _shares(gram, top_k, floor, gradient)
+    return _shares(gram, top_k, floor)
 
 
 @_opaque.register_fake
-def _(gram: Tensor, _top_k: int, _floor: float, gradient: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    matrix = gram.new_empty(gram.shape if gradient else 0)
-    return gram.new_empty(()), matrix, gram.new_empty(()), gram.new_empty(())
+def _(gram: Tensor, _top_k: int, _floor: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return gram.new_empty(()), gram.new_empty(gram.shape), gram.new_empty(()), gram.new_empty(())
 
 
 def _scaled(gram: Tensor) -> tuple[Tensor, Tensor]:
