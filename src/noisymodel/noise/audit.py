@@ -8,14 +8,14 @@ from typing import Any, cast
 
 import numpy as np
 
-from .arrays import Labels
+from .injection import Subset
+from .inputs import Labels
 from .instance import instance_dependent
 from .labels import asymmetric, pair_flip, symmetric
 from .matrix import from_confusion, from_transition, similarity
-from .outliers import open_set
+from .open_set_noise import open_set
 from .posterior import posterior_dependent
 from .result import NoisyLabels
-from .step import Subset
 from .targets import multi_label
 
 METHODS: dict[str, Callable[..., NoisyLabels]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,11 +13,23 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import __version__
-from .._checks import check_integer, check_seed
+from .._checks import check_seed, warn_caller
 from .._random import array_generator
-from .arrays import Array, Labels, Mask, as_numpy, class_counts, class_counts_where, label_checksum, like, read_labels
+from ..errors import MissingClassesWarning
+from .inputs import (
+    Array,
+    Labels,
+    Mask,
+    as_numpy,
+    class_counts,
+    class_counts_where,
+    label_checksum,
+    like,
+    read_labels,
+    read_numbers,
+)
+from .large_transitions import product, restrict
 from .result import NoisyLabels
-from .structure import product, restrict
 
 Subset: TypeAlias = Array | Sequence[int] | Sequence[bool]
 
@@ -35,6 +48,7 @@ class Step:
         classes: the classes that this step may change; None for all.
         before: the noisy labels that were given, if any.
         seed: of this step.
+        counted: whether K was counted from the labels, since the caller did not give it.
     """
 
     given: Labels
@@ -44,6 +58,7 @@ class Step:
     classes: tuple[int, ...] | None
     before: NoisyLabels | None
     seed: int
+    counted: bool = False
 
     @cached_property
     def part(self) -> npt.NDArray[Any]:
@@ -105,6 +120,8 @@ class Step:
             noisy_counts = class_counts(whole, self.num_classes)
             clean_checksum, noisy_checksum = (checksum.result() for checksum in checksums)
         self._check_unchanged(clean_checksum)
+        if self.counted and not all(clean_counts):
+            self._warn_of_missing_classes(clean_counts)
         record: dict[str, Any] = {
             "method": method,
             "parameters": {"num_classes": self.num_classes, **parameters},
@@ -157,6 +174,13 @@ class Step:
         )
         return {"size": size, "realized_rate": int(np.count_nonzero(flipped & self.inside)) / size, **chosen}
 
+    def _warn_of_missing_classes(self, counts: Sequence[int]) -> None:
+        warn_caller(
+            f"`labels` hold {sum(count > 0 for count in counts)} of the {self.num_classes} classes up to the largest, "
+            f"none of class {counts.index(0)}: pass `num_classes`, or number the classes from 0 without gaps",
+            MissingClassesWarning,
+        )
+
     def _check_unchanged(self, clean_checksum: str) -> None:
         if self.before is None:
             return
@@ -197,7 +221,8 @@ def begin(
         name = "subset" if chosen is None else "classes"
         raise ValueError(f"`{name}` chooses none of the {current.size} samples")
     given = labels.clean if isinstance(labels, NoisyLabels) else labels
-    return Step(cast("Labels", given), current, count, inside, chosen, before, check_seed(seed))
+    counted = num_classes is None and at_least == 0
+    return Step(cast("Labels", given), current, count, inside, chosen, before, check_seed(seed), counted)
 
 
 def _same_classes(before: NoisyLabels, num_classes: int | None) -> int:
@@ -215,20 +240,22 @@ def _same_classes(before: NoisyLabels, num_classes: int | None) -> int:
 
 def read_classes(classes: Sequence[int], num_classes: int) -> tuple[int, ...]:
     """Some of the classes, ascending, each once."""
-    chosen = tuple(sorted({check_integer(label, "classes", minimum=0) for label in classes}))
-    if not chosen or chosen[-1] >= num_classes:
-        raise ValueError(f"`classes` must be some of [0, num_classes = {num_classes}), got {list(classes)}")
+    given = sorted(classes) if isinstance(classes, AbstractSet) else classes
+    array = read_numbers(given, "classes", kinds="iu", expected="integers (class indices)")
+    chosen = tuple(sorted({int(label) for label in array.ravel()}))
+    if array.ndim != 1 or not chosen or chosen[0] < 0 or chosen[-1] >= num_classes:
+        raise ValueError(f"`classes` must be some of [0, num_classes = {num_classes}), got {array.tolist()}")
     return chosen
 
 
 def read_subset(subset: Subset, samples: int) -> Mask:
     """(N,) bool from a mask or from indices."""
-    array = as_numpy(subset)
+    array = read_numbers(subset, "subset", kinds="biu", expected="a bool mask or integer indices")
     if array.dtype == np.bool_:
         if array.shape != (samples,):
             raise ValueError(f"`subset` must be a mask of shape ({samples},), got shape {array.shape}")
         return array
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+    if array.ndim != 1:
         raise TypeError(f"`subset` must be a bool mask or integer indices, got {array.dtype} of shape {array.shape}")
     if array.size and (array.min() < 0 or array.max() >= samples):
         raise ValueError(f"`subset` must hold indices in [0, {samples}), got {array.min()} to {array.max()}")

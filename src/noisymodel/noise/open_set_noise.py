@@ -10,12 +10,12 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from .._checks import check_choice, check_integer
-from .arrays import Array, Labels, Mask, like
+from .._checks import check_choice, check_flag, check_integer
+from .injection import Step, Subset, begin
+from .inputs import Array, Labels, Mask, like
 from .labels import uniform_targets
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, by_class, exact_rate, half_up, random_order, recorded_rate
-from .step import Step, Subset, begin
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +83,7 @@ def open_set(
     (3, True)
     """
     check_choice(selection, "selection", SELECTIONS)
+    include_true, replace = check_flag(include_true, "include_true"), check_flag(replace, "replace")
     share, open_part = exact_rate(rate), exact_rate(open_share, "open_share")
     pool = check_integer(num_outliers, "num_outliers", minimum=1)
     step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)

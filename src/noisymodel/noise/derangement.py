@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from .arrays import Mask
+from .inputs import Mask
 
 Places = npt.NDArray[np.signedinteger[Any]]
 

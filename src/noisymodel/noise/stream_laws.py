@@ -1,33 +1,137 @@
-"""The law of each kind of specified noise, and its options as values and as JSON."""
+"""Noise on one label of a stream: the law of each kind, and what two uniform numbers make of a label."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .arrays import as_numpy
-from .keyed import FlipLaw, MappedTargets, RowTargets, UniformTargets
+from .._checks import check_flag, check_integer
+from .inputs import Floats, read_numbers
 from .labels import json_mapping
-from .mappings import checked_pairs, mapping_targets
-from .matrix import check_classes
-from .result import Transition
-from .structure import (
+from .large_transitions import (
     DENSE_CLASSES,
     DenseRows,
+    Rows,
     SimilarFlips,
     SymmetricTransition,
     is_sparse,
     mapped_transition,
     rows_of,
 )
-from .transitions import confusion_rows, confusion_transition, read_transition, similarity_structure, symmetric_cells
+from .mappings import checked_pairs, mapping_targets
+from .matrix import check_classes
+from .result import Transition
+from .transitions import confusion_rows, confusion_transition, read_transition, similarity_rows, symmetric_cells
 
 Rate = float | Fraction | None
+
+
+class Targets(Protocol):
+    """Which class a flipped label becomes, for a uniform number."""
+
+    def one(self, label: int, uniform: float) -> int:
+        """For one label."""
+        ...
+
+    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
+        """For (N,) labels, each as ``one`` gives it."""
+        ...
+
+
+@dataclass(frozen=True)
+class UniformTargets:
+    """Any class alike, or any other."""
+
+    num_classes: int
+    include_true: bool
+
+    def one(self, label: int, uniform: float) -> int:
+        """See :class:`Targets`."""
+        drawn = int(uniform * (self.num_classes - (not self.include_true)))
+        return drawn + (not self.include_true and drawn >= label)
+
+    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
+        """See :class:`Targets`."""
+        drawn = (uniforms * (self.num_classes - (not self.include_true))).astype(np.intp)
+        return drawn if self.include_true else drawn + (drawn >= labels)
+
+
+@dataclass(frozen=True, eq=False)
+class MappedTargets:
+    """One class for each."""
+
+    target: npt.NDArray[np.intp]
+
+    def one(self, label: int, uniform: float) -> int:
+        """See :class:`Targets`."""
+        del uniform
+        return int(self.target[label])
+
+    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
+        """See :class:`Targets`."""
+        del uniforms
+        return self.target[labels]
+
+
+@dataclass(frozen=True, eq=False)
+class RowTargets:
+    """A class from the row of the label, the label itself left out: inverse of the cumulative share."""
+
+    rows: Rows
+    _known: dict[int, tuple[list[int], list[float]]] = field(default_factory=dict, repr=False)
+
+    def _cumulative(self, label: int) -> tuple[list[int], list[float]]:
+        if label not in self._known:
+            columns, shares = self.rows.row(label)
+            others = columns != label
+            if others.any():
+                columns, shares = columns[others], shares[others]
+            self._known[label] = columns.tolist(), list(accumulate(shares.tolist()))
+        return self._known[label]
+
+    def one(self, label: int, uniform: float) -> int:
+        """See :class:`Targets`."""
+        columns, sums = self._cumulative(label)
+        return columns[min(bisect_right(sums, uniform * sums[-1]), len(columns) - 1)]
+
+    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
+        """See :class:`Targets`."""
+        found = np.empty_like(labels)
+        order = np.argsort(labels, kind="stable")
+        bounds = np.flatnonzero(np.diff(labels[order])) + 1
+        for places in np.split(order, bounds):
+            if places.size:
+                columns, sums = self._cumulative(int(labels[places[0]]))
+                index = np.searchsorted(np.array(sums), uniforms[places] * sums[-1], side="right")
+                found[places] = np.array(columns)[np.minimum(index, len(columns) - 1)]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class FlipLaw:
+    """A label flips with the chance of its class; whether, and to what, are two independent uniform numbers."""
+
+    chances: Floats
+    targets: Targets
+
+    def one(self, label: int, uniforms: tuple[float, float]) -> int:
+        """The noisy label of one sample."""
+        return self.targets.one(label, uniforms[1]) if uniforms[0] < self.chances[label] else label
+
+    def many(self, labels: npt.NDArray[np.intp], uniforms: tuple[Floats, Floats]) -> npt.NDArray[np.intp]:
+        """The noisy labels of many."""
+        noisy = labels.copy()
+        places = np.flatnonzero(uniforms[0] < self.chances[labels])
+        noisy[places] = self.targets.many(labels[places], uniforms[1][places])
+        return noisy
 
 
 class Law(NamedTuple):
@@ -38,7 +142,7 @@ class Law(NamedTuple):
 
 
 def _symmetric(rate: Rate, num_classes: int, options: Mapping[str, Any]) -> Law:
-    include_true = bool(options.get("include_true", False))
+    include_true = check_flag(options.get("include_true", False), "include_true")
     share = float(rate or 0.0)
     structure = SymmetricTransition(num_classes, *symmetric_cells(num_classes, share, include_true))
     flips = FlipLaw(np.full(num_classes, share), UniformTargets(num_classes, include_true))
@@ -82,7 +186,7 @@ def _from_confusion(rate: Rate, num_classes: int, options: Mapping[str, Any]) ->
 
 def _similarity(rate: Rate, num_classes: int, options: Mapping[str, Any]) -> Law:
     share = float(rate or 0.0)
-    structure = similarity_structure(options["prototypes"], share, options.get("temperature", 1.0))
+    structure = similarity_rows(options["prototypes"], share, options.get("temperature", 1.0))
     check_classes("prototypes", len(structure.directions), num_classes)
     if num_classes > DENSE_CLASSES:
         return Law(FlipLaw(np.full(num_classes, share), RowTargets(SimilarFlips(structure))), structure)
@@ -105,12 +209,12 @@ def frozen_option(name: str, value: Any) -> Any:
     if name == "mapping" and isinstance(value, Mapping):
         return checked_pairs(value)
     if name == "classes" and value is not None:
-        return tuple(int(label) for label in value)
+        return tuple(check_integer(label, "classes", minimum=0) for label in value)
     if name not in {"matrix", "counts", "prototypes"}:
         return value
     if is_sparse(value):
         return sparse.csr_array(value, copy=True)
-    array = np.array(as_numpy(value))
+    array = np.array(read_numbers(value, name, expected="real numbers"))
     array.flags.writeable = False
     return array
 

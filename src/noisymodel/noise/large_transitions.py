@@ -9,10 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .arrays import Floats, Mask
+from .._checks import check_number
+from .inputs import Floats, Mask, read_class_count, read_numbers
 
 DENSE_CLASSES = 4096
 """Up to this many classes a transition matrix is a dense array (128 MiB at 4096)."""
+
+_SHARPEST = float(np.finfo(np.float64).tiny)  # a smaller temperature takes cosines beyond the largest float
 
 Csr: TypeAlias = "sparse.csr_array[Any]"
 Row: TypeAlias = tuple[npt.NDArray[np.intp], Floats]
@@ -35,6 +38,11 @@ class SymmetricTransition:
     num_classes: int
     diagonal: float
     off_diagonal: float
+
+    def __post_init__(self) -> None:
+        read_class_count(self.num_classes)
+        for name in ("diagonal", "off_diagonal"):
+            check_number(getattr(self, name), name, minimum=0.0, maximum=1.0)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,6 +87,12 @@ class SimilarityTransition:
     rate: float
     temperature: float
 
+    def __post_init__(self) -> None:
+        if read_numbers(self.directions, "directions", kinds="f").ndim != 2:
+            raise ValueError(f"`directions` must have shape (K, D), got {np.shape(self.directions)}")
+        check_number(self.rate, "rate", minimum=0.0, maximum=1.0)
+        check_number(self.temperature, "temperature", minimum=0.0, exclusive_minimum=True)
+
     @property
     def shape(self) -> tuple[int, int]:
         """(K, K)."""
@@ -86,7 +100,7 @@ class SimilarityTransition:
 
     def flips(self, first: int, stop: int) -> Floats:
         """(stop − first, K): P(noisy | clean, flipped) for these clean classes; zero where noisy = clean."""
-        logits = self.directions[first:stop] @ self.directions.T / self.temperature
+        logits = self.directions[first:stop] @ self.directions.T / max(self.temperature, _SHARPEST)
         own = np.arange(stop - first)
         logits[own, np.arange(first, stop)] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)

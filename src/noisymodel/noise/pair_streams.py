@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import TypeVar, cast
 
 from .._checks import check_seed
-from .keyed import Key, KeyHash, key_bytes
 from .selection import exact_rate
+from .stream_keys import Key, KeyHash, key_bytes
 
 Text = TypeVar("Text", str, bytes)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from noisymodel.noise import LabelNoise, PairNoise
-from noisymodel.noise.keyed import KeyHash
+from noisymodel.noise.stream_keys import KeyHash
 
 POOL = [f"caption {index}" for index in range(50)]
 KEYS = [f"{index:06d}" for index in range(20_000)]

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .._checks import check_integer
+from .._checks import Array, check_array, check_integer
 
-Array: TypeAlias = npt.NDArray[Any] | torch.Tensor
 Labels: TypeAlias = Array | Sequence[int]
 Floats: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
+
+MOST_CLASSES = 1 << 24
+"""A label of this size is no class index, and counting so many classes would take the memory of the machine."""
 
 _CHUNK = 1 << 20  # numbers hashed or counted at a time
 
@@ -26,6 +28,16 @@ def as_numpy(values: object) -> npt.NDArray[Any]:
         return np.asarray(values)
     values = values.detach().cpu()
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+
+
+def read_numbers(values: object, name: str, *, kinds: str = "iuf", expected: str = "") -> npt.NDArray[Any]:
+    """The values as a numpy array on the CPU, of one of these kinds (see `check_array`)."""
+    return as_numpy(check_array(values, name, kinds=kinds, expected=expected))
+
+
+def read_class_count(num_classes: object, *, minimum: int = 1) -> int:
+    """K."""
+    return check_integer(num_classes, "num_classes", minimum=minimum, maximum=MOST_CLASSES)
 
 
 def like(given: object, array: npt.NDArray[Any]) -> Array:
@@ -40,11 +52,9 @@ def like_floats(given: object, array: npt.NDArray[Any]) -> Array:
 
 def read_labels(labels: object, num_classes: int | None, at_least: int = 0) -> tuple[npt.NDArray[Any], int]:
     """(N,) class indices, and the number of classes: unless given, as few as the labels and ``at_least`` allow."""
-    array = as_numpy(labels)
+    array = read_numbers(labels, "labels", kinds="iu", expected="integers (class indices)")
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"`labels` must be one-dimensional with at least one label, got shape {array.shape}")
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"`labels` must be integers (class indices), got {array.dtype}; convert them explicitly")
     if array.min() < 0:
         first = int(np.argmax(array < 0))
         raise ValueError(f"`labels` must be in [0, num_classes), got {array[first]} at position {first}")
@@ -52,7 +62,11 @@ def read_labels(labels: object, num_classes: int | None, at_least: int = 0) -> t
     if num_classes is None and max(largest, at_least - 1) <= 0:
         raise ValueError("`labels` hold class 0 alone, which does not tell the number of classes: pass `num_classes`")
     fewest = max(largest + 1, at_least)
-    classes = fewest if num_classes is None else check_integer(num_classes, "num_classes", minimum=1)
+    if num_classes is None and fewest > MOST_CLASSES:
+        raise ValueError(
+            f"`labels` must be class indices below {MOST_CLASSES}, got {largest}: number the classes from 0"
+        )
+    classes = fewest if num_classes is None else read_class_count(num_classes)
     if largest >= classes:
         first = int(np.argmax(array >= classes))
         raise ValueError(f"`labels` must be in [0, num_classes = {classes}), got {array[first]} at position {first}")
@@ -63,14 +77,11 @@ def read_labels(labels: object, num_classes: int | None, at_least: int = 0) -> t
 
 def read_matrix(values: object, name: str, rows: int, *, what: str = "labels") -> Array:
     """A two-dimensional array of real numbers with ``rows`` rows, unread: it may be larger than memory."""
-    matrix = values if isinstance(values, torch.Tensor | np.ndarray) else np.asarray(values)
+    matrix = check_array(values, name, expected="real numbers")
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise ValueError(f"`{name}` must have shape (N, D), got {tuple(matrix.shape)}; x.reshape(len(x), -1) flattens")
     if len(matrix) != rows:
         raise ValueError(f"`{name}` must have one row for each of the {rows} {what}, got {len(matrix)} rows")
-    real = not matrix.is_complex() if isinstance(matrix, torch.Tensor) else matrix.dtype.kind in "iuf"
-    if not real or matrix.dtype == torch.bool:
-        raise TypeError(f"`{name}` must be real numbers, got {matrix.dtype}")
     return matrix
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .arrays import Floats
+from .inputs import Floats
+from .large_transitions import Rows
 from .selection import by_class
-from .structure import Rows
 
 _SNAP = 1e-9  # a share this close to an integer is that integer: 0.29 · 100 is 29
 
