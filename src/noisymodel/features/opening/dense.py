@@ -1,11 +1,10 @@
 """Matrices that lie in a file as bytes, one number after the other: ``.npy``, safetensors, raw bytes.
 
-They are read, not mapped: the pages of a mapped file count as resident memory of the process that has read them.
+Blocks are read, not mapped: the pages of a mapped file count as resident memory of the process that has read them.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import InputFileError
-from .rows import FeatureFile, as_tensor, check_layout, chosen_key, listed
+from ...errors import InputFileError
+from ...files.arrays import safetensors_header
+from ...files.reading import check_array_size, npy_header
+from ...files.tables import listed
+from .rows import FeatureFile, as_tensor, check_layout, chosen_key
 
 _SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
@@ -39,6 +40,14 @@ class DenseFile(FeatureFile):
                 yield self._tensor(
                     self._columns(file, start, count) if self.fortran else self._rows(file, start, count)
                 )
+
+    def array(self) -> npt.NDArray[Any]:
+        """See `FeatureFile`."""
+        native = self.stored.isnative and self.stored.itemsize <= 8 and self.dtype != "bfloat16"
+        if not native or self.offset % self.stored.itemsize:
+            return super().array()
+        shape = (self.num_rows, self.num_features)
+        return np.memmap(self.path, self.stored, "r", self.offset, shape, "F" if self.fortran else "C")
 
     def _rows(self, file: BinaryIO, start: int, count: int) -> npt.NDArray[Any]:
         rows = np.empty((count, self.num_features), dtype=self.stored)
@@ -69,41 +78,14 @@ def open_npy(path: Path) -> DenseFile:
         shape, fortran, dtype = npy_header(file, path)
         offset = file.tell()
     check_layout(path, "the array", str(dtype), shape, floating=dtype.kind == "f")
-    _check_size(path, offset + shape[0] * shape[1] * dtype.itemsize)
+    check_array_size(path, offset + shape[0] * shape[1] * dtype.itemsize)
     rows, width = shape
     return DenseFile(path, None, rows, width, dtype.newbyteorder("=").name, dtype, offset, fortran)
 
 
-def npy_header(stream: Any, path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns follow each other, and dtype; the stream stands at the data then.
-
-    Raises:
-        InputFileError: it is no array of plain numbers.
-    """
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(stream)
-    except KeyError:
-        raise InputFileError(f"{path} holds an array of records, not of numbers") from None
-    except (ValueError, EOFError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path} is no .npy file, or damaged ({_one_line(error)})") from None
-    if dtype.hasobject:
-        raise InputFileError(f"{path} holds Python objects, not numbers: save a floating-point array")
-    return shape, fortran, dtype
-
-
 def open_safetensors(path: Path, key: str | None) -> DenseFile:
     """A tensor of a safetensors file, of which only the header is read."""
-    try:
-        with safe_open(path, framework="pt"):  # checks the header against the file's size, and maps nothing that stays
-            pass
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: dict[str, Any] = json.loads(file.read(length))
-    except (SafetensorError, ValueError) as error:
-        raise InputFileError(f"{path} is no safetensors file, or damaged ({_one_line(error)})") from None
-    header.pop("__metadata__", None)
+    header, begin = safetensors_header(path)
     matrices = {name: item["dtype"] in _SAFETENSORS and len(item["shape"]) == 2 for name, item in header.items()}
     name = chosen_key(path, matrices, key)
     item = header[name]
@@ -111,7 +93,7 @@ def open_safetensors(path: Path, key: str | None) -> DenseFile:
     check_layout(path, f"{name!r}", dtype, item["shape"], floating=floating)
     rows, width = item["shape"]
     stored = np.dtype("<i2" if dtype == "bfloat16" else dtype).newbyteorder("<")
-    return DenseFile(path, name, rows, width, dtype, stored, 8 + length + item["data_offsets"][0])
+    return DenseFile(path, name, rows, width, dtype, stored, begin + item["data_offsets"][0])
 
 
 def open_raw(path: Path, dtype: str | None, num_features: int | None) -> DenseFile:
@@ -129,15 +111,3 @@ def open_raw(path: Path, dtype: str | None, num_features: int | None) -> DenseFi
         )
     check_layout(path, "the file", dtype, (size // row, num_features), floating=True)
     return DenseFile(path, None, size // row, num_features, dtype, stored, 0)
-
-
-def _check_size(path: Path, wanted: int) -> None:
-    size = path.stat().st_size
-    if size < wanted:
-        raise InputFileError(f"{path} is cut off: its header promises {wanted} bytes, it has {size}")
-    if size > wanted:
-        raise InputFileError(f"{path} has {size - wanted} bytes more than its header says: are these several arrays?")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

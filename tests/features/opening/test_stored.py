@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from noisymodel.errors import InputFileError
-from noisymodel.spectrum_files import open_file
+from noisymodel.features.opening import open_file
 from spectrum_files.conftest import features, fixed_lists, parquet
 
 arrow = pytest.importorskip("pyarrow")

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import InputFileError
-from ..features import FeatureStore
-from ..features.interchange.arrow import column_values, load_pyarrow
-from .rows import FeatureFile, as_tensor, check_layout, listed, rechunked
+from ...errors import InputFileError
+from ...files.tables import listed, load_pyarrow
+from ..interchange.arrow import column_values
+from ..store import FeatureStore
+from .rows import FeatureFile, as_tensor, check_layout, rechunked
 
 _BUFFER = 1 << 20  # bytes of each column that are read at a time
 _FAVOURITES = ("features", "embedding", "embeddings")

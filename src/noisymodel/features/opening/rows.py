@@ -13,7 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..errors import InputFileError
+from ...errors import InputFileError
+from ...files.reading import shown
+from ...files.tables import listed
 
 BLOCK_BYTES = 8 << 20
 
@@ -35,6 +37,20 @@ class FeatureFile(ABC):
         Raises:
             InputFileError: the file is damaged, or its rows are not what it said when it was opened.
         """
+
+    def array(self) -> npt.NDArray[Any]:
+        """All rows (N, D): mapped into memory where the file's bytes are numpy's, else read; float32 for bfloat16."""
+        rows: npt.NDArray[Any] | None = None
+        start = 0
+        for block in self.blocks(0, self.num_rows, block_rows(self.num_features)):
+            part = (block.float() if block.dtype == torch.bfloat16 else block).numpy()
+            if rows is None:
+                rows = np.empty((self.num_rows, self.num_features), part.dtype)
+            rows[start : start + len(part)] = part
+            start += len(part)
+        if rows is None or start != self.num_rows:
+            raise InputFileError(f"{shown(self.path)} ends at row {start} of {self.num_rows}: it is damaged")
+        return rows
 
 
 def block_rows(num_features: int) -> int:
@@ -76,13 +92,6 @@ def chosen_key(path: Path, present: Mapping[str, bool], key: str | None) -> str:
     if not matrices:
         raise InputFileError(f"{path} holds no floating-point matrix, only {listed(present)}")
     raise InputFileError(f"{path} holds several matrices, {listed(matrices)}: name one as the key")
-
-
-def listed(names: Iterable[str], most: int = 8) -> str:
-    """Names for a message, not endlessly many."""
-    every = list(names)
-    shown = ", ".join(every[:most])
-    return f"{shown} and {len(every) - most} more" if len(every) > most else shown or "nothing"
 
 
 def rechunked(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:

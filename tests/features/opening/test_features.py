@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from noisymodel import FeatureStore
 from noisymodel.errors import InputFileError
-from noisymodel.spectrum_files import open_file
+from noisymodel.features.opening import open_features, open_file
 from spectrum_files.conftest import KINDS, features, fixed_lists, parquet, write
 
 
@@ -26,6 +26,43 @@ def test_every_format_gives_the_same_rows(kind: str, tmp_path: Path) -> None:
         assert [len(block) for block in blocks[:-1]] == [size] * (len(blocks) - 1)
         assert all(block.dtype == torch.float32 for block in blocks)
         np.testing.assert_array_equal(torch.cat(blocks).numpy(), rows[first:last])
+
+
+def test_arrays_to_fit_on_are_mapped_where_they_can_be(tmp_path: Path) -> None:
+    rows = features()
+    for kind in KINDS:
+        if kind == "raw":
+            continue  # its rows have no width
+        found = open_features(write(kind, tmp_path, rows)[0])
+        assert isinstance(found, FeatureStore) == (kind == "store")
+        assert isinstance(found, np.memmap) == (kind in ("npy", "npy fortran", "safetensors")), kind
+        np.testing.assert_array_equal(np.asarray(found[:]), rows)
+        assert np.asarray(found[:1]).dtype == np.dtype("=f4")
+    save_file({"x": torch.from_numpy(rows).bfloat16()}, tmp_path / "half.safetensors")
+    half = open_features(tmp_path / "half.safetensors")
+    np.testing.assert_array_equal(half, torch.from_numpy(rows).bfloat16().float().numpy())
+
+
+def test_columns_of_text_tables(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("\ufeffid;label;f0;f1;name\n1;3;0.5;2;a\n2;4;-1e3;.25;b\n", encoding="utf-8")
+    for name, columns in ((None, [[0.5, 2], [-1000, 0.25]]), ("f1", [[2], [0.25]]), ("f*", [[0.5, 2], [-1000, 0.25]])):
+        found = open_features(path, key=name)
+        assert found.dtype == np.float32
+        assert found.tolist() == columns
+    assert open_features(path, key="label").tolist() == [[3], [4]]
+    for text, told in [
+        ("a,b\n1,2\n1,x\n", "x.csv, line 3: 'b' must be a number, got 'x'"),
+        ("a,b\n1,2\n1\n", "x.csv, line 3: 1 fields, the header has 2"),
+        ("1.5,2\n1,2\n", "has no header: name its columns"),
+        ("label,name\n1,a\n", "no columns of numbers, only 'label', 'name'"),
+        ("f0,f1\n", "no columns of numbers"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(InputFileError, match=told):
+            open_features(path)
+    with pytest.raises(InputFileError, match="no column 'z'"):
+        open_features(path, key="z")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +122,7 @@ def damaged(folder: Path) -> dict[str, tuple[Path, dict[str, object], str]]:
     whole = (folder / "cut.npy").read_bytes()
     (folder / "cut.npy").write_bytes(whole[:-10])
     (folder / "long.npy").write_bytes(whole + bytes(4))
-    for name in ("junk.npy", "junk.npz", "junk.safetensors", "junk.parquet", "junk.csv", "junk.pt"):
+    for name in ("junk.npy", "junk.npz", "junk.safetensors", "junk.parquet", "junk.xyz", "junk.pt"):
         (folder / name).write_bytes(b"junk")
     (folder / "nothing.npy").write_bytes(b"")
     np.save(folder / "one.npy", rows[0])
@@ -112,8 +149,8 @@ def damaged(folder: Path) -> dict[str, tuple[Path, dict[str, object], str]]:
         "junk npz": (folder / "junk.npz", {}, "junk.npz is no .npz archive, or damaged"),
         "junk safetensors": (folder / "junk.safetensors", {}, "junk.safetensors is no safetensors file, or damaged"),
         "junk parquet": (folder / "junk.parquet", {}, "junk.parquet is no Parquet file, or damaged"),
-        "ending": (folder / "junk.csv", {}, "junk.csv is none of the files that are known: a feature store's folder"),
-        "pickle": (folder / "junk.pt", {}, "junk.pt may be a pickle, which can run code: save the tensor as"),
+        "ending": (folder / "junk.xyz", {}, "junk.xyz is none of the files that are known: a feature store's folder"),
+        "pickle": (folder / "junk.pt", {}, "junk.pt may be a pickle, which can run code: save it as"),
         "vector": (folder / "one.npy", {}, r"one.npy: the array must be floating point and of shape \(N, D\)"),
         "tensor": (folder / "three.npy", {}, r"got float32 of shape \(1, 230, 6\)"),
         "integers": (folder / "whole.npy", {}, r"got int32 of shape \(230, 6\)"),

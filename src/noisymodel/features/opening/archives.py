@@ -13,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import InputFileError
-from .dense import npy_header
+from ...errors import InputFileError
+from ...files.reading import npy_header
 from .rows import FeatureFile, as_tensor, check_layout, chosen_key
 
 _WHOLE = 256 << 20  # bytes of an array that has to be read whole
