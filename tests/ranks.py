@@ -57,7 +57,7 @@ def _answer(rank: int, request: dict[str, Any]) -> Any:
         value = getattr(value, name)
     dist.init_process_group(
         "gloo",
-        init_method=f"file://{request['rendezvous']}",
+        init_method=request["rendezvous"],
         rank=rank,
         world_size=request["world"],
         timeout=timedelta(seconds=request["timeout"]),
@@ -129,7 +129,7 @@ class Ranks:
             "timeout": timeout,
         }
         with tempfile.TemporaryDirectory() as folder:
-            message = pickle.dumps(request | {"rendezvous": f"{Path(folder).as_posix()}/rendezvous"})
+            message = pickle.dumps(request | {"rendezvous": (Path(folder) / "rendezvous").as_uri()})
             connections = [connection for _, connection in self._ranks[:world]]
             for connection in connections:
                 connection.send_bytes(message)

@@ -246,7 +246,7 @@ def test_types_of_targets_and_weights():
         objective.task_loss(logits[:, 0], targets)
     with pytest.raises(TypeError, match="`sample_weight` must be a torch tensor, got list"):
         objective.task_loss(logits, targets, sample_weight=[1.0] * 10)
-    with pytest.raises(ValueError, match=r"`sample_weight` must have the shape of the rows, \(10,\), got \(9,\)"):
+    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(10,\), got \(9,\)"):
         objective.task_loss(logits, targets, sample_weight=torch.ones(9))
     with pytest.raises(TypeError, match="`sample_weight` must be real numbers"):
         objective.task_loss(logits, targets, sample_weight=torch.ones(10, dtype=torch.complex64))
