@@ -106,7 +106,7 @@ def test_loss_terms_add_up_and_reach_every_parameter(make, shape, device):
             + weights.dominant_weight * terms.dominant
         )
         assert (terms.consistency > 0) is not torch.equal(head.tune(features), features)
-        assert terms.covariance > 0
+        assert (terms.covariance > 0) == (weights.covariance_weight > 0)
         assert -1 <= terms.dominant < 0
     else:
         assert terms.consistency == terms.covariance == terms.dominant == 0
