@@ -31,7 +31,8 @@ class Configuration:
 
     def start(self, seed: int) -> Head:
         """The head with the initial weights of a seed, on the CPU."""
-        head = self.method(**self.arguments, generator=torch.Generator().manual_seed(seed))
+        with torch.device("cpu"):
+            head = self.method(**self.arguments, generator=torch.Generator().manual_seed(seed))
         return head.to(next(self.template.parameters()).dtype)
 
     def filled(self, state: Mapping[str, Tensor]) -> Head:

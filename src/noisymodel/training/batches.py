@@ -15,10 +15,8 @@ from torch import Tensor
 from .._checks import check_rows
 from ..features import FeatureStore
 from ..features.reading import ShardedRows
+from ..objective import IGNORED
 from .feeding import Batch, Carrier, feed
-
-IGNORED = -100
-"""The class id of a row without one: it has no task loss, and is no row of an accuracy."""
 
 
 class RowSource(Protocol):

@@ -18,7 +18,8 @@ from .._random import seeded, tensor_generator
 from ..heads import Head
 from ..heads.randomness import Draws, draws_by_itself
 from ..losses import NMTuneTerms
-from .batches import IGNORED, LabelledRows, count_batches, shuffled
+from ..objective import IGNORED
+from .batches import LabelledRows, count_batches, shuffled
 from .compiling import check_mode, training_loss
 from .optimizer import adamw
 from .schedule import Schedule
