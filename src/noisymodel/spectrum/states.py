@@ -4,37 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, distributed
 
-from .files import write_file
+from ..files import encode_tensors, read_tensors, write_file
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 
 def write_state(path: Path, kind: str, settings: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
-    """One safetensors file of settings and state, under a temporary name that is then renamed."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-    metadata = {"noisymodel": kind, **{name: str(value) for name, value in settings.items()}}
-    write_file(path, save(tensors, metadata=metadata))
+    """Write settings and state into one safetensors file."""
+    write_file(path, encode_tensors(state, {"kind": kind, "settings": dict(settings)}))
 
 
-def read_state(path: str | Path, kind: str, writer: str) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The settings, as text, and the state that `write_state` wrote; ``writer`` is named where it did not."""
-    try:
-        with safe_open(path, framework="pt") as content:
-            held = content.metadata() or {}
-            state = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error})") from None
-    if held.get("noisymodel") != kind:
+def read_state(path: str | Path, kind: str, writer: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The settings and the state that `write_state` wrote; the error for other files names ``writer``."""
+    state, record = read_tensors(Path(path))
+    if not isinstance(record, dict) or cast("dict[str, Any]", record).get("kind") != kind:
         raise ValueError(f"{path} was not written by {writer}")
-    return held, state
+    return cast("dict[str, Any]", record["settings"]), state
 
 
 def check_entries(state: Mapping[str, Tensor], names: set[str]) -> None:
