@@ -116,16 +116,20 @@ def fits(call: Call, argument: str, value: Any) -> bool:
     parameter = inspect.signature(call.function).parameters.get(argument)
     default = parameter.default if parameter is not None else inspect.Parameter.empty
     annotation = str(parameter.annotation) if parameter is not None else ""
-    examples = [one for one in (good.get(argument, inspect.Parameter.empty), default) if one is not inspect.Parameter.empty]
+    examples = [
+        one for one in (good.get(argument, inspect.Parameter.empty), default) if one is not inspect.Parameter.empty
+    ]
     if value is None:
         return default is None or "None" in annotation or good.get(argument, 0) is None
-    if isinstance(value, bool | np.bool_) or (isinstance(value, torch.Tensor) and value.dtype == torch.bool and not value.ndim):
+    if isinstance(value, bool | np.bool_) or (
+        isinstance(value, torch.Tensor) and value.dtype == torch.bool and not value.ndim
+    ):
         is_flag = argument in FLAGS or any(isinstance(one, bool) for one in examples)
         return isinstance(value, bool | np.bool_) and is_flag
     key = (call.name, argument)
-    return any(
-        test(value) for names, test in WELCOME if key in names or ("*", argument) in names
-    ) or any(_like(value, one) for one in examples if one is not None)
+    return any(test(value) for names, test in WELCOME if key in names or ("*", argument) in names) or any(
+        _like(value, one) for one in examples if one is not None
+    )
 
 
 def _like(value: Any, example: Any) -> bool:
@@ -200,7 +204,16 @@ def verdict(call: Call, argument: str, name: str) -> Finding:
     try:
         with quiet(), limit(_SECONDS):
             found = call(**{argument: value})
-    except (ValueError, TypeError, OSError, LookupError, RuntimeError, ArithmeticError, AttributeError, MemoryError) as error:
+    except (
+        ValueError,
+        TypeError,
+        OSError,
+        LookupError,
+        RuntimeError,
+        ArithmeticError,
+        AttributeError,
+        MemoryError,
+    ) as error:
         said = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         named = type(error) in (ValueError, TypeError) and "`" in str(error)
         clear = named or type(error).__module__.startswith("noisymodel") or isinstance(error, OSError)
@@ -213,7 +226,11 @@ def verdict(call: Call, argument: str, name: str) -> Finding:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Nothing printed, no warnings."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         yield
 
@@ -245,7 +262,7 @@ def all_cases(made: list[Call]) -> list[tuple[Call, str, str]]:
 def sampled(made: list[Call], count: int, seed: int) -> list[tuple[Call, str, str]]:
     """Some of them, the same for the same seed."""
     cases = all_cases(made)
-    return random.Random(seed).sample(cases, min(count, len(cases)))  # noqa: S311 - of cases
+    return random.Random(seed).sample(cases, min(count, len(cases)))
 
 
 def main(only: list[str]) -> int:

@@ -74,7 +74,9 @@ def calls(folder: Path) -> list[Call]:
     """All of them; files go into the folder."""
     found: list[Call] = []
 
-    def add(room: str, name: str, arguments: Mapping[str, Any] | Callable[[], dict[str, Any]], function: Any = None) -> None:
+    def add(
+        room: str, name: str, arguments: Mapping[str, Any] | Callable[[], dict[str, Any]], function: Any = None
+    ) -> None:
         function = function or getattr(importlib.import_module(f"noisymodel.{room}"), name)
         make = arguments if callable(arguments) else (lambda: dict(arguments))
         found.append(Call(room, name, function, make))
@@ -107,7 +109,11 @@ def _noise(add: Any, folder: Path) -> None:
     add("noise", "similarity", {**labels, "rate": 0.5, "prototypes": _array(3, 4)})
     add("noise", "instance_dependent", {**labels, "rate": 0.5, "features": _array(12, 4)})
     posterior = np.abs(_array(12, 3)) + 0.1
-    add("noise", "posterior_dependent", {**labels, "rate": 0.2, "posterior": posterior / posterior.sum(1, keepdims=True)})
+    add(
+        "noise",
+        "posterior_dependent",
+        {**labels, "rate": 0.2, "posterior": posterior / posterior.sum(1, keepdims=True)},
+    )
     add("noise", "open_set", {**labels, "rate": 0.5, "num_outliers": 9})
     add("noise", "multi_label", {"targets": np.eye(4, dtype=int), "missing": 0.5, "seed": 0})
     specification = noise.LabelNoise("symmetric", 0.5, num_classes=3, seed=0)
@@ -136,7 +142,12 @@ def _noise(add: Any, folder: Path) -> None:
     add("noise", "LabelNoise.at", {"key": "a", "label": 1}, specification.at)
     add("noise", "LabelNoise.at_many", {"keys": list("abc"), "labels": [0, 1, 2]}, specification.at_many)
     add("noise", "NoiseChain", {"steps": (specification,)})
-    add("noise", "compose", {"noise": specification}, lambda noise: importlib.import_module("noisymodel.noise").compose(noise))
+    add(
+        "noise",
+        "compose",
+        {"noise": specification},
+        lambda noise: importlib.import_module("noisymodel.noise").compose(noise),
+    )
     add("noise", "PairNoise", {"rate": 0.5, "captions": ["a", "b"], "seed": 0})
     add("noise", "PairNoise.at", {"key": "a", "text": "b"}, noise.PairNoise(0.5, ["a", "b"], seed=0).at)
 
@@ -283,7 +294,7 @@ def _training(add: Any, folder: Path) -> None:
     one = fitted(**small)
     add(
         "estimator", "NMTuneClassifier.fit", {"X": features, "y": labels},
-        lambda X, y, sample_weight=None: NMTuneClassifier(**small).fit(X, y, sample_weight=sample_weight),  # noqa: N803
+        lambda X, y, sample_weight=None: NMTuneClassifier(**small).fit(X, y, sample_weight=sample_weight),
     )  # fmt: skip
     add("estimator", "NMTuneClassifier.predict_proba", {"X": features}, one.predict_proba)
 
@@ -295,7 +306,9 @@ def _files(add: Any, folder: Path) -> None:
 
     def create(num_features: Any, dtype: Any = "float32", metadata: Any = None, shard_rows: Any = None) -> None:
         options = {} if shard_rows is None else {"shard_rows": shard_rows}
-        made = FeatureStore.create(folder / f"{next(counter)}", num_features=num_features, dtype=dtype, metadata=metadata, **options)
+        made = FeatureStore.create(
+            folder / f"{next(counter)}", num_features=num_features, dtype=dtype, metadata=metadata, **options
+        )
         made.close()
 
     def append(features: Any, labels: Any = None, ids: Any = None) -> None:
@@ -303,7 +316,12 @@ def _files(add: Any, folder: Path) -> None:
             store.append(features, labels=labels, ids=ids)
 
     add("features", "FeatureStore", {"num_features": 4}, create)
-    add("features", "FeatureStore.append", {"features": _array(6, 4), "labels": np.arange(6), "ids": list("abcdef")}, append)
+    add(
+        "features",
+        "FeatureStore.append",
+        {"features": _array(6, 4), "labels": np.arange(6), "ids": list("abcdef")},
+        append,
+    )
     (folder / "labels.csv").write_text("label\n" + "a\nb\n" * 6)
     given = {"source": folder / "labels.csv", "kind": "symmetric", "rate": 0.5, "seed": 0}
 
