@@ -46,7 +46,7 @@ def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 quick = pytest.mark.usefixtures("_without_figures")
 
 
-@pytest.fixture(scope="module", params=["glyphs", "digits"])
+@pytest.fixture(scope="module", params=["glyphs", pytest.param("digits", marks=pytest.mark.slow)])
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
     config = getattr(tiny, request.param)()
     out = tmp_path_factory.mktemp(request.param) / "out"

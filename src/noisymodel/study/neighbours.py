@@ -134,6 +134,7 @@ def _published(consistency_weight: float, covariance_weight: float, dominant_wei
         covariance_weight=covariance_weight,
         dominant_weight=dominant_weight,
         top_k=5,
+        reduction="mean",
     )
 
 

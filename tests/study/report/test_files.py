@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -145,7 +146,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, no_figures: None, mo
     def full(path: Path, target: Path) -> Path:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         write_report(tmp_path, synthetic_record(seeds=(3, 4)))
     assert (tmp_path / "results.csv").read_bytes() == before

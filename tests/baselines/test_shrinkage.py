@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from noisymodel.shrinkage import batch_spectral_shrinkage
+from noisymodel.baselines import batch_spectral_shrinkage
 from ranks import Ranks
 
 SIZES = [(16, 5, 1), (16, 5, 3), (6, 20, 1), (6, 20, 4), (8, 8, 2), (1, 7, 1), (7, 1, 1)]

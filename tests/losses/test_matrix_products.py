@@ -1,11 +1,9 @@
 """The dominant term by matrix products alone, as on a GPU: its precision, its limits, and that nothing waits.
 
-The switch is on in this file, so that the tests of other files that are imported here run on this path too.
+In this file the CPU counts as a GPU.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -13,22 +11,17 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from noisymodel import NMTune, NMTuneLoss, _polar
-from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss, nmtune_regularization
+from noisymodel import NMTune, NMTuneLoss
+from noisymodel.losses import (
+    consistency_loss,
+    covariance_loss,
+    dominant_singular_value_loss,
+    matrix_products,
+    nmtune_regularization,
+)
 from reference import losses as naive
+from reference.matrices import conditioned, gaussian, repeated, shifted, value_and_gradient, with_singular_values
 from reference.minimax import composition
-from test_autograd import (  # noqa: F401
-    test_a_second_derivative_is_an_error,
-    test_many_heads_at_once_get_what_each_gets_alone,
-    test_nothing_waits_for_the_device,
-)
-from test_losses import conditioned, gaussian, repeated, shifted, value_and_gradient, with_singular_values
-from test_losses import test_half_precision_is_computed_as_if_it_were_single as test_half_precision  # noqa: F401
-from test_losses_degenerate import (  # noqa: F401
-    test_a_zero_matrix_has_value_and_gradient_zero,
-    test_finite_features_never_give_nan_or_infinity,
-    test_non_finite_features_are_seen_in_every_loss,
-)
 
 SHAPES = [(8, 20), (12, 12), (20, 8), (2, 5), (2, 2), (64, 80), (80, 64)]
 
@@ -44,15 +37,14 @@ KINDS = {"gaussian": gaussian, "condition 1e4": conditioned, "flat": flat}
 
 
 @pytest.fixture(autouse=True)
-def products() -> Iterator[None]:
-    with _polar.everywhere():
-        yield
+def products(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix_products, "is_taken", lambda _: True)
 
 
-def shares(features: Tensor, top_k: int) -> _polar.Shares:
+def shares(features: Tensor, top_k: int) -> matrix_products.Shares:
     rows = features.double()
     gram = rows @ rows.T if rows.shape[0] < rows.shape[1] else rows.T @ rows
-    return _polar.shares((gram + gram.T) / 2, top_k, floor=0.0)
+    return matrix_products.shares((gram + gram.T) / 2, top_k, floor=0.0)
 
 
 def assert_close(features: Tensor, top_k: int, tolerance: float, rank: int | None = None) -> None:
@@ -119,32 +111,53 @@ def test_the_diagnosis_tells_a_gap_from_none(top_k: int) -> None:
 
 
 def test_an_iteration_that_has_not_converged_is_not_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_polar, "STEPS", _polar.STEPS[:9])
+    monkeypatch.setattr(matrix_products, "STEPS", matrix_products.STEPS[:9])
     found = shares(conditioned(8, 20), 2)
-    assert found.residual > _polar.TOLERANCE
+    assert found.residual > matrix_products.TOLERANCE
     assert found.share.isnan()
     assert dominant_singular_value_loss(conditioned(8, 20).float()).isnan()
 
 
 def test_the_steps_are_the_minimax_polynomials() -> None:
-    best = composition(3e-8, len(_polar.STEPS) - 2)
-    wanted = [polynomial for polynomial, _ in best[: len(_polar.STEPS) - 2]]
-    np.testing.assert_allclose(_polar.STEPS[:-2], wanted, atol=1e-6)
+    best = composition(3e-8, len(matrix_products.STEPS) - 2)
+    wanted = [polynomial for polynomial, _ in best[: len(matrix_products.STEPS) - 2]]
+    np.testing.assert_allclose(matrix_products.STEPS[:-2], wanted, atol=1e-6)
     x = np.geomspace(3e-8, 1, 10_000)
-    for step in _polar.STEPS:
+    for step in matrix_products.STEPS:
         x = np.array(step) @ np.stack([x, x**3, x**5])
     assert np.abs(x - 1).max() < 1e-10
 
 
-def test_without_gradient_no_matrix_is_made() -> None:
-    found = _polar.shares(torch.eye(4, dtype=torch.float64), 2, floor=0.0, gradient=False)
-    assert found.share == pytest.approx(0.25)
-    assert found.matrix.numel() == 0
+@pytest.mark.parametrize("shape", [(4, 7), (7, 4)])
+def test_many_heads_at_once_get_what_each_gets_alone(shape: tuple[int, int]) -> None:
+    def loss(z: Tensor) -> Tensor:
+        return dominant_singular_value_loss(z, top_k=2)
+
+    rows = torch.stack([gaussian(*shape, seed).float() for seed in range(3)])
+    gradients = torch.func.vmap(torch.func.grad(loss))(rows)
+    for one, gradient in zip(rows, gradients, strict=True):
+        np.testing.assert_allclose(gradient, value_and_gradient(loss, one)[1], atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_zero_tiny_and_non_finite_features(dtype: torch.dtype) -> None:
+    for shape in [(4, 9), (9, 4), (4, 4)]:
+        value, gradient = value_and_gradient(dominant_singular_value_loss, torch.zeros(shape, dtype=dtype))
+        assert value == 0
+        assert not gradient.any()
+        tiny = (torch.finfo(dtype).smallest_normal * gaussian(*shape)).to(dtype)
+        value, gradient = value_and_gradient(dominant_singular_value_loss, tiny)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+        for bad in (torch.nan, torch.inf):
+            features = gaussian(*shape).to(dtype)
+            features[1, 2] = bad
+            assert not dominant_singular_value_loss(features).isfinite()
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("top_k", [1, 2])
+@pytest.mark.slow
 def test_compiles_to_one_graph_in_which_it_is_one_operation(top_k: int) -> None:
     graphs: list[torch.fx.GraphModule] = []
 
@@ -171,20 +184,9 @@ def test_compiles_to_one_graph_in_which_it_is_one_operation(top_k: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
-@pytest.mark.parametrize("gradient", [True, False])
-def test_the_operation_is_registered_as_it_behaves(gradient: bool) -> None:
+def test_the_operation_is_registered_as_it_behaves() -> None:
     gram = gaussian(5, 9) @ gaussian(5, 9).T
-    torch.library.opcheck(_polar._opaque, (gram, 2, 0.0, gradient))
-
-
-def test_the_switch_is_off_outside() -> None:
-    assert _polar.is_taken(torch.device("cpu"))
-    assert _polar.is_taken(torch.device("cuda"))
-    with pytest.raises(KeyError), _polar.everywhere():
-        raise KeyError
-    assert _polar.is_taken(torch.device("cpu"))  # the fixture's
-    _polar._everywhere = False
-    assert not _polar.is_taken(torch.device("cpu"))
+    torch.library.opcheck(matrix_products._opaque, (gram, 2, 0.0))
 
 
 WAITING = {
@@ -221,8 +223,10 @@ def test_the_guard_sees_what_waits() -> None:
             wait()
 
 
-def test_without_the_switch_the_guard_sees_the_eigendecomposition(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_polar, "_everywhere", False)
+def test_on_a_cpu_the_guard_sees_the_eigendecomposition(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert matrix_products.is_taken(torch.device("cuda"))
+    assert not matrix_products.is_taken(torch.device("cpu"))
     with pytest.raises(AssertionError, match="_linalg_eigh waits"), NothingWaits():
         dominant_singular_value_loss(gaussian(4, 6).float())
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._random import tensor_generator
-from .reading import edges, gather
+from .lazy_columns import edges, gather
 from .shardfile import Shard
 
 WINDOW_ROWS = 1 << 20

@@ -14,13 +14,13 @@ import torch
 from .. import __version__
 from .._checks import check_choice, check_integer
 from ..errors import FeatureStoreError
-from ..files import sync_folder
-from .lock import LOCK_NAME, WriterLock
+from ..files import Lock, LockedError, sync_folder
 from .manifest import FEATURE_DTYPES, MANIFEST_NAME, Manifest, checked_metadata
 from .provenance import other_metadata
 from .shardfile import Shard, shard_name
 from .writer import Writer
 
+LOCK_NAME = "writer.lock"
 SHARD_BYTES = 128 << 20  # of the features in a shard, where `shard_rows` is not given
 _PARTIAL = re.compile(rf"\.({re.escape(MANIFEST_NAME)}|shard-\d{{6,}}\.safetensors)\.[0-9a-f]{{12}}\.partial")
 _SHOWN = 5  # damaged files that a message names
@@ -43,7 +43,7 @@ def open_for_writing(
     new = Manifest(num_features, name, checked_metadata(metadata), _versions())
     _check_free(folder, append)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(folder)
+    lock = writer_lock(folder)
     try:
         _check_free(folder, append)
         manifest = _continued(folder, new, metadata is None)
@@ -51,6 +51,17 @@ def open_for_writing(
         lock.release()
         raise
     return Writer(folder, lock, manifest, shard_rows)
+
+
+def writer_lock(folder: Path) -> Lock:
+    """The lock of the writer of a store."""
+    try:
+        return Lock(folder / LOCK_NAME)
+    except LockedError as holder:
+        raise FeatureStoreError(
+            f"{folder} is being written by {holder}: a store has one writer at a time; wait for it, or end it "
+            f"({LOCK_NAME} is its lock)"
+        ) from None
 
 
 def verify(folder: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:

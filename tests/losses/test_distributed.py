@@ -9,7 +9,6 @@ import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from noisymodel import _gram
 from noisymodel._gather import global_mean
 from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss, nmtune_regularization
 from ranks import Ranks
@@ -79,25 +78,22 @@ def subgroup_errors(rank: int, world: int) -> float:
     return abs(float(covariance_loss(parts[rank], gather=pairs[rank // 2]) / wanted) - 1)
 
 
-def single_terms(rank: int, world: int) -> dict[str, float]:
-    """Each function on its own, and the mean that the task's loss takes."""
-    rows, reference = batch(3 * world, 7), batch(3 * world, 8)[:, :7]
-    own, other = torch.split(rows, 3)[rank], torch.split(reference, 3)[rank]
-    found = {
-        "covariance": covariance_loss(own, gather=True) / covariance_loss(rows),
-        "dominant": dominant_singular_value_loss(own, gather=True) / dominant_singular_value_loss(rows),
-        "consistency": consistency_loss(own, other, gather=True) / consistency_loss(rows, reference),
-    }
-    values = (torch.arange(rank + 1.0) + rank).requires_grad_()
-    count = world * (world + 1) / 2
-    mean = global_mean(values, dist.group.WORLD)
-    mean.backward()
-    everything = torch.cat([torch.arange(r + 1.0) + r for r in range(world)])
-    errors = {name: abs(float(ratio) - 1) for name, ratio in found.items()}
-    errors["mean"] = abs(float(mean) - float(everything.mean()))
-    assert values.grad is not None
-    errors["mean_gradient"] = float((values.grad - world / count).abs().max())
-    return errors
+def means(rank: int, world: int) -> list[float]:
+    """Errors of the mean that the task's loss takes, of all rows and of those that count, and of the gradients."""
+    found: list[float] = []
+    whole = [torch.arange(r + 1.0) + r for r in range(world)]
+    for keep in (lambda values: torch.ones_like(values, dtype=torch.bool), lambda values: values % 2 == 0):
+        counted = [keep(values) for values in whole]
+        values = (whole[rank] * counted[rank]).requires_grad_()
+        mean = global_mean(values, dist.group.WORLD, counted[rank])
+        mean.backward()
+        count = sum(int(part.sum()) for part in counted)
+        wanted = sum(float((part * of).sum()) for part, of in zip(whole, counted, strict=True)) / count
+        found += [abs(float(mean) - wanted), float((values.grad - world / count).abs().max())]
+    none = torch.zeros(2, requires_grad=True)
+    nothing = global_mean(none, dist.group.WORLD, torch.zeros(2, dtype=torch.bool))
+    nothing.backward()
+    return [*found, abs(float(nothing))]
 
 
 def messages(rank: int) -> dict[str, str]:
@@ -115,11 +111,35 @@ def messages(rank: int) -> dict[str, str]:
     return found
 
 
-def in_blocks(rank: int, cases: list[tuple[tuple[int, ...], int, tuple[torch.dtype, float]]]) -> list[dict[str, float]]:
-    """The same with statistics that are made in several blocks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_gram, "BLOCK", 40)
-        return [compare(rank, *case, gather=True) for case in cases]
+def combinations(rank: int, sizes: tuple[int, ...], features: int) -> list[float]:
+    """Relative errors of each term alone and of all combinations, and of their gradients by this rank's rows."""
+    rows, reference = batch(sum(sizes), features), batch(sum(sizes), features + 1)[:, :features]
+    own = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
+    found: list[float] = []
+    for asked in itertools.product([False, True], repeat=len(WEIGHTS)):
+        if not any(asked):
+            continue
+        weights = {name: weight * is_asked for (name, weight), is_asked in zip(WEIGHTS.items(), asked, strict=True)}
+        whole, part = rows.clone().requires_grad_(), rows[own].clone().requires_grad_()
+        wanted = nmtune_regularization(whole, reference, **weights)
+        got = nmtune_regularization(part, reference[own], gather=True, **weights)
+        wanted.total.backward()
+        got.total.backward()
+        found.append(relative(torch.stack(got).detach(), torch.stack(wanted).detach()))
+        found.append(float((part.grad - len(sizes) * whole.grad[own]).norm() / whole.grad.norm()))
+    alone = {
+        "covariance": (lambda z, f, **o: covariance_loss(z, **o)),
+        "dominant": (lambda z, f, **o: dominant_singular_value_loss(z, top_k=2, **o)),
+        "consistency": (lambda z, f, **o: consistency_loss(z, f, **o)),
+    }
+    for function in alone.values():
+        whole, part = rows.clone().requires_grad_(), rows[own].clone().requires_grad_()
+        wanted, got = function(whole, reference), function(part, reference[own], gather=True)
+        wanted.backward()
+        got.backward()
+        found.append(relative(got.detach(), wanted.detach()))
+        found.append(float((part.grad - len(sizes) * whole.grad[own]).norm() / whole.grad.norm()))
+    return found
 
 
 def everything(rank: int, world: int) -> dict[str, object]:
@@ -128,10 +148,10 @@ def everything(rank: int, world: int) -> dict[str, object]:
         "gathered": [compare(rank, *case, gather=True) for case in cases],
         "by group": [compare(rank, *cases[0], gather=dist.group.WORLD)],
         "wrapped": [compare(rank, *cases[4], gather=True, wrap=True)] if world == 2 else [],
-        "in blocks": in_blocks(rank, cases[1:6:2]),
+        "combinations": [combinations(rank, sizes, d) for sizes in BATCHES[world] for d in FEATURES],
         "local": [compare(rank, *cases[2], gather=False)],
         "subgroup": subgroup_errors(rank, world),
-        "single": single_terms(rank, world),
+        "means": means(rank, world),
         "messages": messages(rank),
     }
 
@@ -144,7 +164,7 @@ def ranks(request: pytest.FixtureRequest, on_ranks: Ranks) -> list[dict[str, obj
 
 def test_gathered_terms_and_averaged_gradients_are_those_of_one_process(ranks) -> None:
     for rank in ranks:
-        for errors in [*rank["gathered"], *rank["by group"], *rank["wrapped"], *rank["in blocks"]]:
+        for errors in [*rank["gathered"], *rank["by group"], *rank["wrapped"]]:
             assert errors["terms"] < 1e-5
             assert errors["gradient"] < 1e-5
 
@@ -157,8 +177,15 @@ def test_a_subgroup_has_its_own_statistics(ranks) -> None:
     assert all(rank["subgroup"] < 1e-6 for rank in ranks)
 
 
-def test_each_function_gathers(ranks) -> None:
-    assert all(error < 1e-6 for rank in ranks for error in rank["single"].values())
+def test_every_term_alone_and_every_combination_is_that_of_one_process(ranks) -> None:
+    for rank in ranks:
+        for errors in rank["combinations"]:
+            assert len(errors) == 2 * (7 + 3)
+            assert max(errors) < 1e-5
+
+
+def test_a_mean_is_over_all_rows_that_count(ranks) -> None:
+    assert all(error < 1e-6 for rank in ranks for error in rank["means"])
 
 
 def test_errors_are_raised_on_every_rank(ranks) -> None:

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from noisymodel.features import FeatureStore, FeatureStoreError
-from noisymodel.features.lock import WriterLock
+from noisymodel.features.store_folder import writer_lock
+from noisymodel.files import Lock
 
 
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
@@ -27,10 +28,10 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_lock_without_a_text_is_a_lock_too(tmp_path: Path) -> None:
-    lock = WriterLock(tmp_path)
+    lock = writer_lock(tmp_path)
     lock.path.write_text("")
     with pytest.raises(FeatureStoreError, match="is being written by another process"):
-        WriterLock(tmp_path)
+        writer_lock(tmp_path)
     lock.release()
     assert not lock.held
     assert not lock.path.exists()
@@ -39,7 +40,7 @@ def test_a_lock_without_a_text_is_a_lock_too(tmp_path: Path) -> None:
 
 def test_a_lock_file_that_was_left_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "writer.lock").write_text(json.dumps({"pid": os.getpid(), "host": "here"}) * 9)
-    lock = WriterLock(tmp_path)
+    lock = writer_lock(tmp_path)
     assert json.loads(lock.path.read_text())["pid"] == os.getpid()
     lock.release()
 
@@ -65,12 +66,12 @@ def test_a_lock_that_was_deleted_under_its_writer_is_noticed(tmp_path: Path) -> 
 def test_of_many_threads_one_gets_the_lock(tmp_path: Path) -> None:
     for _ in range(20):
         barrier = threading.Barrier(4)
-        results: list[WriterLock | None] = []
+        results: list[Lock | None] = []
 
-        def attempt(barrier: threading.Barrier = barrier, results: list[WriterLock | None] = results) -> None:
+        def attempt(barrier: threading.Barrier = barrier, results: list[Lock | None] = results) -> None:
             barrier.wait()
             try:
-                results.append(WriterLock(tmp_path))
+                results.append(writer_lock(tmp_path))
             except FeatureStoreError:
                 results.append(None)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from noisymodel.features import FeatureStore, FeatureStoreError
-from noisymodel.features.folder import SHARD_BYTES
+from noisymodel.features.store_folder import SHARD_BYTES
 
 Make = Callable[..., FeatureStore]
 
@@ -148,7 +148,7 @@ def test_verify_reads_the_manifest_again(make: Make) -> None:
 
 def test_shards_have_a_size_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert SHARD_BYTES == 128 << 20
-    monkeypatch.setattr("noisymodel.features.folder.SHARD_BYTES", 100)
+    monkeypatch.setattr("noisymodel.features.store_folder.SHARD_BYTES", 100)
     for dtype, rows in [("float32", 8), ("float16", 16)]:
         with FeatureStore.create(tmp_path / dtype, num_features=3, dtype=dtype) as store:
             store.append(torch.ones(20, 3))

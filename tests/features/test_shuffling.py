@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from noisymodel.features import FeatureStore, batching
-from noisymodel.features.batching import shuffled_rows
+from noisymodel.features import FeatureStore, shuffling
 from noisymodel.features.shardfile import Shard
+from noisymodel.features.shuffling import shuffled_rows
 
 
 def written(
@@ -56,8 +56,8 @@ def test_each_row_exactly_once(
 ) -> None:
     store = written(tmp_path_factory.mktemp("s"), count, shard_rows=shard_rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batching, "_GROUP_BYTES", group)
-        patch.setattr(batching, "_RUN_ROWS", 1)
+        patch.setattr(shuffling, "_GROUP_BYTES", group)
+        patch.setattr(shuffling, "_RUN_ROWS", 1)
         batches = labels_of(store.batches(batch_size, shuffle=shuffle, seed=1, window_rows=window))
     sizes = [len(batch) for batch in batches]
     assert sizes == [batch_size] * (count // batch_size) + ([count % batch_size] if count % batch_size else [])

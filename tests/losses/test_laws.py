@@ -11,11 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss
-
-
-def gaussian(rows: int, features: int, seed: int = 0) -> Tensor:
-    return torch.randn(rows, features, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
+from reference.matrices import gaussian
 
 matrices = st.tuples(st.integers(2, 9), st.integers(1, 9), st.integers(0, 10_000)).map(lambda a: gaussian(*a))
 laws = settings(deadline=None, max_examples=25)

@@ -1,8 +1,9 @@
-"""The regularizers against naive float64, their laws, and what they do with degenerate input."""
+"""All three regularizers together: their sum, their weights, precision, memory, and devices without float64."""
 
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,149 +12,19 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from noisymodel import _gram
 from noisymodel.losses import (
     NMTuneTerms,
+    batch,
     consistency_loss,
     covariance_loss,
     dominant_singular_value_loss,
     nmtune_regularization,
+    spectral,
 )
-from reference import losses as naive
+from reference.matrices import conditioned, gaussian, value_and_gradient
 
-SHAPES = [(8, 20), (12, 12), (20, 8), (2, 5), (2, 2), (5, 2)]
-TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
 WEIGHTS = {"consistency_weight": 0.7, "covariance_weight": 0.3, "dominant_weight": 0.5}
-
-
-def gaussian(rows: int, features: int, seed: int = 0) -> Tensor:
-    return torch.randn(rows, features, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def with_singular_values(rows: int, features: int, values: Tensor) -> Tensor:
-    u, _, vh = torch.linalg.svd(gaussian(rows, features, 3), full_matrices=False)
-    return (u * values) @ vh
-
-
-def conditioned(rows: int, features: int) -> Tensor:
-    return with_singular_values(rows, features, torch.logspace(0, -4, min(rows, features), dtype=torch.float64))
-
-
-def repeated(rows: int, features: int) -> Tensor:
-    values = torch.full((min(rows, features),), 0.5, dtype=torch.float64)
-    values[0] = 2
-    return with_singular_values(rows, features, values)
-
-
-def shifted(rows: int, features: int) -> Tensor:
-    return gaussian(rows, features) + 1e4 * gaussian(1, features, 5).sign()
-
-
-def collapsed(rows: int, features: int) -> Tensor:
-    return gaussian(1, features, 6) + 1e-4 * gaussian(rows, features)
-
-
-KINDS = {"gaussian": gaussian, "condition 1e4": conditioned, "repeated": repeated, "collapsed": collapsed}
-
-
-def value_and_gradient(function: Callable[[Tensor], Tensor], features: Tensor) -> tuple[float, np.ndarray]:
-    leaf = features.detach().clone().requires_grad_()
-    value = function(leaf)
-    value.backward()
-    assert leaf.grad is not None
-    assert leaf.grad.dtype == features.dtype
-    assert leaf.grad.shape == features.shape
-    return value.item(), leaf.grad.double().numpy()
-
-
-def assert_close(got: tuple[float, np.ndarray], value: float, gradient: np.ndarray, tolerance: float) -> None:
-    assert got[0] == pytest.approx(value, rel=tolerance, abs=1e-14)
-    assert np.linalg.norm(got[1] - gradient) <= tolerance * np.linalg.norm(gradient) + 1e-14
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("kind", [*KINDS, "shifted"])
-@pytest.mark.parametrize("shape", SHAPES)
-def test_covariance_is_the_naive_one(shape: tuple[int, int], kind: str, dtype: torch.dtype) -> None:
-    features = {**KINDS, "shifted": shifted}[kind](*shape).to(dtype)
-    exact = features.double().numpy()
-    got = value_and_gradient(covariance_loss, features)
-    assert_close(got, naive.covariance(exact), naive.covariance_gradient(exact), TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_dominant_singular_value_is_the_naive_one_for_every_top_k(
-    shape: tuple[int, int], kind: str, dtype: torch.dtype
-) -> None:
-    features = KINDS[kind](*shape).to(dtype)
-    exact = features.double().numpy()
-    for top_k in range(1, min(shape) + 1):
-        if kind == "repeated" and 1 < top_k < min(shape):
-            continue  # the k-th and the next are equal: not differentiable
-        got = value_and_gradient(lambda z, k=top_k: dominant_singular_value_loss(z, top_k=k), features)
-        wanted = naive.dominant(exact, top_k), naive.dominant_gradient(exact, top_k)
-        assert_close(got, *wanted, TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("shape", [(8, 20), (20, 8), (64, 128)])
-def test_dominant_with_a_mean_of_10000_standard_deviations(shape: tuple[int, int]) -> None:
-    for dtype, tolerance in TOLERANCE.items():
-        features = shifted(*shape).to(dtype)
-        exact = features.double().numpy()
-        got = value_and_gradient(dominant_singular_value_loss, features)
-        assert_close(got, naive.dominant(exact, 1), naive.dominant_gradient(exact, 1), tolerance)
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("top_k", [1, 3])
-@pytest.mark.parametrize("shape", [(8, 20), (20, 8), (9, 9)])
-def test_rank_deficient_features_get_the_subgradient_of_smallest_norm(
-    shape: tuple[int, int], top_k: int, dtype: torch.dtype
-) -> None:
-    generator = torch.Generator().manual_seed(1)
-    factors = [torch.randint(-3, 4, size, generator=generator).to(dtype) for size in ((shape[0], 3), (3, shape[1]))]
-    features = factors[0] @ factors[1]  # exact: integers
-    exact = features.double().numpy()
-    got = value_and_gradient(lambda z: dominant_singular_value_loss(z, top_k=top_k), features)
-    assert_close(got, naive.dominant(exact, top_k), naive.dominant_gradient(exact, top_k, rank=3), TOLERANCE[dtype])
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("reduction", ["mean", "batchmean"])
-@pytest.mark.parametrize("shape", [*SHAPES, (1, 4)])
-def test_consistency_is_the_naive_one(shape: tuple[int, int], reduction: str, dtype: torch.dtype) -> None:
-    for distance in (1.0, 1e-3):
-        tuned = gaussian(*shape).to(dtype)
-        reference = (tuned.double() + distance * gaussian(*shape, seed=1)).to(dtype)
-        z, f = tuned.double().numpy(), reference.double().numpy()
-        for arguments, others in (((z, f), (tuned, reference)), ((f, z), (reference, tuned))):
-            got = value_and_gradient(lambda x, o=others: consistency_loss(x, o[1], reduction=reduction), others[0])
-            wanted = naive.consistency(*arguments, reduction), naive.consistency_gradient(*arguments, reduction)
-            assert_close(got, *wanted, TOLERANCE[dtype])
-        got = value_and_gradient(lambda x, t=tuned: consistency_loss(t, x, reduction=reduction), reference)
-        assert_close(got, naive.consistency(z, f, reduction), naive.consistency_gradient(f, z, reduction), 1e-4)
-
-
-def test_values_known_by_hand() -> None:
-    diagonal = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0]))
-    assert dominant_singular_value_loss(diagonal).item() == pytest.approx(-0.4)
-    assert dominant_singular_value_loss(diagonal, top_k=2).item() == pytest.approx(-0.35)
-    assert dominant_singular_value_loss(torch.eye(5)).item() == pytest.approx(-1 / 5)
-    assert dominant_singular_value_loss(torch.ones(6, 3)).item() == pytest.approx(-1.0)
-    plane = torch.tensor([[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]])  # C_12 = C_21 = 2, N − 1 = 1, D = 3
-    assert covariance_loss(plane).item() == pytest.approx(8 / 3)
-    assert covariance_loss(plane[:, :1]).item() == 0.0  # one feature has no off-diagonal
-    assert consistency_loss(diagonal, diagonal).item() == 0.0
-    assert consistency_loss(diagonal, -3 * diagonal, reduction="batchmean").item() == pytest.approx(4.0)
-
-
-def test_one_varying_feature_has_no_covariance_not_even_a_negative_one() -> None:
-    for seed in range(40):
-        features = torch.zeros(4, 9, dtype=torch.float64)
-        features[:, 2] = gaussian(4, 1, seed)[:, 0]
-        assert 0 <= covariance_loss(features).item() < 1e-15
+NAMES = ("consistency", "covariance", "dominant")
 
 
 @pytest.mark.parametrize("reduction", ["mean", "batchmean"])
@@ -278,29 +149,97 @@ def test_a_scaled_step_under_autocast_is_the_unscaled_one(shape: tuple[int, int]
     assert (layer.weight.detach() - wanted).norm() <= 4 * torch.finfo(dtype).eps * step.norm()
 
 
-class LargestTensor(TorchDispatchMode):
-    """Remembers the size in bytes of the largest tensor that any operation returned."""
+@pytest.mark.parametrize("kind", [int, float, np.float32])
+def test_a_term_of_weight_0_is_not_computed_and_is_0(kind: type) -> None:
+    tuned, reference = gaussian(5, 9), gaussian(5, 9, 1)
+    whole = nmtune_regularization(tuned, reference, **WEIGHTS)
+    for name in NAMES:
+        weights = WEIGHTS | {f"{name}_weight": kind(0)}
+        terms = nmtune_regularization(tuned, reference, **weights)
+        others = [other for other in NAMES if other != name]
+        assert getattr(terms, name).item() == 0
+        assert all(getattr(terms, other) == getattr(whole, other) for other in others)
+        total = sum(WEIGHTS[f"{other}_weight"] * getattr(whole, other).item() for other in others)
+        assert terms.total.item() == pytest.approx(total)
 
-    nbytes = 0
+
+def test_what_is_not_computed_cannot_fail() -> None:
+    nothing = dict.fromkeys(WEIGHTS, 0.0)
+    row, huge = gaussian(1, 5), 1e30 * gaussian(6, 5).float()
+    assert nmtune_regularization(row, row, **(WEIGHTS | {"covariance_weight": 0})).total.isfinite()
+    assert nmtune_regularization(huge, huge.flip(0), **(WEIGHTS | {"covariance_weight": 0})).total.isfinite()
+    assert nmtune_regularization(row, None, top_k=4, **(nothing | {"consistency_weight": 1})).total == 0
+    assert not any(nmtune_regularization(row * math.nan, row, **nothing))
+    with pytest.raises(ValueError, match="`top_k` must be at most"):
+        nmtune_regularization(row, None, top_k=4, **(nothing | {"dominant_weight": 1}))
+
+
+def test_without_covariance_and_dominant_term_there_is_no_gram_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectral._SpectralTerms, "apply", None)
+    weights = {"consistency_weight": 1.0, "covariance_weight": 0.0, "dominant_weight": 0}
+    assert nmtune_regularization(gaussian(5, 9), gaussian(5, 9, 1), **weights).total > 0
+
+
+def test_finite_features_whose_covariance_float32_cannot_hold_are_visibly_infinite() -> None:
+    features = 1e11 * gaussian(60, 6).float()
+    assert covariance_loss(features) == math.inf
+    terms = nmtune_regularization(features, features.flip(0), **WEIGHTS)
+    assert terms.total == terms.covariance == math.inf
+    assert terms.dominant.isfinite()
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_are_checked(name: str) -> None:
+    rows = gaussian(5, 9)
+    for bad in (-1, -0.1, math.nan, math.inf, np.float64("nan"), -math.inf):
+        with pytest.raises(ValueError, match=rf"`{name}` must be in \[0, inf\), got"):
+            nmtune_regularization(rows, None, **(WEIGHTS | {name: bad}))
+    for bad in (True, np.True_, b"0.5", "0.5", None, [1.0], torch.tensor([1.0]), torch.tensor(True)):
+        with pytest.raises(TypeError, match=f"`{name}` must be a number"):
+            nmtune_regularization(rows, None, **(WEIGHTS | {name: bad}))
+
+
+def test_weights_that_are_tensors_are_differentiated() -> None:
+    weight = torch.tensor(0.3, requires_grad=True)
+    terms = nmtune_regularization(gaussian(6, 15).float(), None, **{**WEIGHTS, "covariance_weight": weight})
+    terms.total.backward()
+    assert weight.grad is not None
+    assert weight.grad.item() == pytest.approx(terms.covariance.item())
+    assert terms.total.dtype == torch.float32
+
+
+def test_bad_arguments_are_named() -> None:
+    rows = gaussian(5, 3)
+    with pytest.raises(ValueError, match="`tuned` must have at least two rows for a covariance, got 1"):
+        nmtune_regularization(rows[:1], rows[:1], **WEIGHTS)
+    with pytest.raises(TypeError, match=r"`top_k` must be an integer, got 1\.5"):
+        nmtune_regularization(rows, None, top_k=1.5, **WEIGHTS)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="`reduction` must be one of 'mean', 'batchmean', got 'sum'"):
+        nmtune_regularization(rows, None, reduction="sum", **WEIGHTS)
+    with pytest.raises(ValueError, match=r"`reference` must have the shape of `tuned`, \(5, 3\), got \(3, 5\)"):
+        nmtune_regularization(rows, rows.mT, **(WEIGHTS | {"consistency_weight": 0}))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the largest side of a square tensor, but for the vectors' own, and the most elements of any."""
+
+    elements = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
         for part in out if isinstance(out, tuple | list) else [out]:
             if isinstance(part, Tensor):
-                self.nbytes = max(self.nbytes, part.numel() * part.itemsize)
+                self.elements = max(self.elements, part.numel())
         return out
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("shape", [(6, 3000), (3000, 6)])
-def test_no_matrix_of_the_larger_side_and_no_float64_copy_of_the_rows(
-    shape: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(_gram, "BLOCK", 1200)
+def test_no_matrix_of_the_larger_side(shape: tuple[int, int], dtype: torch.dtype) -> None:
     tuned, reference = gaussian(*shape).to(dtype).requires_grad_(), gaussian(*shape, seed=1).to(dtype)
     with LargestTensor() as largest:
         total(tuned, reference).backward()
-    assert 0 < largest.nbytes <= tuned.nbytes
+    assert 0 < largest.elements <= tuned.numel()
 
 
 def test_gather_without_a_process_group_changes_nothing() -> None:
@@ -367,10 +306,10 @@ class ToSecondDevice(TorchDispatchMode):
 def test_where_a_device_has_no_float64_the_statistics_are_made_on_the_cpu(
     shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_gram, "has_float64", lambda device: device.type != "meta")
+    monkeypatch.setattr(batch, "has_float64", lambda device: device.type != "meta")
     plain, reference = conditioned(*shape).float(), gaussian(*shape, seed=1).float()
     rows = SecondDevice(plain).requires_grad_()
-    with ToSecondDevice():  # for both: what a dispatch mode sees is added up in another order
+    with ToSecondDevice():
         wanted = value_and_gradient(lambda z: nmtune_regularization(z, reference, **WEIGHTS).total, plain)
         total = nmtune_regularization(rows, SecondDevice(reference), **WEIGHTS).total
         (gradient,) = torch.autograd.grad(total, rows)
