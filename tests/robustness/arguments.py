@@ -189,6 +189,9 @@ WELCOME: list[tuple[set[tuple[str, str]], Callable[[Any], bool]]] = [
     ({("NoisyLabelDataset", "key"), ("NoisyPairDataset", "key"), ("NoisyLabelDataset", "image")}, _always),
     ({("NMTune.loss", "targets"), ("NMTuneLoss.forward", "targets"), ("*", "sample_weight")}, _always),
     ({("*", "metadata"), ("*", "data_options"), ("*", "suite")}, lambda value: isinstance(value, dict)),
+    ({("*", "singular_values")}, lambda value: isinstance(value, np.ndarray) and value.dtype == np.uint64),
+    ({("SpectrumAccumulator.update", "batch")}, lambda value: isinstance(value, np.ndarray) and value.shape == (0, 4)),
+    ({("angle_map", "rows"), ("angle_map", "columns"), ("before_after", "titles")}, lambda value: isinstance(value, list) and value == ["a", "b"]),
     ({("*", "generator")}, lambda value: isinstance(value, torch.Generator)),
 ]  # fmt: skip
 
