@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import inspect
 import io
 import math
 import os
@@ -78,7 +79,7 @@ BAD: dict[str, Callable[[], Any]] = {
     "meta tensor": lambda: torch.ones(12, 4, device="meta"),
     "scipy sparse": lambda: sparse.eye_array(4, format="csr"),
     "complex tensor": lambda: torch.ones(12, 4) + 1j,
-    "quantized tensor": lambda: torch.quantize_per_tensor(torch.ones(12, 4), 0.1, 0, torch.qint8),
+    "nested tensor": lambda: torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)], layout=torch.jagged),
     "datetimes": lambda: np.array(["2020-01-01"] * 12, dtype="datetime64[D]"),
 }
 
@@ -103,15 +104,10 @@ FLAGS = {
     "relative", "edge", "numbers", "residual", "progress", "force", "resume", "centered", "freeze", "learning_curves",
     "return_features", "compile", "gather", "check_determinism", "calibrate",
 }  # fmt: skip
-ANYTHING = {  # (function, argument): what is welcome there, and why
-    ("*", "progress"): "a flag",
-}
 
 
 def fits(call: Call, argument: str, value: Any) -> bool:
     """Whether a value is one that the argument takes, so that an answer to it is right."""
-    import inspect
-
     good = call.arguments()
     parameter = inspect.signature(call.function).parameters.get(argument)
     default = parameter.default if parameter is not None else inspect.Parameter.empty
@@ -186,12 +182,13 @@ WELCOME: list[tuple[set[tuple[str, str]], Callable[[Any], bool]]] = [
      lambda value: isinstance(value, list) or _integers(value)),
     ({("multi_label", "targets"), ("NMTuneClassifier.fit", "y"), ("NMTuneClassifier.fit", "X")}, _integers),
     ({("*", "keys"), ("*", "captions"), ("PairNoise", "captions")}, lambda value: isinstance(value, list | tuple)),
+    ({("LabelNoise.at_many", "keys")}, lambda value: not hasattr(value, "__len__")),  # any iterable of keys
     ({("*", "on_epoch"), ("*", "classify")}, callable),
     ({("LabelNoise.at", "key"), ("PairNoise.at", "key")}, lambda value: isinstance(value, str | bytes | int)),
     ({("PairNoise.at", "text")}, lambda value: isinstance(value, str | bytes)),
     ({("NoisyLabelDataset", "key"), ("NoisyPairDataset", "key"), ("NoisyLabelDataset", "image")}, _always),
     ({("NMTune.loss", "targets"), ("NMTuneLoss.forward", "targets"), ("*", "sample_weight")}, _always),
-    ({("*", "metadata"), ("*", "data_options"), ("*", "suite")}, lambda value: value == {}),
+    ({("*", "metadata"), ("*", "data_options"), ("*", "suite")}, lambda value: isinstance(value, dict)),
     ({("*", "generator")}, lambda value: isinstance(value, torch.Generator)),
 ]  # fmt: skip
 
@@ -271,7 +268,7 @@ def main(only: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         here = pathlib.Path.cwd()
         os.chdir(folder)  # some values are names of files
-        made = [call for call in calls(pathlib.Path(folder)) if not only or call.room in only]
+        made = [call for call in calls(pathlib.Path(folder), only) if not only or call.room in only]
         for case in all_cases(made):
             found = verdict(*case)
             counts[found.room][found.verdict] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -70,8 +70,8 @@ def public_names() -> Iterator[tuple[str, str]]:
                 yield room, name
 
 
-def calls(folder: Path) -> list[Call]:
-    """All of them; files go into the folder."""
+def calls(folder: Path, rooms: Collection[str] = ()) -> list[Call]:
+    """All of them, or those of some rooms (and a few more); files go into the folder."""
     found: list[Call] = []
 
     def add(
@@ -81,8 +81,9 @@ def calls(folder: Path) -> list[Call]:
         make = arguments if callable(arguments) else (lambda: dict(arguments))
         found.append(Call(room, name, function, make))
 
-    for part in (_noise, _datasets, _spectra, _plots, _heads, _training, _files):
-        part(add, folder)
+    for part, about in PARTS.items():
+        if not rooms or set(rooms) & set(about):
+            part(add, folder)
     return found
 
 
@@ -339,3 +340,14 @@ def _files(add: Any, folder: Path) -> None:
     add("study", "StudyConfig", {})
     add("study", "PretrainingConfig", {})
     add("study", "TuningConfig", {})
+
+
+PARTS: dict[Callable[[Any, Path], None], tuple[str, ...]] = {
+    _noise: ("noise",),
+    _datasets: ("datasets",),
+    _spectra: ("spectrum", "subspace", "metrics"),
+    _plots: ("plot",),
+    _heads: ("losses", "objective", "heads", "models", "baselines"),
+    _training: ("training", "sweeping", "estimator"),
+    _files: ("features", "noise_files", "spectrum_files", "study"),
+}
