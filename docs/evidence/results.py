@@ -28,7 +28,7 @@ REFERENCE = "default"
 
 
 def collect(part: Part, cache: Path, *, stale: bool) -> dict[str, Any]:
-    """Rows and paired differences of a part, of the cells that have records of all methods compared."""
+    """Rows and paired differences of a part, of the seeds that all methods have that have any."""
     found: dict[tuple[Any, ...], dict[str, dict[int, Record]]] = {}
     for cell in part.cells:
         for method in part.methods:
@@ -37,8 +37,9 @@ def collect(part: Part, cache: Path, *, stale: bool) -> dict[str, Any]:
                 found.setdefault(_place(cell), {}).setdefault(method, {})[cell.seed] = record
     rows, gains = [], []
     for place, methods in found.items():
+        common = set.intersection(*(set(by_seed) for by_seed in methods.values()))
         for method, by_seed in methods.items():
-            rows.append(_row(place, method, [by_seed[seed] for seed in sorted(by_seed)]))
+            rows.append(_row(place, method, [by_seed[seed] for seed in sorted(common or by_seed)]))
         ours = methods.get(REFERENCE, {})
         for other, theirs in methods.items():
             seeds = sorted(set(ours) & set(theirs))
