@@ -18,7 +18,7 @@ from ...errors import InputFileError
 from ...files import file_checksum
 from ..config import PretrainingConfig, build
 from ..data import Examples, Inputs, batches
-from ..folder import CONFIG_FILE
+from ..output_folder import CONFIG_FILE
 from ..pretraining import NOISE_OF, Network, PretrainingRequest, untrained
 
 FORMAT = 1

@@ -14,7 +14,7 @@ from ...errors import StudyError
 from .checkpoint import Checkpoint, Position
 from .network import Network
 from .objectives import Batch, Objective
-from .ranks import global_statistics, sum_gradients
+from .distributed import global_statistics, sum_gradients
 from .request import DROPOUT, ORDER, PretrainingRequest
 from .schedule import Saved, Schedule, diverged
 

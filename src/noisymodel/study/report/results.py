@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..analysis import Correlation
-from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row, StudyRecord
-from ..statistics import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
+from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row, StudyRecord
+from ..analysis.summary import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
 
 NOISE = {"supervised": "label noise", "contrastive": "caption noise", "masked_token": "token noise"}
 """What is noisy, by objective."""

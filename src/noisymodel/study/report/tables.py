@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..record import FEATURES, PRETRAINING
-from ..statistics import NOISY, SummaryRow
+from ..rows import FEATURES, PRETRAINING
+from ..analysis.summary import NOISY, SummaryRow
 from .results import Results
 from .wording import Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
 

@@ -19,7 +19,7 @@ from .loop import Training
 from .network import Network, Pretrained
 from .objectives import OBJECTIVE
 from .request import PretrainingRequest
-from .together import pretrain_together
+from .batched import pretrain_together
 
 untrained = build
 

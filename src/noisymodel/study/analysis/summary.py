@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .intervals import Interval, holm, mean_interval, paired_interval
-from .record import CLEAN_SHIFT, Row, ShiftNote
+from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, Row, ShiftNote
 
 BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
 """What each NMTune variant is compared with, where present; the first is what the others are compared with too."""
@@ -45,10 +45,6 @@ NOISY = "noisy"
 
 MEAN_SHIFT = "mean"
 """The value of ``shift`` in rows over the mean of all reported shifts."""
-
-NOT_ALWAYS = frozenset({"subspace_rotation", "linear_cka"})
-"""Metrics that features without any direction do not have; where one is missing, means and changes over it are, too."""
-
 
 class SummaryRow(NamedTuple):
     """One line of ``summary.csv``: a mean over seeds, or a difference paired by seed.
@@ -120,12 +116,15 @@ def summarize(
         shifts: what its shifts were used for.
         bases: method -> the method that it is a variation of.
 
+    A number that some seed of its group lacks is a gap: no mean of it, and no difference with it. (Seeds without any
+    number in a group count for nothing there.)
+
     Raises:
-        ValueError: if a number is there twice, a seed, shift or rate is missing in a mean or a difference,
-            or a shift that chose hyper-parameters is in the table.
+        ValueError: if a number is there twice, or a shift that chose hyper-parameters is in the table.
     """
     bases = bases or {}
     cells = _collect(table, {shift.name for shift in shifts if shift.role == "tuning"})
+    cells = _complete(cells)
     cells |= _pool(cells, "shift", MEAN_SHIFT, lambda cell: cell.shift != CLEAN_SHIFT)
     cells |= _pool(cells, "noise_rate", NOISY, lambda cell: float(cell.noise_rate) > 0)
     rows = [_row(cell, "", mean_interval(list(values.values()))) for cell, values in cells.items()]
@@ -173,8 +172,17 @@ def _collect(table: Iterable[Row], tuning_shifts: set[str]) -> _Cells:
     return cells
 
 
+def _complete(cells: _Cells) -> _Cells:
+    """Those that have all seeds of their group; a method's seeds are its group's, one that lacks some is left out."""
+    seeds: dict[tuple[str, ...], set[int]] = {}
+    for cell, values in cells.items():
+        if cell.method not in (PRETRAINING, FEATURES):
+            seeds.setdefault(cell[:4], set()).update(values)
+    return {cell: values for cell, values in cells.items() if set(values) >= seeds.get(cell[:4], set())}
+
+
 def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], bool]) -> _Cells:
-    """For each seed the mean over the values of ``column``, all of which must be there for all seeds."""
+    """For each seed the mean over the values of ``column``; none where one that others of its series have is missing."""
     groups: dict[_Cell, _Cells] = {}
     expected: dict[_Cell, set[str]] = {}
     for cell, values in cells.items():
@@ -185,13 +193,8 @@ def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], boo
     for group, members in groups.items():
         missing = expected[_series(group)] - {getattr(cell, column) for cell in members}
         seeds = {seed for values in members.values() for seed in values}
-        if group.metric in NOT_ALWAYS and (missing or any(seeds - set(values) for values in members.values())):
+        if missing or any(seeds - set(values) for values in members.values()):
             continue
-        if missing:
-            raise ValueError(f"`table` must have {column} {min(missing)!r} to pool {group}")
-        for cell, values in members.items():
-            if seeds - set(values):
-                raise ValueError(f"`table` must have seed {min(seeds - set(values))} of {cell} to pool {group}")
         pooled[group] = {seed: float(np.mean([values[seed] for values in members.values()])) for seed in sorted(seeds)}
     return pooled
 
@@ -204,7 +207,7 @@ def _series(cell: _Cell) -> _Cell:
 def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
     for cell, values in cells.items():
         clean = cells.get(cell._replace(noise_rate=repr(0.0)))
-        if clean is None or clean is values or (cell.metric in NOT_ALWAYS and set(clean) != set(values)):
+        if clean is None or clean is values or set(clean) != set(values):
             continue
         yield cell, paired_interval(values, clean, what=str(cell))
 
@@ -216,7 +219,7 @@ def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cel
         base = [bases[cell.method]] if cell.method in bases else []
         for baseline in dict.fromkeys([*_baselines(cell.method), *base]):
             other = cells.get(cell._replace(method=baseline))
-            if other is not None:
+            if other is not None and set(other) == set(values):
                 yield cell, baseline, paired_interval(values, other, what=f"{cell} against {baseline}")
 
 

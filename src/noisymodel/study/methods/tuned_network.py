@@ -9,15 +9,15 @@ from typing import ClassVar, NamedTuple, Self, cast
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_integer, check_rows
-from .._random import seeded
-from ..baselines import batch_spectral_shrinkage, embedding_distortion, l2_sp_penalty
-from ..errors import MissingExtraError
-from ..heads import Head
-from ..heads.network import classifier
-from ..losses import NMTuneTerms
-from ..objective import NMTuneLoss
-from .pretraining import Network
+from ..._checks import check_integer, check_rows
+from ..._random import seeded
+from ...baselines import batch_spectral_shrinkage, embedding_distortion, l2_sp_penalty
+from ...errors import MissingExtraError
+from ...heads import Head
+from ...heads.network import classifier
+from ...losses import NMTuneTerms
+from ...objective import NMTuneLoss
+from ..pretraining import Network
 
 
 class Step(NamedTuple):

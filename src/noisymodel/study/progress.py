@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputFolderError
-from .cells import Cell
 from .config import StudyConfig
-from .folder import CACHE_FOLDER, FAILURES_FILE, RESULTS_FILE, read_claim
-from .grid import CellName, cell_names
-from .record import PRETRAINING
-from .storage import Storage
+from .execution import missing_parts
+from .output_folder import CACHE_FOLDER, FAILURES_FILE, RESULTS_FILE, read_claim
+from .part_cache import PartCache
+from .plan import NETWORKS, CellName, Plan, plan
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class CellStatus:
 
     name: CellName
     parts: int
-    """Parts that it has: pre-training with its measures, and one per task, number of shots and method."""
+    """Parts that it has: the networks, their features on each task, and one per task, number of shots and method."""
     missing: tuple[str, ...]
     """Those that are not stored."""
     failures: tuple[str, ...]
@@ -84,31 +83,33 @@ def status(path: str | Path, *, cache: str | Path | None = None) -> StudyStatus:
     Raises:
         OutputFolderError: the folder holds no study.
 
-    Parts that another version of the library computed count as missing, as they would be computed anew.
+    Parts that cannot be read, or that other versions of a stage or of its packages computed, count as missing: they
+    would be computed anew.
     """
     folder = Path(path)
     held = read_claim(folder)
     if held is None:
         raise OutputFolderError(f"{str(folder)!r} holds no study: expected the folder that --out of a study named")
-    config = StudyConfig.from_mapping(held)
-    storage = Storage(Path(cache) if cache is not None else folder / CACHE_FOLDER)
+    planned = plan(StudyConfig.from_mapping(held))
+    parts = PartCache(cache or folder / CACHE_FOLDER)
     failures = _failures(folder)
-    cells = tuple(_cell(config, name, storage, failures) for name in cell_names(config))
+    cells = tuple(_cell(planned, name, parts, failures) for name in planned.cells)
     return StudyStatus(folder, cells, (folder / RESULTS_FILE).exists())
 
 
-def _cell(config: StudyConfig, name: CellName, storage: Storage, failures: list[dict[str, Any]]) -> CellStatus:
-    cell = Cell(config, name, storage)
-    missing = tuple(cell.missing())
+def _cell(planned: Plan, name: CellName, cache: PartCache, failures: list[dict[str, str]]) -> CellStatus:
+    missing = missing_parts(planned, name, cache)
     said = [f"{failed['part']}: {failed['message']}" for failed in failures if failed["cell"] == str(name)]
-    age = _checkpoint_age(storage.folder / f"pretraining-{cell.pretraining_key}") if PRETRAINING in missing else None
-    return CellStatus(name, 1 + len(list(cell.parts)), missing, tuple(said), age)
+    age = _checkpoint_age(cache.checkpoints(planned.pretraining(name))) if NETWORKS in missing else None
+    return CellStatus(name, len(planned.parts), tuple(map(planned.spoken, missing)), tuple(said), age)
 
 
-def _failures(folder: Path) -> list[dict[str, Any]]:
+def _failures(folder: Path) -> list[dict[str, str]]:
+    """What failed when the study was last tried; what cannot be read counts as nothing."""
     try:
-        return json.loads((folder / FAILURES_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        held: Any = json.loads((folder / FAILURES_FILE).read_text(encoding="utf-8"))
+        return [{key: str(one[key]) for key in ("cell", "part", "message")} for one in held]
+    except (OSError, ValueError, TypeError, KeyError):
         return []
 
 

@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
-from .._checks import check_number
+from ..._checks import check_number
+
+
+_ROUNDING = 1e-12
+"""Of values of order one."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,16 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside; False where there are no bounds."""
-        return self.low > 0 or self.high < 0
+        """Whether zero lies outside; False where there are no bounds, or no spread that they could come from."""
+        return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """The mean of ``values`` (n,) with Student's t-interval: mean ± t(n−1, (1+level)/2) · s/√n, s with n−1.
 
-    One value has a mean and no bounds: ``low``, ``high`` and ``p_value`` are NaN. Equal values have an interval of
-    width 0, with ``p_value`` 1 if they are all zero and 0 otherwise. NaN among the values gives NaN.
+    One value has a mean and no bounds: ``low``, ``high`` and ``p_value`` are NaN. Values that are equal, up to rounding,
+    have an interval of width 0 and say nothing about their spread: ``p_value`` is 1 if they are zero and NaN otherwise,
+    and zero does not count as excluded. NaN among the values gives NaN.
 
     Raises:
         ValueError: if ``values`` is not one-dimensional or empty, or ``level`` is not in (0, 1).
@@ -57,9 +62,10 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
         return Interval(mean, math.nan, math.nan, 1, math.nan)
     freedom = sample.size - 1
     error = float(sample.std(ddof=1)) / math.sqrt(sample.size)
-    if error == 0 or bool((sample == sample[0]).all()):  # rounding in the mean must not give equal values a width
-        value = float(sample[0])
-        return Interval(value, value, value, sample.size, 1.0 if value == 0 else 0.0)
+    scale = float(np.abs(sample).max())
+    if np.ptp(sample) <= _ROUNDING * max(scale, 1.0):  # what rounding left between equal values is no spread
+        value = 0.0 if scale <= _ROUNDING else float(sample[0])
+        return Interval(value, value, value, sample.size, 1.0 if value == 0 else math.nan)
     half = float(stdtrit(freedom, (1 + level) / 2)) * error
     return Interval(mean, mean - half, mean + half, sample.size, 2 * float(stdtr(freedom, -abs(mean) / error)))
 

@@ -23,7 +23,7 @@ class Row(NamedTuple):
     """One number of a study; the columns of ``results.csv``.
 
     ``split`` is ``"id"`` (with ``shift`` ``"none"``) or ``"ood"``. Metrics: ``accuracy`` (fraction) of each tuning
-    method; ``singular_value_entropy``, ``largest_singular_value_ratio`` and ``effective_rank`` of the frozen features
+    method, with ``balanced_accuracy``, ``macro_f1``, ``average_precision``, ``log_loss`` and ``calibration_error``; ``singular_value_entropy``, ``largest_singular_value_ratio`` and ``effective_rank`` of the frozen features
     (method ``"features"``) and, on the in-domain split, of the features reshaped by a method that reshapes them;
     ``clean_accuracy`` (on held-out images with clean labels) and ``noisy_label_fit`` (the share of the given, noisy
     training labels that the network reproduces) of the pre-trained network (method ``"pretraining"``). ``shots`` is 0
@@ -65,6 +65,19 @@ class CurveRow(NamedTuple):
     value: float
     epoch: int
     """From 1."""
+
+
+class Gap(NamedTuple):
+    """Numbers that are not there, and why; the columns as those of `Row`."""
+
+    data: str
+    objective: str
+    architecture: str
+    noise_kind: str
+    method: str
+    shots: int
+    seed: int
+    reason: str
 
 
 class MethodNote(NamedTuple):
@@ -120,4 +133,6 @@ class StudyRecord:
     curves: tuple[CurveRow, ...] = field(default=())
     """Loss and accuracies by epoch, where the configuration asks for them."""
     failures: tuple[str, ...] = field(default=())
-    """A line for each part that failed; the cells are not in the table."""
+    """A line for each part that failed."""
+    gaps: tuple[Gap, ...] = field(default=())
+    """What is not in the table, and why."""

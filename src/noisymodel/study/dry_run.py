@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-
-from .cells import Cell, Part
-from .computing import one_thread
+from .cell import Cell, features_of
 from .config import StudyConfig
-from .data import Examples, batches
-from .grid import CellName, cell_names
-from .pretraining import Network, PretrainingRequest, pretrain, untrained
-from .record import PRETRAINING
-from .storage import Storage
+from .data import Examples
+from .execution import missing_parts, one_thread
+from .part_cache import PartCache
+from .plan import Part, Plan, plan
+from .pretraining import PretrainingRequest, pretrain, untrained
 
 _STEPS = 3
 _ROWS = 256
@@ -69,7 +67,7 @@ class Estimate:
         )
 
 
-def estimate(config: StudyConfig, storage: Storage, *, workers: int) -> Estimate:
+def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int) -> Estimate:
     """Time some steps of each kind of work of a study, and multiply.
 
     Each objective with each architecture pre-trains a few batches on the study's own data, each method tunes one
@@ -77,51 +75,45 @@ def estimate(config: StudyConfig, storage: Storage, *, workers: int) -> Estimate
 
     Args:
         config: the study.
-        storage: where its finished parts are; they cost nothing.
+        cache: where its finished parts are; they cost nothing.
         workers: processes that will share the cells.
 
     Raises:
         ConfigError: as of the study.
     """
-    names = cell_names(config)
-    cells = [Cell(config, name, storage) for name in names]
-    missing = {cell.name: cell.missing() for cell in cells}
-    kinds = list(dict.fromkeys(name[:2] for name, parts in missing.items() if parts))
+    planned = plan(config)
+    planned.check_packages()
+    parts = cache if isinstance(cache, PartCache) else PartCache(cache)
+    missing = {name: missing_parts(planned, name, parts) for name in planned.cells}
+    open_cells = {name: lacking for name, lacking in missing.items() if lacking}
+    kinds = {name[:2]: name for name in reversed(planned.cells)}
     with one_thread():
-        costs = {kind: _Costs(config, next(cell for cell in cells if cell.name[:2] == kind)) for kind in kinds}
-    first = cells[0]
-    parts_of_a_cell = 1 + len(list(first.parts))
-    totals = {"pretraining": 0.0, "evaluation": 0.0, "tuning": 0.0}
-    for name, parts in missing.items():
-        if not parts:
-            continue
-        cost = costs[name[:2]]
-        stored = storage.has_tensors("pretraining", next(c for c in cells if c.name == name).pretraining_key)
-        totals["pretraining"] += 0.0 if stored else cost.pretraining
-        totals["evaluation"] += cost.features
-        totals["tuning"] += sum(cost.tuning[part] for part in parts if part != PRETRAINING)
+        needed = {name[:2] for name in open_cells}
+        costs = {kind: _Costs(Cell(planned, name, parts)) for kind, name in kinds.items() if kind in needed}
+    untrained_yet = [name for name in open_cells if not parts.has_networks(planned.pretraining(name))]
+    tuned = [(name[:2], part) for name, lacking in open_cells.items() for part in lacking if part.method]
     return Estimate(
-        cells=len(names),
-        missing_cells=sum(bool(parts) for parts in missing.values()),
-        parts=len(names) * parts_of_a_cell,
+        cells=len(planned.cells),
+        missing_cells=len(open_cells),
+        parts=len(planned.cells) * len(planned.parts),
         missing_parts=sum(map(len, missing.values())),
-        pretraining_seconds=totals["pretraining"],
-        tuning_seconds=totals["tuning"],
-        evaluation_seconds=totals["evaluation"],
-        workers=max(1, min(workers, sum(bool(parts) for parts in missing.values()))),
-        disk_bytes=_disk(config, names, cells),
+        pretraining_seconds=sum(costs[name[:2]].pretraining for name in untrained_yet),
+        tuning_seconds=sum(costs[kind].tuning[part] for kind, part in tuned),
+        evaluation_seconds=sum(costs[name[:2]].features for name in open_cells),
+        workers=max(1, min(workers, len(open_cells))),
+        disk_bytes=_disk(planned, {kind: Cell(planned, name, parts) for kind, name in kinds.items()}),
     )
 
 
 class _Costs:
     """Seconds of the work of one cell, by a sample of it."""
 
-    def __init__(self, config: StudyConfig, cell: Cell) -> None:
-        self.config, self.cell = config, cell
+    def __init__(self, cell: Cell) -> None:
+        self.config, self.cell = cell.plan.config, cell
         self.network = untrained(cell.request).eval().requires_grad_(False)
         self.pretraining = self._pretraining()
         self.features = self._features()
-        self.tuning = {cell.spoken(part): self._tuning(part) for part in cell.parts}
+        self.tuning = {part: self._tuning(part) for part in cell.plan.parts if part.method}
 
     def _pretraining(self) -> float:
         request = self.cell.request
@@ -141,21 +133,19 @@ class _Costs:
     def _features(self) -> float:
         """Of all training and test examples, once for each noise rate."""
         total = 0.0
-        for task in self.cell.tasks:
-            for examples in self.cell.examples_of(task):
-                rows = len(examples.inputs)
-                few = _some(examples, _ROWS)
-                with torch.no_grad():
-                    spent = _seconds(lambda few=few: [self.network.features(batch) for batch in batches(few.inputs)])
-                total += spent * rows / len(few.inputs)
+        for examples in self.cell.all_examples():
+            few = _some(examples, _ROWS)
+            total += _seconds(lambda few=few: features_of(self.network, few)) * len(examples.inputs) / len(few.inputs)
         return total * len(self.config.noise_rates)
 
     def _tuning(self, part: Part) -> float:
-        method = self.cell.methods[part.method]
-        tuning = self.config.tuning
-        material = self.cell.material_of(self.network, part)._replace(tuning=replace(tuning, epochs=1))
-        one = _seconds(lambda: method.fitted(material))
-        return one * tuning.epochs * len(self.config.noise_rates)
+        """One epoch, whatever the method makes of the number of epochs."""
+        method = self.cell.plan.methods[part.method]
+        features = features_of(self.network, self.cell.examples_of(part.task)[0][part.shots])
+        material = self.cell.material(self.network, features, part)
+        short = replace(self.config.tuning, epochs=1)
+        one = _seconds(lambda: method.fitted(material._replace(tuning=short))) / method.epochs(1)
+        return one * method.epochs(self.config.tuning.epochs) * len(self.config.noise_rates)
 
 
 def _some(examples: Examples, count: int) -> Examples:
@@ -170,18 +160,18 @@ def _seconds(work: Callable[[], Any]) -> float:
     return time.perf_counter() - began
 
 
-def _disk(config: StudyConfig, names: tuple[CellName, ...], cells: list[Cell]) -> int:
-    weights: dict[tuple[str, ...], int] = {}
-    for cell in cells:
-        if cell.name[:2] not in weights:
-            network: Network = untrained(cell.request)
-            weights[cell.name[:2]] = sum(tensor.nbytes for tensor in network.state_dict().values())
-    tests = sum(1 + len(shifts) for shifts in cells[0].shifts.values())
-    numbers = len(config.noise_rates) * tests * (len(cells[0].methods) * len(config.shots) + 5)
+def _disk(planned: Plan, kinds: Mapping[tuple[str, ...], Cell]) -> int:
+    weights = {
+        kind: sum(tensor.nbytes for tensor in untrained(cell.request).state_dict().values())
+        for kind, cell in kinds.items()
+    }
+    config, cells = planned.config, planned.cells
+    tests = sum(1 + len(shifts) for shifts in planned.shifts.values())
+    numbers = len(config.noise_rates) * tests * (6 * len(planned.methods) * len(config.shots) + 5)
     spectra = len(config.noise_rates) * tests * 20 * 100
     each = numbers * _BYTES_PER_NUMBER * 2 + spectra
-    networks = sum(weights[name[:2]] for name in names) * len(config.noise_rates)
-    return networks + each * len(names) + _REPORT_BYTES
+    networks = sum(weights[name[:2]] for name in cells) * len(config.noise_rates)
+    return networks + each * len(cells) + _REPORT_BYTES
 
 
 def _spoken(seconds: float) -> str:

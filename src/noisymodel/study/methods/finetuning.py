@@ -1,4 +1,4 @@
-"""Methods of other papers, and NMTune's terms in a network that is tuned itself: the study runs them by name.
+"""Methods that tune the network itself, with and without NMTune's terms: the study runs them by name.
 
 None of their settings was tuned here: they are those of the papers or of the published code where these say so, and
 plain values where they do not. The learning rates are those of the published code for networks and linear probes.
@@ -6,22 +6,19 @@ plain values where they do not. The learning rates are those of the published co
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..baselines import WhitenedProbe, local_gradient_matching
-from ..heads import Head, LinearProbe, MLPProbe
-from ..heads.network import TuningNetwork
-from ..losses import NMTuneTerms
-from ..objective import NMTuneLoss
-from ..training import fit
-from .method import Material, MaterialMethod
-from .whitebox import (
+from ...heads import Head, LinearProbe
+from ...heads.network import TuningNetwork
+from ...objective import NMTuneLoss
+from ...training import fit
+from .base import Material, MaterialMethod
+from .tuned_network import (
     RegularizedNetwork,
     TunedNetwork,
     moved_embeddings,
@@ -31,56 +28,6 @@ from .whitebox import (
 )
 
 _PROBE_LEARNING_RATE = 1e-2
-
-# ---- on frozen features ----------------------------------------------------------------------------------------------
-
-
-class _MatchedProbe(MLPProbe):
-    """The MLP with local gradient matching."""
-
-    def __init__(self, *arguments: Any, weight: float, noise_std: float, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.weight, self.noise_std = weight, noise_std
-
-    def loss(
-        self,
-        features: Tensor,
-        targets: Tensor,
-        *,
-        reference: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-    ) -> NMTuneTerms:
-        terms = super().loss(features, targets, reference=reference, sample_weight=sample_weight)
-        with _kept_statistics(self):
-            matching = local_gradient_matching(self, features, targets, noise_std=self.noise_std)
-        return terms._replace(total=terms.total + self.weight * matching)
-
-
-@contextmanager
-def _kept_statistics(head: nn.Module) -> Generator[None]:
-    """BatchNorm's running statistics are of the features alone, not of perturbed ones."""
-    norms = [module for module in head.modules() if isinstance(module, nn.BatchNorm1d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-
-
-def _matched(material: Material, *, generator: torch.Generator, weight: float, noise_std: float) -> Head:
-    width = material.features.shape[1]
-    return _MatchedProbe(
-        width, material.classes, residual=False, weight=weight, noise_std=noise_std, generator=generator
-    )
-
-
-def _whitened(material: Material, *, generator: torch.Generator, shrinkage: float) -> Head:
-    head = WhitenedProbe(material.features.shape[1], material.classes, shrinkage=shrinkage, generator=generator)
-    return head.whiten(material.features)
-
 
 # ---- in the network --------------------------------------------------------------------------------------------------
 
@@ -174,23 +121,8 @@ def _nmtune(
 _TERMS = {"covariance_weight": 0.04, "dominant_weight": 0.001}
 _LORA = {"rank": 8, "alpha": 8}
 
-NEIGHBOURS: Mapping[str, MaterialMethod] = MappingProxyType(
+IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
     {
-        "whitened_probe": MaterialMethod(
-            "whitening + linear probe",
-            "A linear probe on ZCA-whitened features, shrinkage 0.1, learning rate 0.01.",
-            "control",
-            _whitened,
-            {"learning_rate": 1e-2, "shrinkage": 0.1},
-        ),
-        "local_gradient_matching": MaterialMethod(
-            "MLP + gradient matching",
-            "The MLP with local gradient matching, weight 1, noise 0.1 of the features' root mean square, learning "
-            "rate 0.001. The definition is this library's.",
-            "baseline",
-            _matched,
-            {"learning_rate": 1e-3, "weight": 1.0, "noise_std": 0.1},
-        ),
         "full_fine_tuning": MaterialMethod(
             "full fine-tuning",
             "The whole network and a new linear classifier, learning rate 0.001.",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from .._random import tensor_generator
-from ..baselines import interpolate
-from ..errors import MissingExtraError
-from ..heads import Head
-from ..training import fit
-from .config import TuningConfig
-from .data.source import Inputs, as_rows, take
-from .pretraining import Network
+from ..._random import tensor_generator
+from ...baselines import interpolate
+from ...errors import MissingExtraError
+from ...heads import Head
+from ...training import fit
+from ..config import TuningConfig
+from ..data.source import Inputs, as_rows, take
+from ..pretraining import Network
 
 _INITIALISATION = 2
 OF_EVERY_METHOD = ("learning_rate", "epochs_factor", "batch_size")
@@ -65,6 +65,10 @@ class Method:
     ``batch_size`` (in place of ``tuning.batch_size``)."""
     base: str = ""
     """The method that it is a variation of, for ablations and the variants of a configuration."""
+    options: tuple[str, ...] = ()
+    """Arguments of ``build`` that a study may change besides those in ``settings``."""
+    version: int = 1
+    """Raise it when the same settings give other results than before."""
 
     sees_pictures = False
     """Whether the head's rows are pictures, not features."""
@@ -109,14 +113,20 @@ class Method:
         return self.settings["learning_rate"]
 
     @property
-    def identity(self) -> list[object]:
-        """What its results depend on besides data and training, JSON-ready."""
-        own: list[object] = [self.build.__qualname__, dict(self.settings)]
-        return [*own, self.label] if self.base else own  # a variation may be equal to another method, but for the name
+    def record(self) -> dict[str, object]:
+        """What its results depend on besides data and the common training, JSON-ready; its names are no part of it."""
+        known = inspect.signature(self.build).parameters.values()
+        given = {item.name: item.default for item in known if isinstance(item.default, int | float)}
+        return {"build": self.build.__qualname__, "settings": {**given, **self.settings}, "version": self.version}
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages besides torch whose version its results depend on."""
+        return ()
 
     def epochs(self, tuning_epochs: int) -> int:
-        """Epochs of training where ``tuning.epochs`` is given."""
-        return round(tuning_epochs * self.settings.get("epochs_factor", 1))
+        """Epochs of training where ``tuning.epochs`` is given; at least one."""
+        return max(1, round(tuning_epochs * self.settings.get("epochs_factor", 1)))
 
     def check_packages(self) -> None:
         """Nothing, or a `MissingExtraError`."""
@@ -143,9 +153,9 @@ class MaterialMethod(Method):
         return head
 
     @property
-    def identity(self) -> list[object]:
-        """What its results depend on besides data and training, JSON-ready."""
-        return [*super().identity, version("peft")] if self.needs_peft else super().identity
+    def packages(self) -> tuple[str, ...]:
+        """Packages besides torch whose version its results depend on."""
+        return ("peft",) if self.needs_peft else ()
 
     def check_packages(self) -> None:
         """That peft is installed, where it is needed."""

@@ -4,50 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-from ..heads import Head, NMTune
-from .method import Method
+from .base import Method
+from .frozen import TUNED, WHOLE_NETWORK, network
 
 FULL = "nmtune_tuned"
 """What the ablation is of."""
 
-TUNED: Mapping[str, float] = MappingProxyType(
-    {"learning_rate": 3e-3, "consistency_weight": 1.0, "covariance_weight": 3.0, "dominant_weight": 0.1}
-)
-"""The settings of the tuned NMTune."""
-
-NETWORK_SETTINGS = ("residual", "batch_norm", "width", "top_k")
-"""What `tuned` takes besides the settings of `NMTune`, as numbers; 0 is no and 1 is yes."""
-
 _TERMS = ("consistency", "covariance", "dominant")
-
-
-def tuned(
-    in_features: int,
-    num_classes: int,
-    *,
-    residual: float = 0,
-    batch_norm: float = 1,
-    width: float = 4,
-    top_k: float = 1,
-    **settings: Any,
-) -> Head:
-    """`NMTune` without residual connection, BatchNorm after hidden layers of ``width`` times the features."""
-    return NMTune(
-        in_features,
-        num_classes,
-        residual=bool(residual),
-        norm="batch" if batch_norm else None,
-        hidden_features=max(1, round(width * in_features)),
-        top_k=round(top_k),
-        **settings,
-    )
 
 
 def _ablated(label: str, description: str, **changes: float) -> Method:
     text = f"The tuned NMTune {description}."
-    return Method(label, text, "ablation", tuned, {**TUNED, **changes}, base=FULL)
+    return Method(label, text, "ablation", network, {**TUNED, **changes}, base=FULL, options=WHOLE_NETWORK)
 
 
 def _weights(**kept: float) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import distributed
 
-from ..errors import ConfigError, StudyError
-from .cells import Cell
-from .config import StudyConfig
-from .failures import Failure, failure
-from .folder import CACHE_FOLDER, claim_folder
-from .grid import cell_names
-from .record import PRETRAINING
-from .storage import Storage
+from ...errors import ConfigError, StudyError
+from ..cell import Cell
+from ..config import StudyConfig
+from ..failures import Failure, failure
+from ..output_folder import CACHE_FOLDER, claim_folder
+from ..part_cache import PartCache
+from ..plan import CellName, Plan, plan
+from ..rows import PRETRAINING
 
 _PATIENCE = timedelta(days=7)
 """How long a rank waits for another: as long as the slowest does what the others do not."""
@@ -46,14 +46,15 @@ def pretrain_study(
         OutputFolderError: ``out`` holds something else.
     """
     chosen = config if isinstance(config, StudyConfig) else StudyConfig.from_mapping(config)
-    names = cell_names(chosen)
+    planned = plan(chosen)
     path = Path(out)
     _at_rank_zero(lambda: claim_folder(path, chosen, resume=True, force=False))
-    storage = Storage(Path(cache) if cache is not None else path / CACHE_FOLDER)
+    parts = PartCache(cache if cache is not None else path / CACHE_FOLDER)
     failures: list[Failure] = []
-    for name in names:
+    for name in planned.cells:
         try:
-            Cell(chosen, name, storage).pretrained()
+            with _owned_at_rank_zero(planned, name, parts):
+                Cell(planned, name, parts).pretrained()
         except Exception as error:  # the same on all ranks: they have the same data, losses and gradients
             failures.append(failure(name, PRETRAINING, error))
         _wait()
@@ -101,6 +102,18 @@ def _at_rank_zero(work: Any) -> None:
             raise StudyError(f"rank 0: {said[0]}")
     if error is not None:
         raise error
+
+
+@contextmanager
+def _owned_at_rank_zero(planned: Plan, name: CellName, parts: PartCache) -> Generator[None]:
+    """A block in which no other study makes the networks of a cell; of a process group rank 0 sees to it."""
+    if not distributed.is_initialized():
+        yield
+        return
+    with ExitStack() as stack:
+        _at_rank_zero(lambda: stack.enter_context(parts.owned(planned.pretraining(name))))
+        yield
+        _wait()
 
 
 def _wait() -> None:
