@@ -19,9 +19,9 @@ import torch
 from noisymodel import study
 from noisymodel.errors import ConfigError, MissingExtraError, OutputFolderError, StudyError, StudyWarning
 from noisymodel.study import StudyConfig, runner
-from noisymodel.study.cells import Cell
-from noisymodel.study.computing import Shard
-from noisymodel.study.folder import is_finished
+from noisymodel.study.cell import Cell
+from noisymodel.study.execution import Shard
+from noisymodel.study.output_folder import is_finished
 from study import tiny
 
 FILES = {
@@ -225,7 +225,7 @@ def test_a_study_of_which_every_cell_fails_is_an_error_that_names_one(tmp_path: 
 
 
 BREAKING = """
-import noisymodel.study.method as method
+import noisymodel.study.methods.base as method
 fit = method.fit
 
 def broken(head, *arguments, seed, **keywords):
@@ -251,7 +251,7 @@ def test_a_cell_that_fails_is_left_out_and_the_rest_goes_on(
         monkeypatch.setattr("noisymodel.study.method.fit", importlib.import_module("breaking").broken)
     else:
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-        monkeypatch.setattr("noisymodel.study.workers._MODULE", "breaking")
+        monkeypatch.setattr("noisymodel.study.execution.processes._MODULE", "breaking")
     config, out = tiny.digits(seeds=[1, 2, 3]), tmp_path / "out"
     with pytest.warns(StudyWarning, match=r"1 cells failed and are left out.*seed 2, mlp: RuntimeError: out of paper"):
         result = study.run(config, out, workers=workers)
@@ -268,21 +268,21 @@ def test_a_cell_that_fails_is_left_out_and_the_rest_goes_on(
 
 def test_a_worker_that_dies_is_reported_and_another_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "dying.py").write_text(
-        "import os, sys, noisymodel.study.cells as c\ncompute = c.compute_cell\n"
+        "import os, sys, noisymodel.study.cell as c\ncompute = c.compute_cell\n"
         "def deadly(config, name, *a):\n"
         "    if name.seed == 2: os._exit(7)\n"
         "    return compute(config, name, *a)\n"
         "c.compute_cell = deadly\nfrom noisymodel.study.worker import main\nmain()\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    monkeypatch.setattr("noisymodel.study.workers._MODULE", "dying")
+    monkeypatch.setattr("noisymodel.study.execution.processes._MODULE", "dying")
     with pytest.warns(StudyWarning, match=r"seed 2, the whole cell: .*ended early \(exit status 7\)"):
         result = study.run(tiny.digits(seeds=[1, 2, 3, 4]), workers=2)
     assert {row["seed"] for row in result.table} == {1, 3, 4}
 
 
 def test_workers_that_never_start_do_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisymodel.study.workers._MODULE", "this")  # prints a poem and ends
+    monkeypatch.setattr("noisymodel.study.execution.processes._MODULE", "this")  # prints a poem and ends
     with pytest.raises(StudyError, match="a worker process ended early"):
         study.run(tiny.digits(seeds=[1, 2]), workers=2)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from .cell import Cell, features_of
 from .config import StudyConfig
 from .data import Examples

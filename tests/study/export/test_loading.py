@@ -12,10 +12,10 @@ import torch
 
 from noisymodel import study
 from noisymodel.errors import InputFileError
-from noisymodel.study.cells import Cell
+from noisymodel.study.cell import Cell
 from noisymodel.study.export import export_study, load_exported, verify_exported
-from noisymodel.study.grid import cell_names
-from noisymodel.study.storage import Storage
+from noisymodel.study.plan import cell_names
+from noisymodel.study.part_cache import Storage
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_models_of_transformers_bring_their_configuration(tmp_path: Path) -> Non
     """The folder that a study took it from is not needed any more."""
     transformers = pytest.importorskip("transformers")
     from noisymodel.study import StudyConfig
-    from noisymodel.study.computing import Shard
+    from noisymodel.study.execution import Shard
     from noisymodel.study.runner import run_shard
 
     model = tmp_path / "tiny_bert"

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from noisymodel import noise, study
 from noisymodel.errors import InputFileError, OutputFolderError
 from noisymodel.files import file_checksum
-from noisymodel.study.cells import Cell
+from noisymodel.study.cell import Cell
 from noisymodel.study.data import open_source
 from noisymodel.study.export import card, export_study, zoo
-from noisymodel.study.grid import CellName, cell_names
-from noisymodel.study.record import Row
-from noisymodel.study.storage import Storage
+from noisymodel.study.plan import CellName, cell_names
+from noisymodel.study.rows import Row
+from noisymodel.study.part_cache import Storage
 
 FILES = {"model.safetensors", "config.json", "README.md", "noise_audit.json", "manifest.json"}
 

@@ -19,7 +19,7 @@ from noisymodel.study.report.figures import group_figures, study_figures
 from noisymodel.study.report.group_figures import draw_groups, draw_shots
 from noisymodel.study.report.groups import by_shots, named
 from noisymodel.study.report.results import Results, bases, views
-from noisymodel.study.statistics import summarize
+from noisymodel.study.analysis.summary import summarize
 from study.report.synthetic_record import synthetic_record
 
 ABLATIONS = {"ablation_no_covariance": -0.03, "ablation_residual": 0.0}

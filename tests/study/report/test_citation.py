@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from noisymodel.study.report.citation import bibtex, config_hash, hashes
-from noisymodel.study.storage import code_fingerprint
+from noisymodel.study.part_cache import code_fingerprint
 from study.report.synthetic_record import synthetic_record
 
 

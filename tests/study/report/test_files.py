@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from noisymodel.study.record import Row
+from noisymodel.study.rows import Row
 from noisymodel.study.report import files as report
 from noisymodel.study.report.files import ordered_rows, plain_text, terminal_tables, write_report
 from noisymodel.study.report.tables import Table
 from noisymodel.study.report.wording import Entry
-from noisymodel.study.statistics import SummaryRow, is_headline, summarize
+from noisymodel.study.analysis.summary import SummaryRow, is_headline, summarize
 from study.report.synthetic_record import SEEDS, synthetic_record
 
 NUMBERS = {"results.csv", "summary.csv", "correlations.csv", "results.json", "spectra.safetensors"}

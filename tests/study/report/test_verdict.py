@@ -8,7 +8,7 @@ import pytest
 
 from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.verdict import Finding, findings
-from noisymodel.study.statistics import summarize
+from noisymodel.study.analysis.summary import summarize
 from study.report.synthetic_record import GAIN, REPORT_SHIFTS, synthetic_record
 
 

@@ -15,7 +15,7 @@ from noisymodel.study.report.wording import (
     signed,
     signed_plus_minus,
 )
-from noisymodel.study.statistics import SummaryRow
+from noisymodel.study.analysis.summary import SummaryRow
 
 
 def difference(mean: float, low: float = math.nan, high: float = math.nan) -> SummaryRow:

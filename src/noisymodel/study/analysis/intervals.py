@@ -13,7 +13,6 @@ from scipy.special import nctdtrinc, stdtr, stdtrit
 
 from ..._checks import check_number
 
-
 _ROUNDING = 1e-12
 """Of values of order one."""
 

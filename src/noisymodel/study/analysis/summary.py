@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .intervals import Interval, holm, mean_interval, paired_interval
 from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, Row, ShiftNote
+from .intervals import Interval, holm, mean_interval, paired_interval
 
 BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
 """What each NMTune variant is compared with, where present; the first is what the others are compared with too."""

@@ -68,7 +68,7 @@ def _until_a_worker_dies(
     try:
         while (waiting or running) and not interrupted:
             while waiting and len(running) < processes:
-                with _outside_the_working_directory():
+                with _starting():
                     running[pool.submit(_compute, waiting[0])] = waiting[0]
                 waiting.pop(0)
             done, _ = wait(running, timeout=_PAUSE, return_when=FIRST_COMPLETED)
@@ -94,14 +94,17 @@ def _died(plan: Plan, cell: CellName) -> Failure:
 
 
 @contextmanager
-def _outside_the_working_directory() -> Generator[None]:
-    """A block in which new processes do not look for modules where this one happens to work."""
+def _starting() -> Generator[None]:
+    """A block in which new processes do not look for modules where this one happens to work, and ignore Ctrl-C."""
     path, known = list(sys.path), os.environ.get("PYTHONSAFEPATH")
     sys.path[:] = [place for place in path if place not in ("", ".")]
     os.environ["PYTHONSAFEPATH"] = "1"
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield
     finally:
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         sys.path[:] = path
         if known is None:
             del os.environ["PYTHONSAFEPATH"]

@@ -30,10 +30,9 @@ from ..pretraining.libraries import transformers_configuration
 from ..rows import CLEAN_SHIFT
 from .audit import noise_audit
 from .card import model_card, overview
-from .loading import ARCHITECTURE_FOLDER, AUDIT_FILE, FORMAT, MANIFEST_FILE, WEIGHTS_FILE
+from .loading import ARCHITECTURE_FOLDER, AUDIT_FILE, FORMAT, MANIFEST_FILE, STUDY_FILE, WEIGHTS_FILE
 
 CARD_FILE = "README.md"
-STUDY_FILE = "study.json"
 VOCABULARY_FILE = "vocabulary.json"
 LICENCE = "apache-2.0"
 

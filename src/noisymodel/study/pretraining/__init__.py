@@ -5,8 +5,8 @@ from __future__ import annotations
 from .compatibility import ARCHITECTURES, NOISE_KINDS, NOISE_OF, OBJECTIVES, fits
 from .network import ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, Pretrained
 from .objectives import measures
-from .request import PretrainingRequest
 from .pretrain import pretrain, untrained
+from .request import PretrainingRequest
 
 __all__ = [
     "ARCHITECTURES",

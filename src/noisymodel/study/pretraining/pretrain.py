@@ -13,13 +13,13 @@ from torch import Tensor
 from ..._gather import resolve_group
 from ...errors import ConfigError
 from .architectures import build
+from .batched import pretrain_together
 from .checkpoint import Checkpoint, described
 from .corruption import noisy_labels
 from .loop import Training
 from .network import Network, Pretrained
 from .objectives import OBJECTIVE
 from .request import PretrainingRequest
-from .batched import pretrain_together
 
 untrained = build
 

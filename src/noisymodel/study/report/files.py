@@ -16,9 +16,9 @@ from safetensors.numpy import save
 
 from ...files import write_file
 from ..analysis import Correlation, correlate
+from ..analysis.summary import SummaryRow, is_headline, summarize
 from ..output_folder import FAILURES_FILE, TABLES_FILE, remove_report
 from ..rows import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
-from ..analysis.summary import SummaryRow, is_headline, summarize
 from .analysis_tables import ablation_table
 from .citation import bibtex, hashes
 from .export_tables import latex, markdown

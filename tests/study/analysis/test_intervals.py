@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, stats
 
-from noisymodel.study.intervals import effect_size, holm, mean_interval, paired_interval
+from noisymodel.study.analysis.intervals import effect_size, holm, mean_interval, paired_interval
 
 few = settings(deadline=None, max_examples=25)
 samples = st.lists(st.floats(-10, 10), min_size=2, max_size=12)

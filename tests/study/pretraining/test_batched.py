@@ -13,7 +13,7 @@ from noisymodel import noise
 from noisymodel.study import PretrainingConfig
 from noisymodel.study.data import Glyphs
 from noisymodel.study.pretraining import Pretrained
-from noisymodel.study.pretraining.together import SmallNetwork, build_network, pretrain_together
+from noisymodel.study.pretraining.batched import SmallNetwork, build_network, pretrain_together
 
 CONFIG = PretrainingConfig(widths=(24, 12), epochs=3, batch_size=50, warmup=1.5)
 

@@ -12,12 +12,12 @@ from noisymodel._random import tensor_generator
 from noisymodel.baselines import WhitenedProbe, interpolate, whitening
 from noisymodel.errors import ConfigError, MissingExtraError
 from noisymodel.study import StudyConfig
-from noisymodel.study.cells import Cell, Part
-from noisymodel.study.method import Material, Method
+from noisymodel.study.cell import Cell, Part
+from noisymodel.study.methods.base import Material, Method
 from noisymodel.study.methods import ALL_METHODS, GROUPS, METHODS, chosen_methods, method_notes
-from noisymodel.study.neighbours import NEIGHBOURS
-from noisymodel.study.statistics import BASELINES, COUNTERPARTS, is_variant
-from noisymodel.study.storage import Storage
+from noisymodel.study.methods.finetuning import NEIGHBOURS
+from noisymodel.study.analysis.summary import BASELINES, COUNTERPARTS, is_variant
+from noisymodel.study.part_cache import Storage
 from study import tiny
 
 

@@ -8,9 +8,9 @@ import torch
 
 from noisymodel.study import StudyConfig
 from noisymodel.study import method as training_of_methods
-from noisymodel.study.ablation import ABLATIONS, FULL, TUNED, tuned
+from noisymodel.study.methods.ablation import ABLATIONS, FULL, TUNED, tuned
 from noisymodel.study.config import TuningConfig
-from noisymodel.study.method import Material
+from noisymodel.study.methods.base import Material
 from noisymodel.study.methods import GROUPS, METHODS, chosen_methods, method_notes
 
 

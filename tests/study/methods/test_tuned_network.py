@@ -16,8 +16,8 @@ from noisymodel.errors import MissingExtraError
 from noisymodel.losses import nmtune_regularization
 from noisymodel.objective import NMTuneLoss
 from noisymodel.study.config import PretrainingConfig
-from noisymodel.study.pretraining.together import SmallNetwork, build_network
-from noisymodel.study.whitebox import (
+from noisymodel.study.pretraining.batched import SmallNetwork, build_network
+from noisymodel.study.methods.tuned_network import (
     RegularizedNetwork,
     TunedNetwork,
     moved_embeddings,

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from noisymodel.errors import ConfigError, OutputFolderError
 from noisymodel.study import StudyConfig, run, status
-from noisymodel.study.pretraining_only import pretrain_study, process_group
+from noisymodel.study.execution.pretraining_only import pretrain_study, process_group
 from study import tiny
 
 CONFIG = tiny.digits(

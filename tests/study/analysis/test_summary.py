@@ -7,11 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from noisymodel.study.intervals import mean_interval, paired_interval
-from noisymodel.study.record import Row
-from noisymodel.study.statistics import BASELINES, SummaryRow, is_ablation, is_headline, summarize
+from noisymodel.study.analysis.intervals import mean_interval, paired_interval
+from noisymodel.study.rows import Row
+from noisymodel.study.analysis.summary import BASELINES, SummaryRow, is_ablation, is_headline, summarize
 from study.report.synthetic_record import METHODS, RATES, REPORT_SHIFTS, joined, synthetic_record
-from study.test_intervals import naive_holm
+from study.analysis.test_intervals import naive_holm
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from noisymodel.study import Estimate, estimate
-from noisymodel.study.computing import compute
-from noisymodel.study.estimating import _Costs
-from noisymodel.study.storage import Storage
+from noisymodel.study import Estimate, estimate, plan
+from noisymodel.study.cell import Cell
+from noisymodel.study.dry_run import _Costs
+from noisymodel.study.execution import execute
+from noisymodel.study.part_cache import PartCache
 from study import tiny
 
 CONFIG = tiny.digits(shots=[3, 4])
@@ -20,40 +21,42 @@ CONFIG = tiny.digits(shots=[3, 4])
 def _fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds to pre-train, one of features, two of each tuning."""
 
-    def cost(self: _Costs, config: object, cell: object) -> None:
+    def cost(self: _Costs, cell: Cell) -> None:
         self.pretraining, self.features = 10.0, 1.0
-        self.tuning = {cell.spoken(part): 2.0 for part in cell.parts}
+        self.tuning = {part: 2.0 for part in cell.plan.parts if part.method}
 
     monkeypatch.setattr(_Costs, "__init__", cost)
 
 
 @pytest.mark.usefixtures("_fixed_costs")
 def test_times_are_of_what_is_missing(tmp_path: Path) -> None:
-    storage = Storage(tmp_path / "cache")
-    found = estimate(CONFIG, storage, workers=8)
-    assert (found.cells, found.missing_cells, found.parts, found.missing_parts) == (2, 2, 10, 10)
+    cache = PartCache(tmp_path / "cache")
+    found = estimate(CONFIG, cache, workers=8)
+    assert (found.cells, found.missing_cells, found.parts, found.missing_parts) == (2, 2, 12, 12)
     assert (found.pretraining_seconds, found.evaluation_seconds, found.tuning_seconds) == (20, 2, 16)
     assert (found.workers, found.seconds) == (2, 19), "no more processes than cells"
-    assert estimate(CONFIG, storage, workers=1).seconds == 38
-    compute(tiny.digits(seeds=[1], shots=[3, 4]), storage, workers=1)
-    half = estimate(CONFIG, storage, workers=1)
-    assert (half.missing_cells, half.missing_parts, half.seconds) == (1, 5, 19)
+    assert estimate(CONFIG, cache, workers=1).seconds == 38
+    execute(plan(tiny.digits(seeds=[1], shots=[3, 4])), cache, workers=1)
+    half = estimate(CONFIG, cache, workers=1)
+    assert (half.missing_cells, half.missing_parts, half.seconds) == (1, 6, 19)
     more = estimate(
-        tiny.digits(seeds=[1], shots=[3, 4], methods=["linear_probe", "mlp", "mlp_tuned"]), storage, workers=1
+        tiny.digits(seeds=[1], shots=[3, 4], methods=["linear_probe", "mlp", "mlp_tuned"]), cache, workers=1
     )
     assert (more.missing_parts, more.pretraining_seconds, more.tuning_seconds) == (2, 0, 4), "networks are stored"
-    compute(CONFIG, storage, workers=1)
-    whole = estimate(CONFIG, storage, workers=1)
-    assert (whole.missing_parts, whole.seconds) == (0, 0)
 
 
 def test_every_kind_of_work_is_timed_and_nothing_is_written(tmp_path: Path) -> None:
-    config = tiny.glyphs(architectures=["mlp", "resnet"], seeds=[1], methods=["linear_probe", "full_fine_tuning"])
-    found = estimate(config, Storage(tmp_path / "cache"), workers=1)
+    config = tiny.glyphs(
+        architectures=["mlp", "resnet"],
+        seeds=[1],
+        methods=["linear_probe", "full_fine_tuning"],
+        method_options={"linear_probe": {"epochs_factor": 0.4}},
+    )
+    found = estimate(config, tmp_path / "cache", workers=1)
     assert min(found.pretraining_seconds, found.tuning_seconds, found.evaluation_seconds) > 0
     assert not (tmp_path / "cache").exists()
     longer = dataclasses.replace(config, pretraining=dataclasses.replace(config.pretraining, epochs=2000))
-    assert estimate(longer, Storage(tmp_path), workers=1).pretraining_seconds > 20 * found.pretraining_seconds
+    assert estimate(longer, tmp_path, workers=1).pretraining_seconds > 20 * found.pretraining_seconds
 
 
 def test_the_text_says_time_disk_and_where_it_comes_from() -> None:
