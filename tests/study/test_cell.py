@@ -98,7 +98,8 @@ def test_names_are_given_when_results_are_collected(cell: Cell, tmp_path: Path) 
     """One cache, in any order: rows are those of a fresh run."""
     for tasks in (["fine", "coarse"], ["coarse", "fine"], ["coarse"]):
         changed = tiny.glyphs(**SEED, tasks=tasks, methods=["linear_probe"])
-        shared, fresh = (study.run(changed, cache=cache, workers=1) for cache in (cell.cache.folder, tmp_path / tasks[0]))
+        caches = (cell.cache.folder, tmp_path / tasks[0])
+        shared, fresh = (study.run(changed, cache=cache, workers=1) for cache in caches)
         assert shared.table == fresh.table, tasks
         assert shared.spectra.keys() == fresh.spectra.keys()
     options = {"methods": ["mlp", "mlp_tuned"], "method_options": {"mlp": {"learning_rate": 0.003}}}
@@ -175,7 +176,7 @@ def test_a_method_that_diverges_is_a_gap(tmp_path: Path) -> None:
     with pytest.warns(StudyWarning, match=r"parts failed.*mlp: "):
         found = study.run(tiny.digits(method_options=options), workers=1)
     assert {row["method"] for row in found.table} == {"pretraining", "features", "linear_probe"}
-    with pytest.raises(StudyError, match="every method failed, the first with: .*mlp: "):
+    with pytest.raises(StudyError, match=r"every method failed, the first with: .*mlp: "):
         study.run(tiny.digits(methods=["mlp"], method_options=options), workers=1)
 
 

@@ -1,4 +1,4 @@
-"""One cell of a study: pre-train with every noise rate, look at the networks, tune with every method, keep each part."""
+"""One cell of a study: pre-train with every noise rate, measure the networks, tune with every method."""
 
 from __future__ import annotations
 

@@ -60,11 +60,14 @@ def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) 
 
     if path.exists() and not path.is_dir():
         raise OutputFolderError(f"{str(path)!r} is a file; the output of a study is a folder")
+    ours = config.to_dict()
+    if resume and read_claim(path) == ours:
+        return
     if not force:
         _refuse_foreign(path)
     path.mkdir(parents=True, exist_ok=True)
-    with FileLock(path / LOCK_FILE):
-        held, ours = read_claim(path), config.to_dict()
+    with FileLock(path / LOCK_FILE, poll_interval=0.01):
+        held = read_claim(path)
         if held is not None and not force:
             _refuse(path, held, ours, resume=resume)
         if held != ours:
@@ -74,17 +77,18 @@ def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) 
 
 
 def remove_report(path: Path, *, keep: tuple[str, ...] = ()) -> None:
-    """Delete what a report left in a folder; from here on it is unfinished."""
-    for name in (name for name in REPORT if name not in keep):
+    """Delete what a report left in a folder, but for the files to keep; without ``results.json`` it is unfinished."""
+    for name in REPORT:
         place = path / name
-        if place.is_dir():
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.relative_to(path).as_posix() not in keep and not file.is_dir():
+                file.unlink(missing_ok=True)
+        if place.is_dir() and not any(file.is_file() for file in place.rglob("*")):
             shutil.rmtree(place)
-        else:
-            place.unlink(missing_ok=True)
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Nothing but what a study leaves may be in the folder; what is being written there by another claim is of a study."""
+    """Nothing but what a study leaves may be in the folder; another process may be claiming it right now."""
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
     foreign = [name for name in names if name != LOCK_FILE and not name.startswith(f".{CONFIG_FILE}.")]
     if foreign and read_claim(path) is None:

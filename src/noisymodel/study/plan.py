@@ -199,7 +199,8 @@ def _cells(config: StudyConfig, source: Source) -> tuple[CellName, ...]:
     for place, key in enumerate(axes):
         for name in getattr(config, key):
             if all(group[place] != name for group in groups):
-                others = " and ".join(f"`{other}` {', '.join(getattr(config, other))}" for other in axes if other != key)
+                listed = {other: ", ".join(getattr(config, other)) for other in axes if other != key}
+                others = " and ".join(f"`{other}` {names}" for other, names in listed.items())
                 raise ConfigError(
                     f"config key `{key}`: expected names that go together, got {name!r}, which fits nothing of "
                     f"{others} on {source.kind} ({config.data})"

@@ -23,11 +23,12 @@ class Row(NamedTuple):
     """One number of a study; the columns of ``results.csv``.
 
     ``split`` is ``"id"`` (with ``shift`` ``"none"``) or ``"ood"``. Metrics: ``accuracy`` (fraction) of each tuning
-    method, with ``balanced_accuracy``, ``macro_f1``, ``average_precision``, ``log_loss`` and ``calibration_error``; ``singular_value_entropy``, ``largest_singular_value_ratio`` and ``effective_rank`` of the frozen features
+    method, with ``balanced_accuracy``, ``macro_f1``, ``average_precision``, ``log_loss`` and ``calibration_error``;
+    ``singular_value_entropy``, ``largest_singular_value_ratio`` and ``effective_rank`` of the frozen features
     (method ``"features"``) and, on the in-domain split, of the features reshaped by a method that reshapes them;
     ``clean_accuracy`` (on held-out images with clean labels) and ``noisy_label_fit`` (the share of the given, noisy
-    training labels that the network reproduces) of the pre-trained network (method ``"pretraining"``). ``shots`` is 0
-    where no downstream labels are involved.
+    training labels that the network reproduces) of the pre-trained network (method ``"pretraining"``). ``shots`` is
+    0 where no downstream labels are involved.
     """
 
     data: str

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from noisymodel.study.analysis.intervals import mean_interval, paired_interval
-from noisymodel.study.rows import Row
 from noisymodel.study.analysis.summary import BASELINES, SummaryRow, is_ablation, is_headline, summarize
-from study.report.synthetic_record import METHODS, RATES, REPORT_SHIFTS, joined, synthetic_record
+from noisymodel.study.rows import Row
 from study.analysis.test_intervals import naive_holm
+from study.report.synthetic_record import METHODS, RATES, REPORT_SHIFTS, joined, synthetic_record
 
 
 @pytest.fixture(scope="module")
@@ -127,21 +127,37 @@ def test_a_number_given_twice_is_refused() -> None:
         summarize([*record.table, record.table[0]], record.shifts)
 
 
-@pytest.mark.parametrize(
-    ("gone", "message"),
-    [
-        ({"seed": 2, "method": "mlp", "noise_rate": 0.1, "split": "id"}, "seed 2 of mlp accuracy .*noise rate 0.1"),
-        ({"seed": 2, "method": "mlp", "noise_rate": 0.0, "split": "id"}, "the baseline of mlp .*seed 2 is missing"),
-        ({"seed": 1, "method": "mlp", "split": "id"}, "accuracy .* against mlp must .* seed 1 is missing"),
-        ({"seed": 2, "method": "mlp", "shift": "salt", "noise_rate": 0.2}, "seed 2 of mlp accuracy .ood, shift salt"),
-        ({"method": "mlp", "shift": "salt", "noise_rate": 0.2}, "must have shift 'salt' to pool mlp accuracy"),
-        ({"method": "mlp", "split": "id", "noise_rate": 0.2}, "must have noise_rate '0.2' to pool mlp accuracy"),
-    ],
-)
-def test_what_is_missing_is_named(gone: dict[str, object], message: str) -> None:
+GONE: list[dict[str, object]] = [
+    {"seed": 2, "method": "mlp", "noise_rate": 0.1, "split": "id"},
+    {"seed": 2, "method": "mlp", "noise_rate": 0.0, "split": "id"},
+    {"seed": 1, "method": "mlp", "split": "id"},
+    {"seed": 2, "method": "mlp", "shift": "salt", "noise_rate": 0.2},
+    {"method": "mlp", "shift": "salt", "noise_rate": 0.2},
+    {"method": "mlp", "split": "id", "noise_rate": 0.2},
+    {"seed": 2, "method": "mlp"},
+]
+
+
+def test_what_is_missing_is_a_gap_and_nothing_else_changes() -> None:
     record = synthetic_record(seeds=(1, 2))
-    with pytest.raises(ValueError, match=message):
-        summarize(without(record.table, **gone), record.shifts)
+    whole = summarize(record.table, record.shifts)
+    plain = {row[:11]: row._replace(p_holm=0) for row in whole}
+    for gone in GONE:
+        rows = summarize(without(record.table, **gone), record.shifts)
+        assert all(row.seeds == 2 for row in rows), gone
+        left_out = set(plain) - {row[:11] for row in rows}
+        assert left_out, gone
+        assert all("mlp" in (key[5], key[6]) for key in left_out), gone
+        same = [row for row in rows if not math.isnan(row.low)]
+        assert all(plain[row[:11]] == row._replace(p_holm=0) for row in same if math.isnan(row.p_value) is False), gone
+
+
+def test_a_seed_of_which_there_is_nothing_counts_for_nothing() -> None:
+    record = synthetic_record(seeds=(1, 2, 3))
+    rows = summarize(without(record.table, seed=3), record.shifts)
+    fewer = synthetic_record(seeds=(1, 2))
+    assert {row[:11] for row in rows} == {row[:11] for row in summarize(fewer.table, fewer.shifts)}
+    assert {row.seeds for row in rows} == {2}
 
 
 def test_shifts_without_description_are_reported_all_the_same() -> None:

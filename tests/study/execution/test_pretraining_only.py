@@ -38,12 +38,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_networks_are_there_and_the_rest_is_not(alone: Path) -> None:
     assert len(networks(alone)) == 2
-    assert all(cell.missing == ("pretraining", "linear_probe") for cell in status(alone).cells)
+    assert all(cell.missing == ("pretraining", "features", "linear_probe") for cell in status(alone).cells)
     assert run(CONFIG, cache=alone / "cache", workers=1).table == run(CONFIG, workers=1).table
     with pytest.raises(OutputFolderError, match="holds another study"):
         pretrain_study(tiny.digits(), alone)
 
 
+@pytest.mark.slow
 def test_two_processes_of_torchrun_give_the_networks_of_one(alone: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG.to_dict()))
     command = [

@@ -20,11 +20,12 @@ def test_a_missing_ray_and_an_unknown_backend_are_said_before_computing(monkeypa
         study.run(tiny.digits(), backend="ray")
 
 
+@pytest.mark.slow
 def test_ray_tasks_give_the_results_of_this_process(ray: object, tmp_path: Path) -> None:
     config = tiny.digits(methods=["linear_probe"], shifts=["rotation"])
     by_ray = study.run(config, cache=tmp_path / "shared", workers=1, backend="ray")
     assert by_ray.table == study.run(config, workers=1).table
-    assert len(list((tmp_path / "shared").glob("measures-*"))) == 2
+    assert len(list((tmp_path / "shared").glob("networks-*"))) == 2
     failing = tiny.digits(seeds=[1, 2], data_options={"pretraining_images": 1797})
-    with pytest.raises(StudyError, match=r"every cell failed, the first with: .* seed [12], pretraining: "):
+    with pytest.raises(StudyError, match=r"every method failed, the first with: .* seed [12], pretraining: "):
         study.run(failing, cache=tmp_path / "shared", backend="ray")

@@ -14,8 +14,8 @@ from noisymodel import study
 from noisymodel.errors import InputFileError
 from noisymodel.study.cell import Cell
 from noisymodel.study.export import export_study, load_exported, verify_exported
-from noisymodel.study.plan import cell_names
 from noisymodel.study.part_cache import Storage
+from noisymodel.study.plan import cell_names
 
 
 @pytest.fixture(scope="module")

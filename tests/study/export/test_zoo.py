@@ -15,9 +15,9 @@ from noisymodel.files import file_checksum
 from noisymodel.study.cell import Cell
 from noisymodel.study.data import open_source
 from noisymodel.study.export import card, export_study, zoo
+from noisymodel.study.part_cache import Storage
 from noisymodel.study.plan import CellName, cell_names
 from noisymodel.study.rows import Row
-from noisymodel.study.part_cache import Storage
 
 FILES = {"model.safetensors", "config.json", "README.md", "noise_audit.json", "manifest.json"}
 

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from noisymodel.study import StudyConfig
-from noisymodel.study import method as training_of_methods
-from noisymodel.study.methods.ablation import ABLATIONS, FULL, TUNED, tuned
 from noisymodel.study.config import TuningConfig
+from noisymodel.study.methods import GROUPS, base, chosen_methods, method_notes
+from noisymodel.study.methods import KNOWN as METHODS
+from noisymodel.study.methods.ablation import ABLATIONS, FULL
 from noisymodel.study.methods.base import Material
-from noisymodel.study.methods import GROUPS, METHODS, chosen_methods, method_notes
+from noisymodel.study.methods.frozen import TUNED, network
 
 
 def settings(name: str) -> dict[str, object]:
@@ -66,7 +67,7 @@ def test_batches_are_the_methods_own_and_the_steps_are_said(size: int, monkeypat
     def fit(head, rows, labels, *, epochs, batch_size, **_more):
         seen.append((epochs, batch_size))
 
-    monkeypatch.setattr(training_of_methods, "fit", fit)
+    monkeypatch.setattr(base, "fit", fit)
     features = np.zeros((4, 8), dtype=np.float32)
     material = Material(None, features, torch.from_numpy(features), torch.zeros(4).long(), 3, 0, TuningConfig(epochs=7))
     ABLATIONS[f"ablation_batch_{size}"].fitted(material)
@@ -78,23 +79,16 @@ def test_batches_are_the_methods_own_and_the_steps_are_said(size: int, monkeypat
 def test_the_group_runs_them_beside_the_full_method() -> None:
     config = StudyConfig(methods=("ablation",))
     assert list(chosen_methods(config)) == [FULL, *ABLATIONS] == list(GROUPS["ablation"])
-    assert {note.base for note in method_notes(config)} == {"", FULL}
+    assert {note.base for note in method_notes(chosen_methods(config))} == {"", FULL}
     assert not set(ABLATIONS) & set(GROUPS["all"])
 
 
 def test_the_network_takes_numbers() -> None:
     def config(**changes: float) -> dict[str, object]:
-        return tuned(8, 3, generator=torch.Generator().manual_seed(0), **changes).config()
+        settings = {name: value for name, value in TUNED.items() if name != "learning_rate"} | changes
+        return network(8, 3, generator=torch.Generator().manual_seed(0), **settings).config()
 
     assert config(top_k=2.0)["top_k"] == 2
     assert config(width=0.01)["hidden_features"] == 1
     assert config(batch_norm=0.0)["norm"] is None
     assert config(residual=1.0)["residual"] is True
-
-
-def test_equal_methods_of_other_names_are_stored_apart() -> None:
-    config = StudyConfig.from_mapping(
-        {"methods": ["mlp"], "variants": {"a": {"method": "mlp"}, "b": {"method": "mlp"}}}
-    )
-    identities = [method.identity for method in chosen_methods(config).values()]
-    assert len({repr(identity) for identity in identities}) == 3

@@ -11,14 +11,20 @@ import torch
 from noisymodel._random import tensor_generator
 from noisymodel.baselines import WhitenedProbe, interpolate, whitening
 from noisymodel.errors import ConfigError, MissingExtraError
-from noisymodel.study import StudyConfig
-from noisymodel.study.cell import Cell, Part
-from noisymodel.study.methods.base import Material, Method
-from noisymodel.study.methods import ALL_METHODS, GROUPS, METHODS, chosen_methods, method_notes
-from noisymodel.study.methods.finetuning import NEIGHBOURS
+from noisymodel.study import StudyConfig, plan
 from noisymodel.study.analysis.summary import BASELINES, COUNTERPARTS, is_variant
-from noisymodel.study.part_cache import Storage
+from noisymodel.study.cell import Cell
+from noisymodel.study.collect import collect
+from noisymodel.study.methods import ALL_METHODS, GROUPS, chosen_methods, method_notes
+from noisymodel.study.methods.base import Material, Method
+from noisymodel.study.methods.finetuning import IN_THE_NETWORK
+from noisymodel.study.methods.frozen import ON_FEATURES as METHODS
+from noisymodel.study.methods.frozen import OTHERS
+from noisymodel.study.part_cache import PartCache
+from noisymodel.study.plan import Part
 from study import tiny
+
+NEIGHBOURS = {**OTHERS, **IN_THE_NETWORK}
 
 
 def needs_peft(name: str) -> object:
@@ -31,12 +37,13 @@ each_method = pytest.mark.parametrize("name", [needs_peft(name) for name in NEIG
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
-    return Cell(tiny.glyphs(), tiny.cell_name(1), Storage(tmp_path_factory.mktemp("cache")))
+    return Cell(plan(tiny.glyphs()), tiny.cell_name(1), PartCache(tmp_path_factory.mktemp("cache")))
 
 
 @pytest.fixture(scope="module")
 def material(cell: Cell) -> Material:
-    return cell._material(0.3, Part("fine", 4, "linear_probe"))
+    features = cell.frozen(0.3, "fine").training[4]
+    return cell.material(cell.pretrained().one(1), features, Part("tuning", "fine", 4, "linear_probe"))
 
 
 @each_method
@@ -63,31 +70,32 @@ def test_every_setting_changes_the_result(name: str, material: Material) -> None
     for setting, value in method.settings.items():
         changed = replace(method, settings={**method.settings, setting: value * 0.5 if value < 1 else value * 3})
         assert not torch.equal(changed.fitted(material)(rows), logits), setting
-        assert changed.identity != method.identity
+        assert changed.record != method.record
 
 
 def test_a_study_of_all_methods_has_a_number_for_each(cell: Cell) -> None:
     pytest.importorskip("peft")
-    whole = Cell(tiny.glyphs(methods=["linear_probe", "neighbours", "whitebox"]), tiny.cell_name(1), cell.storage)
-    whole.compute(lambda _: None)
-    rows = list(whole.rows())
+    planned = plan(tiny.glyphs(methods=["linear_probe", "neighbours", "whitebox"], seeds=[1]))
+    assert Cell(planned, tiny.cell_name(1), cell.cache).compute(lambda _: None) == []
+    rows = collect(planned, cell.cache).table
     for name in ("linear_probe", *NEIGHBOURS):
         accuracies = [row.value for row in rows if row.method == name and row.metric == "accuracy"]
         assert len(accuracies) == 2 * 3
         assert all(0 <= value <= 1 for value in accuracies)
-        reshaped = {row.metric for row in rows if row.method == name} - {"accuracy"}
+        reshaped = {row.metric for row in rows if row.method == name} & {"effective_rank"}
         assert bool(reshaped) is (name != "linear_probe")
 
 
-def test_accuracy_is_that_of_the_fitted_head_on_pictures(cell: Cell) -> None:
-    single = Cell(tiny.glyphs(methods=["full_fine_tuning"]), tiny.cell_name(1), cell.storage)
+def test_accuracy_is_that_of_the_fitted_head_on_pictures(cell: Cell, material: Material) -> None:
+    planned = plan(tiny.glyphs(methods=["full_fine_tuning"], seeds=[1]))
+    single = Cell(planned, tiny.cell_name(1), cell.cache)
     single.compute(lambda _: None)
-    head = NEIGHBOURS["full_fine_tuning"].fitted(single._material(0.3, Part("fine", 4, "full_fine_tuning")))
+    head = NEIGHBOURS["full_fine_tuning"].fitted(material)
     pictures = single.tasks["fine"].shifted("salt")
     correct = head(torch.from_numpy(pictures.inputs).flatten(1)).argmax(1).numpy() == pictures.labels
     (found,) = [
         row.value
-        for row in single.rows()
+        for row in collect(planned, cell.cache).table
         if (row.method, row.noise_rate, row.shift, row.metric) == ("full_fine_tuning", 0.3, "salt", "accuracy")
     ]
     assert found == correct.mean()
@@ -162,7 +170,7 @@ def test_groups_stand_for_their_methods() -> None:
     assert list(chosen_methods(StudyConfig(methods=("neighbours",)))) == ["whitened_probe", "local_gradient_matching"]
     mixed = chosen_methods(StudyConfig(methods=("whitebox", "mlp", "lora")))
     assert list(mixed) == ["mlp", *GROUPS["whitebox"]]
-    assert [note.name for note in method_notes(StudyConfig(methods=("all",)))] == list(ALL_METHODS)
+    assert [note.name for note in method_notes(chosen_methods(StudyConfig(methods=("all",))))] == list(ALL_METHODS)
     with pytest.raises(ConfigError, match=r"got 'white_box'; did you mean 'whitebox'\?"):
         chosen_methods(StudyConfig(methods=("white_box",)))
 
@@ -180,7 +188,7 @@ def test_options_of_a_neighbour_are_its_settings() -> None:
 
 
 def test_missing_peft_is_known_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisymodel.study.method.find_spec", lambda name: None)
+    monkeypatch.setattr("noisymodel.study.methods.base.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"noisymodel\[peft\]"):
         chosen_methods(StudyConfig(methods=("nmtune_lora",)))
     assert list(chosen_methods(StudyConfig(methods=("full_fine_tuning",)))) == ["full_fine_tuning"]

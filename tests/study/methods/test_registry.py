@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from noisymodel.errors import ConfigError
-from noisymodel.heads import LinearProbe, MLPProbe, NMTune
+from noisymodel.heads import MLPProbe, NMTune
 from noisymodel.study import StudyConfig
-from noisymodel.study.methods import METHODS, chosen_methods, method_notes
+from noisymodel.study.methods import ALIASES, KNOWN, chosen_methods, method_notes
+from noisymodel.study.methods.frozen import ON_FEATURES as METHODS
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -53,14 +54,14 @@ def test_mlp_starts_as_nmtune_does() -> None:
 def test_the_long_probe_is_long() -> None:
     assert METHODS["linear_probe_long"].epochs(30) == 120
     assert METHODS["linear_probe"].epochs(30) == 30
-    assert METHODS["linear_probe"].build is METHODS["linear_probe_long"].build is LinearProbe
+    assert METHODS["linear_probe"].build is METHODS["linear_probe_long"].build
 
 
 def test_configuration_chooses_in_the_order_of_the_table() -> None:
     config = StudyConfig(methods=("nmtune_tuned", "linear_probe"))
     assert list(chosen_methods(config)) == ["linear_probe", "nmtune_tuned"]
     assert list(chosen_methods(StudyConfig())) == list(METHODS)
-    assert [note.name for note in method_notes(config)] == ["linear_probe", "nmtune_tuned"]
+    assert [note.name for note in method_notes(chosen_methods(config))] == ["linear_probe", "nmtune_tuned"]
 
 
 def test_configuration_changes_settings_and_says_so() -> None:
@@ -102,7 +103,8 @@ def test_variants_follow_with_their_base_settings_and_label() -> None:
     config = methods["wide"].head(8, 3, 0).config()
     assert (config["hidden_features"], config["residual"], config["covariance_weight"]) == (64, True, 3.0)
     assert "Changed in this study: width 8, residual 1." in methods["wide"].description
-    notes = method_notes(StudyConfig.from_mapping({"methods": ["mlp"], "variants": given}))
+    chosen = chosen_methods(StudyConfig.from_mapping({"methods": ["mlp"], "variants": given}))
+    notes = method_notes(chosen)
     assert [(note.name, note.role, note.base) for note in notes][1:] == [
         ("slow MLP", "ablation", "mlp"), ("wide", "ablation", "nmtune_tuned"),
     ]  # fmt: skip
@@ -118,9 +120,35 @@ def test_variants_follow_with_their_base_settings_and_label() -> None:
         ({"x": {"method": "mpl"}}, r"`variants.x.method`: expected one of .*, got 'mpl'; did you mean 'mlp'\?"),
         ({"x": {"method": "mlp", "label": 3}}, "`variants.x.label`: expected a string, got 3"),
         ({"x": {"method": "mlp", "dropout": "much"}}, "`variants.x.dropout`: expected a number, got 'much'"),
-        ({"x": {"method": "mlp", "width": 2}}, "`variants.x`: expected one of 'learning_rate', .*, got 'width'"),
+        ({"x": {"method": "mlp", "top_k": 2}}, "`variants.x`: expected one of 'learning_rate', .*, got 'top_k'"),
+        ({"x": {"method": "mlp", "learning_rate": -1}}, "`variants.x.learning_rate`: expected a positive number"),
+        ({"x": {"method": "mlp", "epochs_factor": 0}}, "`variants.x.epochs_factor`: expected a positive number, got 0"),
+        ({"x": {"method": "mlp", "batch_size": 2.5}}, "`variants.x.batch_size`: expected an integer of at least 2"),
+        ({"x": {"method": "mlp", "label_smoothing": 2}}, "`variants.x.label_smoothing`: expected a number from 0 to 1"),
     ],
 )
 def test_wrong_variants_are_config_errors(variant: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         chosen_methods(StudyConfig.from_mapping({"variants": variant}))
+
+
+def test_another_name_is_the_same_method() -> None:
+    config = {"methods": ["linear_adamw"], "method_options": {"linear_adamw": {"label_smoothing": 0.1}}}
+    (name, method), = chosen_methods(StudyConfig.from_mapping(config)).items()
+    assert (name, method.settings["label_smoothing"]) == ("linear_probe", 0.1)
+    assert not set(ALIASES) & set(KNOWN)
+
+
+def test_no_two_builders_share_a_name() -> None:
+    builders = {method.build for method in KNOWN.values()}
+    assert len({build.__qualname__ for build in builders}) == len(builders), "identities hold the name"
+
+
+def test_heads_do_not_follow_the_defaults_of_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `NMTune` and the probes do by default has no say in a study."""
+    before = {name: method.head(8, 3, 0).config() for name, method in METHODS.items()}
+    for kind in (NMTune, MLPProbe):
+        changed = {"residual": True, "norm": None, "hidden_features": 5, "dropout": 0.5, "label_smoothing": 0.3}
+        kept = {name: value for name, value in changed.items() if name in kind.__init__.__kwdefaults__}
+        monkeypatch.setattr(kind.__init__, "__kwdefaults__", kind.__init__.__kwdefaults__ | kept)
+    assert {name: method.head(8, 3, 0).config() for name, method in METHODS.items()} == before

@@ -16,7 +16,6 @@ from noisymodel.errors import MissingExtraError
 from noisymodel.losses import nmtune_regularization
 from noisymodel.objective import NMTuneLoss
 from noisymodel.study.config import PretrainingConfig
-from noisymodel.study.pretraining.batched import SmallNetwork, build_network
 from noisymodel.study.methods.tuned_network import (
     RegularizedNetwork,
     TunedNetwork,
@@ -25,6 +24,7 @@ from noisymodel.study.methods.tuned_network import (
     towards_the_start,
     with_lora,
 )
+from noisymodel.study.pretraining.batched import SmallNetwork, build_network
 from reference import neighbours
 
 PIXELS, WIDTH, CLASSES = 9, 6, 3

@@ -16,9 +16,9 @@ from torch import nn
 
 from noisymodel.study.pretraining import PretrainingRequest, pretrain
 from noisymodel.study.pretraining import ranks as ranks_module
+from noisymodel.study.pretraining.distributed import global_statistics, shares
 from noisymodel.study.pretraining.network import Embeddings
 from noisymodel.study.pretraining.objectives import Batch, contrastive_loss
-from noisymodel.study.pretraining.distributed import global_statistics, shares
 from study.pretraining.tiny_requests import pictures, request, texts
 
 CASES = {

@@ -37,9 +37,9 @@ class Interval:
 def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     """The mean of ``values`` (n,) with Student's t-interval: mean ± t(n−1, (1+level)/2) · s/√n, s with n−1.
 
-    One value has a mean and no bounds: ``low``, ``high`` and ``p_value`` are NaN. Values that are equal, up to rounding,
-    have an interval of width 0 and say nothing about their spread: ``p_value`` is 1 if they are zero and NaN otherwise,
-    and zero does not count as excluded. NaN among the values gives NaN.
+    One value has a mean and no bounds: ``low``, ``high`` and ``p_value`` are NaN. Equal values (up to rounding) have an
+    interval of width 0 and say nothing about their spread: ``p_value`` is 1 if they are zero and NaN otherwise, and
+    zero does not count as excluded. NaN among the values gives NaN.
 
     Raises:
         ValueError: if ``values`` is not one-dimensional or empty, or ``level`` is not in (0, 1).

@@ -182,7 +182,7 @@ def _complete(cells: _Cells) -> _Cells:
 
 
 def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], bool]) -> _Cells:
-    """For each seed the mean over the values of ``column``; none where one that others of its series have is missing."""
+    """For each seed the mean over the values of ``column``; none where a value of the series is missing."""
     groups: dict[_Cell, _Cells] = {}
     expected: dict[_Cell, set[str]] = {}
     for cell, values in cells.items():

@@ -64,8 +64,8 @@ def load_exported(folder: str | Path) -> ExportedNetwork:
     the same machine with as many threads.
 
     Raises:
-        InputFileError: no such folder; a file that is missing, is not the one that was written, or is not what it should
-            be; an architecture that is neither built in, nor a library's own, nor in the folder.
+        InputFileError: no such folder; a file is missing, is not the one that was written, or is not what it should be;
+            an architecture is neither built in, nor a library's own, nor in the folder.
         MissingExtraError: the library that the architecture is of is not installed.
 
     >>> from noisymodel import study
@@ -226,7 +226,7 @@ def _check_sizes(place: Path, request: PretrainingRequest) -> None:
         deep += [value for key, value in _json(config).items() if "layer" in key and type(value) is int]
     used = [depth for depth in deep if depth > max(len(held), 64)]
     if used:
-        raise InputFileError(f"{str(place / CONFIG_FILE)!r} asks for {used[0]} layers, and there are {len(held)} tensors")
+        raise InputFileError(f"{str(place / CONFIG_FILE)!r} asks for {used[0]} layers of {len(held)} tensors")
     if request.architecture.startswith("open_clip:"):
         return  # sizes are the library's own, and it does not build models without memory
     try:

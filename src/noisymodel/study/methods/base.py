@@ -116,9 +116,9 @@ class Method:
     def record(self) -> dict[str, object]:
         """What its results depend on besides data and the common training, JSON-ready; its names are no part of it."""
         known = inspect.signature(self.build).parameters.values()
-        settings = {item.name: item.default for item in known if isinstance(item.default, int | float)} | dict(self.settings)
-        numbers = {name: float(value) for name, value in settings.items()}
-        return {"build": self.build.__qualname__, "settings": numbers, "version": self.version}
+        defaults = {item.name: item.default for item in known if isinstance(item.default, int | float)}
+        settings = {name: float(value) for name, value in {**defaults, **self.settings}.items()}
+        return {"build": self.build.__qualname__, "settings": settings, "version": self.version}
 
     @property
     def packages(self) -> tuple[str, ...]:

@@ -77,9 +77,9 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     files["citation.bib"] = bibtex(record).encode()
     files["report.html"] = render_page(record, shown, figures, files).encode()
     files["results.json"] = _json(record, summary, hashes(record, files))
-    remove_report(folder, keep=(FAILURES_FILE,))
     for name, content in files.items():
         write_file(folder / name, content)
+    remove_report(folder, keep=(*files, FAILURES_FILE))
     return [folder / name for name in files]
 
 

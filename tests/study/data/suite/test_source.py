@@ -14,8 +14,8 @@ from noisymodel.study.cell import Cell
 from noisymodel.study.data import open_source, reported_shifts
 from noisymodel.study.data.source import LazyInputs, Source
 from noisymodel.study.data.suite import Suite
-from noisymodel.study.plan import CellName
 from noisymodel.study.part_cache import Storage
+from noisymodel.study.plan import CellName
 from study.data.suite.lookalikes import encoded, folder, opened, suite, write
 
 
