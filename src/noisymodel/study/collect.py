@@ -33,8 +33,7 @@ def collect(plan: Plan, cache: PartCache, failures: Sequence[Failure] = ()) -> C
     curves = plan.config.learning_curves
     for cell in plan.cells:
         values = {
-            part: cache.load(plan.identity(cell, part), curves=curves and part.stage == "tuning")
-            for part in plan.parts
+            part: cache.load(plan.identity(cell, part), curves=curves and part.stage == "tuning") for part in plan.parts
         }
         network = next((one.network for one in values.values() if one is not None), "")
         for part, one in values.items():

@@ -134,7 +134,7 @@ def test_wrong_variants_are_config_errors(variant: dict[str, object], message: s
 
 def test_another_name_is_the_same_method() -> None:
     config = {"methods": ["linear_adamw"], "method_options": {"linear_adamw": {"label_smoothing": 0.1}}}
-    (name, method), = chosen_methods(StudyConfig.from_mapping(config)).items()
+    ((name, method),) = chosen_methods(StudyConfig.from_mapping(config)).items()
     assert (name, method.settings["label_smoothing"]) == ("linear_probe", 0.1)
     assert not set(ALIASES) & set(KNOWN)
 

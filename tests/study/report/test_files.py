@@ -133,7 +133,7 @@ def test_spectra_read_back(written) -> None:
 
 def test_a_second_report_replaces_the_first(tmp_path: Path, no_figures: None) -> None:
     write_report(tmp_path, synthetic_record(seeds=(1, 2), curves=True, shots=(4, 40)))
-    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures").mkdir(exist_ok=True)
     (tmp_path / "figures" / "curves.png").write_bytes(b"an old figure")
     write_report(tmp_path, synthetic_record(seeds=(3, 4)))
     assert {line["seed"] for line in read_rows(tmp_path / "results.csv")} == {"3", "4"}

@@ -46,6 +46,7 @@ NOISY = "noisy"
 MEAN_SHIFT = "mean"
 """The value of ``shift`` in rows over the mean of all reported shifts."""
 
+
 class SummaryRow(NamedTuple):
     """One line of ``summary.csv``: a mean over seeds, or a difference paired by seed.
 

@@ -75,6 +75,7 @@ def network(
 
 # ---- heads of other papers -------------------------------------------------------------------------------------------
 
+
 class _MatchedProbe(MLPProbe):
     """The MLP with local gradient matching."""
 

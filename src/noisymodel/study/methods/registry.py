@@ -117,6 +117,5 @@ def _variant(name: str, given: dict[str, Any]) -> Method:
 def method_notes(methods: Mapping[str, Method]) -> tuple[MethodNote, ...]:
     """How the report speaks of methods."""
     return tuple(
-        MethodNote(name, method.label, method.description, method.role, method.base)
-        for name, method in methods.items()
+        MethodNote(name, method.label, method.description, method.role, method.base) for name, method in methods.items()
     )

@@ -154,9 +154,7 @@ class Suite:
         """The same suite at another seed: its sets are not opened again."""
         other = copy.copy(self)
         object.__setattr__(other, "seed", seed)
-        other.__dict__["_tasks"] = {
-            name: task.reseeded(seed, other.examples) for name, task in self._tasks.items()
-        }
+        other.__dict__["_tasks"] = {name: task.reseeded(seed, other.examples) for name, task in self._tasks.items()}
         return other
 
     # ---- the sets ----------------------------------------------------------------------------------------------------
