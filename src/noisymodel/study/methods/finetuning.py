@@ -13,13 +13,13 @@ from typing import cast
 import torch
 from torch import nn
 
-from ...heads import Head, LinearProbe
+from ...heads import Head
 from ...heads.network import TuningNetwork
 from ...objective import NMTuneLoss
 from ...training import fit
 from .base import Material, MaterialMethod
+from .frozen import probe
 from .tuned_network import (
-    RegularizedNetwork,
     TunedNetwork,
     moved_embeddings,
     small_spectrum,
@@ -43,9 +43,9 @@ def _low_rank(material: Material, *, generator: torch.Generator, rank: float, al
 
 def _from_a_probe(material: Material, *, generator: torch.Generator, probe_learning_rate: float) -> Head:
     """A network whose classifier begins as a linear probe of its features, trained as long as the network will be."""
-    probe = LinearProbe(material.features.shape[1], material.classes, generator=generator)
+    start = probe(material.features.shape[1], material.classes, generator=generator)
     fit(
-        probe,
+        start,
         material.features,
         material.labels,
         epochs=material.tuning.epochs,
@@ -55,7 +55,7 @@ def _from_a_probe(material: Material, *, generator: torch.Generator, probe_learn
         seed=material.seed,
     )
     head = TunedNetwork(material.network, material.classes, generator=generator)
-    cast(nn.Linear, head.classifier).load_state_dict(cast(nn.Linear, probe.classifier).state_dict())
+    cast(nn.Linear, head.classifier).load_state_dict(cast(nn.Linear, start.classifier).state_dict())
     return head
 
 
@@ -81,6 +81,7 @@ def _published(consistency_weight: float, covariance_weight: float, dominant_wei
         covariance_weight=covariance_weight,
         dominant_weight=dominant_weight,
         top_k=5,
+        reduction="mean",
     )
 
 
@@ -105,7 +106,7 @@ def _nmtune(
         after = TuningNetwork(
             width, hidden_features=None, depth=1, norm="batch", residual=True, dropout=0.0, generator=generator
         )
-    return RegularizedNetwork(
+    return TunedNetwork(
         material.network,
         material.classes,
         backbone=backbone,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, Self, cast
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,7 @@ class TunedNetwork(Head):
         num_classes: K.
         backbone: what is trained: by default a copy of the network's own backbone, all of its parameters.
         after: what lies between backbone and classifier, of the features' width.
-        objective: task loss, and regularizers for `RegularizedNetwork`.
+        objective: task loss, and regularizers on what the classifier sees; by default none.
         with_reference: whether the consistency term compares with the pre-trained features; otherwise there is none.
         penalties: what is added to the loss; ``total`` carries them, no term of its own does.
         generator: what draws the classifier's initial values.
@@ -78,7 +78,7 @@ class TunedNetwork(Head):
             pretrained.num_inputs,
             num_classes,
             network=_Network(trainable(pretrained) if backbone is None else backbone, after or nn.Identity()),
-            objective=objective or NMTuneLoss(),
+            objective=objective or NMTuneLoss(consistency_weight=0, covariance_weight=0, dominant_weight=0),
             classifier_init="linear",
             generator=generator,
         )
@@ -127,12 +127,6 @@ class TunedNetwork(Head):
     @property
     def _network(self) -> _Network:
         return cast(_Network, self.network)
-
-
-class RegularizedNetwork(TunedNetwork):
-    """The same with NMTune's terms on what the classifier sees."""
-
-    regularized: ClassVar[bool] = True
 
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
