@@ -225,7 +225,7 @@ def _check_dense(tensor: Tensor, name: str) -> None:
     if tensor.is_meta:
         raise ValueError(f"`{name}` must have values, got a tensor on the meta device, which has none")
     if tensor.layout != torch.strided:
-        raise ValueError(f"`{name}` must be dense, got a tensor of layout {tensor.layout}; .to_dense() converts")
+        raise TypeError(f"`{name}` must be dense, got a tensor of layout {tensor.layout}; .to_dense() converts")
 
 
 def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:
