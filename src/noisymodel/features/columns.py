@@ -161,7 +161,7 @@ def _strings(values: Sequence[object], name: str) -> Column:
             encoded.append(cast("str", value).encode())
         except (AttributeError, UnicodeEncodeError):
             raise TypeError(f"`{name}` must have one string per row, got {value!r} in row {row} of these") from None
-    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64)
+    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64, device="cpu")
     joined = np.array(np.frombuffer(b"".join(encoded), dtype=np.uint8))
     return Column(ColumnType(STRING), torch.from_numpy(joined), lengths)
 

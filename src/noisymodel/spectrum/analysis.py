@@ -129,6 +129,18 @@ def of_moderate_size(rows: torch.Tensor) -> tuple[torch.Tensor, float]:
     return rows * factor, factor
 
 
+def check_magnitude(rows: torch.Tensor, name: str, what: str, smallest: float) -> None:
+    """Refuse float64 rows whose sums of products would over- or underflow; other dtypes hold no such numbers."""
+    if rows.dtype != torch.float64 or not rows.numel():
+        return
+    largest = float(rows.abs().amax())
+    if largest and not smallest < largest < 1 / smallest:
+        raise ValueError(
+            f"`{name}` must have entries whose {what} float64 holds, the largest in ({smallest:g}, {1 / smallest:g}), "
+            f"got {largest:g}: scale all rows alike"
+        )
+
+
 def row_operations(rows: torch.Tensor, *, normalize: bool, center: bool) -> torch.Tensor:
     """Rows over their L2 norm, then less their own mean."""
     if normalize:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....errors import InputFileError
 from ....features.extraction.files import PICTURES
-from ....noise_files.tables import open_table
+from ....files.tables import open_table
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
 from .places import matching
