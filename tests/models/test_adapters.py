@@ -87,7 +87,8 @@ def test_loss_falls_and_a_checkpoint_gives_the_same_logits(make, data, freeze):
 
     def build():
         backbone = transformers_backbone(make())
-        head = NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1), input_noise=0.0)
+        weights = {"consistency_weight": 0.1, "covariance_weight": 0.1}
+        head = NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1), input_noise=0.0, **weights)
         objective = None if freeze else NMTuneLoss(covariance_weight=0.04, dominant_weight=0.001)
         return TunedModel(backbone, head, freeze=freeze, reference="frozen", objective=objective)
 

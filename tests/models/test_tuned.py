@@ -125,7 +125,7 @@ def test_unfrozen_backbone_trains_and_may_keep_its_start_as_reference():
     tuned.eval().train()
     assert not tuned.reference_backbone[1].training
     output = tuned(inputs, targets=targets)
-    wanted = consistency_loss(output.tuned, frozen_features)
+    wanted = consistency_loss(output.tuned, frozen_features, reduction="batchmean")
     torch.testing.assert_close(output.terms.consistency, wanted)
     output.terms.total.backward()
     assert tuned.backbone[0].weight.grad.abs().sum() > 0
@@ -149,7 +149,9 @@ def test_what_the_consistency_term_compares_with(kind):
         assert output.terms.consistency == 0
         return
     reference = {"features": output.features, "frozen": start}.get(kind, given).detach()
-    torch.testing.assert_close(output.terms.consistency, consistency_loss(output.tuned, reference))
+    torch.testing.assert_close(
+        output.terms.consistency, consistency_loss(output.tuned, reference, reduction="batchmean")
+    )
     output.terms.total.backward()
     assert given.grad is None
 
@@ -160,7 +162,9 @@ def test_terms_on_the_backbone_s_own_features_as_published_for_full_fine_tuning(
     if of_the_head:
         tuned = model(SpectralProbe(D, K, **published, generator=generator())).train()
     else:
-        tuned = model(LinearProbe(D, K, generator=generator()), objective=NMTuneLoss(**published)).train()
+        tuned = model(
+            LinearProbe(D, K, normalize=None, generator=generator()), objective=NMTuneLoss(**published)
+        ).train()
     inputs, targets = batch()
     output = tuned(inputs, targets=targets)
     rows = output.features.detach().double().numpy()
@@ -225,7 +229,7 @@ def test_both_views_as_in_the_published_code(freeze):
     z = naive.tune(np.concatenate([f_weak, f_strong]), start, depth=1, norm="batch", residual=True)
     logits = z @ start["classifier.weight"].T + start["classifier.bias"]
     task = naive.cross_entropy(logits, np.concatenate([targets, targets]))
-    consistency = naive_losses.consistency(z[N:], f_weak, "batchmean")
+    consistency = naive_losses.consistency(z[N:], f_weak, "mean")
     covariance, dominant = naive_losses.covariance(z), naive_losses.dominant(z, 5)
     total = task + consistency + 0.04 * covariance + 0.001 * dominant
     wanted = torch.tensor([total, task, consistency, covariance, dominant], dtype=torch.float64)
