@@ -90,10 +90,7 @@ class TuningNetwork(nn.Module):
 
 def check_size(value: object, name: str, *, minimum: int = 1, maximum: int = _MAX_SIZE) -> int:
     """A number of features, classes or layers that a tensor can have."""
-    size = check_integer(value, name, minimum=minimum)
-    if size > maximum:
-        raise ValueError(f"`{name}` must be at most {maximum}, got {size}")
-    return size
+    return check_integer(value, name, minimum=minimum, maximum=maximum)
 
 
 def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
@@ -123,9 +120,9 @@ def _empty_linear(in_features: int, out_features: int) -> nn.Linear:
 
 
 def _draw_uniform(parameter: Tensor, bound: float, generator: torch.Generator | None) -> None:
-    """Fill with uniform numbers that were drawn on the CPU, so that they are the same on every device."""
+    """Fill with uniform numbers, drawn on the CPU in float32, so that they are the same for every device and type."""
     if parameter.is_meta:
         return
-    drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
+    drawn = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
     with torch.no_grad():
         parameter.copy_(drawn.uniform_(-bound, bound, generator=generator))
