@@ -165,4 +165,6 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
 
 def _draw(sampler: RowSampler, count: int) -> Tensor | None:
     """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody."""
-    return cast("Any", torch.compiler.disable)(_next)(sampler, count) if torch.compiler.is_compiling() else _next(sampler, count)
+    if not torch.compiler.is_compiling():
+        return _next(sampler, count)
+    return cast("Any", torch.compiler.disable)(_next)(sampler, count)
