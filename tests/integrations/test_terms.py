@@ -22,7 +22,7 @@ def parts(head, rows: int):
 
 
 def test_terms_are_those_of_the_head() -> None:
-    head = NMTune(8, 3, covariance_weight=0.3, norm="layer")
+    head = NMTune(8, 3, input_noise=0.0, covariance_weight=0.3, norm="layer")
     logits, targets, tuned, features = parts(head, 10)
     wanted = head.loss(features, targets)
     for training in (True, False):

@@ -17,6 +17,7 @@ from noisymodel.losses import covariance_loss
 from noisymodel.models import RowSampler, channels_last
 from noisymodel.models.dense import FeatureRows
 from reference import losses as naive
+from reference.heads import PLAIN
 
 B, D, H, W, K = 2, 6, 4, 5, 3
 
@@ -37,7 +38,7 @@ class Same(nn.Module):
 
 
 def dense(head=None, **options):
-    head = NMTune(D, K, generator=generator(1)) if head is None else head
+    head = NMTune(D, K, **PLAIN, generator=generator(1)) if head is None else head
     return TunedModel(Same(), head, freeze=True, pooling=None, **options).eval()
 
 
