@@ -94,6 +94,13 @@ def check_path(value: object, name: str) -> Path:
     return Path(value)
 
 
+def check_sequence(values: object, name: str, what: str) -> None:
+    """Something with a length and places: a list, a tuple, an array, a column of a table."""
+    plain = hasattr(values, "__getitem__") and hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
+    if not plain or isinstance(values, str | bytes | Mapping | AbstractSet) or hasattr(values, "toarray"):
+        raise TypeError(f"`{name}` must be a sequence of {what}, got {_shown(values)}")
+
+
 def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str = "", detach: bool = True) -> Array:
     """An array of numbers with the dtype, shape and device that it was given with; numpy makes it of a sequence.
 

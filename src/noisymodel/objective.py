@@ -275,9 +275,7 @@ def _check_sample_weight(weight: Tensor, shape: torch.Size) -> None:
     if weight.is_complex():
         raise TypeError(f"`sample_weight` must be real numbers, got {weight.dtype}")
     if weight.shape != shape:
-        raise ValueError(
-            f"`sample_weight` must have one entry for each row, shape {tuple(shape)}, got {tuple(weight.shape)}"
-        )
+        raise ValueError(f"`sample_weight` must have shape {tuple(shape)}, got {tuple(weight.shape)}")
 
 
 def _check_dense(tensor: object, name: str) -> None:

@@ -142,8 +142,8 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
 def test_failed_study_is_exit_code_1(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(json.dumps({**tiny.DIGITS, "data_options": {"pretraining_images": 1797}}))
     out = tmp_path / "out"
-    assert main(["study", "--config", str(config), "--out", str(out), "--workers", "2"]) == 1
-    assert "every cell failed" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["study", "--config", str(config), "--out", str(out), "--workers", "1"]) == 1
+    assert "every method failed" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow

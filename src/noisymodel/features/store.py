@@ -15,12 +15,12 @@ from torch import Tensor
 
 from .._checks import check_choice, check_integer, check_seed
 from ..errors import FeatureStoreError
-from .batching import WINDOW_ROWS, ordered_batches, shuffled_batches
-from .folder import open_for_writing, verify
+from .lazy_columns import ShardedRows, ShardedStrings
 from .manifest import FEATURE_DTYPES, STRING, Manifest
 from .provenance import differences, fingerprint
-from .reading import ShardedRows, ShardedStrings
 from .shardfile import Shard
+from .shuffling import WINDOW_ROWS, ordered_batches, shuffled_batches
+from .store_folder import open_for_writing, verify
 from .writer import Writer
 
 

@@ -98,8 +98,9 @@ def in_torch_func() -> bool:
     return functorch.maybe_current_level() is not None
 
 
-# what torch.compiler.assume_constant_result does, but for the compiler's import, which takes seconds
+# All that `torch.compiler.assume_constant_result` does, which would import the compiler for everybody.
 vars(in_torch_func)["_dynamo_marked_constant"] = True
+
 
 SCHEMA = "(Tensor gram, int top_k, float floor) -> (Tensor, Tensor, Tensor, Tensor)"
 

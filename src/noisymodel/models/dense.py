@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -164,4 +163,6 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
     return order[: sampler.max_rows].sort().values
 
 
-_draw = cast("Callable[[RowSampler, int], Tensor | None]", torch.compiler.disable(_next))
+def _draw(sampler: RowSampler, count: int) -> Tensor | None:
+    """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody."""
+    return torch.compiler.disable(_next)(sampler, count) if torch.compiler.is_compiling() else _next(sampler, count)

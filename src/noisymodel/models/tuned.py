@@ -128,7 +128,7 @@ class TunedModel(nn.Module):
         self.ignore_index = check_integer(ignore_index, "ignore_index")
         self.backbone, self.head = backbone, head
         self.objective = head.objective if objective is None else objective
-        smallest = self.objective.smallest_batch if self.regularized else 1
+        smallest = self.objective.smallest_batch
         self.sampler = None if max_rows is None else RowSampler(check_integer(max_rows, "max_rows"), seed=seed)
         if max_rows is not None and max_rows < smallest:
             raise ValueError(f"`max_rows` must be at least {smallest}, which the regularizers need, got {max_rows}")
@@ -164,12 +164,12 @@ class TunedModel(nn.Module):
     @property
     def regularized(self) -> bool:
         """Whether any regularizer has a weight."""
-        return self.head.regularized if self.objective is self.head.objective else self.objective.regularized
+        return self.objective.regularized
 
     @property
     def smallest_batch(self) -> int:
         """The fewest samples (dense: rows) that the model can be trained on at once, as `NMTune.smallest_batch`."""
-        return max(self.head.smallest_batch, self.objective.smallest_batch if self.regularized else 1)
+        return max(self.head.smallest_batch, self.objective.smallest_batch)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but what is frozen."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._checks import check_rows
 from ..features import FeatureStore
-from ..features.reading import ShardedRows
+from ..features.lazy_columns import ShardedRows
 from ..objective import IGNORED
 from .feeding import Batch, Carrier, feed
 

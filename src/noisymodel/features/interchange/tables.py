@@ -10,10 +10,11 @@ from typing import Any
 
 from ..._checks import check_integer
 from ...errors import InputFileError, MissingExtraError
+from ...files import new_file
 from ...files.tables import load_pyarrow
 from ..store import FeatureStore
 from .arrow import METADATA_KEY, arrow_array, arrow_schema, column_values
-from .importing import BATCH_ROWS, Chunk, exported, import_chunks
+from .importing import BATCH_ROWS, Chunk, import_chunks
 
 _LABELS = ("labels", "label")
 
@@ -51,7 +52,7 @@ def to_parquet(store: FeatureStore, path: str | Path, *, batch_rows: int = BATCH
     import pyarrow.parquet as parquet
 
     batches = to_arrow(store, batch_rows=batch_rows)
-    with exported(path) as partial, parquet.ParquetWriter(partial, arrow_schema(store)) as writer:
+    with new_file(Path(path)) as partial, parquet.ParquetWriter(partial, arrow_schema(store)) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return Path(path)
@@ -66,7 +67,7 @@ def to_dataset(store: FeatureStore, path: str | Path, *, batch_rows: int = BATCH
     datasets = _datasets()
     pyarrow = load_pyarrow()
     batches = to_arrow(store, batch_rows=batch_rows)
-    with exported(path) as partial, pyarrow.ipc.new_stream(partial, arrow_schema(store)) as writer:
+    with new_file(Path(path)) as partial, pyarrow.ipc.new_stream(partial, arrow_schema(store)) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return datasets.Dataset.from_file(str(path))

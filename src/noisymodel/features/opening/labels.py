@@ -11,7 +11,7 @@ from ... import files
 from ...errors import InputFileError
 from ...files import LabelFile, class_order
 from ...files.labels import collect_labels
-from ..reading import ShardedStrings
+from ..lazy_columns import ShardedStrings
 from ..store import FeatureStore
 
 

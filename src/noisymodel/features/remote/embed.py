@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from ..._checks import check_integer
 from ...errors import EmbeddingError, FeatureStoreError
-from ..incoming import id_column, label_column
+from ..columns import id_column, label_column
 from ..store import FeatureStore
 from .cache import EmbeddingCache
 from .client import EmbeddingClient

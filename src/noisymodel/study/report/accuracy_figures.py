@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..statistics import MEAN_SHIFT, NOISY, SummaryRow
+from ..analysis.summary import MEAN_SHIFT, NOISY, SummaryRow
 from .figure_style import INK, legend_below, method_styles, new_figure, panels, rate_axis
 from .results import Results
 from .wording import outcome, rate_text, signed

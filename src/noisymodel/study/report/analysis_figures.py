@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
-from ..record import FEATURES
-from ..statistics import NOISY
+from ..analysis.summary import NOISY
+from ..rows import FEATURES
 from .analysis_tables import ADJUSTMENTS, DRIFT_METRICS, MEASURE_LABELS
 from .figure_style import INK, VARIANT_COLORS, legend_below, method_styles, new_figure, panels, rate_axis
 from .results import Results

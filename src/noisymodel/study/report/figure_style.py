@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import MissingExtraError
-from ..statistics import is_variant
+from ..analysis.summary import is_variant
 from .results import Results
 from .wording import rate_text
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..statistics import NOISY
+from ..analysis.summary import NOISY
 from .figure_style import INK, legend_below, method_styles, panels
 from .groups import Named, shots_text
 from .wording import outcome

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..record import FEATURES
+from ..rows import FEATURES
 from .figure_style import (
     RATE_LINES,
     RATE_MARKERS,

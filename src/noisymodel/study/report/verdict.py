@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from ..record import FEATURES
-from ..statistics import NOISY, SummaryRow
+from ..analysis.summary import NOISY, SummaryRow
+from ..rows import FEATURES
 from .results import Results, changes_by_rate
 from .wording import WHERE, Entry, Outcome, capitalized, interval_entry, listed, outcome, rate_text, rates_text, signed
 
