@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Where whoever reads the output has gone (``| head``), it ends without a word, with 141.
     """
+    for stream in (sys.stdout, sys.stderr):  # a sign that a terminal has no letter for is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = build_parser().parse_args(arguments)
     try:
         code = options.run(options)
