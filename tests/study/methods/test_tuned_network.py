@@ -17,7 +17,6 @@ from noisymodel.losses import nmtune_regularization
 from noisymodel.objective import NMTuneLoss
 from noisymodel.study.config import PretrainingConfig
 from noisymodel.study.methods.tuned_network import (
-    RegularizedNetwork,
     TunedNetwork,
     moved_embeddings,
     small_spectrum,
@@ -107,7 +106,7 @@ def test_penalties_are_added_with_their_weights(network: SmallNetwork) -> None:
 @pytest.mark.parametrize("with_reference", [False, True])
 def test_regularized_network_has_nmtune_s_terms(network: SmallNetwork, with_reference: bool) -> None:
     weights = {"consistency_weight": 1.0, "covariance_weight": 0.04, "dominant_weight": 0.001, "top_k": 5}
-    head = RegularizedNetwork(
+    head = TunedNetwork(
         network,
         CLASSES,
         after=nn.Hardtanh() if with_reference else None,
