@@ -105,7 +105,8 @@ def test_penalties_are_added_with_their_weights(network: SmallNetwork) -> None:
 
 @pytest.mark.parametrize("with_reference", [False, True])
 def test_regularized_network_has_nmtune_s_terms(network: SmallNetwork, with_reference: bool) -> None:
-    weights = {"consistency_weight": 1.0, "covariance_weight": 0.04, "dominant_weight": 0.001, "top_k": 5}
+    weights = {"consistency_weight": 1.0, "covariance_weight": 0.04, "dominant_weight": 0.001}
+    weights |= {"top_k": 5, "reduction": "mean"}
     head = TunedNetwork(
         network,
         CLASSES,
