@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -167,4 +167,6 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
 
 def _draw(sampler: RowSampler, count: int) -> Tensor | None:
     """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody."""
-    return torch.compiler.disable(_next)(sampler, count) if torch.compiler.is_compiling() else _next(sampler, count)
+    if not torch.compiler.is_compiling():
+        return _next(sampler, count)
+    return cast("Any", torch.compiler.disable)(_next)(sampler, count)

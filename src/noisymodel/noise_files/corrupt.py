@@ -16,8 +16,8 @@ from .. import __version__
 from .._checks import check_flag, check_integer, check_path, check_seed, check_text
 from ..errors import InputFileError, OutputFolderError
 from ..features.manifest import MANIFEST_NAME
-from ..files import Lock, LockedError, file_checksum, open_table, write_file
-from ..files.reading import shown
+from ..files import Lock, LockedError, check_writable, file_checksum, open_table, write_file
+from ..files.reading import is_folder, is_there, shown
 from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
 from .listing import needs_listing, write_listing
 from .shards import is_shards, shards_of, write_shard
@@ -153,15 +153,16 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
 
 
 def _check_free(out: Path, force: bool) -> None:
-    if os.path.lexists(out) and not out.is_dir():
+    if os.path.lexists(out) and not is_folder(out):
         raise OutputFolderError(f"{shown(out)} is a file: name a folder for the results")
-    if (out / AUDIT).exists() and not force:
+    if is_there(out / AUDIT) and not force:
         raise OutputFolderError(f"{shown(out / AUDIT)} exists: name another folder, or replace it with --force")
 
 
 @contextmanager
 def _work_folder(out: Path) -> Generator[Path]:
     """A hidden folder in ``out``, gone afterwards; ``out`` too, if nothing came of it. One run at a time has it."""
+    check_writable(out)
     existed = out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
