@@ -38,7 +38,7 @@ def backbone() -> torch.nn.Module:
 
 
 def module_of(seed: int = 0, **options: Any) -> NMTuneModule:
-    head = NMTune(10, 3, input_noise=0.0, generator=torch.Generator().manual_seed(seed))
+    head = NMTune(10, 3, generator=torch.Generator().manual_seed(seed), input_noise=0.0)
     return NMTuneModule(backbone(), head, **{"learning_rate": 1e-2, **options})
 
 

@@ -326,8 +326,10 @@ def _files(add: Any, folder: Path) -> None:
     (folder / "labels.csv").write_text("label\n" + "a\nb\n" * 6)
     given = {"source": folder / "labels.csv", "kind": "symmetric", "rate": 0.5, "seed": 0}
 
-    def corrupt(source: Any, kind: Any, rate: Any, seed: Any, num_classes: Any = None, column: Any = None, force: Any = False,
-                progress: Any = False, include_true: Any = False) -> Any:  # fmt: skip
+    def corrupt(
+        source: Any, kind: Any, rate: Any, seed: Any, num_classes: Any = None, column: Any = None, force: Any = False,
+        progress: Any = False, include_true: Any = False,
+    ) -> Any:  # fmt: skip
         from noisymodel.noise_files import corrupt_labels
 
         options = {"num_classes": num_classes, "column": column, "force": force, "progress": progress}

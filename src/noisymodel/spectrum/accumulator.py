@@ -73,11 +73,11 @@ class SpectrumAccumulator:
     ) -> None:
         self.num_features = check_integer(num_features, "num_features", minimum=1)
         check_choice(method, "method", METHODS)
+        self.center_rows = check_flag(center_rows, "center_rows")
+        self.normalize = check_flag(normalize, "normalize")
         if center_rows and num_features < 2:
             raise ValueError(f"`center_rows` needs at least 2 features, got `num_features` = {num_features}")
         self.method: Method = method
-        self.center_rows = check_flag(center_rows, "center_rows")
-        self.normalize = check_flag(normalize, "normalize")
         self._epsilon = 0.0  # of the coarsest dtype that came
         self._kind: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
         self._block: Tensor | None = None  # rows that wait, and room for more
