@@ -78,8 +78,8 @@ def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterat
     """
     from noisymodel.study import StudyConfig
     from noisymodel.study.cell import Cell
-    from noisymodel.study.plan import cell_names
     from noisymodel.study.part_cache import Storage
+    from noisymodel.study.plan import cell_names
 
     config = StudyConfig(data=data, seeds=tuple(seeds), noise_rates=(0.0, 0.1, 0.3))
     (shots,) = config.shots

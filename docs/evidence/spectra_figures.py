@@ -23,8 +23,8 @@ from noisymodel.plot import angle_map, before_after, cumulative_energy, metrics_
 from noisymodel.spectrum import analyze, jackknife_intervals
 from noisymodel.study import StudyConfig
 from noisymodel.study.cell import Cell
-from noisymodel.study.plan import cell_names
 from noisymodel.study.part_cache import Storage
+from noisymodel.study.plan import cell_names
 from noisymodel.subspace import principal_angles
 
 SEED = 7000
