@@ -427,3 +427,14 @@ def test_streams_need_a_key() -> None:
 def test_noise_from_a_matrix() -> None:
     noise = from_transition(LABELS, np.roll(np.eye(CLASSES), 1, axis=1), seed=0)
     assert [label for _, label in NoisyLabelDataset(PAIRS, noise, label=1)] == ((LABELS + 1) % CLASSES).tolist()
+
+
+def test_of_tuples_the_label_is_the_last_entry() -> None:
+    for samples in (PAIRS, [(at, "more", label) for at, label in PAIRS], [list(pair) for pair in PAIRS]):
+        shown = list(NoisyLabelDataset(samples, FIXED))
+        assert [sample[-1] for sample in shown] == FIXED.labels.tolist()
+        assert [type(sample) for sample in shown] == [type(sample) for sample in samples]
+    named = namedtuple("named", "label image")
+    assert list(NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED))[0] == named(FIXED.labels[0], 0.0)
+    streamed = NoisyLabelDataset(Stream([(key, label) for key, label in zip(KEYS, LABELS, strict=True)]), NOISE, key=0)  # type: ignore[arg-type]
+    assert dict(streamed) == BY_KEY

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._parser import INTERRUPTED, positive
+from .checking import make_output_folder
 
 if TYPE_CHECKING:
     from ..spectrum_files import FilesAnalysis
@@ -76,6 +77,7 @@ def _analyze(options: argparse.Namespace) -> int:
             check_folder(options.out, force=options.force, inputs=tuple(map(str, _paths(files))))
             if not options.no_figures:
                 check_drawable()
+            make_output_folder(options.out)
         found = analyze_files(files, **_arguments(options), progress=True)
     except (InputFileError, OutputFolderError):
         raise

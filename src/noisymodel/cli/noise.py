@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ._parser import positive
+from .checking import existing
 
 if TYPE_CHECKING:
     from ._parser import Commands
@@ -67,7 +68,7 @@ def _noise(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from ..noise_files import verify_audit
 
-    audit = verify_audit(options.verify, source=options.source, progress=True)
+    audit = verify_audit(existing(options.verify), source=options.source, progress=True)
     print(f"{options.verify} holds: {_summary(audit)}")
     return 0
 
@@ -82,6 +83,7 @@ def _corrupt(options: argparse.Namespace) -> int:
     rate = cast("float", options.rate)
     if options.rate is None and options.kind not in {"from_transition", "from_confusion"}:
         raise ConfigError("--rate is missing (see noisymodel noise --help)")
+    existing(options.input)
     common: dict[str, Any] = {"column": options.column, "seed": options.seed, "force": options.force, "progress": True}
     if options.kind in _CAPTIONS:
         _refuse(options, "num_classes", "selection", "include_true", "mapping", "matrix", "convention")

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..noise import LabelNoise, NoiseChain, NoisyLabels, OpenSetLabels
 from ..noise.inputs import as_numpy
-from .samples import Name, Sample, as_label, class_of, read_field, replace_field
-from .view import DEFAULT_KEY, StreamView, View, check_keep, is_stream, with_kept
+from .samples import Name, Sample, as_label, check_name, class_of, read_field, replace_field
+from .view import DEFAULT_KEY, StreamView, View, check_keep, check_key, is_stream, with_kept
 
 
 class NoisyLabelDataset(View):
@@ -34,11 +34,11 @@ class NoisyLabelDataset(View):
     Args:
         source: the dataset or stream.
         noise: see above.
-        label: where a sample has its label: a dictionary's key, or a tuple's index (1 in torchvision's).
+        label: where a sample has its label: a dictionary's key or a tuple's index, by default a tuple's last entry.
         key: where it has its key; None: its index.
         keep: a new key of the dictionary, under which the clean label is kept; None: it is not.
         outliers: for the noise of ``open_set``: a map-style dataset of samples whose images replace those of ours.
-        image: where samples and outliers have their image; of no matter for other noise.
+        image: where samples and outliers have their image, of tuples by default the first entry; for outliers alone.
 
     Attributes:
         targets: of a source with ``targets`` (torchvision's), the noisy ones, of the same kind; samples that have
@@ -53,7 +53,7 @@ class NoisyLabelDataset(View):
     >>> import torch
     >>> from noisymodel.noise import LabelNoise, symmetric
     >>> source = [("a", 0), ("b", 1), ("c", 2), ("d", 0)]
-    >>> list(NoisyLabelDataset(source, symmetric([0, 1, 2, 0], 0.5, seed=1), label=1))
+    >>> list(NoisyLabelDataset(source, symmetric([0, 1, 2, 0], 0.5, seed=1)))
     [('a', 2), ('b', 0), ('c', 2), ('d', 0)]
     >>> class Stream(torch.utils.data.IterableDataset):
     ...     def __iter__(self):
@@ -76,6 +76,9 @@ class NoisyLabelDataset(View):
         if not isinstance(noise, NoisyLabels | LabelNoise | NoiseChain):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`noise` must be NoisyLabels or a LabelNoise, got {type(noise).__name__}")
         check_keep(keep)
+        check_name(label, "label")
+        check_name(image, "image")
+        check_key(key)
         if isinstance(noise, OpenSetLabels) != (outliers is not None):
             raise TypeError(
                 f"`outliers` must be given for the noise of `open_set` and for no other, got {type(noise).__name__} "
@@ -103,10 +106,10 @@ class NoisyLabelDataset(View):
             noisy = self._at(self.noise, cast(int, index), clean)
         else:
             noisy = as_label(clean, self.noise.at(self.key_of(sample, index), class_of(clean)))
-        shown = replace_field(sample, self.label, noisy)
+        shown = replace_field(sample, self.label, "label", noisy)
         if isinstance(self.noise, OpenSetLabels) and (outlier := int(cast(Any, self.noise.outlier)[index])) >= 0:
             read_field(sample, self.image, "image")
-            shown = replace_field(shown, self.image, read_field(self.outliers[outlier], self.image, "image"))
+            shown = replace_field(shown, self.image, "image", read_field(self.outliers[outlier], self.image, "image"))
         return with_kept(shown, self.keep, clean)
 
     def _at(self, noise: NoisyLabels, index: int, clean: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch.utils.data import Dataset, IterableDataset
 
 from .._checks import check_integer
-from .samples import Name, Sample, read_field
+from .samples import Name, Sample, check_name, read_field
 
 DEFAULT_KEY = "__key__"
 
@@ -39,6 +39,8 @@ class View(Dataset[Any]):
 
     def __new__(cls, source: Any = None, *_: Any, **__: Any) -> View:
         """Streams are another class, since PyTorch's loader tells them apart by class."""
+        if getattr(source, "ndim", 1) == 0 or hasattr(source, "toarray"):
+            raise TypeError(f"`source` must hold samples, got {type(source).__name__} without places")
         wanted = cls.stream_class if source is not None and is_stream(source) and not cls._streams() else cls
         return object.__new__(wanted)
 
@@ -110,6 +112,12 @@ class StreamView(View, IterableDataset[Any]):
         if name in StreamView._PASSED and "source" in self.__dict__:
             return getattr(self.source, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def check_key(key: object) -> None:
+    """A dictionary's key, a tuple's index, or None."""
+    if key is not None:
+        check_name(key, "key")
 
 
 def check_keep(keep: object) -> None:
