@@ -12,7 +12,7 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     noisymodel study --preset full --out /tmp/full
     python docs/update_study.py full=/tmp/full
 
-Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md`` (``whitebox``: of
+Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study_results.md`` (``whitebox``: of
 ``methods.md``; ``full``: of ``full_study.md``), with the date, the machine and the command that made it; the figures of
 ``default`` go to ``figures/study-*.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
 ``published/full_study_report.html``.
@@ -59,7 +59,7 @@ def block(name: str, source: Path) -> str:
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
     for name, folder in (argument.split("=", 1) for argument in arguments):
-        page = DOCS / {"whitebox": "methods.md", "full": "full_study.md"}.get(name, "study.md")
+        page = DOCS / {"whitebox": "methods.md", "full": "full_study.md"}.get(name, "study_results.md")
         text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
         if not pattern.search(text):
