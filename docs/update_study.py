@@ -17,9 +17,10 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     python docs/update_study.py fonts=/tmp/fonts
 
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md`` (``whitebox``: of
-``methods.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that made it;
-the figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to ``figures/full-groups.png``
-and ``figures/fonts-groups.png``, and the page of ``full`` to ``published/full_study_report.html``.
+``methods.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that made it.
+The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
+``figures/full-groups.png`` and ``figures/fonts-groups.png``, the page of ``full`` to
+``published/full_study_report.html``.
 """
 
 from __future__ import annotations
