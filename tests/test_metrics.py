@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
-import os
 import pickle
-import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from noisymodel import metrics
 from noisymodel.errors import MissingExtraError
 from noisymodel.spectrum import SpectrumAccumulator, analyze
+from ranks import Ranks
 
 NAMES = {
     "SingularValueEntropy": "entropy",
@@ -147,24 +145,16 @@ def test_bad_input() -> None:
     with pytest.raises(ValueError, match="`batch` must be finite: row 12 holds"):
         metric.update(torch.cat([features(2), torch.full((1, 6), torch.nan)]))
     assert metric.compute().item() == pytest.approx(expected("EffectiveRank", features(10)), rel=1e-9)
-    with pytest.raises(AttributeError, match="has no attribute 'Rank'; it has EffectiveRank"):
-        metrics.Rank  # noqa: B018 - the access is the test
 
 
 def test_without_torchmetrics_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchmetrics", None)
-    metrics._base.cache_clear()
-    metrics._made.cache_clear()
-    try:
-        with pytest.raises(MissingExtraError, match=r"pip install 'noisymodel\[metrics\]'"):
-            metrics.SingularValueEntropy  # noqa: B018 - the access is the test
-    finally:
-        metrics._base.cache_clear()
-        metrics._made.cache_clear()
+    monkeypatch.delitem(sys.modules, "noisymodel.metrics")
+    with pytest.raises(MissingExtraError, match=r"pip install 'noisymodel\[metrics\]'"):
+        import_module("noisymodel.metrics")
 
 
-def rank_main(rank: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def values_on_rank(rank: int) -> list[str]:
     found = []
     for sizes, half in CASES:
         own = features(sum(sizes)).split(list(sizes))[rank]
@@ -178,21 +168,11 @@ def rank_main(rank: int, folder: Path) -> None:
                 metric.update(own)
             found.append(metric.compute().item().hex())
             assert int(metric.packed[0]) == len(own), "the state is its own again after the value"
-    (folder / f"{rank}.json").write_text(json.dumps(found))
-    dist.destroy_process_group()
+    return found
 
 
-def test_two_processes_give_the_value_of_all_rows(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-W", "ignore", __file__]
-    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+def test_two_processes_give_the_value_of_all_rows(on_ranks: Ranks) -> None:
+    found = on_ranks(values_on_rank)
     assert found[0] == found[1], "the same on every rank, to the bit"
     whole = [expected(name, features(sum(sizes))) if any(sizes) else math.nan for sizes, _ in CASES for name in NAMES]
     assert [float.fromhex(value) for value in found[0]] == pytest.approx(whole, rel=1e-9, nan_ok=True)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    rank_main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,14 +1,6 @@
-"""The whole objective over processes: a head under DDP, a backbone under FSDP2, gradient accumulation.
-
-Started as a script this file is one rank: ``python test_objective_distributed.py RANK WORLD FOLDER``.
-"""
+"""The whole objective over processes: a head under DDP, a backbone under FSDP2, gradient accumulation."""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -18,8 +10,9 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from noisymodel import NMTune, _polar
-from noisymodel.losses import NMTuneTerms, covariance_loss
+from noisymodel import NMTune
+from noisymodel.losses import NMTuneTerms, covariance_loss, matrix_products
+from ranks import Ranks
 
 FEATURES, CLASSES = 12, 3
 SIZES = {2: [(3, 4), (7, 0), (12, 9)], 4: [(1, 3, 2, 2), (0, 5, 1, 2), (9, 3, 0, 14)]}  # below and above the features
@@ -34,15 +27,19 @@ class Objective(nn.Module):
         with torch.random.fork_rng():
             torch.default_generator.manual_seed(0)
             self.backbone = nn.Sequential(nn.Linear(FEATURES, 16), nn.GELU(), nn.Linear(16, FEATURES))
-            self.head = NMTune(FEATURES, CLASSES, norm="layer", top_k=top_k, gather=gather, **WEIGHTS)
+            self.head = NMTune(FEATURES, CLASSES, norm="layer", top_k=top_k, gather=gather, **WEIGHTS, input_noise=0.0)
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> NMTuneTerms:
-        return self.head.loss(self.backbone(inputs), targets)
+    def forward(self, inputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> NMTuneTerms:
+        return self.head.loss(self.backbone(inputs), targets, sample_weight=weights)
 
 
-def batch(count: int) -> tuple[Tensor, Tensor]:
+def batch(count: int, *, weighted: bool = False) -> tuple[Tensor, ...]:
+    """Inputs and targets; if ``weighted`` a third of the rows has no label and the others have weights."""
     generator = torch.Generator().manual_seed(count)
-    return torch.randn(count, FEATURES, generator=generator), torch.arange(count) % CLASSES
+    inputs, targets = torch.randn(count, FEATURES, generator=generator), torch.arange(count) % CLASSES
+    if not weighted:
+        return inputs, targets
+    return inputs, targets.where(torch.arange(count) % 3 > 0, -100), torch.rand(count, generator=generator)
 
 
 def gradient(module: nn.Module) -> Tensor:
@@ -54,14 +51,22 @@ def relative(got: Tensor, wanted: Tensor) -> float:
     return float((got.double() - wanted.double()).norm() / wanted.double().norm())
 
 
-def errors(rank: int, sizes: tuple[int, ...], top_k: int, *, sharded: bool = False, gather: bool = True) -> list[float]:
+def errors(
+    rank: int,
+    sizes: tuple[int, ...],
+    top_k: int,
+    *,
+    sharded: bool = False,
+    gather: bool = True,
+    weighted: bool = False,
+) -> list[float]:
     """Of the terms and of the gradient, against one process with all rows."""
-    inputs, targets = batch(sum(sizes))
+    rows = batch(sum(sizes), weighted=weighted)
     alone = Objective(False, top_k)
-    wanted = alone(inputs, targets)
+    wanted = alone(*rows)
     wanted.total.backward()
     model = Objective(gather, top_k)
-    own = torch.split(inputs, list(sizes))[rank], torch.split(targets, list(sizes))[rank]
+    own = [torch.split(part, list(sizes))[rank] for part in rows]
     if sharded:  # the backbone's parameters lie in pieces on the ranks, the head is replicated
         fully_shard(model.backbone, mesh=init_device_mesh("cpu", (len(sizes),)))
         wrapped = model
@@ -79,37 +84,26 @@ def errors(rank: int, sizes: tuple[int, ...], top_k: int, *, sharded: bool = Fal
     ]
 
 
-def main(rank: int, world: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+def all_errors(rank: int, world: int) -> dict[str, list[list[float]]]:
     result = {
         "replicated": [errors(rank, sizes, top_k) for sizes in SIZES[world] for top_k in (1, 3)],
+        "without labels": [errors(rank, sizes, 1, weighted=True) for sizes in SIZES[world]],
         "sharded": [errors(rank, sizes, 3, sharded=True) for sizes in SIZES[world]],
         "local": [errors(rank, SIZES[world][0], 1, gather=False)] if world == 2 else [],
     }
-    with _polar.everywhere():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix_products, "is_taken", lambda _: True)
         result["by products"] = [errors(rank, sizes, top_k) for sizes in SIZES[world][1:] for top_k in (1, 3)]
-    (folder / f"{rank}.json").write_text(json.dumps(result))
-    dist.destroy_process_group()
+    return result
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES))
-def ranks(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> list[dict[str, list[list[float]]]]:
+def ranks(request: pytest.FixtureRequest, on_ranks: Ranks) -> list[dict[str, list[list[float]]]]:
     """What each rank found."""
-    world, folder = request.param, tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, __file__]
-    processes = [subprocess.Popen([*command, str(rank), str(world), str(folder)]) for rank in range(world)]
-    try:
-        assert [process.wait(timeout=240) for process in processes] == [0] * world
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
+    return on_ranks(all_errors, request.param, world=request.param)
 
 
-@pytest.mark.parametrize("how", ["replicated", "sharded", "by products"])
+@pytest.mark.parametrize("how", ["replicated", "without labels", "sharded", "by products"])
 def test_all_terms_and_gradients_are_those_of_one_process(ranks, how: str) -> None:
     found = [error for rank in ranks for pair in rank[how] for error in pair]
     assert found
@@ -132,7 +126,3 @@ def test_gradient_accumulation_does_not_enlarge_the_statistic() -> None:
     features.grad = None
     covariance_loss(features).backward()
     assert relative(accumulated, features.grad) > 0.1
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

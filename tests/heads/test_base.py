@@ -15,6 +15,7 @@ from noisymodel import LinearProbe, MLPProbe, NMTune, NMTuneOutput, NMTuneTerms
 from noisymodel._random import seeded
 from noisymodel.baselines import WhitenedProbe
 from noisymodel.heads import SpectralProbe
+from tables import over
 
 D, K = 12, 5
 HEADS = {
@@ -37,7 +38,7 @@ HEADS = {
     "mlp-layer-norm": partial(MLPProbe, norm="layer", depth=2, residual=False, label_smoothing=0.1),
     "mlp-dropout": partial(MLPProbe, dropout=0.3, hidden_features=9, norm=None),
 }
-each_head = pytest.mark.parametrize("make", HEADS.values(), ids=HEADS.keys())
+each_head = over(HEADS, "make")
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +106,7 @@ def test_loss_terms_add_up_and_reach_every_parameter(make, shape, device):
             + weights.dominant_weight * terms.dominant
         )
         assert (terms.consistency > 0) is not torch.equal(head.tune(features), features)
-        assert terms.covariance > 0
+        assert terms.covariance > 0 or not weights.covariance_weight
         assert -1 <= terms.dominant < 0
     else:
         assert terms.consistency == terms.covariance == terms.dominant == 0
@@ -207,6 +208,41 @@ def test_reset_begins_a_new_classifier(make):
     head.reset(None)
     assert head.num_classes == 0
     assert head(rows(dtype=torch.float64)).shape == (16, D)
+
+
+def test_reset_remembers_type_and_device():
+    for make in (LinearProbe, partial(NMTune, hidden_features=3), WhitenedProbe):
+        head = make(8, 3, generator=generator()).double().eval()
+        head.reset(0)
+        assert torch.equal(head(rows()[:, :8].double()), head.tune(rows()[:, :8].double()))
+        head.reset(4, generator=generator())
+        assert head(rows()[:, :8].double()).dtype == torch.float64
+        head.reset(0)
+        head.to("meta", torch.float16).reset(2, generator=generator())
+        assert head.classifier.weight.is_meta
+        assert head.classifier.weight.dtype == torch.float16
+        assert not any("_place" in name for name, _ in head.named_buffers())
+
+
+def test_sizes_that_no_tensor_has():
+    for name, call in (
+        ("in_features", lambda size: LinearProbe(size, 3)),
+        ("num_classes", lambda size: LinearProbe(3, size)),
+        ("num_classes", NMTune(3, 2, generator=generator()).reset),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be at most 2147483647"):
+            call(2**63)
+
+
+def test_a_head_with_weights_of_zero_has_no_terms():
+    weights = dict.fromkeys(("consistency_weight", "covariance_weight", "dominant_weight"), 0.0)
+    head = NMTune(D, K, **weights, input_noise=0.0, generator=generator())
+    mlp = MLPProbe(D, K, generator=generator())
+    ours, theirs = head.loss(rows(), labels()), mlp.loss(rows(), labels())
+    assert ours == theirs
+    assert ours[2:] == (0, 0, 0)
+    assert head.regularization(rows())[0] == 0
+    assert head.smallest_batch == mlp.smallest_batch == 2
 
 
 @each_head
@@ -341,5 +377,7 @@ def test_default_device_and_type_are_torch_s_own():
 
 
 def test_print_says_what_a_head_is():
+    assert "weight=" not in repr(LinearProbe(4, 2, generator=generator()))
+    assert "top_k" not in repr(MLPProbe(4, 2, generator=generator()))
     assert "in_features=12, num_classes=5" in repr(NMTune(D, K, generator=generator()))
-    assert "covariance_weight=1.0" in repr(NMTune(D, K, generator=generator()))
+    assert "covariance_weight=3.0" in repr(NMTune(D, K, generator=generator()))

@@ -51,7 +51,7 @@ def train(folder: Path, world: int) -> None:
         vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    model = NMTuneForSequenceClassification.from_backbone(BertModel(config), 3, seed=1, norm="layer", gather=True)
+    model = NMTuneForSequenceClassification.from_backbone(BertModel(config), 3, seed=1, norm="layer", gather=True, input_noise=0.0)
     ids = torch.randint(4, 50, (64, 8))
     rows = [{"input_ids": row, "labels": row[0] % 3} for row in ids]
     arguments = TrainingArguments(
@@ -73,6 +73,7 @@ def train(folder: Path, world: int) -> None:
         os._exit(0)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
     launched([__file__, str(tmp_path)], 2)
     results = {2: json.loads((tmp_path / "result.json").read_text())}
@@ -88,6 +89,7 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
                 assert two[key] == pytest.approx(one[key], rel=1e-3), key
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_example() -> None:
     pytest.importorskip("accelerate")
     first, second = launched([str(EXAMPLE)], 2)

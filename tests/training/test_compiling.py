@@ -49,6 +49,7 @@ def assert_same(head, expected):
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [NMTune, MLPProbe])
 def test_it_gives_the_same_in_one_graph(make, train, compiled):
     expected, result = run(new(make), *train), run(new(make), *train, compile=True)
@@ -58,7 +59,7 @@ def test_it_gives_the_same_in_one_graph(make, train, compiled):
 
 def test_nothing_is_compiled_unless_asked(train, compiled):
     run(new(), *train)
-    run(new(), *train, compile=0)
+    run(new(), *train, compile=False)
     assert compiled.options == []
 
 

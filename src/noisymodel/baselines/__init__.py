@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from ..shrinkage import batch_spectral_shrinkage
 from .interpolation import interpolate
 from .matching import local_gradient_matching
 from .penalties import embedding_distortion, l2_sp_penalty
+from .shrinkage import batch_spectral_shrinkage
 from .whitening import WhitenedProbe, whitening
 
 __all__ = [

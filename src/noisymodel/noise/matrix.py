@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_choice
-from .arrays import (
+from .class_counts import assign, largest_remainder, multinomial
+from .injection import Step, Subset, begin
+from .inputs import (
     Array,
     Floats,
     Labels,
@@ -17,16 +19,15 @@ from .arrays import (
     check_finite_rows,
     float_rows,
     matrix_checksum,
+    read_class_count,
     read_labels,
     read_matrix,
 )
-from .assignment import assign, largest_remainder, multinomial
 from .labels import select_part
+from .large_transitions import DENSE_CLASSES, Csr, DenseRows, Rows, SimilarFlips, rows_of
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, recorded_rate
-from .step import Step, Subset, begin
-from .structure import DENSE_CLASSES, Csr, DenseRows, Rows, SimilarFlips, rows_of
-from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_structure
+from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_rows
 
 _RECORDED = 10_000  # a matrix of at most so many numbers is part of the audit
 _ROWS = 8192  # rows read at a time
@@ -85,7 +86,7 @@ def from_transition(
 
 def check_classes(name: str, rows: int, num_classes: int | None) -> None:
     """An array with one row for each class."""
-    if num_classes is not None and rows != num_classes:
+    if num_classes is not None and rows != read_class_count(num_classes):
         raise ValueError(f"`{name}` must have a row for each of `num_classes` {num_classes} classes, got {rows} rows")
 
 
@@ -240,7 +241,7 @@ def similarity(
     array([1, 0, 1, 0])
     """
     share = exact_rate(rate)
-    structure = similarity_structure(prototypes, float(share), temperature)
+    structure = similarity_rows(prototypes, float(share), temperature)
     count = len(structure.directions)
     check_classes("prototypes", count, num_classes)
     step = begin(labels, count, subset=subset, classes=classes, seed=seed)

@@ -12,15 +12,15 @@ from typing import Any, cast
 import numpy as np
 
 from .._checks import check_choice, check_integer, check_seed
-from .arrays import Array, Labels, like, read_labels
-from .keyed import FlipLaw, Key, KeyHash
+from .injection import Subset, read_classes
+from .inputs import Array, Labels, like, read_class_count, read_labels
 from .labels import asymmetric, pair_flip, symmetric
-from .laws import LAWS, Law, frozen_option, option_from_json, option_to_json
+from .large_transitions import product, restrict
 from .matrix import from_confusion, from_transition, similarity
 from .result import NoisyLabels, Transition
 from .selection import SELECTIONS, exact_rate, recorded_rate
-from .step import Subset, read_classes
-from .structure import product, restrict
+from .stream_keys import Key, KeyHash
+from .stream_laws import LAWS, FlipLaw, Law, frozen_option, option_from_json, option_to_json
 
 INJECTORS = {
     "symmetric": symmetric,
@@ -91,7 +91,7 @@ class LabelNoise:
         settings = {
             "kind": kind,
             "rate": Fraction(recorded) if isinstance(recorded, str) else recorded,
-            "num_classes": check_integer(num_classes, "num_classes", minimum=1),
+            "num_classes": read_class_count(num_classes),
             "seed": check_seed(seed),
             "options": {name: frozen_option(name, value) for name, value in options.items()},
         }
@@ -148,6 +148,8 @@ class LabelNoise:
 
     def _at_many(self, keys: Iterable[Key], labels: Labels, depth: int) -> Array:
         clean, _ = read_labels(labels, self.num_classes)
+        if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__") or getattr(keys, "ndim", 1) == 0:
+            raise TypeError(f"`keys` must be several keys, one for each label, got {type(keys).__name__}")
         uniforms = KeyHash(self.seed, depth).pairs(keys)
         if len(uniforms[0]) != clean.size:
             raise ValueError(f"`keys` must be as many as the {clean.size} labels, got {len(uniforms[0])}")
@@ -211,6 +213,8 @@ class NoiseChain:
     steps: tuple[LabelNoise, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.steps, tuple):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`steps` must be a tuple of LabelNoise, got {type(self.steps).__name__}")
         if not self.steps:
             raise ValueError("`steps` must hold at least one noise, got none")
         for step in self.steps:
@@ -244,7 +248,8 @@ class NoiseChain:
 
     def at_many(self, keys: Iterable[Key], labels: Labels) -> Array:
         """:meth:`at` for many samples."""
-        keys, noisy = list(keys), cast(Any, labels)
+        keys = keys if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__") else list(keys)
+        noisy = cast(Any, labels)
         for depth, step in enumerate(self.steps):
             noisy = step._at_many(keys, noisy, depth)  # pyright: ignore[reportPrivateUsage] # of one file
         return noisy

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_number, check_seed
-from ..heads import Head, LinearProbe, MLPProbe, NMTune
+from .._checks import check_choice, check_integer, check_seed, check_sequence
+from ..heads import HEADS, Head, settings_of
+from .rates import Rates
 
-METHODS: dict[str, type[Head]] = {"nmtune": NMTune, "mlp": MLPProbe, "linear": LinearProbe}
-_NOT_OURS = frozenset({"self", "in_features", "num_classes", "gather", "generator"})
-
-
-class Rates(NamedTuple):
-    """What AdamW and the schedule are told of a head; heads with the same rates share an optimizer step."""
-
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-
-    def checked(self, epochs: int) -> Rates:
-        """The same as Python numbers, each in the range that `fit` takes."""
-        return Rates(
-            check_number(self.learning_rate, "learning_rate", minimum=0, exclusive_minimum=True),
-            check_number(self.weight_decay, "weight_decay", minimum=0),
-            check_number(self.warmup, "warmup", minimum=0, maximum=epochs),
-        )
+_NOT_OURS = ("gather",)
 
 
 @dataclass(frozen=True)
@@ -48,7 +31,8 @@ class Configuration:
 
     def start(self, seed: int) -> Head:
         """The head with the initial weights of a seed, on the CPU."""
-        head = self.method(**self.arguments, generator=torch.Generator().manual_seed(seed))
+        with torch.device("cpu"):
+            head = self.method(**self.arguments, generator=torch.Generator().manual_seed(seed))
         return head.to(next(self.template.parameters()).dtype)
 
     def filled(self, state: Mapping[str, Tensor]) -> Head:
@@ -70,6 +54,7 @@ def read_grid(
     """The configurations of a grid; what is wrong with one is told with its place and key."""
     if isinstance(grid, (Mapping, str)) or not isinstance(grid, Iterable):
         raise TypeError(f"`grid` must be a list of dictionaries, got {type(grid).__name__}")
+    check_sequence(grid, "grid", "dictionaries")
     check_integer(in_features, "in_features", minimum=1)
     check_integer(num_classes, "num_classes", minimum=1)
     shape = {"in_features": in_features, "num_classes": num_classes}
@@ -101,20 +86,19 @@ def in_grid(index: int) -> Generator[None]:
 def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
     """The kind of head, and what of a configuration it is made with."""
     name = given.get("method", "nmtune")
-    check_choice(name, "method", METHODS)
-    known = [key for key in inspect.signature(METHODS[name]).parameters if key not in _NOT_OURS]
+    check_choice(name, "method", HEADS)
+    known = [key for key in settings_of(HEADS[name]) if key not in _NOT_OURS]
     allowed = {"method", *Rates._fields, *known}
     for key in given:
         if key not in allowed:
             listed = ", ".join(sorted(allowed))
             raise ValueError(f"`{key}` is nothing that method={name!r} takes in a sweep: it takes {listed}")
-    return METHODS[name], {key: given[key] for key in known if key in given}
+    return HEADS[name], {key: given[key] for key in known if key in given}
 
 
 def read_seeds(seeds: object) -> list[int]:
     """Different seeds, at least one."""
-    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
-        raise TypeError(f"`seeds` must be a sequence of integers, got {seeds!r}")
+    check_sequence(seeds, "seeds", "integers")
     checked = [check_seed(seed, "seeds") for seed in cast("Iterable[object]", seeds)]
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(f"`seeds` must be different integers, at least one, got {checked}")

@@ -92,7 +92,7 @@ def test_cached_reference_comes_first(bert, tokens) -> None:
     frozen = torch.randn(12, 16)
     output = model(**tokens(), reference=frozen)
     near = torch.nn.functional.normalize(output.tuned) - torch.nn.functional.normalize(frozen)
-    torch.testing.assert_close(output.terms.consistency, near.square().mean())
+    torch.testing.assert_close(output.terms.consistency, near.square().sum(1).mean())
 
 
 def test_frozen_backbone_gets_no_gradient_and_stays_in_evaluation_mode(bert, tokens) -> None:
@@ -260,4 +260,5 @@ def test_the_folder_is_json_and_safetensors(bert, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "nmtune"
     assert config["backbone_config"]["model_type"] == "bert"
-    assert config["head_arguments"] == {"covariance_weight": 0.3}
+    assert config["head_arguments"]["covariance_weight"] == 0.3
+    assert config["head_arguments"]["normalize"] == "l2"
