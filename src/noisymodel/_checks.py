@@ -55,8 +55,12 @@ def check_number(
 
 
 def check_choice(value: object, name: str, choices: Collection[object]) -> None:
-    """One of ``choices``."""
-    if value not in choices:
+    """One of ``choices``; what cannot be hashed or compared is none."""
+    try:
+        known = value in choices
+    except (TypeError, ValueError):
+        known = False
+    if not known:
         listed = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"`{name}` must be one of {listed}, got {value!r}")
 

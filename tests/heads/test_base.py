@@ -209,6 +209,41 @@ def test_reset_begins_a_new_classifier(make):
     assert head(rows(dtype=torch.float64)).shape == (16, D)
 
 
+def test_reset_remembers_type_and_device():
+    for make in (LinearProbe, partial(NMTune, hidden_features=3), WhitenedProbe):
+        head = make(8, 3, generator=generator()).double().eval()
+        head.reset(0)
+        assert torch.equal(head(rows()[:, :8].double()), head.tune(rows()[:, :8].double()))
+        head.reset(4, generator=generator())
+        assert head(rows()[:, :8].double()).dtype == torch.float64
+        head.reset(0)
+        head.to("meta", torch.float16).reset(2, generator=generator())
+        assert head.classifier.weight.is_meta
+        assert head.classifier.weight.dtype == torch.float16
+        assert not any("_place" in name for name, _ in head.named_buffers())
+
+
+def test_sizes_that_no_tensor_has():
+    for name, call in (
+        ("in_features", lambda size: LinearProbe(size, 3)),
+        ("num_classes", lambda size: LinearProbe(3, size)),
+        ("num_classes", NMTune(3, 2, generator=generator()).reset),
+    ):
+        with pytest.raises(ValueError, match=f"`{name}` must be at most 2147483647"):
+            call(2**63)
+
+
+def test_a_head_with_weights_of_zero_has_no_terms():
+    weights = dict.fromkeys(("consistency_weight", "covariance_weight", "dominant_weight"), 0.0)
+    head = NMTune(D, K, **weights, input_noise=0.0, generator=generator())
+    mlp = MLPProbe(D, K, generator=generator())
+    ours, theirs = head.loss(rows(), labels()), mlp.loss(rows(), labels())
+    assert ours == theirs
+    assert ours[2:] == (0, 0, 0)
+    assert head.regularization(rows())[0] == 0
+    assert head.smallest_batch == mlp.smallest_batch == 2
+
+
 @each_head
 def test_start_of_the_classifier_is_chosen_kept_and_checked(make):
     wide, narrow = (make(D, K, classifier_init=init, generator=generator()) for init in ("kaiming", "linear"))
@@ -342,4 +377,4 @@ def test_default_device_and_type_are_torch_s_own():
 
 def test_print_says_what_a_head_is():
     assert "in_features=12, num_classes=5" in repr(NMTune(D, K, generator=generator()))
-    assert "covariance_weight=1.0" in repr(NMTune(D, K, generator=generator()))
+    assert "covariance_weight=3.0" in repr(NMTune(D, K, generator=generator()))

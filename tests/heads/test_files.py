@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,50 @@ def test_tensors_and_record_come_back(tmp_path):
 def test_loading_leaves_no_pickle(folder):
     assert {path.suffix for path in Path(folder).iterdir()} == {".json", ".safetensors"}
     assert b"pickle" not in (folder / "model.safetensors").read_bytes()
+
+
+def test_a_death_between_the_files_leaves_one_of_the_two_heads(tmp_path, monkeypatch):
+    """Whichever write is the last, and also where a death comes after a death."""
+    old = MLPProbe(6, 4, generator=generator(1))
+    written = files.write_file
+    for first in range(4):
+        for second in range(4):
+            folder = tmp_path / f"{first}{second}"
+            old.save_pretrained(folder)
+            for number, allowed in enumerate([first, second], start=2):
+                left = [allowed]
+
+                def write(path, content, left=left):
+                    left[0] -= 1
+                    if left[0] < 0:
+                        raise KeyboardInterrupt
+                    return written(path, content)
+
+                with monkeypatch.context() as patched:
+                    patched.setattr(files, "write_file", write)
+                    with contextlib.suppress(KeyboardInterrupt):
+                        NMTune(5, number, generator=generator(number)).save_pretrained(folder)
+            kind = json.loads((folder / "config.json").read_text())
+            loaded = next(found for found in map(partial(attempt, folder), (NMTune, MLPProbe)) if found is not None)
+            assert loaded.num_classes in (2, 3, 4)
+            assert loaded.num_classes == 3 or second < 3, kind
+            assert loaded.num_classes != 4 or max(first, second) < 3
+
+
+def attempt(folder, kind):
+    with contextlib.suppress(ValueError):
+        return kind.from_pretrained(folder)
+
+
+def test_heads_of_earlier_versions_mean_what_they_meant(tmp_path):
+    for make, options in ((NMTune, {"input_noise": 0.0}), (MLPProbe, {}), (LinearProbe, {})):
+        head = make(6, 4, normalize=None, generator=generator(), **options).eval()
+        head.save_pretrained(tmp_path)
+        arguments = json.loads((tmp_path / "config.json").read_text())["arguments"]
+        for name in ("normalize", "input_noise"):
+            arguments.pop(name, None)
+        edit(tmp_path, arguments=arguments)
+        loaded = make.from_pretrained(tmp_path)
+        assert loaded.config() == head.config()
+        features = torch.randn(5, 6, generator=generator(3)) * 7
+        assert torch.equal(loaded(features), head(features))

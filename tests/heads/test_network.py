@@ -35,7 +35,7 @@ def test_widths(hidden, width):
 
 
 def test_residual_scale_starts_at_one():
-    network = make(residual=True)
+    network = make(residual=True, input_noise=0.0)
     assert torch.equal(network.scale, torch.ones(6))
     rows = torch.randn(4, 6, generator=generator())
     torch.testing.assert_close(network(rows), network.layers(rows) + rows)
@@ -53,7 +53,7 @@ def test_dropout_is_the_probability_of_zero():
 
 @pytest.mark.parametrize("norm", ["batch", "layer", None])
 def test_one_row_in_training(norm):
-    network = make(norm=norm)
+    network = make(norm=norm, input_noise=0.0)
     row = torch.ones(1, 6)
     if norm == "batch":
         with pytest.raises(ValueError, match=r"at least two rows .* drop_last=True .* norm='layer', or head\.eval\(\)"):
@@ -64,7 +64,7 @@ def test_one_row_in_training(norm):
 
 
 def test_frozen_statistics_take_one_row_in_training():
-    network = make()
+    network = make(input_noise=0.0)
     network.layers[1].eval()
     assert network(torch.ones(1, 6)).shape == (1, 6)
 
@@ -75,6 +75,10 @@ def test_frozen_statistics_take_one_row_in_training():
         ({"norm": "group"}, "`norm` must be one of 'batch', 'layer', None, got 'group'"),
         ({"depth": 0}, "`depth` must be at least 1, got 0"),
         ({"hidden_features": 0}, "`hidden_features` must be at least 1, got 0"),
+        ({"depth": 2**63}, "`depth` must be at most 1000, got"),
+        ({"hidden_features": 2**63}, "`hidden_features` must be at most 2147483647, got"),
+        ({"input_noise": -1}, r"`input_noise` must be in \[0, inf\), got -1"),
+        ({"normalize": "l1"}, "`normalize` must be one of 'l2', None, got 'l1'"),
         ({"dropout": 1.5}, r"`dropout` must be in \[0, 1\], got 1.5"),
         ({"dropout": -0.5}, r"`dropout` must be in \[0, 1\], got -0.5"),
     ],

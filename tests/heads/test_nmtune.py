@@ -20,10 +20,11 @@ def rows(count=9, features=6, seed=1):
 
 
 SETTINGS = [
-    {"depth": 1, "norm": "batch", "residual": True},
+    {"depth": 1, "norm": "batch", "residual": True, "normalize": None},
     {"depth": 2, "norm": "layer", "residual": False},
-    {"depth": 1, "norm": None, "residual": True, "hidden_features": 3},
+    {"depth": 1, "norm": None, "residual": True, "hidden_features": 3, "normalize": "l2"},
 ]
+PLAIN = {"consistency_weight": 1.0, "covariance_weight": 1.0, "dominant_weight": 1.0, "reduction": "mean"}
 OBJECTIVES = [
     {"consistency_weight": 1.0, "covariance_weight": 0.04, "dominant_weight": 0.001, "top_k": 5},
     {"consistency_weight": 0.5, "covariance_weight": 2.0, "dominant_weight": 3.0, "reduction": "batchmean"},
@@ -34,7 +35,7 @@ OBJECTIVES = [
 @pytest.mark.parametrize("network", SETTINGS)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_against_the_definition(network, objective):
-    head = NMTune(6, 4, **network, **objective, generator=generator()).double()
+    head = NMTune(6, 4, **network, **{**PLAIN, **objective}, input_noise=0.0, generator=generator()).double()
     features, labels = rows(), torch.arange(9) % 4
     with torch.no_grad():
         for parameter in head.parameters():  # away from the start, where scales are one and biases zero
@@ -43,7 +44,10 @@ def test_against_the_definition(network, objective):
     for name in [name for name in state if "running" in name]:
         del state[name]
     names = ("depth", "norm", "residual")
-    tuned = reference.tune(features.numpy(), state, **{name: network[name] for name in names})
+    seen = features.numpy()
+    if network.get("normalize", "l2"):
+        seen = seen * 6**0.5 / np.linalg.norm(seen, axis=1, keepdims=True)
+    tuned = reference.tune(seen, state, **{name: network[name] for name in names})
     logits = tuned @ state["classifier.weight"].T + state["classifier.bias"]
     task = reference.cross_entropy(logits, labels.numpy(), objective.get("label_smoothing", 0.0))
     parts = reference.terms(
@@ -59,7 +63,7 @@ def test_against_the_definition(network, objective):
 
 
 def test_reference_is_the_input_detached_unless_given():
-    head = NMTune(6, 4, generator=generator()).double()
+    head = NMTune(6, 4, input_noise=0.0, generator=generator()).double()
     features = rows().requires_grad_()
     other = rows(seed=5)
     own = head.regularization(features)
@@ -69,7 +73,9 @@ def test_reference_is_the_input_detached_unless_given():
     torch.testing.assert_close((given.covariance, given.dominant), (own.covariance, own.dominant))
     assert head.loss(features, torch.arange(9) % 4, reference=other).consistency == given.consistency
 
-    only_consistency = NMTune(6, 4, covariance_weight=0, dominant_weight=0, generator=generator()).double()
+    only_consistency = NMTune(
+        6, 4, input_noise=0.0, covariance_weight=0, dominant_weight=0, generator=generator()
+    ).double()
     (through_tuned,) = torch.autograd.grad(only_consistency.regularization(features).consistency, features)
     frozen = features.detach().clone()
     (expected,) = torch.autograd.grad(only_consistency.regularization(features, reference=frozen).consistency, features)
@@ -80,7 +86,7 @@ def test_presets():
     paper = NMTune.from_preset("paper", 8, 3, generator=generator()).config()
     official = NMTune.from_preset("official", 8, 3, generator=generator()).config()
     shared = {"in_features": 8, "num_classes": 3, "hidden_features": 32, "depth": 1, "norm": "batch", "dropout": 0.0}
-    shared |= {"reduction": "mean", "label_smoothing": 0.0, "gather": False}
+    shared |= {"reduction": "mean", "label_smoothing": 0.0, "gather": False, "normalize": None, "input_noise": 0.0}
     weights = ("consistency_weight", "covariance_weight", "dominant_weight")
     assert paper == {**shared, **dict.fromkeys(weights, 0.01), "top_k": 1, "residual": False} | {
         "classifier_init": "linear"
@@ -99,6 +105,9 @@ def test_presets_can_be_overridden():
     assert PRESETS["official"]["top_k"] == 5
     with pytest.raises(ValueError, match="`preset` must be one of 'paper', 'official', got 'pape'"):
         NMTune.from_preset("pape", 8, 3)
+    for unhashable in (["paper"], {"paper"}, np.array(["paper", "official"])):
+        with pytest.raises(ValueError, match="`preset` must be one of 'paper', 'official', got"):
+            NMTune.from_preset(unhashable, 8, 3)
     with pytest.raises(TypeError, match="lambda_"):
         NMTune.from_preset("paper", 8, 3, lambda_=1)
 
@@ -117,7 +126,7 @@ def test_top_k_beyond_the_features():
 
 
 def test_weights_may_change_while_training():
-    head = NMTune(6, 4, generator=generator()).double()
+    head = NMTune(6, 4, input_noise=0.0, covariance_weight=1.0, generator=generator()).double()
     before = head.loss(rows(), torch.arange(9) % 4)
     head.objective.covariance_weight = 3.0
     after = head.loss(rows(), torch.arange(9) % 4)
@@ -135,9 +144,9 @@ def parameters_of(function):
 def test_signatures_agree():
     """One name and one default for the same thing, whichever head or criterion it belongs to."""
     nmtune, loss = parameters_of(NMTune), parameters_of(NMTuneLoss)
-    assert loss.items() <= nmtune.items()
+    assert loss.keys() <= nmtune.keys()
     mlp = parameters_of(MLPProbe)
-    assert mlp.items() <= nmtune.items()
+    assert {**mlp, "input_noise": nmtune["input_noise"]}.items() <= nmtune.items()
     assert nmtune.keys() - mlp.keys() == {*loss} - {"label_smoothing", "gather"}
     assert parameters_of(LinearProbe).items() <= mlp.items()
 
@@ -157,7 +166,7 @@ def test_config_says_true_for_a_process_group(tmp_path):
 
 
 def test_compiles_in_one_graph():
-    head = NMTune(6, 4, generator=generator(), dropout=0.0)
+    head = NMTune(6, 4, generator=generator(), input_noise=0.0)
     compiled = torch.compile(head, backend="eager", fullgraph=True)
     features = rows().float()
     torch.testing.assert_close(compiled(features), head(features))

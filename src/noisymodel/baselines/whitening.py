@@ -126,7 +126,9 @@ class WhitenedProbe(Head):
     ) -> None:
         check_choice(kind, "kind", KINDS)
         in_features = check_integer(in_features, "in_features", minimum=1)
-        objective = NMTuneLoss(label_smoothing=label_smoothing, gather=gather)
+        objective = NMTuneLoss(
+            consistency_weight=0, covariance_weight=0, dominant_weight=0, label_smoothing=label_smoothing, gather=gather
+        )
         super().__init__(
             in_features,
             num_classes,
@@ -162,6 +164,7 @@ class WhitenedProbe(Head):
         probe = LinearProbe(
             self.in_features,
             self.num_classes,
+            normalize=None,
             label_smoothing=self.objective.label_smoothing,
             gather=self.objective.gather,
             classifier_init=self.classifier_init,

@@ -6,5 +6,16 @@ from .base import Head, NMTuneOutput
 from .nmtune import PRESETS, NMTune
 from .probes import LinearProbe, MLPProbe
 from .spectral import SpectralProbe
+from .table import HEADS, settings_of
 
-__all__ = ["PRESETS", "Head", "LinearProbe", "MLPProbe", "NMTune", "NMTuneOutput", "SpectralProbe"]
+__all__ = [
+    "HEADS",
+    "PRESETS",
+    "Head",
+    "LinearProbe",
+    "MLPProbe",
+    "NMTune",
+    "NMTuneOutput",
+    "SpectralProbe",
+    "settings_of",
+]

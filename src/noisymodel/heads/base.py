@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+from itertools import chain
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self, overload
+from typing import Any, Literal, NamedTuple, Self, overload
 
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_choice, check_integer, check_rows
+from .._checks import check_choice, check_rows
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
 from .files import load_head, save_head
-from .network import CLASSIFIER_INITS, TuningNetwork, classifier
+from .network import CLASSIFIER_INITS, TuningNetwork, check_size, classifier
+from .normalization import check_normalize, unit_rows
+from .starting import begin_at
+
+_BEFORE = {"normalize": None, "input_noise": 0.0}  # what heads did that were saved before they had these arguments
 
 
 class NMTuneOutput(NamedTuple):
@@ -25,11 +31,11 @@ class NMTuneOutput(NamedTuple):
 class Head(nn.Module):
     """The interface of every head: features (..., D) in, logits (..., K) out.
 
-    A subclass says which network lies before the classifier and which objective it trains with, and whether that
-    regularizes. The weights may be changed while training: ``head.objective.covariance_weight = 0.5``.
+    A head is a network before a linear classifier, and an objective: a subclass names both. ``normalize="l2"`` brings
+    the rows to length √D before the network. The objective's weights may be changed while training:
+    ``head.objective.covariance_weight = 0.5``; a term of weight 0 is not computed.
     """
 
-    regularized: ClassVar[bool] = False
     network: nn.Module
     objective: NMTuneLoss
     classifier: nn.Linear | None
@@ -41,12 +47,14 @@ class Head(nn.Module):
         *,
         network: nn.Module,
         objective: NMTuneLoss,
+        normalize: str | None = None,
         classifier_init: str,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         check_choice(classifier_init, "classifier_init", CLASSIFIER_INITS)
         self.in_features = in_features
+        self.normalize = check_normalize(normalize)
         self.classifier_init = classifier_init
         self.network = network
         self.objective = objective
@@ -59,30 +67,46 @@ class Head(nn.Module):
         return 0 if self.classifier is None else self.classifier.out_features
 
     @property
+    def regularized(self) -> bool:
+        """Whether any regularizer has a weight."""
+        objective = self.objective
+        return any((objective.consistency_weight, objective.covariance_weight, objective.dominant_weight))
+
+    @property
     def smallest_batch(self) -> int:
         """The fewest rows that the head can be trained on at once: two for batch statistics, ``top_k`` for σ."""
+        objective = self.objective
         statistics = any(isinstance(module, nn.BatchNorm1d) for module in self.modules())
-        if self.regularized:
-            return max(2, self.objective.top_k)
-        return 2 if statistics else 1
+        return max(
+            2 if statistics or objective.covariance_weight else 1, objective.top_k if objective.dominant_weight else 1
+        )
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this head again, ready for JSON; a process group in ``gather`` becomes ``True``."""
         network = self.network.settings() if isinstance(self.network, TuningNetwork) else {}
         objective = self.objective.settings()
-        if not self.regularized:
-            objective = {"label_smoothing": objective["label_smoothing"], "gather": objective["gather"]}
         objective["gather"] = objective["gather"] is not False
-        own = {"in_features": self.in_features, "num_classes": self.num_classes}
-        return {**own, "classifier_init": self.classifier_init, **network, **objective}
+        own = ("in_features", "num_classes", "normalize", "classifier_init")
+        known = {**{name: getattr(self, name) for name in own}, **network, **objective}
+        return {name: known[name] for name in inspect.signature(type(self)).parameters if name in known}
+
+    def normalized(self, features: Tensor) -> Tensor:
+        """The rows (..., D) that the network sees: features (..., D), of length √D where ``normalize`` says so."""
+        return features if self.normalize is None else unit_rows(features)
 
     def tune(self, features: Tensor) -> Tensor:
         """Z (..., D) of features F (..., D): what the classifier sees."""
+        return self._tuned(self._rows(features))
+
+    def _rows(self, features: Tensor) -> Tensor:
         check_rows(features, num_features=self.in_features)
         self._check_type(features)
-        if features.ndim == 2:
-            return self.network(features)
-        return self.network(features.reshape(-1, self.in_features)).reshape(features.shape)
+        return self.normalized(features)
+
+    def _tuned(self, rows: Tensor) -> Tensor:
+        if rows.ndim == 2:
+            return self.network(rows)
+        return self.network(rows.reshape(-1, self.in_features)).reshape(rows.shape)
 
     @overload
     def forward(self, features: Tensor, return_features: Literal[False] = False) -> Tensor: ...
@@ -111,7 +135,8 @@ class Head(nn.Module):
         - ``targets``: class ids (...) of an integer type, or class probabilities (..., K) of a floating type. Ids are
           not compared with K here, which would wait for the device;
         - ``reference``: (..., D), what the consistency term compares Z with: the features themselves, detached,
-          unless given (the features of a weakly augmented view, say);
+          unless given (the features of a weakly augmented view, say); compared by direction, so that noise on the
+          network's input is compared with the clean features;
         - ``sample_weight``: (...), what each row's cross-entropy is multiplied by before the mean over the rows; the
           regularizers are of all rows alike.
 
@@ -123,20 +148,42 @@ class Head(nn.Module):
                 f"{type(self).__name__} has no classifier (`num_classes` is 0) and so no task loss: "
                 "use head.regularization(features), or make a classifier by head.reset(num_classes)"
             )
-        tuned = self.tune(features)
+        rows = self._rows(features)
+        tuned = self._tuned(rows)
+        reference = self._reference(rows, reference)
         logits = self.classifier(tuned)
         if not self.regularized:
             return self.objective(logits, targets, tuned=None, sample_weight=sample_weight)
-        reference = _reference(features, reference)
         return self.objective(logits, targets, tuned=tuned, reference=reference, sample_weight=sample_weight)
 
     def regularization(self, features: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
         """As `loss`, without a task term, which is zero: add ``terms.total`` to a task loss of your own."""
-        tuned = self.tune(features)
+        rows = self._rows(features)
+        tuned = self._tuned(rows)
         if not self.regularized:
             zero = tuned.new_zeros((), dtype=torch.promote_types(tuned.dtype, torch.float32))
             return NMTuneTerms(zero, zero, zero, zero, zero)
-        return self.objective.regularization(tuned, _reference(features, reference))
+        return self.objective.regularization(tuned, self._reference(rows, reference))
+
+    def _reference(self, rows: Tensor, reference: Tensor | None) -> Tensor:
+        if reference is None:
+            return rows.detach()
+        return self.normalized(check_rows(reference, "reference", num_features=self.in_features))
+
+    def start_from(self, probe: object) -> Self:
+        """Begin at a fitted linear probe: Z = F, and the probe's classifier; returns the head.
+
+        The network's last layer becomes zero, which needs ``residual=True``. ``probe`` is a `LinearProbe` that
+        normalises its rows as this head does, or anything with a ``weight`` (K, D) and a ``bias`` (K,) or ``None``:
+        these are taken to be of rows that are normalised so.
+
+        Raises:
+            ValueError: without a residual connection, for another number of features or classes, for a probe that
+                normalises otherwise, and for weights that are not finite.
+            TypeError: for something without a weight, and for a head with a network of its own.
+        """
+        begin_at(self, probe)
+        return self
 
     def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
         """Begin a new classifier of ``num_classes`` classes (0 or ``None``: none), as in timm; the network stays.
@@ -144,13 +191,21 @@ class Head(nn.Module):
         Zero biases, and weights as ``classifier_init`` says: ``"linear"`` U(−1/√D, 1/√D), ``"kaiming"``
         U(−√(6/D), √(6/D)); drawn on the CPU from ``generator``, or from torch's global generator where there is none.
         """
-        count = 0 if num_classes is None else check_integer(num_classes, "num_classes", minimum=0)
-        like = next(self.parameters(), torch.empty(0))
+        count = 0 if num_classes is None else check_size(num_classes, "num_classes", minimum=0)
+        like = next((tensor for tensor in self._tensors() if tensor.is_floating_point()), None)
         if count == 0:
             self.classifier = None
-        else:
-            fresh = classifier(self.in_features, count, self.classifier_init, generator).to(like.device, like.dtype)
-            self.classifier = fresh.train(self.training)
+            if not any(tensor.is_floating_point() for tensor in self._tensors()):
+                place = torch.empty(0) if like is None else like.new_empty(0)
+                self.register_buffer("_place", place, persistent=False)  # moves with the head: type and device
+            return
+        fresh = classifier(self.in_features, count, self.classifier_init, generator)
+        self.classifier = (fresh if like is None else fresh.to(like.device, like.dtype)).train(self.training)
+        self._buffers.pop("_place", None)
+        self._non_persistent_buffers_set.discard("_place")
+
+    def _tensors(self) -> chain[Tensor]:
+        return chain(self.parameters(), self.buffers())
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, made where it is missing."""
@@ -165,6 +220,8 @@ class Head(nn.Module):
             ValueError: for damaged files, another kind of head, and weights that do not fit the configuration.
         """
         arguments, weights = load_head(folder, cls.__name__)
+        missing = inspect.signature(cls).parameters.keys() - arguments.keys()
+        arguments |= {name: value for name, value in _BEFORE.items() if name in missing}
         try:
             with torch.device("meta"):
                 head = cls(**arguments)
@@ -184,8 +241,4 @@ class Head(nn.Module):
 
     def extra_repr(self) -> str:
         """The widths, for ``print``."""
-        return f"in_features={self.in_features}, num_classes={self.num_classes}"
-
-
-def _reference(features: Tensor, reference: Tensor | None) -> Tensor:
-    return features.detach() if reference is None else reference
+        return f"in_features={self.in_features}, num_classes={self.num_classes}, normalize={self.normalize!r}"

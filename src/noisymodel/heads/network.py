@@ -10,13 +10,19 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from .._checks import check_choice, check_integer, check_number
+from .randomness import Dropout, InputNoise
+
+HIDDEN_CAP = 2048
+"""The largest width of hidden layers that ``hidden_features=None`` stands for."""
+MAX_DEPTH = 1000
+_MAX_SIZE = 2**31 - 1
 
 
 class TuningNetwork(nn.Module):
     """The network h of NMTune: Z = h(F), or Z = s ⊙ h(F) + F with ``residual``; rows (N, D) to rows (N, D).
 
     h is ``depth`` times (Linear, norm, ReLU, dropout) of ``hidden_features``, then a Linear back to D features;
-    s (D,) is learned and starts at one.
+    s (D,) is learned and starts at one. While training, noise is added to F first.
     """
 
     def __init__(
@@ -28,16 +34,18 @@ class TuningNetwork(nn.Module):
         norm: str | None,
         residual: bool,
         dropout: float,
+        input_noise: float,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
         check_choice(norm, "norm", ("batch", "layer", None))
         if hidden_features is None:
-            hidden_features = 4 * in_features
-        self.hidden_features = check_integer(hidden_features, "hidden_features", minimum=1)
-        self.depth = check_integer(depth, "depth", minimum=1)
+            hidden_features = min(4 * in_features, HIDDEN_CAP)
+        self.hidden_features = check_size(hidden_features, "hidden_features")
+        self.depth = check_size(depth, "depth", maximum=MAX_DEPTH)
         self.norm = norm
         self.dropout = check_number(dropout, "dropout", minimum=0, maximum=1)
+        self.noise = InputNoise(in_features, check_number(input_noise, "input_noise", minimum=0))
         layers: list[nn.Module] = []
         width = in_features
         for _ in range(self.depth):
@@ -49,22 +57,43 @@ class TuningNetwork(nn.Module):
     def _after_linear(self) -> list[nn.Module]:
         norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
         norm = [] if self.norm is None else [norms[self.norm](self.hidden_features)]
-        return [*norm, nn.ReLU(), *([nn.Dropout(self.dropout)] if self.dropout else [])]
+        return [*norm, nn.ReLU(), *([Dropout(self.hidden_features, self.dropout)] if self.dropout else [])]
 
     def forward(self, rows: Tensor) -> Tensor:
         """Z (N, D) of F (N, D)."""
-        if rows.shape[0] == 1 and any(isinstance(m, nn.BatchNorm1d) and m.training for m in self.layers):
+        if any(isinstance(m, nn.BatchNorm1d) and m.training for m in self.layers) and rows.shape[0] == 1:
             raise ValueError(
                 "`features` must have at least two rows while a head with norm='batch' is training, got one: "
                 "use drop_last=True in the loader, or norm='layer', or head.eval()"
             )
+        rows = self.noise(rows)
         tuned = self.layers(rows)
         return tuned if self.scale is None else torch.addcmul(rows, self.scale, tuned)
+
+    def become_identity(self) -> None:
+        """Let h be zero, so that Z = F.
+
+        Raises:
+            ValueError: without a residual connection.
+        """
+        if self.scale is None:
+            raise ValueError("a head can begin at Z = F only with a residual connection: make it with `residual=True`")
+        last = cast(nn.Linear, self.layers[-1])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make this network again."""
         settings = {name: getattr(self, name) for name in ("hidden_features", "depth", "norm", "dropout")}
-        return {**settings, "residual": self.scale is not None}
+        return {**settings, "residual": self.scale is not None, "input_noise": self.noise.deviation}
+
+
+def check_size(value: object, name: str, *, minimum: int = 1, maximum: int = _MAX_SIZE) -> int:
+    """A number of features, classes or layers that a tensor can have."""
+    size = check_integer(value, name, minimum=minimum)
+    if size > maximum:
+        raise ValueError(f"`{name}` must be at most {maximum}, got {size}")
+    return size
 
 
 def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:

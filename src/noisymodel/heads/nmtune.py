@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 
 from .._checks import check_choice, check_integer
 from ..objective import NMTuneLoss
 from .base import Head
-from .network import TuningNetwork
+from .network import TuningNetwork, check_size
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -22,6 +22,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "top_k": 1,
         "reduction": "mean",
         "residual": False,
+        "normalize": None,
+        "input_noise": 0.0,
     },
     "official": {
         "consistency_weight": 1.0,
@@ -31,14 +33,26 @@ PRESETS: dict[str, dict[str, Any]] = {
         "reduction": "mean",
         "residual": True,
         "classifier_init": "kaiming",
+        "normalize": None,
+        "input_noise": 0.0,
     },
 }
+
+
+def preset_arguments(preset: str, in_features: int, **overrides: Any) -> dict[str, Any]:
+    """What `NMTune` is made with for a preset: its settings, 4 D hidden features, and ``overrides`` in their place."""
+    check_choice(preset, "preset", PRESETS)
+    arguments = {**PRESETS[preset], **overrides}
+    if arguments.get("hidden_features") is None:
+        arguments["hidden_features"] = 4 * check_size(in_features, "in_features")
+    return arguments
 
 
 class NMTune(Head):
     """The NMTune head: features F of a frozen backbone are reshaped to Z and classified linearly.
 
-    Z = s ⊙ mlp(F) + F with ``residual`` (s (D,) learned, from 1.0), else Z = mlp(F); logits = Z Wᵀ + b;
+    F is normalised by rows, √D · f / ‖f‖, unless ``normalize`` is ``None``; F̃ = F + noise while training, else F.
+    Z = mlp(F̃), or s ⊙ mlp(F̃) + F̃ with ``residual`` (s (D,) learned, from 1.0); logits = Z Wᵀ + b;
 
     total = CE(logits, y) + w_c · consistency(Z, F) + w_v · covariance(Z) + w_d · dominant(Z)
 
@@ -51,23 +65,27 @@ class NMTune(Head):
     (``from_preset("paper", ...)``). The published code's: the hidden width of 4 D, BatchNorm, the residual with its
     scale, top-5 singular values, the mean over all elements in the consistency term, the classifier's start
     ``"kaiming"``, and the weights 1, 0.04 and 0.001 (``from_preset("official", ...)``). Ours: ``depth``, ``norm``,
-    ``dropout``, ``label_smoothing``, ``reduction="batchmean"``, ``gather``, the classifier's start ``"linear"`` and the
-    default weights.
+    ``dropout``, ``normalize``, ``input_noise``, ``label_smoothing``, ``reduction="batchmean"``, ``gather``, the
+    classifier's start ``"linear"`` and the defaults.
 
-    The default weights 1, 1, 1 (``reduction="mean"``) are the only fixed ones that were above the plain MLP in both
-    settings measured so far: on sentence embeddings of real text, and on drawn glyphs where the noise in pre-training
-    was high. No fixed weights are best everywhere: the text gains most from a far stronger consistency term, the
-    glyphs from a stronger covariance term, and with 10 or 16 labels a class strong weights hurt. The covariance term
-    grows with the fourth power of the features' scale. Choose the weights by validation.
+    The defaults are meant for a hundred labels a class and more. Since rows have one length, the weights mean the same
+    for every backbone; with ``normalize=None`` the covariance term grows with the fourth power of the features' scale.
+    With fewer labels a linear probe is as good, and a head that begins at one (`start_from`) with a weak or no
+    covariance term.
 
     Args:
         in_features: D.
         num_classes: K; 0 or ``None``: no classifier, and ``forward`` returns Z.
-        hidden_features: width of the hidden layers; ``None``: 4 D.
+        hidden_features: width of the hidden layers; ``None``: 4 D, at most 2,048 (presets: 4 D).
         depth: number of hidden layers, at least 1.
         norm: ``"batch"`` (BatchNorm1d), ``"layer"`` (LayerNorm) or ``None``, after each hidden Linear.
-        residual: whether Z = s ⊙ mlp(F) + F.
+        residual: whether Z = s ⊙ mlp(F̃) + F̃.
         dropout: probability in [0, 1] after each ReLU.
+        normalize: ``"l2"``: rows are first brought to length √D (zero rows stay zero); ``None``: features as they are.
+        input_noise: σ ≥ 0 of Gaussian noise on the network's input while training, in units of each row's root mean
+            square and times U(0, 1) for each row: F̃ = F + σ · rms(f) · u · ε. The consistency term compares with the
+            clean F. `fit` and `sweep` draw it from their seeds; in a loop of your own torch's global generator draws
+            it, as it does for dropout. 0: none.
         consistency_weight: w_c ≥ 0.
         covariance_weight: w_v ≥ 0.
         dominant_weight: w_d ≥ 0.
@@ -103,8 +121,6 @@ class NMTune(Head):
     5
     """
 
-    regularized: ClassVar[bool] = True
-
     def __init__(
         self,
         in_features: int,
@@ -113,19 +129,21 @@ class NMTune(Head):
         hidden_features: int | None = None,
         depth: int = 1,
         norm: str | None = "batch",
-        residual: bool = True,
+        residual: bool = False,
         dropout: float = 0.0,
-        consistency_weight: float = 1.0,
-        covariance_weight: float = 1.0,
-        dominant_weight: float = 1.0,
+        normalize: str | None = "l2",
+        input_noise: float = 1.0,
+        consistency_weight: float = 3.0,
+        covariance_weight: float = 3.0,
+        dominant_weight: float = 0.1,
         top_k: int = 1,
-        reduction: str = "mean",
+        reduction: str = "batchmean",
         label_smoothing: float = 0.0,
         gather: bool | ProcessGroup = False,
         classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
-        in_features = check_integer(in_features, "in_features", minimum=1)
+        in_features = check_size(in_features, "in_features")
         if check_integer(top_k, "top_k", minimum=1) > in_features:
             raise ValueError(f"`top_k` must be at most `in_features` = {in_features}, got {top_k}")
         network = TuningNetwork(
@@ -135,6 +153,7 @@ class NMTune(Head):
             norm=norm,
             residual=residual,
             dropout=dropout,
+            input_noise=input_noise,
             generator=generator,
         )
         objective = NMTuneLoss(
@@ -151,6 +170,7 @@ class NMTune(Head):
             num_classes,
             network=network,
             objective=objective,
+            normalize=normalize,
             classifier_init=classifier_init,
             generator=generator,
         )
@@ -167,5 +187,4 @@ class NMTune(Head):
         ``reduction="mean"``. The code trains with AdamW, a cosine schedule, 30 epochs, batches of 64, a learning rate
         of 1e-3 and weight decay 1e-4: the defaults of `noisymodel.fit`.
         """
-        check_choice(preset, "preset", PRESETS)
-        return cls(in_features, num_classes, **{**PRESETS[preset], **overrides})
+        return cls(in_features, num_classes, **preset_arguments(preset, in_features, **overrides))

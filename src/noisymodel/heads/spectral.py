@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -10,6 +10,7 @@ from torch import nn
 from .._checks import check_integer
 from ..objective import NMTuneLoss
 from .base import Head
+from .network import check_size
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 class SpectralProbe(Head):
     """A linear classifier whose regularizers act on the features themselves: Z = F, logits = F Wᵀ + b.
+
+    The features are those of the backbone as they are, since the terms are to shape them; ``normalize="l2"`` brings
+    them to length √D first, as in `noisymodel.NMTune`.
 
     For LoRA and full fine-tuning, where the terms' gradients shape the backbone; on frozen features the regularizers
     are constants. The published code trains so: no network before the classifier, no consistency term, weights 0.04
@@ -27,7 +31,8 @@ class SpectralProbe(Head):
         in_features: D.
         num_classes: K; 0 or ``None``: no classifier.
         consistency_weight: w_c ≥ 0; of no effect without a ``reference`` of the frozen model.
-        covariance_weight, dominant_weight, top_k, reduction, label_smoothing, gather: as in `noisymodel.NMTune`.
+        covariance_weight, dominant_weight, top_k, reduction, label_smoothing: as in `noisymodel.NMTune`.
+        normalize, gather: as in `noisymodel.NMTune`.
         classifier_init, generator: as in `noisymodel.NMTune`.
 
     Raises:
@@ -47,24 +52,23 @@ class SpectralProbe(Head):
     (0.0, True)
     """
 
-    regularized: ClassVar[bool] = True
-
     def __init__(
         self,
         in_features: int,
         num_classes: int | None,
         *,
-        consistency_weight: float = 1.0,
-        covariance_weight: float = 1.0,
-        dominant_weight: float = 1.0,
+        normalize: str | None = None,
+        consistency_weight: float = 3.0,
+        covariance_weight: float = 3.0,
+        dominant_weight: float = 0.1,
         top_k: int = 1,
-        reduction: str = "mean",
+        reduction: str = "batchmean",
         label_smoothing: float = 0.0,
         gather: bool | ProcessGroup = False,
         classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
-        in_features = check_integer(in_features, "in_features", minimum=1)
+        in_features = check_size(in_features, "in_features")
         if check_integer(top_k, "top_k", minimum=1) > in_features:
             raise ValueError(f"`top_k` must be at most `in_features` = {in_features}, got {top_k}")
         objective = NMTuneLoss(
@@ -81,6 +85,7 @@ class SpectralProbe(Head):
             num_classes,
             network=nn.Identity(),
             objective=objective,
+            normalize=normalize,
             classifier_init=classifier_init,
             generator=generator,
         )

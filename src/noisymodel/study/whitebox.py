@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, Self, cast
+from typing import NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class TunedNetwork(Head):
             pretrained.num_inputs,
             num_classes,
             network=_Network(trainable(pretrained) if backbone is None else backbone, after or nn.Identity()),
-            objective=objective or NMTuneLoss(),
+            objective=objective or NMTuneLoss(consistency_weight=0, covariance_weight=0, dominant_weight=0),
             classifier_init="linear",
             generator=generator,
         )
@@ -131,8 +131,6 @@ class TunedNetwork(Head):
 
 class RegularizedNetwork(TunedNetwork):
     """The same with NMTune's terms on what the classifier sees."""
-
-    regularized: ClassVar[bool] = True
 
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

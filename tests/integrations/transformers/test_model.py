@@ -260,4 +260,5 @@ def test_the_folder_is_json_and_safetensors(bert, tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["model_type"] == "nmtune"
     assert config["backbone_config"]["model_type"] == "bert"
-    assert config["head_arguments"] == {"covariance_weight": 0.3}
+    assert config["head_arguments"]["covariance_weight"] == 0.3
+    assert config["head_arguments"]["normalize"] == "l2"

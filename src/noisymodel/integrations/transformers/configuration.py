@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -9,15 +10,16 @@ from transformers import PretrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from ..._checks import check_choice
-from ...heads import Head, LinearProbe, MLPProbe, NMTune, SpectralProbe
+from ...heads import HEADS, settings_of
 
-HEADS: dict[str, type[Head]] = {
-    "nmtune": NMTune,
-    "spectral": SpectralProbe,
-    "mlp": MLPProbe,
-    "linear": LinearProbe,
+_WEIGHTS = {"consistency_weight": 1.0, "covariance_weight": 1.0, "dominant_weight": 1.0, "reduction": "mean"}
+_BEFORE: dict[str, dict[str, Any]] = {
+    "nmtune": {"normalize": None, "input_noise": 0.0, "residual": True, **_WEIGHTS},
+    "mlp": {"normalize": None, "residual": True},
+    "linear": {"normalize": None},
+    "spectral": {"normalize": None, **_WEIGHTS},
 }
-"""Name of a head -> its class."""
+"""Defaults of heads before they had ``normalize``, by the head's name; configurations name every setting since."""
 POOLINGS = ("mean", "cls", "last")
 REFERENCES = ("features", "pretrained", "none")
 _WIDTHS = ("hidden_size", "d_model", "hidden_sizes", "num_features")
@@ -66,9 +68,20 @@ class NMTuneConfig(PretrainedConfig):
                 "for another task take the head's regularization() beside a loss of your own"
             )
         self.backbone_config = None if backbone_config is None else fresh(backbone_config)
-        self.head, self.head_arguments = head, dict(head_arguments or {})
+        known = inspect.signature(HEADS[head]).parameters
+        defaults = {name: known[name].default for name in settings_of(HEADS[head])}
+        self.head, self.head_arguments = head, {**defaults, **(head_arguments or {})}
         self.pooling, self.reference, self.freeze_backbone = pooling, reference, freeze_backbone
         super().__init__(**kwargs)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """The configuration of a dictionary; one of an earlier version means what it meant."""
+        given = config_dict.get("head_arguments")
+        if given is not None and "normalize" not in given and config_dict.get("head", "nmtune") in _BEFORE:
+            before = _BEFORE[config_dict.get("head", "nmtune")]
+            config_dict = {**config_dict, "head_arguments": {**before, **given}}
+        return super().from_dict(config_dict, **kwargs)
 
     @property
     def in_features(self) -> int:

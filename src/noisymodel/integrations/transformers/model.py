@@ -15,10 +15,11 @@ from transformers.utils.generic import ModelOutput
 from ..._checks import check_choice
 from ..._random import seeded
 from ...features.extraction.layers import pooled
-from ...heads import PRESETS, NMTune
+from ...heads import HEADS, PRESETS, NMTune
+from ...heads.nmtune import preset_arguments
 from ...losses import NMTuneTerms
 from ..terms import batch_terms
-from .configuration import HEADS, NMTuneConfig, fresh
+from .configuration import NMTuneConfig, fresh
 
 _outside_graphs: Any = torch.compiler.disable  # switching adapters is no work for a compiler
 
@@ -65,6 +66,8 @@ class NMTuneForSequenceClassification(PreTrainedModel):
             )
         self.backbone = _random_backbone(config.backbone_config) if backbone is None else backbone
         self.head = HEADS[config.head](config.in_features, config.num_labels, **config.head_arguments)
+        made = self.head.config()  # all of it, whatever another version's defaults are
+        config.head_arguments = {name: made[name] for name in made.keys() - {"in_features", "num_classes"}}
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)
         self.post_init()
@@ -107,7 +110,6 @@ class NMTuneForSequenceClassification(PreTrainedModel):
             check_choice(preset, "preset", PRESETS)
             if HEADS.get(head) is not NMTune:
                 raise ValueError(f"`preset` is of head='nmtune', got head={head!r}")
-            head_arguments = {**PRESETS[preset], **head_arguments}
         module = (
             _pretrained(backbone, backbone_arguments or {}) if isinstance(backbone, str) else _without_pooler(backbone)
         )
@@ -121,6 +123,8 @@ class NMTuneForSequenceClassification(PreTrainedModel):
             num_labels=num_labels,
             **(config_arguments or {}),
         )
+        if preset is not None:
+            config.head_arguments = preset_arguments(preset, config.in_features, **head_arguments)
         with seeded(seed):
             model = cls(config, backbone=module)
         nn.Module.to(model.head, module.dtype)
