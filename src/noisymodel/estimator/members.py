@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,19 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from .._random import tensor_generator
-from ..heads import KernelProbe, LinearProbe, NMTune, fit_kernel_probe, fit_linear_probe
+from ..heads import LinearProbe, NMTune
 from ..heads.convex import log_loss, multinomial, temperature
-from ..heads.convex_probes import KERNEL_PENALTIES, LINEAR_PENALTIES, unit_rows
-from ..sweeping import train_heads
-from .progress import Bar
+from ..heads.convex_probes import fit_kernel_probe, fit_linear_probe
+from ..heads.normalization import unit_rows
+from ._interim import train_heads
 
+LINEAR, KERNEL, STARTED, FREE = "linear probe", "kernel probe", "head from the probe", "free head"
 LANDMARKS = 1500
-MOST_STEPS = 6000
-MOST_EPOCHS = 10
-_START_EPOCHS, _START_STEPS = 5, 150
-_START = {"residual": True, "input_noise": 1.0, "reduction": "batchmean", "consistency_weight": 3.0}
-_START |= {"covariance_weight": 0.0, "dominant_weight": 0.0}
-_A, _B = 10, 20
+MOST_EPOCHS, MOST_STEPS = 10, 6000
+START_EPOCHS, START_STEPS = 5, 150
+_STARTED: dict[str, Any] = {"residual": True, "covariance_weight": 0.0, "dominant_weight": 0.0}
+_STARTED_STREAM, _FREE_STREAM = 10, 20
+_PIECE = 8192
+
+Step = Callable[[], None]
 
 
 class Data(NamedTuple):
@@ -32,7 +34,7 @@ class Data(NamedTuple):
 
     features: Tensor
     targets: npt.NDArray[np.int64]
-    weights: npt.NDArray[np.float64] | None
+    weights: npt.NDArray[Any] | None
     folds: npt.NDArray[np.int64]
     num_classes: int
     seed: int
@@ -43,26 +45,32 @@ class Data(NamedTuple):
         return sorted(set(self.folds[self.folds >= 0].tolist()))
 
     @property
-    def one_hot(self) -> Tensor:
-        """Class probabilities (N, K)."""
-        ids = torch.from_numpy(self.targets).to(self.features.device)
-        return nn.functional.one_hot(ids, self.num_classes).to(self.features.dtype)
+    def insides(self) -> list[npt.NDArray[np.int64]]:
+        """The rows outside each fold, which its models are trained on."""
+        return [np.flatnonzero(self.folds != fold) for fold in self.fold_list]
 
     @property
-    def judged(self) -> Tensor:
-        """(N,) which rows a fold holds out."""
-        return torch.from_numpy(self.folds >= 0).to(self.features.device)
+    def probabilities(self) -> Tensor:
+        """(N, K), 1 for the class of a row."""
+        ids = torch.from_numpy(self.targets).to(self.features.device)
+        return nn.functional.one_hot(ids, self.num_classes).to(self.features.dtype)
 
     @property
     def weight(self) -> Tensor | None:
         """The weights as a tensor."""
         return None if self.weights is None else torch.from_numpy(self.weights).to(self.features)
 
+    def judged(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits, class probabilities and weights of the rows that a fold holds out."""
+        held = torch.from_numpy(self.folds >= 0).to(logits.device)
+        weight = self.weight
+        return logits[held], self.probabilities[held], None if weight is None else weight[held]
+
 
 class Member(NamedTuple):
-    """Modules that are averaged, and what they are worth.
+    """Modules that are averaged, and what they are worth on rows that they did not see.
 
-    ``factor``: on their logits, by which ``out_of_fold`` (N, K) is multiplied already.
+    ``factor``: on the modules' logits; ``out_of_fold`` (N, K) are multiplied by it already.
     """
 
     name: str
@@ -74,21 +82,21 @@ class Member(NamedTuple):
     detail: dict[str, Any]
 
 
-def linear_member(data: Data, bar: Bar) -> Member:
-    """Logistic regression, the strongest penalty within one standard error."""
+def linear_member(data: Data, step: Step) -> Member:
+    """Logistic regression: the strongest penalty within one standard error of the best."""
     found = fit_linear_probe(
         data.features,
         data.targets,
         num_classes=data.num_classes,
         folds=data.folds,
         sample_weight=data.weights,
-        progress=bar.step(data.features.shape[1]),
+        progress=step,
     )
-    return _judged(data, "linear probe", [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
+    return member(data, LINEAR, [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
 
 
-def kernel_member(data: Data, bar: Bar) -> Member:
-    """Kernel logistic regression, the best penalty."""
+def kernel_member(data: Data, step: Step) -> Member:
+    """Kernel logistic regression: the best penalty."""
     found = fit_kernel_probe(
         data.features,
         data.targets,
@@ -98,123 +106,98 @@ def kernel_member(data: Data, bar: Bar) -> Member:
         sample_weight=data.weights,
         standard_errors=0.0,
         seed=data.seed,
-        progress=bar.step(min(LANDMARKS, len(data.targets))),
+        progress=step,
     )
-    return _judged(data, "kernel probe", [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
+    return member(data, KERNEL, [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
 
 
-def started_member(data: Data, penalty: float, batch_size: int, bar: Bar) -> Member:
-    """A: a residual network before a fixed probe, one head for each fold, each from the probe of that fold's rows."""
+def started_member(data: Data, penalty: float, batch_size: int, step: Step) -> Member:
+    """A: a residual network before a fixed probe, one head for each fold, begun at the probe of that fold's rows."""
     device, width = data.features.device, data.features.shape[1]
     heads: list[NMTune] = []
-    rows, one_hot, weight = unit_rows(data.features), data.one_hot, data.weight
-    for number, inside in enumerate(_insides(data)):
+    rows, targets, weight = unit_rows(data.features), data.probabilities, data.weight
+    for number, inside in enumerate(data.insides):
         at = torch.from_numpy(inside).to(device)
-        solution = multinomial(
-            rows[at], one_hot[at], penalty, weights=None if weight is None else weight[at], iterations=100
-        )
-        head = NMTune(
-            width,
-            data.num_classes,
-            hidden_features=max(16, width // 2),
-            generator=tensor_generator(data.seed, _A, number),
-            **_START,
-        )
-        head.start_from(probe_of(solution.cpu(), width))
-        assert head.classifier is not None  # noqa: S101 - it was made with one
-        head.classifier.requires_grad_(requires_grad=False)
+        own = None if weight is None else weight[at]
+        solution = multinomial(rows[at], targets[at], penalty, weights=own, iterations=100)
+        generator = tensor_generator(data.seed, _STARTED_STREAM, number)
+        hidden = max(16, width // 2)
+        head = NMTune(width, data.num_classes, hidden_features=hidden, generator=generator, **_STARTED)
+        head.start_from(_probe(solution.cpu()))
+        head.classifier.requires_grad_(requires_grad=False)  # pyright: ignore[reportOptionalMemberAccess]
         heads.append(head)
-    schedule = {"epochs": _epochs(data, batch_size, _START_EPOCHS, _START_STEPS), "learning_rate": 2e-3}
-    return _trained(data, "head from the probe", heads, _A, {**schedule, "batch_size": batch_size}, bar)
+    epochs = epochs_of(data, batch_size, START_EPOCHS, START_STEPS)
+    training = {"epochs": epochs, "learning_rate": 2e-3, "batch_size": batch_size}
+    return _trained(data, STARTED, heads, _STARTED_STREAM, training, step)
 
 
-def free_member(data: Data, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar) -> Member:
-    """B: the classifier's own settings, one head for each fold."""
+def free_member(data: Data, settings: Mapping[str, Any], training: Mapping[str, Any], step: Step) -> Member:
+    """B: a head of the given settings for each fold."""
     width = data.features.shape[1]
     heads = [
-        NMTune(width, data.num_classes, generator=tensor_generator(data.seed, _B, number), **settings)
-        for number in range(len(_insides(data)))
+        NMTune(
+            width, data.num_classes, generator=tensor_generator(data.seed, _FREE_STREAM, number), **settings
+        )
+        for number in range(len(data.fold_list))
     ]
-    steps = training["minimum_steps"]
-    own = {name: value for name, value in training.items() if name not in ("minimum_steps", "epochs")}
-    epochs = _epochs(data, training["batch_size"], min(training["epochs"], MOST_EPOCHS), steps)
-    return _trained(data, "free head", heads, _B, {**own, "epochs": epochs}, bar)
+    return _trained(data, FREE, heads, _FREE_STREAM, dict(training), step)
 
 
-def probe_of(solution: Tensor, width: int) -> LinearProbe:
+def epochs_of(data: Data, batch_size: int, epochs: int, minimum_steps: int) -> int:
+    """The epochs, raised to at least ``minimum_steps`` steps and lowered to at most 6,000 (but at least one epoch)."""
+    an_epoch = steps_of(data, batch_size)
+    return max(1, min(max(epochs, math.ceil(minimum_steps / an_epoch)), MOST_STEPS // an_epoch))
+
+
+def steps_of(data: Data, batch_size: int) -> int:
+    """Batches in an epoch of the largest fold's rows."""
+    return math.ceil(max(len(inside) for inside in data.insides) / batch_size)
+
+
+def _probe(solution: Tensor) -> LinearProbe:
     """A `LinearProbe` on rows of length √D with the weights and biases (D + 1, K) of a convex fit."""
-    probe = LinearProbe(width, solution.shape[1], normalize="l2")
-    assert probe.classifier is not None  # noqa: S101 - it was made with one
+    probe = LinearProbe(len(solution) - 1, solution.shape[1], normalize="l2")
     with torch.no_grad():
-        probe.classifier.weight.copy_(solution[:-1].mT)
-        probe.classifier.bias.copy_(solution[-1])
+        probe.classifier.weight.copy_(solution[:-1].mT)  # pyright: ignore[reportOptionalMemberAccess]
+        probe.classifier.bias.copy_(solution[-1])  # pyright: ignore[reportOptionalMemberAccess]
     return probe
 
 
 def _trained(
-    data: Data, name: str, heads: list[NMTune], stream: int, training: dict[str, Any], bar: Bar
+    data: Data, name: str, heads: list[NMTune], stream: int, training: dict[str, Any], step: Step
 ) -> Member:
-    insides = _insides(data)
-    smallest = min(len(inside) for inside in insides)
-    training["batch_size"] = max(min(training["batch_size"], smallest), heads[0].smallest_batch)
-    seeds = [int(tensor_generator(data.seed, stream, number, 1).initial_seed()) for number in range(len(heads))]
+    """Train the heads together, each on the rows outside its fold, and judge each on its fold."""
+    device = data.features.device
+    seeds = [int(tensor_generator(data.seed, stream, n, 1).initial_seed()) for n in range(len(heads))]
     trained = train_heads(
         heads,
         data.features,
         data.targets,
-        rows=[torch.from_numpy(inside) for inside in insides],
+        rows=[torch.from_numpy(inside) for inside in data.insides],
         seeds=seeds,
         sample_weight=data.weights,
-        device=data.features.device,
-        on_step=bar.step(),
+        device=device,
+        on_step=step,
         **training,
     )
-    out = torch.zeros(len(data.targets), data.num_classes, device=data.features.device)
+    out = torch.zeros(len(data.targets), data.num_classes, dtype=torch.float32, device=device)
     with torch.no_grad():
-        for number, fold in enumerate(data.fold_list):
-            held = torch.from_numpy(data.folds == fold).to(out.device)
-            head = trained[number].to(out.device).eval()
-            out[held] = torch.cat([head(piece) for piece in data.features[held].split(8192)])
-    judged, weight = data.judged, data.weight
-    own = None if weight is None else weight[judged]
-    factor = temperature(out[judged], data.one_hot[judged], weights=own)
-    return _judged(data, name, list(trained), factor, out * factor, dict(training))
+        for head, fold in zip(trained, data.fold_list, strict=True):
+            held = torch.from_numpy(np.flatnonzero(data.folds == fold)).to(device)
+            head.to(device).eval()
+            out[held] = torch.cat([head(data.features[piece]) for piece in held.split(_PIECE)])
+    logits, targets, weight = data.judged(out)
+    factor = temperature(logits, targets, weights=weight)
+    return member(data, name, list(trained), factor, out * factor, training)
 
 
-def _insides(data: Data) -> list[npt.NDArray[np.int64]]:
-    """The rows outside each fold."""
-    return [np.flatnonzero(data.folds != fold) for fold in data.fold_list]
-
-
-def _epochs(data: Data, batch_size: int, epochs: int, minimum_steps: int) -> int:
-    """Epochs that make at least ``minimum_steps`` steps, and at most 6,000 (but at least one epoch)."""
-    rows = min(len(inside) for inside in _insides(data))
-    an_epoch = max(1, math.ceil(rows / batch_size))
-    return max(1, min(max(epochs, math.ceil(minimum_steps / an_epoch)), MOST_STEPS // an_epoch))
-
-
-def _judged(
+def member(
     data: Data, name: str, modules: list[Any], factor: float, out_of_fold: Tensor | None, detail: dict[str, Any]
 ) -> Member:
-    judged, weight = data.judged, data.weight
-    own = None if weight is None else weight[judged]
-    logits = torch.zeros(len(data.targets), data.num_classes) if out_of_fold is None else out_of_fold
-    targets = data.one_hot
-    right = (logits.argmax(1) == targets.argmax(1))[judged].double()
-    accuracy = float(right.mean() if own is None else (right * own).sum() / own.sum())
-    loss = log_loss(logits[judged], targets[judged], weights=own)
-    return Member(name, [module.cpu().eval() for module in modules], factor, logits, loss, accuracy, detail)
-
-
-def cost(data: Data, kind: str) -> float:
-    """What a member costs, in products of a row with a weight matrix."""
-    count, width = data.features.shape
-    folds = len(data.fold_list)
-    if kind == "linear probe":
-        return folds * len(LINEAR_PENALTIES)
-    if kind == "kernel probe":
-        return folds * len(KERNEL_PENALTIES) * min(LANDMARKS, count) / width
-    return 0.0
-
-
-__all__ = ["Data", "KernelProbe", "Member"]
+    """A member with its out-of-fold log-loss and accuracy."""
+    out = torch.zeros_like(data.probabilities) if out_of_fold is None else out_of_fold
+    logits, targets, weight = data.judged(out)
+    right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
+    accuracy = float(right.mean() if weight is None else (right * weight).sum() / weight.sum())
+    loss = log_loss(logits, targets, weights=weight)
+    return Member(name, [module.cpu().eval() for module in modules], factor, out, loss, accuracy, detail)

@@ -40,11 +40,16 @@ def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
     return X, y, known
 
 
+def check_backbone(X: Any, backbone: dict[str, Any] | None) -> None:
+    """A store of another backbone than the head was fitted on is an error."""
+    if isinstance(X, FeatureStore) and backbone is not None:
+        X.check_backbone(backbone)
+
+
 def rows_of(X: Any, backbone: dict[str, Any] | None) -> Any:
     """Features to predict on; a store of another backbone than the head was fitted on is an error."""
+    check_backbone(X, backbone)
     if isinstance(X, FeatureStore):
-        if backbone is not None:
-            X.check_backbone(backbone)
         return np.asarray(X.features)
     return _joined([batch for batch in X]) if _is_stream(X) else _array(X)
 

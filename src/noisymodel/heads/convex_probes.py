@@ -14,6 +14,7 @@ from torch.nn import functional
 from .._checks import check_choice, check_integer, check_number, check_rows, check_seed
 from .convex import Path, Progress, cross_validate, fold_ids, multinomial
 from .kernel import KernelMap, KernelProbe
+from .normalization import unit_rows
 from .probes import LinearProbe
 
 LINEAR_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 3e-4)
@@ -152,11 +153,6 @@ def fit_kernel_probe(
     head.register_buffer("landmarks", mapped.landmarks.to(features.dtype))
     folded = torch.cat([mapped.root.to(found) @ found[:-1], found[-1:]])
     return FittedProbe(*_filled(head, folded, features, path, penalty))
-
-
-def unit_rows(features: Tensor) -> Tensor:
-    """Rows (N, D) of length √D."""
-    return functional.normalize(features, dim=1) * features.shape[1] ** 0.5
 
 
 def _solve(
