@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from ranks import Ranks
+
 torch.set_num_threads(1)  # the suite runs on as many processes as there are cores
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -17,6 +19,28 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device of this machine."""
     return torch.device(request.param)
+
+
+def uses(item: pytest.Item, fixture: str) -> bool:
+    return fixture in getattr(item, "fixturenames", ())
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers and Ray are slow; the tests of a file share a worker, and so do all tests of several ranks."""
+    for item in items:
+        if item.get_closest_marker("browser") or uses(item, "ray"):
+            item.add_marker("slow")
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group("ranks" if uses(item, "on_ranks") else item.path.as_posix()))
+
+
+@pytest.fixture(scope="session")
+def on_ranks() -> Iterator[Ranks]:
+    """Calls a function on each of several processes: ``on_ranks(function, *arguments, world=2)``."""
+    ranks = Ranks()
+    yield ranks
+    ranks.stop()
 
 
 @pytest.fixture(scope="module")

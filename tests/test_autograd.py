@@ -77,6 +77,7 @@ def test_nothing_waits_for_the_device(shape: tuple[int, int]) -> None:
         assert tuned.grad.shape == shape
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_compiles_to_one_graph_for_all_batch_sizes_on_a_side() -> None:
     scale = gaussian(6, seed=2).requires_grad_()
@@ -100,6 +101,7 @@ def test_compiles_to_one_graph_for_all_batch_sizes_on_a_side() -> None:
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "dtype", "by_products"),
     [
@@ -126,6 +128,7 @@ def test_gradients_of_many_heads_compile(shape: tuple[int, int], dtype: torch.dt
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_gradients_of_many_heads_compile_for_all_batch_sizes_and_repeated_singular_values() -> None:
     gradients = torch.func.vmap(torch.func.grad(total))
@@ -148,6 +151,7 @@ def test_a_compiled_second_derivative_is_an_error_too() -> None:
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_head_and_loss_compile_to_one_graph_for_all_batch_sizes_on_a_side() -> None:
     head = NMTune(6, 3, generator=torch.Generator().manual_seed(0), top_k=2)

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import noisymodel
+from tables import over
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?```(?P<language>\w*)\n(?P<code>.*?)^```", re.DOTALL | re.MULTILINE)
 EVERY_BLOCK = re.compile(BLOCK.pattern.replace(r"(?P<language>\w*)", r"(?P<language>[^\n]*)"), BLOCK.flags)
 NOT_RUN = "not run: "
+each_page = over({page.name: page for page in PAGES}, "page")
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
@@ -49,6 +51,7 @@ sys.exit(len(failed))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", sorted({where.partition(":")[0] for where, _ in blocks("python")}))
 def test_python_blocks_run_as_shown(page: str, tmp_path: Path) -> None:
     """Each in names and a folder of its own; those of a page in one process, whose imports are most of the time."""
@@ -63,8 +66,8 @@ def test_python_blocks_run_as_shown(page: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("where", "code"), blocks("toml"), ids=lambda value: value.split("\n")[0][:40])
-def test_configurations_are_valid(where: str, code: str, tmp_path: Path) -> None:
+@over(dict(blocks("toml")), "code")
+def test_configurations_are_valid(code: str, tmp_path: Path) -> None:
     from noisymodel.study import StudyConfig
     from noisymodel.study.runner import check_study
 
@@ -88,7 +91,7 @@ def test_example_studies_are_valid(path: Path) -> None:
 OTHERS = {"text", "bibtex"}  # what a command printed, and what is to be copied
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_every_block_is_run_or_says_why_not(page: Path) -> None:
     for match in EVERY_BLOCK.finditer(page.read_text(encoding="utf-8")):
         language, mark = match["language"], match["mark"] or ""
@@ -98,7 +101,7 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
         assert mark.startswith((NOT_RUN, "command: ")), f"{page.name}: neither run nor marked:\n{match['code']}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_commands_in_blocks_have_the_options_that_are_shown(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from noisymodel.cli import main
 
@@ -134,7 +137,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     links = re.findall(r"\]\(([^)\s]+)\)", text)
@@ -147,13 +150,13 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(path), f"{page.name}: {link}"
 
 
-@pytest.mark.parametrize("name", noisymodel.__all__)
-def test_public_names_are_documented(name: str) -> None:
-    value = getattr(noisymodel, name)
-    assert value.__doc__
-    assert not value.__doc__.startswith(f"{name}("), "the docstring is only a generated signature"
+def test_public_names_are_documented() -> None:
     pages = "".join(page.read_text(encoding="utf-8") for page in PAGES if page.name != "CHANGELOG.md")
-    assert re.search(rf"\b{name}\b", pages), f"{name} is on no page"
+    for name in noisymodel.__all__:
+        value = getattr(noisymodel, name)
+        assert value.__doc__, name
+        assert not value.__doc__.startswith(f"{name}("), f"the docstring of {name} is only a generated signature"
+        assert re.search(rf"\b{name}\b", pages), f"{name} is on no page"
 
 
 def test_unknown_public_name_lists_the_known() -> None:

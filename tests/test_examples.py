@@ -37,6 +37,7 @@ THEIRS = {  # what other libraries warn of in themselves, on this version of tor
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_example_runs(name: str, tmp_path: Path) -> None:
     arguments, expected = RUNS[name]

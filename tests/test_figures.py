@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tables import over
+
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 SCRIPTS = [*DOCS.glob("*.py"), *(DOCS / "evidence").glob("*.py"), *(ROOT / "examples").rglob("*.py")]
@@ -22,7 +24,7 @@ def decimals(text: str) -> set[str]:
     return set(re.findall(r"(?<![\d.])\d+\.\d+(?![\d.])", text))
 
 
-@pytest.mark.parametrize("figure", sorted((DOCS / "figures").iterdir()), ids=lambda path: path.name)
+@over({path.name: path for path in sorted((DOCS / "figures").iterdir())}, "figure")
 def test_every_figure_has_a_page_and_a_script_that_the_page_names(figure: Path) -> None:
     makers = [path for path, source in SOURCES.items() if figure.name in source and "how_to" not in path.parts]
     study = DOCS / "update_study.py"  # writes figures/study-NAME.png of NAME
@@ -42,7 +44,7 @@ def test_every_figure_has_a_page_and_a_script_that_the_page_names(figure: Path) 
     assert any(DATE.search(text) for text in pages), f"no date stands beside {figure.name}"
 
 
-@pytest.mark.parametrize("page", [path for path in PAGES if "figures/" in PAGES[path]], ids=lambda path: path.name)
+@over({path.name: path for path in PAGES if "figures/" in PAGES[path]}, "page")
 def test_every_picture_is_a_figure_of_the_tree(page: Path) -> None:
     for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", PAGES[page]):
         assert (page.parent / target).is_file(), target
@@ -62,11 +64,11 @@ def rows() -> list[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize(("figure", "page"), rows())
-def test_a_benchmark_is_quoted_as_its_page_has_it(figure: str, page: str) -> None:
-    text = PAGES[DOCS / page]
-    for number in re.findall(r"\d+(?:\.\d+)?", figure):
-        assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", text), f"{number} is not in {page}"
+def test_a_benchmark_is_quoted_as_its_page_has_it() -> None:
+    for figure, page in rows():
+        text = PAGES[DOCS / page]
+        for number in re.findall(r"\d+(?:\.\d+)?", figure):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.]*\d)", text), f"{number} is not in {page}"
 
 
 def test_every_benchmark_is_a_script_and_every_script_is_named() -> None:
@@ -74,7 +76,7 @@ def test_every_benchmark_is_a_script_and_every_script_is_named() -> None:
     assert named == {path.name for path in (ROOT / "tests" / "benchmarks").glob("test_*.py")}
 
 
-@pytest.mark.parametrize("page", sorted(PAGES), ids=lambda path: path.name)
+@over({path.name: path for path in PAGES}, "page")
 def test_commands_of_scripts_name_scripts_that_are_there(page: Path) -> None:
     for script in re.findall(r"python ((?:docs|tests|examples)/[\w/]+\.py)", PAGES[page]):
         assert (ROOT / script).is_file(), f"{page.name}: {script}"

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 SOURCE = Path(__file__).parent.parent / "src" / "noisymodel"
 
 LAYER = {
@@ -74,19 +72,20 @@ def imported_rooms(path: Path, source: str | None = None) -> set[str]:
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path.name != "__init__.py" or path.parent != SOURCE)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_point_downwards(path: Path) -> None:
-    here = room(path)
-    assert here in LAYER, f"{path}: say in LAYER which layer {here!r} belongs to"
-    upward = {other for other in imported_rooms(path) - {here, "__version__"} if LAYER[other] > LAYER[here]}
-    assert not upward, f"{path} imports upwards: {upward}"
+def test_imports_point_downwards() -> None:
+    for path in FILES:
+        here = room(path)
+        assert here in LAYER, f"{path}: say in LAYER which layer {here!r} belongs to"
+        upward = {other for other in imported_rooms(path) - {here, "__version__"} if LAYER[other] > LAYER[here]}
+        assert not upward, f"{path} imports upwards: {upward}"
 
 
-@pytest.mark.parametrize(("who", "strangers"), STRANGERS)
-def test_siblings_do_not_know_each_other(who: str, strangers: set[str]) -> None:
-    files = [path for path in FILES if room(path) == who]
-    known = {other: path for path in files for other in imported_rooms(path) & strangers}
-    assert not known
+def test_siblings_do_not_know_each_other() -> None:
+    for who, strangers in STRANGERS:
+        files = [path for path in FILES if room(path) == who]
+        assert files, who
+        known = {other: path for path in files for other in imported_rooms(path) & strangers}
+        assert not known
 
 
 def test_the_check_itself_sees_an_upward_arrow() -> None:
@@ -102,12 +101,12 @@ SHELLS = {"integrations"}
 INSIDE = [path for path in FILES if room(path) not in SHELLS]
 
 
-@pytest.mark.parametrize("path", INSIDE, ids=lambda p: str(p.relative_to(SOURCE)))
-def test_extras_are_imported_inside_functions(path: Path) -> None:
-    top_level = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    names = {alias.name.split(".")[0] for node in top_level if isinstance(node, ast.Import) for alias in node.names}
-    names |= {node.module.split(".")[0] for node in top_level if isinstance(node, ast.ImportFrom) and node.module}
-    assert not names & EXTRAS
+def test_extras_are_imported_inside_functions() -> None:
+    for path in INSIDE:
+        top_level = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        names = {alias.name.split(".")[0] for node in top_level if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module.split(".")[0] for node in top_level if isinstance(node, ast.ImportFrom) and node.module}
+        assert not names & EXTRAS, path
 
 
 def test_nobody_imports_the_shells() -> None:
@@ -116,7 +115,6 @@ def test_nobody_imports_the_shells() -> None:
 
 
 PUBLIC_IMPORTS = [
-    "import noisymodel",
     "import noisymodel; noisymodel.NMTune, noisymodel.fit, noisymodel.losses, noisymodel.noise, noisymodel.spectrum",
     "import noisymodel; noisymodel.FeatureStore, noisymodel.features",
     "import noisymodel; noisymodel.datasets.NoisyLabelDataset, noisymodel.datasets.NoisyPairDataset",
@@ -128,17 +126,24 @@ PUBLIC_IMPORTS = [
 ]
 
 
-@pytest.mark.parametrize("statement", PUBLIC_IMPORTS)
-def test_import_loads_no_extra(statement: str) -> None:
-    code = f"{statement}\nimport sys\nprint(*sorted({{m.split('.')[0] for m in sys.modules}}))"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(done.stdout.split())
-    assert "noisymodel" in loaded
+LOADED = """
+import importlib, sys
+def loaded():
+    return sorted({name.split(".")[0] for name in sys.modules})
+import noisymodel
+print(*loaded())
+for statement in sys.argv[1:]:
+    exec(statement)
+print(*loaded())
+"""
+
+
+def test_imports_load_no_extra_and_the_package_alone_nothing_heavy() -> None:
+    """One interpreter for all: what a statement loads stays loaded, so the last look sees everything."""
+    command = [sys.executable, "-W", "error", "-c", LOADED, *PUBLIC_IMPORTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    alone, everything = (set(line.split()) for line in done.stdout.splitlines())
+    assert "noisymodel" in alone
+    assert not alone & {"torch", "numpy", "scipy", "sklearn"}
     # torch itself imports jinja2 where it is installed; that is torch's choice, not ours
-    assert not loaded & (EXTRAS - {"jinja2"})
-
-
-def test_plain_import_loads_nothing_heavy() -> None:
-    code = "import noisymodel, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not set(done.stdout.split()) & {"torch", "numpy", "scipy", "sklearn"}
+    assert not everything & (EXTRAS - {"jinja2"})

@@ -1,15 +1,8 @@
-"""The regularizers of a batch that is spread over processes: each rank's gradient, averaged, is the one process's.
-
-Started as a script this file is one rank: ``python test_losses_distributed.py RANK WORLD FOLDER``.
-"""
+"""The regularizers of a batch that is spread over processes: each rank's gradient, averaged, is the one process's."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from noisymodel import _gram
 from noisymodel._gather import global_mean
 from noisymodel.losses import consistency_loss, covariance_loss, dominant_singular_value_loss, nmtune_regularization
+from ranks import Ranks
 
 BATCHES = {2: [(8, 8), (13, 3), (16, 0)], 4: [(8, 8, 8, 8), (10, 4, 6, 2), (0, 7, 12, 1)]}
 FEATURES = [6, 16, 48]  # below, at and above the number of rows
@@ -128,11 +122,9 @@ def in_blocks(rank: int, cases: list[tuple[tuple[int, ...], int, tuple[torch.dty
         return [compare(rank, *case, gather=True) for case in cases]
 
 
-def main(rank: int, world: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+def everything(rank: int, world: int) -> dict[str, object]:
     cases = list(itertools.product(BATCHES[world], FEATURES, KINDS))
-    result = {
+    return {
         "gathered": [compare(rank, *case, gather=True) for case in cases],
         "by group": [compare(rank, *cases[0], gather=dist.group.WORLD)],
         "wrapped": [compare(rank, *cases[4], gather=True, wrap=True)] if world == 2 else [],
@@ -142,22 +134,12 @@ def main(rank: int, world: int, folder: Path) -> None:
         "single": single_terms(rank, world),
         "messages": messages(rank),
     }
-    (folder / f"{rank}.json").write_text(json.dumps(result))
-    dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module", params=sorted(BATCHES))
-def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
+def ranks(request: pytest.FixtureRequest, on_ranks: Ranks) -> list[dict[str, object]]:
     """What each rank of a world of 2 and of 4 processes found."""
-    world, folder = request.param, tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, __file__]
-    processes = [subprocess.Popen([*command, str(rank), str(world), str(folder)]) for rank in range(world)]
-    try:
-        assert [process.wait(timeout=240) for process in processes] == [0] * world
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
+    return on_ranks(everything, request.param, world=request.param)
 
 
 def test_gathered_terms_and_averaged_gradients_are_those_of_one_process(ranks) -> None:
@@ -184,7 +166,3 @@ def test_errors_are_raised_on_every_rank(ranks) -> None:
         assert "two rows for a covariance, got 1" in rank["messages"]["covariance"]
         assert "`top_k` must be at most min(N, D) = 1" in rank["messages"]["top_k"]
         assert "at least one row" in rank["messages"]["consistency"]
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

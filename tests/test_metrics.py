@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
-import os
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
 
 from noisymodel import metrics
 from noisymodel.errors import MissingExtraError
 from noisymodel.spectrum import SpectrumAccumulator, analyze
+from ranks import Ranks
 
 NAMES = {
     "SingularValueEntropy": "entropy",
@@ -163,8 +160,7 @@ def test_without_torchmetrics_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
         metrics._made.cache_clear()
 
 
-def rank_main(rank: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def values_on_rank(rank: int) -> list[str]:
     found = []
     for sizes, half in CASES:
         own = features(sum(sizes)).split(list(sizes))[rank]
@@ -178,21 +174,11 @@ def rank_main(rank: int, folder: Path) -> None:
                 metric.update(own)
             found.append(metric.compute().item().hex())
             assert int(metric.packed[0]) == len(own), "the state is its own again after the value"
-    (folder / f"{rank}.json").write_text(json.dumps(found))
-    dist.destroy_process_group()
+    return found
 
 
-def test_two_processes_give_the_value_of_all_rows(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    command = [sys.executable, "-W", "ignore", __file__]
-    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+def test_two_processes_give_the_value_of_all_rows(on_ranks: Ranks) -> None:
+    found = on_ranks(values_on_rank)
     assert found[0] == found[1], "the same on every rank, to the bit"
     whole = [expected(name, features(sum(sizes))) if any(sizes) else math.nan for sizes, _ in CASES for name in NAMES]
     assert [float.fromhex(value) for value in found[0]] == pytest.approx(whole, rel=1e-9, nan_ok=True)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    rank_main(int(sys.argv[1]), Path(sys.argv[2]))

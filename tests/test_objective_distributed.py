@@ -1,14 +1,6 @@
-"""The whole objective over processes: a head under DDP, a backbone under FSDP2, gradient accumulation.
-
-Started as a script this file is one rank: ``python test_objective_distributed.py RANK WORLD FOLDER``.
-"""
+"""The whole objective over processes: a head under DDP, a backbone under FSDP2, gradient accumulation."""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from noisymodel import NMTune, _polar
 from noisymodel.losses import NMTuneTerms, covariance_loss
+from ranks import Ranks
 
 FEATURES, CLASSES = 12, 3
 SIZES = {2: [(3, 4), (7, 0), (12, 9)], 4: [(1, 3, 2, 2), (0, 5, 1, 2), (9, 3, 0, 14)]}  # below and above the features
@@ -79,9 +72,7 @@ def errors(rank: int, sizes: tuple[int, ...], top_k: int, *, sharded: bool = Fal
     ]
 
 
-def main(rank: int, world: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+def all_errors(rank: int, world: int) -> dict[str, list[list[float]]]:
     result = {
         "replicated": [errors(rank, sizes, top_k) for sizes in SIZES[world] for top_k in (1, 3)],
         "sharded": [errors(rank, sizes, 3, sharded=True) for sizes in SIZES[world]],
@@ -89,24 +80,13 @@ def main(rank: int, world: int, folder: Path) -> None:
     }
     with _polar.everywhere():
         result["by products"] = [errors(rank, sizes, top_k) for sizes in SIZES[world][1:] for top_k in (1, 3)]
-    (folder / f"{rank}.json").write_text(json.dumps(result))
-    dist.destroy_process_group()
+    return result
 
 
 @pytest.fixture(scope="module", params=sorted(SIZES))
-def ranks(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> list[dict[str, list[list[float]]]]:
+def ranks(request: pytest.FixtureRequest, on_ranks: Ranks) -> list[dict[str, list[list[float]]]]:
     """What each rank found."""
-    world, folder = request.param, tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, __file__]
-    processes = [subprocess.Popen([*command, str(rank), str(world), str(folder)]) for rank in range(world)]
-    try:
-        assert [process.wait(timeout=240) for process in processes] == [0] * world
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(world)]
+    return on_ranks(all_errors, request.param, world=request.param)
 
 
 @pytest.mark.parametrize("how", ["replicated", "sharded", "by products"])
@@ -132,7 +112,3 @@ def test_gradient_accumulation_does_not_enlarge_the_statistic() -> None:
     features.grad = None
     covariance_loss(features).backward()
     assert relative(accumulated, features.grad) > 0.1
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

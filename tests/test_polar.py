@@ -142,6 +142,7 @@ def test_without_gradient_no_matrix_is_made() -> None:
     assert found.matrix.numel() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("top_k", [1, 2])
 def test_compiles_to_one_graph_in_which_it_is_one_operation(top_k: int) -> None:

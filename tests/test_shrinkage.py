@@ -1,25 +1,18 @@
-"""Batch spectral shrinkage against the sum over a singular value decomposition, by its laws, and over processes.
-
-Started as a script this file is one rank: ``python test_shrinkage.py RANK WORLD FOLDER``.
-"""
+"""Batch spectral shrinkage against the sum over a singular value decomposition, by its laws, and over processes."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noisymodel.shrinkage import batch_spectral_shrinkage
 from torch import Tensor
 
-from noisymodel.shrinkage import batch_spectral_shrinkage
+from ranks import Ranks
 
 SIZES = [(16, 5, 1), (16, 5, 3), (6, 20, 1), (6, 20, 4), (8, 8, 2), (1, 7, 1), (7, 1, 1)]
 
@@ -120,9 +113,7 @@ def test_errors() -> None:
 # ---- over processes --------------------------------------------------------------------------------------------------
 
 
-def main(rank: int, world: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+def errors_of_rank(rank: int, world: int) -> list[float]:
     errors: list[float] = []
     for sizes in ((8, 8), (13, 3), (16, 0)):
         for features in (6, 16, 48):
@@ -134,23 +125,10 @@ def main(rank: int, world: int, folder: Path) -> None:
             value.backward()
             wanted = torch.split(everything.grad, sizes)[rank] * world  # DDP averages
             errors += [float((value / expected - 1).abs()), float((own.grad - wanted).norm() / everything.grad.norm())]
-    (folder / f"{rank}.json").write_text(json.dumps(errors))
-    dist.destroy_process_group()
+    return errors
 
 
-def test_gathered_value_and_gradient_are_those_of_one_process(tmp_path: Path) -> None:
-    command = [sys.executable, __file__]
-    processes = [subprocess.Popen([*command, str(rank), "2", str(tmp_path)]) for rank in range(2)]
-    try:
-        assert [process.wait(timeout=240) for process in processes] == [0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-    for rank in range(2):
-        errors = json.loads((tmp_path / f"{rank}.json").read_text())
+def test_gathered_value_and_gradient_are_those_of_one_process(on_ranks: Ranks) -> None:
+    for errors in on_ranks(errors_of_rank, 2):
         assert len(errors) == 18
         assert max(errors) < 1e-8
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

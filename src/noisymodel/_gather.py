@@ -8,7 +8,7 @@ collectives lack that factor, and give gradients of 1/W of the truth under a los
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -39,7 +39,7 @@ def batch_sizes(rows: Tensor, group: ProcessGroup | None) -> list[int]:
     """The ranks' numbers of rows; with a group this exchange is the one thing that waits for the device."""
     if group is None:
         return [rows.shape[0]]
-    own = torch.tensor([rows.shape[0]], device=rows.device)
+    own = torch.tensor([rows.shape[0]], dtype=torch.int64, device=rows.device)
     sizes = [torch.empty_like(own) for _ in range(world_size(group))]
     dist.all_gather(sizes, own, group=group)
     return torch.cat(sizes).tolist()
@@ -72,30 +72,16 @@ def sum_over_ranks(value: Tensor, group: ProcessGroup | None) -> Tensor:
     return total
 
 
-class _GlobalMean(torch.autograd.Function):
-    """Mean of all ranks' values; the gradient carries the factor W that averaging takes away."""
+def global_mean(values: Tensor, group: ProcessGroup | None, counts: Tensor | None = None) -> Tensor:
+    """Σ values / Σ counts over the rows of all ranks, one value per row; uneven and empty ranks included.
 
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, group: ProcessGroup) -> Tensor:
-        sums = torch.stack([values.double().sum(), values.new_tensor(values.numel(), dtype=torch.float64)])
-        total, count = sum_over_ranks(sums, group)
-        ctx.shape, ctx.world_size = values.shape, world_size(group)
-        ctx.save_for_backward(count)
-        return (total / count).to(values.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (count,) = ctx.saved_tensors
-        return (gradients[0] * (ctx.world_size / count)).to(gradients[0].dtype).expand(ctx.shape), None
-
-
-def global_mean(values: Tensor, group: ProcessGroup | None) -> Tensor:
-    """Mean of one value per row over the rows of all ranks, uneven and empty ranks included.
-
-    The gradient is right after the averaging of DDP. Without a group it is ``values.mean()``; where no rank has a
-    row it is NaN, as there.
+    ``counts`` says which rows count, those whose value is not 0 by definition; ``None``: all. Where no row counts the
+    mean is 0. The gradient is right after the averaging of DDP.
     """
     if group is None:
-        return values.mean()
-    mean: Any = _GlobalMean.apply(values, group)
-    return mean
+        return values.mean() if counts is None else values.sum() / counts.sum().clamp_min(1)
+    own_total = values.sum()
+    own_count = values.new_full((), len(values)) if counts is None else counts.sum()
+    total, count = sum_over_ranks(torch.stack([own_total.detach().double(), own_count.double()]), group)
+    own = own_total * (world_size(group) / count.clamp_min(1)).to(values.dtype)
+    return own + ((total / count.clamp_min(1)).to(values.dtype) - own).detach()

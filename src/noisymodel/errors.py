@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class MissingExtraError(ImportError):
     """An optional package is needed and not installed.
@@ -15,7 +18,10 @@ class MissingExtraError(ImportError):
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         super().__init__(f"`{package}` is needed for {purpose}: pip install 'noisymodel[{extra}]'", name=package)
-        self.extra = extra
+        self.package, self.extra, self.purpose = package, extra, purpose
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(MissingExtraError, extra=self.extra, purpose=self.purpose), (self.package,)
 
 
 class ConfigError(ValueError):
@@ -44,6 +50,10 @@ class SpendLimitError(EmbeddingError):
 
 class StudyError(RuntimeError):
     """A part of a study failed; the message is one line."""
+
+
+class MissingClassesWarning(UserWarning):
+    """The number of classes was counted as the largest label + 1, and some of these classes have no sample."""
 
 
 class StudyWarning(UserWarning):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["NMTuneLoss", "NMTuneTerms"]
 
+# The defaults of the criterion and of every head
+CONSISTENCY_WEIGHT = 3.0
+COVARIANCE_WEIGHT = 3.0
+DOMINANT_WEIGHT = 0.1
+TOP_K = 1
+REDUCTION = "batchmean"
+
+IGNORED = -100  # the class id of rows without a label, as in torch's own cross-entropy
+
 
 class NMTuneLoss(nn.Module):
     """Cross-entropy plus the weighted regularizers of NMTune, each term returned by itself.
@@ -26,15 +36,20 @@ class NMTuneLoss(nn.Module):
     Called as ``criterion(logits, targets, tuned=Z, reference=F)``:
 
     - ``logits``: (..., K);
-    - ``targets``: class ids (...) of an integer type, or class probabilities (..., K) of a floating type;
+    - ``targets``: class ids (...) of an integer type, or class probabilities (..., K) of a floating type; a row with
+      the id −100 has no label and does not count in the task term;
     - ``tuned``: Z (..., D), the features that the classifier sees; ``None`` leaves the task loss alone;
     - ``reference``: F (..., D), the frozen backbone's features, which no gradient should reach (detach them);
       ``None`` drops the consistency term, as with LoRA and full fine-tuning, where nothing is frozen;
-    - returns `NMTuneTerms`: scalars, unweighted but for ``total``; the task term is the mean over rows.
+    - returns `NMTuneTerms`: scalars, unweighted but for ``total``; the task term is the mean over the rows that count,
+      and 0 where there is none. A term of weight 0 is not computed and is 0.
 
     The regularizers are those of `noisymodel.losses`, with their arguments under their names. ``label_smoothing``
-    in [0, 1) is that of `torch.nn.functional.cross_entropy`. The default weights are those of `noisymodel.NMTune`,
-    whose documentation says what is known of them. Half-precision logits are raised to float32.
+    in [0, 1] is that of `torch.nn.functional.cross_entropy`. The defaults are those of `noisymodel.NMTune`, whose
+    documentation says what is known of them. Half-precision logits are raised to float32.
+
+    The covariance term grows with the fourth power of the features' scale. Where a weighted term is a hundred times the
+    task term in one of the first batches, the criterion warns once (see `ScaleCheck`).
 
     Args:
         consistency_weight: w_c ≥ 0.
@@ -64,11 +79,11 @@ class NMTuneLoss(nn.Module):
     def __init__(
         self,
         *,
-        consistency_weight: float = 1.0,
-        covariance_weight: float = 1.0,
-        dominant_weight: float = 1.0,
-        top_k: int = 1,
-        reduction: str = "mean",
+        consistency_weight: float = CONSISTENCY_WEIGHT,
+        covariance_weight: float = COVARIANCE_WEIGHT,
+        dominant_weight: float = DOMINANT_WEIGHT,
+        top_k: int = TOP_K,
+        reduction: str = REDUCTION,
         label_smoothing: float = 0.0,
         gather: bool | ProcessGroup = False,
     ) -> None:
@@ -82,6 +97,7 @@ class NMTuneLoss(nn.Module):
         self.label_smoothing = check_number(label_smoothing, "label_smoothing", minimum=0, maximum=1)
         resolve_group(gather)  # a bad one is an error here already
         self.gather = gather
+        self.scale_check = ScaleCheck()
 
     def forward(
         self,
@@ -92,7 +108,10 @@ class NMTuneLoss(nn.Module):
         reference: Tensor | None = None,
         sample_weight: Tensor | None = None,
     ) -> NMTuneTerms:
-        """`NMTuneTerms` of a batch; see the class. ``sample_weight`` (...) multiplies each row's cross-entropy."""
+        """`NMTuneTerms` of a batch; see the class.
+
+        ``sample_weight`` (...) multiplies each row's cross-entropy; the mean is over the number of rows that count.
+        """
         task = task_loss(
             logits, targets, label_smoothing=self.label_smoothing, gather=self.gather, sample_weight=sample_weight
         )
@@ -100,7 +119,10 @@ class NMTuneLoss(nn.Module):
             zero = task.new_zeros(())
             return NMTuneTerms(task, task, zero, zero, zero)
         terms = self.regularization(tuned, reference)
-        return terms._replace(total=task + terms.total, task=task)
+        terms = terms._replace(total=task + terms.total, task=task)
+        if not torch.compiler.is_compiling():
+            self.scale_check(terms, (self.consistency_weight, self.covariance_weight, self.dominant_weight))
+        return terms
 
     def regularization(self, tuned: Tensor, reference: Tensor | None) -> NMTuneTerms:
         """The same without a task term, which is zero then: `noisymodel.losses.nmtune_regularization`."""
@@ -115,6 +137,16 @@ class NMTuneLoss(nn.Module):
             gather=self.gather,
         )
 
+    @property
+    def regularized(self) -> bool:
+        """Whether any regularizer has a weight."""
+        return any((self.consistency_weight, self.covariance_weight, self.dominant_weight))
+
+    @property
+    def smallest_batch(self) -> int:
+        """The fewest rows that the weighted regularizers are defined for: two for a covariance, ``top_k`` for σ."""
+        return max(2 if self.covariance_weight else 1, self.top_k if self.dominant_weight else 1)
+
     def extra_repr(self) -> str:
         """The settings, for ``print``."""
         return ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
@@ -125,6 +157,61 @@ class NMTuneLoss(nn.Module):
         return {name: getattr(self, name) for name in (*names, "label_smoothing", "gather")}
 
 
+class ScaleCheck:
+    """Warns once where a weighted regularizer is `DWARFED` times the task term or more, in one of the first batches.
+
+    `NMTuneLoss` calls it, and so every head and every loop. It never waits for a device: on a GPU the terms are copied
+    while the GPU works on, and read at a later batch. It looks at nothing under `torch.compile`, `torch.func` and
+    dispatch modes, nor while a CUDA graph is captured. Copies and pickles of it start anew.
+    """
+
+    DWARFED = 100.0
+    BATCHES = 10
+
+    def __init__(self) -> None:
+        self._left = self.BATCHES
+        self._copied: Tensor | None = None
+        self._arrived: torch.cuda.Event | None = None
+
+    def __reduce__(self) -> tuple[type[ScaleCheck], tuple[()]]:
+        return ScaleCheck, ()
+
+    def __call__(self, terms: NMTuneTerms, weights: tuple[float, float, float]) -> None:
+        """Look at the terms of a batch, or at those of an earlier one."""
+        if self._left == 0 or _is_traced() or not any(weights):
+            return
+        if self._copied is None:
+            self._left -= 1
+            self._copy(torch.stack([term.detach() for term in terms[1:]]))
+        if self._copied is None or (self._arrived is not None and not self._arrived.query()):
+            return
+        task, *regularizers = self._copied.tolist()
+        self._copied = self._arrived = None
+        weighted = [abs(term * weight) for term, weight in zip(regularizers, weights, strict=True)]
+        largest, name = max(zip(weighted, NMTuneTerms._fields[2:], strict=True))
+        if largest >= self.DWARFED * max(task, 1.0):
+            self._left = 0
+            warnings.warn(
+                f"the weighted {name} term is {largest:.3g}, the task term {task:.3g}: features of large scale? "
+                f'Normalise the rows (`normalize="l2"`) or lower `{name}_weight`',
+                stacklevel=4,
+            )
+
+    def _copy(self, values: Tensor) -> None:
+        if values.device.type == "cpu":
+            self._copied = values
+        elif values.device.type == "cuda" and not torch.cuda.is_current_stream_capturing():
+            self._copied = values.to("cpu", non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+
+def _is_traced() -> bool:
+    """Whether a transform or a dispatch mode sees every operation, so that tensors may have no values."""
+    core = cast(Any, torch)._C
+    return core._functorch.maybe_current_level() is not None or core._len_torch_dispatch_stack() > 0
+
+
 def task_loss(
     logits: Tensor,
     targets: Tensor,
@@ -132,26 +219,37 @@ def task_loss(
     label_smoothing: float = 0.0,
     gather: bool | ProcessGroup = False,
     sample_weight: Tensor | None = None,
+    ignore_index: int = IGNORED,
 ) -> Tensor:
-    """Mean cross-entropy over the rows, (1/N) Σ w_i ℓ_i, of the global batch where ``gather`` says so."""
+    """Mean cross-entropy over the rows that count, (1/M) Σ w_i ℓ_i, of the global batch where ``gather`` says so.
+
+    A row counts unless its class id is ``ignore_index``. Where none counts the loss is 0.
+    """
     check_targets(logits, targets)
     rows = logits if logits.ndim == 2 else logits.reshape(-1, logits.shape[-1])
     if rows.dtype in (torch.float16, torch.bfloat16):
         rows = rows.float()
-    flat = targets.reshape(rows.shape).to(rows.dtype) if targets.is_floating_point() else targets.reshape(-1).long()
+    soft = targets.is_floating_point()
+    flat = targets.reshape(rows.shape).to(rows.dtype) if soft else targets.reshape(-1).long()
     group = resolve_group(gather)
-    if group is None and sample_weight is None:
-        return functional.cross_entropy(rows, flat, label_smoothing=label_smoothing)
-    losses = functional.cross_entropy(rows, flat, label_smoothing=label_smoothing, reduction="none")
+    ignored = IGNORED if soft else ignore_index
+    losses = functional.cross_entropy(
+        rows, flat, ignore_index=ignored, label_smoothing=label_smoothing, reduction="none"
+    )
     if sample_weight is not None:
-        if sample_weight.numel() != len(rows):
-            raise ValueError(f"`sample_weight` must have {len(rows)} entries, got shape {tuple(sample_weight.shape)}")
+        _check_sample_weight(sample_weight, logits.shape[:-1])
         losses = losses * sample_weight.reshape(-1).to(losses.dtype)
-    return losses.mean() if group is None else global_mean(losses, group)
+    return global_mean(losses, group, torch.ones_like(losses) if soft else flat != ignore_index)
 
 
 def check_targets(logits: Tensor, targets: Tensor) -> None:
     """Shapes and types that belong together; values are not looked at, which would wait for the device."""
+    _check_dense(logits, "logits")
+    _check_dense(targets, "targets")
+    if not logits.is_floating_point():
+        raise TypeError(f"`logits` must be floating point, got {logits.dtype}")
+    if logits.ndim < 2 or logits.shape[-1] == 0:
+        raise ValueError(f"`logits` must have shape (..., K) with rows and classes, got {tuple(logits.shape)}")
     if targets.is_floating_point():
         if targets.shape != logits.shape:
             raise ValueError(
@@ -165,3 +263,20 @@ def check_targets(logits: Tensor, targets: Tensor) -> None:
             f"`targets` must be class ids of shape {tuple(logits.shape[:-1])} for logits of shape "
             f"{tuple(logits.shape)}, got shape {tuple(targets.shape)}"
         )
+
+
+def _check_sample_weight(weight: Tensor, shape: torch.Size) -> None:
+    _check_dense(weight, "sample_weight")
+    if weight.is_complex():
+        raise TypeError(f"`sample_weight` must be real numbers, got {weight.dtype}")
+    if weight.shape != shape:
+        raise ValueError(
+            f"`sample_weight` must have one entry for each row, shape {tuple(shape)}, got {tuple(weight.shape)}"
+        )
+
+
+def _check_dense(tensor: object, name: str) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"`{name}` must be a torch tensor, got {type(tensor).__name__}; torch.as_tensor makes one")
+    if tensor.layout != torch.strided:
+        raise TypeError(f"`{name}` must be a dense tensor, got the layout {tensor.layout}; .to_dense() converts")

@@ -146,6 +146,7 @@ def test_failed_study_is_exit_code_1(config: Path, tmp_path: Path, capsys: pytes
     assert "every cell failed" in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_interrupt_stops_cleanly_says_how_to_resume_and_the_rest_is_the_same(
     finished: Path, config: Path, tmp_path: Path
 ) -> None:

@@ -167,7 +167,7 @@ def test_bad_input_of_predict(tuned: Path, tmp_path: Path, capsys: pytest.Captur
         ([str(tmp_path), str(tuned / "store")], "holds no saved classifier"),
         ([model, str(store(tmp_path / "other", "y"))], "another backbone"),
         ([model, str(tmp_path / "wide.npy")], "5 features"),
-        ([model, str(tmp_path / "none.npy")], "No such file"),
+        ([model, str(tmp_path / "none.npy")], "there is no file"),
     ]:
         assert told in complaint(["predict", *arguments, *out], capsys), told
         assert not (tmp_path / "p.csv").exists()

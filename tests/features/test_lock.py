@@ -201,6 +201,7 @@ print(last)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_writers_killed_at_random_moments(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLS, str(tmp_path / "s"), "25"]

@@ -15,6 +15,7 @@ from noisymodel import LinearProbe, MLPProbe, NMTune, NMTuneOutput, NMTuneTerms
 from noisymodel._random import seeded
 from noisymodel.baselines import WhitenedProbe
 from noisymodel.heads import SpectralProbe
+from tables import over
 
 D, K = 12, 5
 HEADS = {
@@ -37,7 +38,7 @@ HEADS = {
     "mlp-layer-norm": partial(MLPProbe, norm="layer", depth=2, residual=False, label_smoothing=0.1),
     "mlp-dropout": partial(MLPProbe, dropout=0.3, hidden_features=9, norm=None),
 }
-each_head = pytest.mark.parametrize("make", HEADS.values(), ids=HEADS.keys())
+each_head = over(HEADS, "make")
 
 
 @pytest.fixture(autouse=True)

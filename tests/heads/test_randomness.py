@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
-from noisymodel import MLPProbe, NMTune
+from noisymodel import LinearProbe, MLPProbe, NMTune
 from noisymodel._random import seeded
 from noisymodel.heads import PRESETS
-from noisymodel.heads.randomness import Dropout, InputNoise, drawing, random_layers
+from noisymodel.heads.randomness import Draws, Dropout, InputNoise, draws_by_itself, random_layers
 
 
 def generator(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+@contextmanager
+def drawing(module, count, source, like):
+    draws = Draws(module)
+    with draws.cleared():
+        draws.next(count, source, like)
+        yield
 
 
 def rows(count=5000, features=8):
@@ -20,7 +30,7 @@ def rows(count=5000, features=8):
 def test_noise_is_in_units_of_the_rows_and_of_a_chance_for_each():
     layer, features = InputNoise(8, 0.5), rows()
     features[0] = 0
-    with drawing([layer], len(features), generator(), features):
+    with drawing(layer, len(features), generator(), features):
         noise = layer(features) - features
     assert torch.equal(noise[0], torch.zeros(8))
     units = noise[1:] / features[1:].square().mean(1, keepdim=True).sqrt() / 0.5
@@ -54,7 +64,7 @@ def test_what_is_drawn_comes_from_the_generator_whatever_the_defaults():
     before = torch.random.get_rng_state()
 
     def drawn(seed):
-        with drawing(layers, 16, generator(seed), features):
+        with drawing(head, 16, generator(seed), features):
             return [layer.drawn for layer in layers], head(features).detach()
 
     values, logits = drawn(0)
@@ -76,7 +86,7 @@ def test_what_is_drawn_comes_from_the_generator_whatever_the_defaults():
 @pytest.mark.parametrize("p", [0.25, 1.0])
 def test_dropout_keeps_the_mean_and_is_torch_s_elsewhere(p):
     layer, ones = Dropout(100, p), torch.ones(400, 100)
-    with drawing([layer], 400, generator(), ones):
+    with drawing(layer, 400, generator(), ones):
         out = layer(ones)
     assert out.unique().tolist() == pytest.approx([0.0, 1 / (1 - p)] if p < 1 else [0.0])
     assert out.mean().item() == pytest.approx(1.0 if p < 1 else 0.0, abs=0.02)
@@ -89,7 +99,7 @@ def test_dropout_keeps_the_mean_and_is_torch_s_elsewhere(p):
 
 def test_nothing_drawn_is_saved():
     head = NMTune(8, 3, dropout=0.5, generator=generator())
-    with drawing(list(random_layers(head).values()), 4, generator(), rows(4)):
+    with drawing(head, 4, generator(), rows(4)):
         assert not any("drawn" in name for name in head.state_dict())
 
 
@@ -97,7 +107,19 @@ def test_consistency_compares_with_the_clean_features():
     features = rows(16)
     head = NMTune(8, 3, norm=None, residual=True, generator=generator())
     head.network.become_identity()
-    with drawing(list(random_layers(head).values()), 16, generator(), features):
+    with drawing(head, 16, generator(), features):
         noisy = head.loss(features, torch.arange(16) % 3)
     assert noisy.consistency > 0.05
     assert head.eval().loss(features, torch.arange(16) % 3).consistency < 1e-6
+
+
+def test_who_draws_by_itself():
+    class Unknown(torch.nn.Module):
+        pass
+
+    for head in (NMTune(8, 3, dropout=0.5, generator=generator()), LinearProbe(8, 3, generator=generator())):
+        assert not draws_by_itself(head)
+    for part in (torch.nn.Dropout(0.1), Unknown()):
+        head = MLPProbe(8, 3, generator=generator())
+        head.network.layers.append(part)
+        assert draws_by_itself(head)

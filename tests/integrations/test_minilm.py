@@ -68,6 +68,7 @@ def folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
+@pytest.mark.slow
 def test_lora_with_nmtune_by_trainer(folder: Path, tmp_path: Path) -> None:
     from transformers import AutoTokenizer, DataCollatorWithPadding, TrainingArguments
 

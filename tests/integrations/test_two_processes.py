@@ -73,6 +73,7 @@ def train(folder: Path, world: int) -> None:
         os._exit(0)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
     launched([__file__, str(tmp_path)], 2)
     results = {2: json.loads((tmp_path / "result.json").read_text())}
@@ -88,6 +89,7 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path: Path) -> None:
                 assert two[key] == pytest.approx(one[key], rel=1e-3), key
 
 
+@pytest.mark.slow
 def test_the_loop_of_the_example() -> None:
     pytest.importorskip("accelerate")
     first, second = launched([str(EXAMPLE)], 2)

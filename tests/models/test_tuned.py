@@ -342,6 +342,7 @@ torch_s_own = pytest.mark.filterwarnings(
 )
 
 
+@pytest.mark.slow
 @torch_s_own
 @pytest.mark.parametrize(("layer", "whole"), [(None, True), ("3", False)])
 def test_compile(layer, whole):
@@ -356,6 +357,7 @@ def test_compile(layer, whole):
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @torch_s_own
 def test_compile_of_drawn_rows_and_of_a_trained_backbone():
     torch.compiler.reset()

@@ -1,16 +1,9 @@
-"""`TunedModel` over processes: DDP with a backbone that is trained or frozen, and FSDP2.
-
-Started as a script this file is one rank: ``python test_tuned_distributed.py RANK FOLDER``.
-"""
+"""`TunedModel` over processes: DDP with a backbone that is trained or frozen, and FSDP2."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,6 +14,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from noisymodel import LinearProbe, NMTune, NMTuneLoss, TunedModel
+from ranks import Ranks
 
 INPUTS, FEATURES, CLASSES, WORLD = 6, 12, 3, 2
 SIZES = [(3, 4), (12, 9), (7, 0)]  # below and above the features, and a rank without rows
@@ -131,9 +125,7 @@ def seeded(make: Callable[[bool], TunedModel], gather: bool) -> TunedModel:
         return make(gather)
 
 
-def main(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=WORLD)
+def all_errors(rank: int) -> dict[str, list[list[float]]]:
     found = {case: [errors(rank, case, sizes) for sizes in SIZES] for case in CASES}
     for case in SHARDED:
         found[f"{case}, sharded"] = [errors(rank, case, sizes, sharded) for sizes in SIZES]
@@ -141,21 +133,13 @@ def main(rank: int, folder: Path) -> None:
     with pytest.raises(ValueError, match="'3:input' lies inside the backbone, which fully_shard was called on"):
         errors(rank, "a layer", SIZES[0], sharded)
     found["local"] = [errors(rank, "trained", SIZES[0], gather=False)]
-    (folder / f"{rank}.json").write_text(json.dumps(found))
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[list[float]]]]:
+def ranks(on_ranks: Ranks) -> list[dict[str, list[list[float]]]]:
     """What each rank found."""
-    folder = tmp_path_factory.mktemp("ranks")
-    processes = [subprocess.Popen([sys.executable, __file__, str(rank), str(folder)]) for rank in range(WORLD)]
-    try:
-        assert [process.wait(timeout=240) for process in processes] == [0] * WORLD
-    finally:
-        for process in processes:
-            process.kill()
-    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(WORLD)]
+    return on_ranks(all_errors, world=WORLD)
 
 
 @pytest.mark.parametrize("case", [*CASES, *(f"{case}, sharded" for case in [*SHARDED, "a layer"])])
@@ -167,7 +151,3 @@ def test_logits_terms_and_gradients_are_those_of_one_process(ranks, case: str) -
 
 def test_without_gather_they_are_not(ranks) -> None:
     assert all(errors[2] > 1e-2 for rank in ranks for errors in rank["local"])
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

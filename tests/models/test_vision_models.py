@@ -1,6 +1,6 @@
 """Models of timm and open_clip under `TunedModel`, with random weights, from scratch on generated pictures.
 
-Like the tests of backbones by name they run in an environment of their own (`.ci/run`).
+Like the tests of backbones by name they run in an environment of their own (`.ci/vision`).
 """
 
 from __future__ import annotations

@@ -262,7 +262,7 @@ def test_targets_follow_the_softmax_of_their_class() -> None:
     labels = np.zeros(60_000, dtype=int)
     row = np.array([0.3, -0.8])
     found = noise.instance_dependent(labels, np.tile(row, (60_000, 1)), 0.5, num_classes=3, std=0.0, seed=4)
-    step = noise.step.begin(labels, 3, subset=None, classes=None, seed=4)
+    step = noise.injection.begin(labels, 3, subset=None, classes=None, seed=4)
     projection = instance.class_projection(step, 2, 0)
     wanted = instance_probabilities(row, projection[None].repeat(3, 0), 0, 0.5)
     shares = np.bincount(np.asarray(found.labels), minlength=3) / 60_000

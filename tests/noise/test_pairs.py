@@ -15,7 +15,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from golden import GOLDEN
-from noisymodel.noise import NoisyPairs, arranging, shuffle_pairs, verify_pairs
+from noisymodel.noise import NoisyPairs, derangement, shuffle_pairs, verify_pairs
 from noisymodel.noise.pairs import PAIR_MODES, PairMode
 from reference.noise import half_up
 from reference.pairs import deranged, feasible, feasible_swaps, right
@@ -177,7 +177,7 @@ def test_repair_finds_an_order_if_there_is_one(pairs: list[tuple[int, int]], see
     images, keys = (list(column) for column in zip(*pairs, strict=True))
     orders = deranged(tuple(range(len(pairs))), images, keys)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arranging, "_FEW", 0)  # no order is drawn again
+        patch.setattr(derangement, "_FEW", 0)  # no order is drawn again
         try:
             noisy = shuffle_pairs(images, 1.0, caption_keys=keys, seed=seed)
         except ValueError:
@@ -210,11 +210,11 @@ def test_four_captions_are_swapped_if_they_can_be(pairs: list[tuple[int, int]], 
 
 def test_the_only_pairing_is_found_from_any_other() -> None:
     # caption 0 is right for image 1 too, so that of the first four pairs only 0 with 3 and 1 with 2 are all wrong
-    matches = arranging.Matches(np.array([0, 0, 1, 2, 1]), np.array([0, 1, 2, 3, 0]))
+    matches = derangement.Matches(np.array([0, 0, 1, 2, 1]), np.array([0, 1, 2, 3, 0]))
     for seed in range(20):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(arranging, "_PROGRESS", 0.0)  # by search alone
-            halves = arranging.pair_off(matches, np.arange(4), np.random.default_rng(seed))
+            patch.setattr(derangement, "_PROGRESS", 0.0)  # by search alone
+            halves = derangement.pair_off(matches, np.arange(4), np.random.default_rng(seed))
         assert {frozenset(pair) for pair in zip(*map(np.ndarray.tolist, halves), strict=True)} == {
             frozenset({0, 3}),
             frozenset({1, 2}),
@@ -226,9 +226,9 @@ def test_an_order_that_no_exchange_of_two_finds_is_matched() -> None:
     keys[400:] = 2
     keys[200:400] = np.tile([3, 4], 100)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arranging, "_FEW", 0)
-        patch.setattr(arranging, "_exchange_by_search", lambda *_: False)
-        patch.setattr(arranging, "_PROGRESS", 0.0)
+        patch.setattr(derangement, "_FEW", 0)
+        patch.setattr(derangement, "_exchange_by_search", lambda *_: False)
+        patch.setattr(derangement, "_PROGRESS", 0.0)
         noisy = shuffle_pairs(images, 1.0, caption_keys=keys, seed=0)
     assert noisy.mismatched.all()
     assert (images[noisy.permutation] != images).all()

@@ -225,7 +225,7 @@ def test_a_padding_token_below_the_vocabulary() -> None:
         (np.array([1], np.uint8), {"vocabulary_size": 300}, ValueError, "are uint8, which cannot hold"),
         ([1], {"vocabulary_size": 2, "special_tokens": [0]}, ValueError, "tokens that are not special, got 1"),
         ([1], {"special_tokens": [-1]}, ValueError, "`special_tokens` must be at least 0, got -1"),
-        ([1, 2], {"attention_mask": np.ones(3)}, ValueError, r"must have the shape of `tokens`, \(2,\), got \(3,\)"),
+        ([1, 2], {"attention_mask": np.ones(3)}, ValueError, r"must have shape \(2,\), got \(3,\)"),
         ([1, 2], {"vocabulary_size": 9, "seed": -1}, ValueError, "`seed` must be in"),
     ],
 )  # fmt: skip

@@ -88,7 +88,7 @@ def test_a_zero_spectrum_draws_nothing() -> None:
 
 
 def test_index_is_labelled_with_whole_numbers() -> None:
-    axes = scree(spectrum(*np.geomspace(1, 0.01, 100)))
+    axes = scree(spectrum(*np.geomspace(1, 0.01, 100), num_samples=100))
     axes.figure.canvas.draw()
     assert {"1", "2", "5", "10", "20", "50", "100"} <= {text.get_text() for text in axes.get_xticklabels()}
 

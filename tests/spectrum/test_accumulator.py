@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisymodel.spectrum import GramPrecisionWarning, Spectrum, SpectrumAccumulator, analyze
 from noisymodel.spectrum import accumulator as module
 from noisymodel.spectrum.accumulator import METHODS
+from ranks import Ranks
 from reference.spectrum import matrix_with
 
 METRICS = ("entropy", "largest_ratio", "effective_rank", "stable_rank", "participation_ratio")
@@ -374,8 +371,7 @@ def shares(world: int) -> list[tuple[np.ndarray, list[int]]]:
     ]
 
 
-def rank_main(rank: int, world: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+def reduced(rank: int, world: int) -> list[dict[str, Any]]:
     found = []
     for method in METHODS:
         for features, cuts in shares(world):
@@ -384,19 +380,12 @@ def rank_main(rank: int, world: int, folder: Path) -> None:
             total = own.reduce()
             values = total.spectrum(center="column").singular_values
             found.append({"count": total.count, "own": own.count, "values": [float(v).hex() for v in values]})
-    (folder / f"{rank}.json").write_text(json.dumps(found))
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.mark.parametrize("world", SIZES)
-def test_reduce_is_the_same_on_every_rank_and_that_of_one_process(world: int, tmp_path: Path) -> None:
-    command = [sys.executable, __file__]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
-    ranks = [
-        subprocess.Popen([*command, str(rank), str(world), str(tmp_path)], env=environment) for rank in range(world)
-    ]
-    assert [process.wait(timeout=120) for process in ranks] == [0] * world
-    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(world)]
+def test_reduce_is_the_same_on_every_rank_and_that_of_one_process(world: int, on_ranks: Ranks) -> None:
+    found = on_ranks(reduced, world, world=world)
     expected = [analyze(features, center="column") for _ in METHODS for features, _ in shares(world)]
     for index, spectrum in enumerate(expected):
         assert len({tuple(rank[index]["values"]) for rank in found}) == 1, "ranks differ"
@@ -411,8 +400,3 @@ def test_reduce_without_processes_is_a_copy(method: str) -> None:
     total = own.reduce()
     assert total is not own
     np.testing.assert_array_equal(total.spectrum().singular_values, own.spectrum().singular_values)
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    rank_main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

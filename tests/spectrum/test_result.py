@@ -41,7 +41,9 @@ values = st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20).map(lambda v: n
 
 
 def spectrum_of(singular_values, num_samples: int = 100, num_features: int = 100, **options) -> Spectrum:
-    return Spectrum(np.asarray(singular_values, dtype=np.float64), num_samples, num_features, **options)
+    values = np.asarray(singular_values, dtype=np.float64)
+    least = max(1, len(values))
+    return Spectrum(values, max(num_samples, least), max(num_features, least), **options)
 
 
 @pytest.mark.parametrize(("name", "kind"), CASES)

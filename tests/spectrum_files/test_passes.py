@@ -75,7 +75,7 @@ def test_each_file_is_read_once_and_the_baseline_once_for_each_other(tmp_path: P
 
 
 def test_files_of_other_widths_are_read_at_one_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisymodel.spectrum_files.rows.BLOCK_BYTES", 3000)
+    monkeypatch.setattr("noisymodel.features.opening.rows.BLOCK_BYTES", 3000)
     np.save(tmp_path / "a.npy", features(width=3))
     np.save(tmp_path / "b.npy", features(width=11))
     found = analyze_files([tmp_path / "a.npy", tmp_path / "b.npy"], baseline="a")
@@ -83,7 +83,7 @@ def test_files_of_other_widths_are_read_at_one_pace(tmp_path: Path, monkeypatch:
 
 
 def test_a_file_with_fewer_rows_than_it_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from noisymodel.spectrum_files import dense
+    from noisymodel.features.opening import dense
 
     np.save(tmp_path / "x.npy", features())
     monkeypatch.setattr(dense.DenseFile, "blocks", lambda *_: iter(()))

@@ -44,6 +44,7 @@ def test_networks_are_there_and_the_rest_is_not(alone: Path) -> None:
         pretrain_study(tiny.digits(), alone)
 
 
+@pytest.mark.slow
 def test_two_processes_of_torchrun_give_the_networks_of_one(alone: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(CONFIG.to_dict()))
     command = [

@@ -128,7 +128,7 @@ KILLED = "import sys; from noisymodel import study; study.run(sys.argv[1], sys.a
 
 
 @quick
-@pytest.mark.parametrize("after", [1, 3])
+@pytest.mark.parametrize("after", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_killed_and_resumed_gives_the_same_bytes(
     finished: tuple[StudyConfig, Path], tmp_path: Path, after: int
 ) -> None:

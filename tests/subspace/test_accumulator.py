@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +17,7 @@ from noisymodel.subspace import (
     linear_cka,
     principal_angles,
 )
+from ranks import Ranks
 from reference.subspace import gaussian
 
 
@@ -185,8 +181,7 @@ def test_states_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 SHARES = [(30, 20), (0, 25), (25, 0), (0, 0), (3, 60)]
 
 
-def rank_main(rank: int, folder: Path) -> None:
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+def reduced(rank: int) -> list[dict[str, list[float]]]:
     found = []
     for sizes in SHARES:
         a, b = related(sum(sizes), 1e4)
@@ -194,16 +189,11 @@ def rank_main(rank: int, folder: Path) -> None:
         total = own.reduce()
         assert own.count == sizes[rank]
         found.append({name: value.flatten().tolist() for name, value in total.state_dict().items()})
-    (folder / f"{rank}.json").write_text(json.dumps(found))  # floats go through JSON without loss
-    dist.destroy_process_group()
+    return found
 
 
-def test_reduce_is_the_same_on_every_rank_and_that_of_one_process(tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent.parent)])}
-    command = [sys.executable, __file__]
-    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
-    assert [process.wait(timeout=120) for process in ranks] == [0, 0]
-    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+def test_reduce_is_the_same_on_every_rank_and_that_of_one_process(on_ranks: Ranks) -> None:
+    found = on_ranks(reduced)
     assert found[0] == found[1], "ranks differ"
     for sizes, state in zip(SHARES, found[0], strict=True):
         total = SubspaceAccumulator(4)
@@ -221,8 +211,3 @@ def test_reduce_without_processes_is_a_copy() -> None:
     total = own.reduce()
     assert total is not own
     assert (total.count, total.linear_cka()) == (20, own.linear_cka())
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    rank_main(int(sys.argv[1]), Path(sys.argv[2]))

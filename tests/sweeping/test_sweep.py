@@ -31,6 +31,7 @@ GRID: list[dict[str, Any]] = [
     {"norm": None, "top_k": 3},
     {"norm": "batch", "depth": 2, "top_k": 3, "classifier_init": "kaiming"},
     {"dropout": 0.3},
+    {"normalize": None, "input_noise": 0.5, "residual": True},
     {"method": "mlp", "label_smoothing": 0.2},
     {"method": "mlp", "dropout": 0.2, "depth": 2},
     {"method": "linear", "learning_rate": 1e-2},
@@ -76,11 +77,9 @@ def test_each_head_is_what_fit_makes_of_it_alone(both_seeds: SweepResult, index:
     assert (row["configuration"], row["seed"]) == (index, (3, 0)[place])
     assert GRID[index].items() <= row.items()
     head, last = alone(GRID[index], row["seed"])
-    weightless = not any(head.objective.settings()[f"{n}_weight"] for n in ("consistency", "covariance", "dominant"))
     assert set(measured(row)) == set(measured(last))
     for name, value in measured(last).items():
-        if not (weightless and name in ("train_consistency", "train_covariance", "train_dominant")):
-            assert row[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
+        assert row[name] == pytest.approx(value, rel=1e-9, abs=1e-12), name
     with torch.no_grad():
         right = head(HELD_OUT[0]).argmax(1) == HELD_OUT[1]
     np.testing.assert_array_equal(both_seeds.correct[2 * index + place], right.numpy())

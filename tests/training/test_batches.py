@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noisymodel.features import FeatureStore
-from noisymodel.training.batches import LabelledRows, labelled_rows
+from noisymodel.training.batches import LabelledRows, count_batches, labelled_rows, shuffled
 
 CPU = torch.device("cpu")
 SHAPE = {"num_features": 3, "num_classes": 4, "device": CPU, "dtype": torch.float32}
@@ -25,9 +25,9 @@ def counted(count):
 def test_an_epoch_is_a_permutation_in_batches(count, batch_size, smallest, seed):
     rows = counted(count)
     smallest = min(smallest, batch_size, count)
-    batches = rows.shuffled(batch_size, smallest, torch.Generator().manual_seed(seed))
-    again = rows.shuffled(batch_size, smallest, torch.Generator().manual_seed(seed))
-    assert len(batches) == rows.count_batches(batch_size, smallest)
+    batches = shuffled(len(rows), batch_size, smallest, torch.Generator().manual_seed(seed))
+    again = shuffled(len(rows), batch_size, smallest, torch.Generator().manual_seed(seed))
+    assert len(batches) == count_batches(len(rows), batch_size, smallest)
     assert sorted(torch.cat(batches).tolist()) == list(range(count))
     assert all((batch.diff() > 0).all() for batch in batches)
     assert all(len(batch) == batch_size for batch in batches[:-1])
@@ -49,14 +49,14 @@ def test_an_epoch_is_a_permutation_in_batches(count, batch_size, smallest, seed)
 )
 def test_a_small_last_batch_joins_the_one_before(count, batch_size, smallest, sizes):
     rows = counted(count)
-    assert [len(batch) for batch in rows.shuffled(batch_size, smallest, torch.Generator())] == sizes
-    assert rows.count_batches(batch_size, smallest) == len(sizes)
+    assert [len(batch) for batch in shuffled(len(rows), batch_size, smallest, torch.Generator())] == sizes
+    assert count_batches(len(rows), batch_size, smallest) == len(sizes)
 
 
 def test_every_order_is_likely():
     """Each row is about as often in the first batch as any other."""
     rows, generator = counted(6), torch.Generator().manual_seed(0)
-    first = torch.cat([rows.shuffled(3, 2, generator)[0] for _ in range(600)])
+    first = torch.cat([shuffled(len(rows), 3, 2, generator)[0] for _ in range(600)])
     assert torch.bincount(first).sub(300).abs().max() < 60  # 300 ± 12
 
 

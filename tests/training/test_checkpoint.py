@@ -139,8 +139,8 @@ def test_other_arguments(changes, message, train, held_out, tmp_path):
 
 
 def test_frozen_parameters_are_an_argument_too(train, tmp_path):
-    fit(new(), *train, **SETTINGS, seed=3, checkpoint=tmp_path / "one")
-    head = new()
+    fit(new(functools.partial(NMTune, residual=True)), *train, **SETTINGS, seed=3, checkpoint=tmp_path / "one")
+    head = new(functools.partial(NMTune, residual=True))
     head.network.scale.requires_grad_(False)
     with pytest.raises(ValueError, match=r"frozen: \[\] then, \['network\.scale'\] now"):
         fit(head, *train, **SETTINGS, seed=3, checkpoint=tmp_path / "one")

@@ -49,6 +49,7 @@ def assert_same(head, expected):
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [NMTune, MLPProbe])
 def test_it_gives_the_same_in_one_graph(make, train, compiled):
     expected, result = run(new(make), *train), run(new(make), *train, compile=True)

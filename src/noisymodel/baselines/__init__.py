@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-from ..shrinkage import batch_spectral_shrinkage
 from .discriminant import DiscriminantSums
 from .interpolation import interpolate
 from .matching import local_gradient_matching
 from .penalties import embedding_distortion, l2_sp_penalty
+from .shrinkage import batch_spectral_shrinkage
 from .whitening import WhitenedProbe, whitening
 
 __all__ = [

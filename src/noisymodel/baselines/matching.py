@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from .._checks import check_number, check_rows
-from ..objective import check_targets
+from .._gather import global_mean
+from ..objective import IGNORED, check_targets
 
 
 def local_gradient_matching(
@@ -32,7 +33,7 @@ def local_gradient_matching(
     Args:
         classify: features (N, D) to logits (N, K), a head for example. It is called twice.
         features: (..., D), flattened to rows; no gradient reaches them.
-        targets: class ids (...) or class probabilities (..., K).
+        targets: class ids (...) or class probabilities (..., K). The mean is over the rows whose id is not −100.
         noise_std: the standard deviation of ε, Gaussian, as a multiple of the features' root mean square, so that the
             term does not depend on their scale. Not used with ``perturbed``.
         perturbed: f + ε (..., D), where the perturbation is your own: another view's features, say.
@@ -62,7 +63,9 @@ def local_gradient_matching(
         raise ValueError(f"`features` must have at least one row, got shape {tuple(features.shape)}")
     if perturbed is None:
         std = check_number(noise_std, "noise_std", minimum=0)
-        noise = torch.randn(rows.shape, generator=generator).to(rows.device, rows.dtype)
+        noise = torch.randn(rows.shape, generator=generator, dtype=torch.float32, device="cpu").to(
+            rows.device, rows.dtype
+        )
         moved = rows + noise * (std * rows.square().mean().sqrt())
     else:
         moved = check_rows(perturbed, "perturbed").detach()
@@ -73,7 +76,8 @@ def local_gradient_matching(
         moved = moved.reshape(-1, moved.shape[-1])
     labels = targets.reshape(-1, targets.shape[-1]) if targets.is_floating_point() else targets.reshape(-1)
     difference = _gradient(classify, rows, labels) - _gradient(classify, moved, labels)
-    return difference.square().sum(1).mean()
+    counts = torch.ones_like(labels[:, 0]) if labels.is_floating_point() else labels != IGNORED
+    return global_mean(difference.square().sum(1), None, counts)
 
 
 def _gradient(classify: Callable[[Tensor], Tensor], rows: Tensor, targets: Tensor) -> Tensor:

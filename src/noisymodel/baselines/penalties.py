@@ -55,7 +55,10 @@ def l2_sp_penalty(
             )
     shared = [_squares(parameters[name] - value.detach()) for name, value in start.items()]
     fresh = [_squares(value) for name, value in parameters.items() if name not in start]
-    zero = next((value.new_zeros((), dtype=torch.float32) for value in parameters.values()), torch.zeros(()))
+    zero = next(
+        (value.new_zeros((), dtype=torch.float32) for value in parameters.values()),
+        torch.zeros((), dtype=torch.float32, device="cpu"),
+    )
     return sum(shared, zero) * (alpha / 2) + sum(fresh, zero) * (beta / 2)
 
 

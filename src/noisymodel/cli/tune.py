@@ -98,7 +98,7 @@ def _rows(features: str, labels: str | None, column: str | None) -> tuple[Any, A
     from ..features.opening import open_features, read_labels
 
     found = open_features(features)
-    own = read_labels(labels, column=column) if labels else None
+    own = read_labels(labels, column=column).labels if labels else None
     if own is None and not (isinstance(found, FeatureStore) and found.labels is not None):
         raise InputFileError(f"{features} has no labels: give --labels FILE")
     if own is not None and len(own) != len(found):

@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..noise import LabelNoise, NoiseChain, NoisyLabels, OpenSetLabels
-from ..noise.arrays import as_numpy
+from ..noise.inputs import as_numpy
 from .samples import Name, Sample, as_label, class_of, read_field, replace_field
 from .view import DEFAULT_KEY, StreamView, View, check_keep, is_stream, with_kept
 

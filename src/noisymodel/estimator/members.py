@@ -1,4 +1,4 @@
-"""What the classifier chooses from: two probes and two heads, each judged on rows that it did not see."""
+"""What the classifier chooses from: two probes and NMTune heads, each judged on rows that it did not see."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from .._random import tensor_generator
-from ..heads import LinearProbe, NMTune
-from ..heads.convex import log_loss, multinomial, temperature
+from ..heads import NMTune
+from ..heads.convex import log_loss, temperature
 from ..heads.convex_probes import fit_kernel_probe, fit_linear_probe
-from ..heads.normalization import unit_rows
-from ._interim import train_heads
+from ..sweeping import train_heads
 
-LINEAR, KERNEL, STARTED, FREE = "linear probe", "kernel probe", "head from the probe", "free head"
+LINEAR, KERNEL, FREE = "linear probe", "kernel probe", "NMTune heads"
 LANDMARKS = 1500
 MOST_EPOCHS, MOST_STEPS = 10, 6000
-START_EPOCHS, START_STEPS = 5, 150
-_STARTED: dict[str, Any] = {"residual": True, "covariance_weight": 0.0, "dominant_weight": 0.0}
-_STARTED_STREAM, _FREE_STREAM = 10, 20
+_HEADS_OF_ONE = 3
+_STARTS, _SEEDS = 20, 21
 _PIECE = 8192
 
 Step = Callable[[], None]
@@ -46,8 +44,9 @@ class Data(NamedTuple):
 
     @property
     def insides(self) -> list[npt.NDArray[np.int64]]:
-        """The rows outside each fold, which its models are trained on."""
-        return [np.flatnonzero(self.folds != fold) for fold in self.fold_list]
+        """The rows outside each fold, which its models are trained on; three times those of a single fold."""
+        folds = self.fold_list
+        return [np.flatnonzero(self.folds != fold) for fold in (folds if len(folds) > 1 else folds * _HEADS_OF_ONE)]
 
     @property
     def probabilities(self) -> Tensor:
@@ -111,36 +110,14 @@ def kernel_member(data: Data, step: Step) -> Member:
     return member(data, KERNEL, [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
 
 
-def started_member(data: Data, penalty: float, batch_size: int, step: Step) -> Member:
-    """A: a residual network before a fixed probe, one head for each fold, begun at the probe of that fold's rows."""
-    device, width = data.features.device, data.features.shape[1]
-    heads: list[NMTune] = []
-    rows, targets, weight = unit_rows(data.features), data.probabilities, data.weight
-    for number, inside in enumerate(data.insides):
-        at = torch.from_numpy(inside).to(device)
-        own = None if weight is None else weight[at]
-        solution = multinomial(rows[at], targets[at], penalty, weights=own, iterations=100)
-        generator = tensor_generator(data.seed, _STARTED_STREAM, number)
-        hidden = max(16, width // 2)
-        head = NMTune(width, data.num_classes, hidden_features=hidden, generator=generator, **_STARTED)
-        head.start_from(_probe(solution.cpu()))
-        head.classifier.requires_grad_(requires_grad=False)  # pyright: ignore[reportOptionalMemberAccess]
-        heads.append(head)
-    epochs = epochs_of(data, batch_size, START_EPOCHS, START_STEPS)
-    training = {"epochs": epochs, "learning_rate": 2e-3, "batch_size": batch_size}
-    return _trained(data, STARTED, heads, _STARTED_STREAM, training, step)
-
-
 def free_member(data: Data, settings: Mapping[str, Any], training: Mapping[str, Any], step: Step) -> Member:
-    """B: a head of the given settings for each fold."""
+    """A head of the given settings for each fold; with a single fold, three of different starts."""
     width = data.features.shape[1]
     heads = [
-        NMTune(
-            width, data.num_classes, generator=tensor_generator(data.seed, _FREE_STREAM, number), **settings
-        )
-        for number in range(len(data.fold_list))
+        NMTune(width, data.num_classes, generator=tensor_generator(data.seed, _STARTS, number), **settings)
+        for number in range(len(data.insides))
     ]
-    return _trained(data, FREE, heads, _FREE_STREAM, dict(training), step)
+    return _trained(data, FREE, heads, dict(training), step)
 
 
 def epochs_of(data: Data, batch_size: int, epochs: int, minimum_steps: int) -> int:
@@ -154,41 +131,32 @@ def steps_of(data: Data, batch_size: int) -> int:
     return math.ceil(max(len(inside) for inside in data.insides) / batch_size)
 
 
-def _probe(solution: Tensor) -> LinearProbe:
-    """A `LinearProbe` on rows of length √D with the weights and biases (D + 1, K) of a convex fit."""
-    probe = LinearProbe(len(solution) - 1, solution.shape[1], normalize="l2")
-    with torch.no_grad():
-        probe.classifier.weight.copy_(solution[:-1].mT)  # pyright: ignore[reportOptionalMemberAccess]
-        probe.classifier.bias.copy_(solution[-1])  # pyright: ignore[reportOptionalMemberAccess]
-    return probe
-
-
-def _trained(
-    data: Data, name: str, heads: list[NMTune], stream: int, training: dict[str, Any], step: Step
-) -> Member:
+def _trained(data: Data, name: str, heads: list[NMTune], training: dict[str, Any], step: Step) -> Member:
     """Train the heads together, each on the rows outside its fold, and judge each on its fold."""
     device = data.features.device
-    seeds = [int(tensor_generator(data.seed, stream, n, 1).initial_seed()) for n in range(len(heads))]
-    trained = train_heads(
+    fewest = min(len(inside) for inside in data.insides)  # heads of equally many rows are one batched model
+    rows = [torch.from_numpy(inside[len(inside) - fewest :]) for inside in data.insides]
+    seeds = [int(tensor_generator(data.seed, _SEEDS, number).initial_seed()) for number in range(len(heads))]
+    train_heads(
         heads,
         data.features,
         data.targets,
-        rows=[torch.from_numpy(inside) for inside in data.insides],
+        rows=rows,
         seeds=seeds,
         sample_weight=data.weights,
         device=device,
-        on_step=step,
+        on_epoch=lambda _: step(),
         **training,
     )
     out = torch.zeros(len(data.targets), data.num_classes, dtype=torch.float32, device=device)
     with torch.no_grad():
-        for head, fold in zip(trained, data.fold_list, strict=True):
-            held = torch.from_numpy(np.flatnonzero(data.folds == fold)).to(device)
-            head.to(device).eval()
+        for head, inside in zip(heads, data.insides, strict=True):
+            outside = np.setdiff1d(np.flatnonzero(data.folds >= 0), inside, assume_unique=True)
+            held = torch.from_numpy(outside).to(device)
             out[held] = torch.cat([head(data.features[piece]) for piece in held.split(_PIECE)])
     logits, targets, weight = data.judged(out)
     factor = temperature(logits, targets, weights=weight)
-    return member(data, name, list(trained), factor, out * factor, training)
+    return member(data, name, list(heads), factor, out * factor, training)
 
 
 def member(

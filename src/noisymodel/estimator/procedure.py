@@ -20,24 +20,21 @@ from .members import (
     LANDMARKS,
     LINEAR,
     MOST_EPOCHS,
-    START_EPOCHS,
-    START_STEPS,
-    STARTED,
     Data,
     Member,
     epochs_of,
     free_member,
     kernel_member,
     linear_member,
-    started_member,
-    steps_of,
 )
 from .progress import Bar, Stage
 
 FEW = 20
 """Labels a class below which only probes are tried."""
+FEW_ROWS = 400
+"""Rows below which only probes are tried."""
 WITHIN = 1.1
-"""A member is averaged where its out-of-fold log-loss is at most so many times the lowest."""
+"""What is averaged has an out-of-fold log-loss of at most so many times the lowest."""
 _FOLDS = 5
 _MANY_ROWS = 20_000  # more are judged on a part of them
 _JUDGED = 10_000
@@ -90,16 +87,17 @@ def decide(
 ) -> Decided:
     """Try what the data can carry and average what is good.
 
-    Below 20 labels a class (the mean over the classes): the linear and the kernel probe. From there on: the kernel
-    probe (up to 10⁹ rows · landmarks · classes), A, a head begun at the linear probe, and B, a free head of
-    ``settings``; A and B are the models of the folds. Averaged, in log-probability, are all whose out-of-fold log-loss,
-    each after its own temperature, is at most 1.1 times the lowest. The average has a temperature again.
+    Below 20 labels a class (the mean over the classes) or 400 rows: the linear and the kernel probe. From there on: also
+    NMTune heads of ``settings``, the models of the folds. (The kernel up to 10⁹ rows · landmarks · classes.) Each has a
+    temperature of its own. Where the heads' out-of-fold log-loss, which is that of a single head, is the lowest, they
+    are taken alone. Else those within 1.1 times the lowest are averaged in log-probability; the linear probe only
+    where no heads are tried. The average has a temperature again.
     """
     labels = len(data.targets) / data.num_classes
-    names = [LINEAR, KERNEL] if labels < FEW else [LINEAR, KERNEL, STARTED, FREE]
-    count, width = data.features.shape
-    landmarks = min(count, LANDMARKS)
-    if count * landmarks * data.num_classes > _KERNEL_SIZE:
+    few = labels < FEW or len(data.targets) < FEW_ROWS
+    names = [LINEAR, KERNEL] if few else [LINEAR, KERNEL, FREE]
+    count = len(data.targets)
+    if count * min(count, LANDMARKS) * data.num_classes > _KERNEL_SIZE:
         names.remove(KERNEL)
     batch_size = training["batch_size"]
     epochs = epochs_of(data, batch_size, min(training["epochs"], MOST_EPOCHS), training["minimum_steps"])
@@ -110,7 +108,7 @@ def decide(
     try:
         for name in names:
             began = time.perf_counter()
-            one = _try(data, name, found, settings, own, bar)
+            one = _try(data, name, settings, own, bar)
             found.append(one)
             record = {"epoch": len(found), "validation_loss": one.log_loss, "validation_accuracy": one.accuracy}
             history.append({**record, "seconds": time.perf_counter() - began})
@@ -123,24 +121,19 @@ def decide(
 
 
 def _try(
-    data: Data, name: str, found: list[Member], settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar
+    data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar
 ) -> Member:
     folds = len(data.fold_list)
     if name == LINEAR:
         return linear_member(data, bar.begin(name, f"{len(LINEAR_PENALTIES)} penalties, {folds} folds"))
     if name == KERNEL:
         return kernel_member(data, bar.begin(name, f"{len(KERNEL_PENALTIES)} penalties, {folds} folds"))
-    step = bar.begin(name, f"{folds} heads, one for each fold")
-    if name == STARTED:
-        return started_member(data, found[0].detail["penalty"], training["batch_size"], step)
+    step = bar.begin(name, f"{len(data.insides)} heads, {training['epochs']} epochs")
     return free_member(data, settings, training, step)
 
 
 def _average(data: Data, found: list[Member], labels: float, history: list[dict[str, float]]) -> Decided:
-    lowest = min(one.log_loss for one in found)
-    chosen = [one for one in found if one.log_loss <= WITHIN * lowest]
-    if any(one.name == STARTED for one in chosen):  # which begins at the linear probe, and takes its place
-        chosen = [one for one in chosen if one.name != LINEAR]
+    chosen = _chosen(found)
     mean = torch.stack([one.out_of_fold.log_softmax(1) for one in chosen]).mean(0)
     logits, targets, weight = data.judged(mean)
     factor = temperature(logits, targets, weights=weight)
@@ -163,6 +156,15 @@ def _average(data: Data, found: list[Member], labels: float, history: list[dict[
     return Decided(_averaged(chosen, factor), selection, history)
 
 
+def _chosen(found: list[Member]) -> list[Member]:
+    best = min(found, key=lambda one: one.log_loss)
+    if best.name == FREE:
+        return [best]
+    trained = any(one.name == FREE for one in found)
+    within = [one for one in found if one.log_loss <= WITHIN * best.log_loss]
+    return [one for one in within if one is best or not trained or one.name != LINEAR]
+
+
 def _averaged(members: list[Member], factor: float) -> nn.Module:
     """The one module where there is one, calibrated already; else the average of all."""
     modules = [module for one in members for module in one.modules]
@@ -174,31 +176,25 @@ def _averaged(members: list[Member], factor: float) -> nn.Module:
 
 
 def _explanation(found: list[Member], chosen: list[str], labels: float) -> str:
-    what = "the " + " and the ".join(chosen)
-    verb = "predicts" if len(chosen) == 1 else "are averaged"
+    what = " and ".join(f"the {name}" for name in chosen)
+    verb = "averaged" if len(chosen) > 1 else "taken alone"
     losses = ", ".join(f"{one.name} {one.log_loss:.3f}" for one in found)
-    if labels < FEW:
-        why = f"with {labels:.3g} labels a class (fewer than {FEW}) a trained network gains nothing over the probes"
-        return f"{what[0].upper()}{what[1:]} {verb}: {why}. Out-of-fold log-loss: {losses}."
-    why = f"their out-of-fold log-loss is within {100 * (WITHIN - 1):.0f} % of the lowest"
-    return f"{what[0].upper()}{what[1:]} {verb}: {why} ({losses}; {labels:.0f} labels a class)."
+    rows = f"{labels:.3g} labels a class"
+    why = "of the lowest out-of-fold log-loss" if len(chosen) == 1 else "close in out-of-fold log-loss"
+    few = "" if any(one.name == FREE for one in found) else "; so few rows do not carry a network, probes only were tried"
+    return f"{what[0].upper()}{what[1:]}, {verb}: {why} ({losses}) with {rows}{few}."
 
 
 def _stages(data: Data, names: list[str], training: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Stage]:
     """What is tried, with its cost in products of the features with a matrix as wide as they are."""
     count, width = data.features.shape
-    folds, batch_size = len(data.fold_list), training["batch_size"]
+    folds = len(data.fold_list)
     fit = 60.0 * count * data.num_classes  # 30 iterations of two products each
     hidden = settings["hidden_features"] or min(4 * width, 2048)
-    an_epoch = steps_of(data, batch_size)
-    step = 6.0 * folds * min(batch_size, count)  # forward, backward and the optimizer
-    started = an_epoch * epochs_of(data, batch_size, START_EPOCHS, START_STEPS)
+    epoch = 12.0 * len(data.insides) * count * width * hidden  # two layers: forward, backward and the optimizer
     stages = {
         LINEAR: Stage(LINEAR, folds * len(LINEAR_PENALTIES), fit * width),
         KERNEL: Stage(KERNEL, folds * len(KERNEL_PENALTIES), fit * min(LANDMARKS, count)),
-        STARTED: Stage(STARTED, started, step * 2 * width * max(16, width // 2)),
-        FREE: Stage(FREE, an_epoch * training["epochs"], step * 2 * width * hidden),
+        FREE: Stage(FREE, training["epochs"], epoch),
     }
     return [stages[name] for name in names]
-
-

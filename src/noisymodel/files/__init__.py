@@ -1,8 +1,24 @@
-"""Files on disk: atomic writes, checksums and tensors without pickle, for every room of the library."""
+"""Files on disk: atomic writes, locks, tables and labels, tensors without pickle, for every room of the library."""
 
 from __future__ import annotations
 
 from .atomic import file_checksum, sync_folder, write_file
+from .labels import LabelFile, class_order, label_text, read_labels
+from .reading import check_file, read_json
+from .tables import open_table
 from .tensors import encode_tensors, read_tensors
 
-__all__ = ["encode_tensors", "file_checksum", "read_tensors", "sync_folder", "write_file"]
+__all__ = [
+    "LabelFile",
+    "check_file",
+    "class_order",
+    "encode_tensors",
+    "file_checksum",
+    "label_text",
+    "open_table",
+    "read_json",
+    "read_labels",
+    "read_tensors",
+    "sync_folder",
+    "write_file",
+]

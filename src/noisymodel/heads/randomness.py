@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -67,22 +67,49 @@ class Dropout(nn.Dropout):
         return input * self.drawn.to(input)
 
 
-RandomLayer = InputNoise | Dropout
-
-
-def random_layers(module: nn.Module) -> dict[str, RandomLayer]:
+def random_layers(module: nn.Module) -> dict[str, InputNoise | Dropout]:
     """The layers of a module that can be told what to draw, and would draw while training, by name."""
     layers = {name: layer for name, layer in module.named_modules() if isinstance(layer, InputNoise | Dropout)}
     return {name: layer for name, layer in layers.items() if not isinstance(layer, InputNoise) or layer.deviation}
 
 
-@contextmanager
-def drawing(layers: Sequence[RandomLayer], count: int, generator: torch.Generator, like: Tensor) -> Generator[None]:
-    """Run a forward pass of ``count`` rows whose random numbers come from a generator, in the layers' order."""
-    for layer in layers:
-        layer.drawn = layer.draw(count, generator).to(like)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.drawn = None
+_DRAW = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.RNNBase)  # pyright: ignore[reportPrivateUsage] # torch has no other name for its dropouts
+
+
+def draws_by_itself(module: nn.Module) -> bool:
+    """Whether parts of a module may draw from torch's global generator: torch's own that do, and all unknown ones."""
+    others = [part for part in module.modules() if not isinstance(part, InputNoise | Dropout)]
+    return any(
+        isinstance(part, _DRAW) or type(part).__module__.split(".")[0] not in ("torch", "noisymodel") for part in others
+    )
+
+
+class Draws:
+    """What the random layers of a module draw, from a generator and batch by batch.
+
+    The numbers of batches of one size are kept in the same memory, as compiled steps and CUDA graphs want.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.layers = list(random_layers(module).values())
+        self._kept: dict[tuple[int, int], Tensor] = {}
+
+    def next(self, count: int, generator: torch.Generator, like: Tensor) -> None:
+        """Draw for ``count`` rows, in the layers' order, with the type and on the device of ``like``."""
+        for number, layer in enumerate(self.layers):
+            drawn = layer.draw(count, generator)
+            if like.is_cuda:
+                drawn = drawn.pin_memory()
+            kept = self._kept.get((number, count))
+            if kept is None:
+                kept = self._kept[number, count] = torch.empty_like(drawn, dtype=like.dtype, device=like.device)
+            layer.drawn = kept.copy_(drawn, non_blocking=True)
+
+    @contextmanager
+    def cleared(self) -> Generator[None]:
+        """Let the layers draw for themselves again, once the block is over."""
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                layer.drawn = None

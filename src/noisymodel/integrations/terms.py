@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..losses import NMTuneTerms, consistency_loss
+from ..losses import NMTuneTerms, nmtune_regularization
 
 NAMES = NMTuneTerms._fields[1:]  # the total is the loss, which every loop logs by itself
+_ROWS_OF_A_COVARIANCE = 2
 
 
 def batch_terms(
@@ -17,22 +18,30 @@ def batch_terms(
 ) -> NMTuneTerms:
     """The terms of what a head gave for a batch.
 
-    In evaluation the last batch may be smaller than batch statistics need (two rows, or ``top_k``). Its covariance and
-    dominant terms are NaN then, and its ``total`` is without them; `TermMeans` leaves such terms out. In training it is
-    the error that it is in `NMTuneLoss`.
+    In evaluation the last batch may be smaller than batch statistics need (two rows, or ``top_k``). A weighted term is
+    NaN then, and the ``total`` is without it; `TermMeans` leaves such terms out. In training it is the error that it
+    is in `NMTuneLoss`.
     """
     objective = head.objective
     if not head.regularized:
         return objective(logits, targets, tuned=None)
     rows = tuned.numel() // tuned.shape[-1]
-    if training or objective.gather is not False or rows >= max(2, objective.top_k):
+    if training or objective.gather is not False or rows >= objective.smallest_batch:
         return objective(logits, targets, tuned=tuned, reference=reference)
-    alone = objective(logits, targets, tuned=None)
-    undefined = torch.full_like(alone.task, torch.nan)
-    near = alone.consistency
-    if reference is not None:
-        near = consistency_loss(tuned, reference, reduction=objective.reduction).to(alone.task.dtype)
-    return NMTuneTerms(alone.task + objective.consistency_weight * near, alone.task, near, undefined, undefined)
+    task = objective(logits, targets, tuned=None).task
+    few = {"covariance": rows < _ROWS_OF_A_COVARIANCE, "dominant": rows < objective.top_k}
+    left_out = [name for name, is_few in few.items() if is_few and getattr(objective, f"{name}_weight")]
+    terms = nmtune_regularization(
+        tuned,
+        reference,
+        consistency_weight=objective.consistency_weight,
+        covariance_weight=0 if "covariance" in left_out else objective.covariance_weight,
+        dominant_weight=0 if "dominant" in left_out else objective.dominant_weight,
+        top_k=objective.top_k,
+        reduction=objective.reduction,
+    )
+    undefined = {name: torch.full_like(task, torch.nan) for name in left_out}
+    return terms._replace(total=task + terms.total, task=task, **undefined)
 
 
 class TermMeans:
@@ -53,7 +62,7 @@ class TermMeans:
     def sums(self, device: torch.device) -> Tensor:
         """(2, 4): weighted sums and weights, to be added over processes; zeros before any batch. Starts anew."""
         sums, self._sums = self._sums, None
-        return torch.zeros(2, len(NAMES), device=device) if sums is None else sums
+        return torch.zeros(2, len(NAMES), dtype=torch.float32, device=device) if sums is None else sums
 
 
 def means(sums: Tensor) -> dict[str, float]:

@@ -143,7 +143,7 @@ class RowSampler(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """How many draws there were, for the state dictionary."""
-        return torch.tensor(self.draws)
+        return torch.tensor(self.draws, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Go on from there."""
@@ -160,7 +160,7 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
         sampler.draws += 1
     if count <= sampler.max_rows:
         return None
-    order = torch.randperm(count, generator=tensor_generator(sampler.seed, draws), device="cpu")
+    order = torch.randperm(count, generator=tensor_generator(sampler.seed, draws), dtype=torch.int64, device="cpu")
     return order[: sampler.max_rows].sort().values
 
 

@@ -14,10 +14,10 @@ from ..features.extraction.extract import POOLINGS
 from ..features.extraction.layers import OUTPUT, check_layers, pooled
 from ..heads import Head
 from ..losses import NMTuneTerms
-from ..objective import NMTuneLoss
+from ..objective import IGNORED, NMTuneLoss, task_loss
 from .backbone import check_width, split_inputs, taken
 from .dense import FeatureRows, RowSampler
-from .terms import labelled_loss, objective_terms
+from .terms import objective_terms
 
 REFERENCES = (None, "features", "frozen")
 
@@ -114,7 +114,7 @@ class TunedModel(nn.Module):
         objective: NMTuneLoss | None = None,
         pooling: str | None = "mean",
         max_rows: int | None = None,
-        ignore_index: int = -100,
+        ignore_index: int = IGNORED,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -126,10 +126,9 @@ class TunedModel(nn.Module):
         check_choice(pooling, "pooling", (*POOLINGS, None))
         self.reference, self.pooling = reference, pooling
         self.ignore_index = check_integer(ignore_index, "ignore_index")
-        self.regularized = objective is not None or head.regularized
         self.backbone, self.head = backbone, head
         self.objective = head.objective if objective is None else objective
-        smallest = max(2, self.objective.top_k)
+        smallest = self.objective.smallest_batch if self.regularized else 1
         self.sampler = None if max_rows is None else RowSampler(check_integer(max_rows, "max_rows"), seed=seed)
         if max_rows is not None and max_rows < smallest:
             raise ValueError(f"`max_rows` must be at least {smallest}, which the regularizers need, got {max_rows}")
@@ -163,9 +162,14 @@ class TunedModel(nn.Module):
             self.reference_backbone = copy.deepcopy(self.backbone).requires_grad_(False).eval()
 
     @property
+    def regularized(self) -> bool:
+        """Whether any regularizer has a weight."""
+        return self.head.regularized if self.objective is self.head.objective else self.objective.regularized
+
+    @property
     def smallest_batch(self) -> int:
         """The fewest samples (dense: rows) that the model can be trained on at once, as `NMTune.smallest_batch`."""
-        return max(self.head.smallest_batch, max(2, self.objective.top_k) if self.regularized else 1)
+        return max(self.head.smallest_batch, self.objective.smallest_batch if self.regularized else 1)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but what is frozen."""
@@ -282,7 +286,8 @@ class TunedModel(nn.Module):
         """The task loss of the logits of one view, or of two, one after the other."""
         pairs = [own.labelled(view, targets) for view in logits.split(max(1, len(own.rows)))]
         together, ids = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        return labelled_loss(self.objective, together, ids, self.ignore_index)
+        smoothing, gather = self.objective.label_smoothing, self.objective.gather
+        return task_loss(together, ids, label_smoothing=smoothing, gather=gather, ignore_index=self.ignore_index)
 
     def _terms(
         self, task: Tensor | None, first: Tensor, reference: Tensor | None, second: Tensor | None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from .captions import PairNoise
+from .audit import verify
 from .features import corrupt_features
 from .instance import expected_instance_rate, instance_dependent
 from .labels import asymmetric, pair_flip, symmetric
+from .large_transitions import SimilarityTransition, SymmetricTransition
 from .matrix import class_prototypes, from_confusion, from_transition, similarity
-from .outliers import OpenSetLabels, open_set
+from .open_set_noise import OpenSetLabels, open_set
+from .pair_streams import PairNoise
 from .pairs import NoisyPairs, shuffle_pairs, verify_pairs
 from .posterior import posterior_dependent
 from .result import NoisyLabels
 from .specification import LabelNoise, NoiseChain, compose
-from .structure import SimilarityTransition, SymmetricTransition
 from .targets import multi_label, soft_label, soften
 from .tokens import NoisyTokens, corrupt_tokens
 from .transitions import (
@@ -22,7 +23,6 @@ from .transitions import (
     similarity_transition,
     symmetric_transition,
 )
-from .verification import verify
 
 __all__ = [
     "LabelNoise",

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .._checks import check_choice, check_number, check_seed
+from .._checks import check_attention, check_choice, check_number, check_seed
 from .._random import array_generator
-from .arrays import Array, Mask, as_numpy
+from .inputs import Array, Mask, read_numbers
 
 FeatureKind: TypeAlias = Literal["gaussian", "dropout", "neftune"]
 
@@ -85,7 +85,8 @@ def corrupt_features(
     if kind == "dropout":
         kept = generator.random(values.shape, dtype=np.float32) >= strength
         factor = kept.astype(np.float32) * np.float32(1.0 if strength == 1.0 else 1.0 / (1.0 - strength))
-        return _times(features, factor if mask is None else np.where(mask[..., None], factor, np.float32(1)))
+        factor = factor if mask is None else np.where(mask[..., None], factor, np.float32(1))
+        return _checked(_times(features, factor), name, strength)
     if kind == "neftune":
         noise = generator.random(values.shape, dtype=np.float32)
         noise *= 2
@@ -94,10 +95,11 @@ def corrupt_features(
     else:
         noise = generator.standard_normal(values.shape, dtype=np.float32)
         scale = _gaussian_scale(name, strength, values if mask is None else values[mask])
-    noise *= scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        noise *= scale
     if mask is not None:
         noise[~mask] = 0
-    return _plus(features, noise)
+    return _checked(_plus(features, noise), name, strength)
 
 
 def _strength(kind: str, strengths: dict[str, float | None]) -> tuple[str, float]:
@@ -114,10 +116,7 @@ def _strength(kind: str, strengths: dict[str, float | None]) -> tuple[str, float
 def _read(features: Array) -> npt.NDArray[Any]:
     if not isinstance(features, np.ndarray | torch.Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] # callers err
         raise TypeError(f"`features` must be a numpy array or a torch tensor, got {type(features).__name__}")
-    floating = features.is_floating_point() if isinstance(features, torch.Tensor) else features.dtype.kind == "f"
-    if not floating:
-        raise TypeError(f"`features` must be floating point, got {features.dtype}; convert them explicitly")
-    values = as_numpy(features)
+    values = read_numbers(features, "features", kinds="f")
     if values.ndim not in {2, 3} or values.size == 0:
         raise ValueError(f"`features` must have shape (N, D) or (B, L, D) and not be empty, got {values.shape}")
     if not np.isfinite(values).all():
@@ -129,12 +128,37 @@ def _read(features: Array) -> npt.NDArray[Any]:
 def _read_mask(attention_mask: Array | None, shape: tuple[int, ...]) -> Mask | None:
     if attention_mask is None:
         return None
-    mask = as_numpy(attention_mask) != 0
-    if len(shape) != 3 or mask.shape != shape[:2]:
-        raise ValueError(f"`attention_mask` must have shape (B, L) of features (B, L, D), got {mask.shape} for {shape}")
-    return mask
+    if len(shape) != 3:
+        raise ValueError(f"`attention_mask` must have shape (B, L) of features (B, L, D), got features {shape}")
+    return check_attention(attention_mask, "attention_mask", shape[:2])
 
 
+def _checked(noisy: Array, name: str, strength: float) -> Array:
+    """Refuse numbers that the noise took beyond the dtype."""
+    finite = torch.isfinite(noisy.detach()) if isinstance(noisy, torch.Tensor) else np.isfinite(noisy)
+    if not bool(finite.all()):
+        raise ValueError(
+            f"`{name}` must leave the noisy features within {noisy.dtype}, got {strength!r}: "
+            "weaken the noise, scale the features down, or take a wider dtype"
+        )
+    return noisy
+
+
+def _root_mean_square(rows: npt.NDArray[Any]) -> float:
+    """√P, also where squares over- or underflow."""
+    largest = float(np.abs(rows).max())
+    unit = 1.0 if 1e-150 < largest < 1e150 or largest == 0 else largest
+    return unit * math.sqrt(float(np.mean(np.square(rows / unit if unit != 1.0 else rows, dtype=np.float64))))
+
+
+def _amplitude(decibels: float) -> float:
+    try:
+        return 10 ** (decibels / 20)
+    except OverflowError:
+        return math.inf
+
+
+@np.errstate(over="ignore", invalid="ignore")
 def _gaussian_scale(name: str, strength: float, values: npt.NDArray[Any]) -> npt.NDArray[np.float32] | np.float32:
     rows = values.reshape(-1, values.shape[-1])
     if name == "sigma" or not rows.size:
@@ -142,11 +166,13 @@ def _gaussian_scale(name: str, strength: float, values: npt.NDArray[Any]) -> npt
     if name == "relative_sigma":
         constant = (rows == rows[0]).all(axis=0)
         deviations = np.where(constant, 0.0, rows.std(axis=0, dtype=np.float64))
+        if not np.isfinite(deviations).all():  # squares beyond the largest float
+            deviations = np.where(constant, 0.0, (rows / 1e200).std(axis=0, dtype=np.float64) * 1e200)
         return (strength * deviations).astype(np.float32)
-    power = float(np.mean(np.square(rows, dtype=np.float64)))
-    return np.float32(math.sqrt(power) * 10 ** (-strength / 20))
+    return np.float32(_root_mean_square(rows) * _amplitude(-strength))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _neftune_scale(alpha: float, shape: tuple[int, ...], mask: Mask | None) -> npt.NDArray[np.float32]:
     lengths = np.full((shape[0],), shape[1] if len(shape) == 3 else 1) if mask is None else mask.sum(axis=1)
     scale = alpha / np.sqrt(np.maximum(lengths, 1) * shape[-1])
@@ -157,11 +183,13 @@ def _plus(features: Array, noise: Noise) -> Array:
     if isinstance(features, torch.Tensor):
         wide = torch.promote_types(features.dtype, torch.float32)
         return (features.to(wide) + torch.from_numpy(noise).to(features.device, wide)).to(features.dtype)
-    return cast(Array, (features + noise).astype(features.dtype, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return cast(Array, (features + noise).astype(features.dtype, copy=False))
 
 
 def _times(features: Array, factor: Noise) -> Array:
     if isinstance(features, torch.Tensor):
         wide = torch.promote_types(features.dtype, torch.float32)
         return (features.to(wide) * torch.from_numpy(factor).to(features.device, wide)).to(features.dtype)
-    return cast(Array, (features * factor).astype(features.dtype, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return cast(Array, (features * factor).astype(features.dtype, copy=False))

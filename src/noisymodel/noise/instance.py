@@ -11,14 +11,15 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from .._checks import check_integer, check_number
+from .._checks import check_flag, check_integer, check_number
 from .._random import array_generator
-from .arrays import Array, Floats, Labels, check_finite, float_rows, read_matrix
+from .injection import Step, Subset, begin
+from .inputs import Array, Floats, Labels, check_finite, float_rows, read_matrix
 from .result import NoisyLabels
 from .selection import by_class, exact_rate, recorded_rate
-from .step import Step, Subset, begin
 
 TILE = 256  # rows in one product, always the same ones, so that no choice of memory changes a rounding
+_WIDEST = 1e6  # of N(rate, std²): truncated to [0, 1] it is uniform to nine digits
 _BYTES = 1 << 26  # of features read at a time
 
 
@@ -89,6 +90,7 @@ def instance_dependent(
     >>> abs(noisy.realized_rate - 0.3) < 0.06
     True
     """
+    shared, standardize = check_flag(shared, "shared"), check_flag(standardize, "standardize")
     step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
     share = exact_rate(rate)
     spread = check_number(std, "std", minimum=0.0)
@@ -117,6 +119,7 @@ def instance_dependent(
 
 def flip_probabilities(rate: float, std: float, uniforms: Floats) -> Floats:
     """q: the quantiles of N(rate, std²) truncated to [0, 1] at these probabilities; zero where the rate is."""
+    std = min(std, _WIDEST)
     if rate == 0.0 or std == 0.0:
         return np.full(uniforms.size, rate)
     low, high = ndtr(-rate / std), ndtr((1.0 - rate) / std)
@@ -135,11 +138,12 @@ def expected_instance_rate(rate: float, std: float = 0.1) -> float:
     [0.10092, 0.12876, 0.20552, 0.5]
     """
     mean = check_number(rate, "rate", minimum=0.0, maximum=1.0)
-    spread = check_number(std, "std", minimum=0.0)
+    spread = min(check_number(std, "std", minimum=0.0), _WIDEST)
     if mean == 0.0 or spread == 0.0:
         return mean
     low, high = -mean / spread, (1.0 - mean) / spread
-    density = np.exp(-0.5 * np.array([low, high]) ** 2) / np.sqrt(2 * np.pi)
+    with np.errstate(over="ignore"):  # far out the density is 0
+        density = np.exp(-0.5 * np.array([low, high]) ** 2) / np.sqrt(2 * np.pi)
     return float(mean + spread * (density[0] - density[1]) / (ndtr(high) - ndtr(low)))
 
 

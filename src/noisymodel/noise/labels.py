@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._checks import check_choice
-from .arrays import Labels, Mask
+from .._checks import check_choice, check_flag
+from .injection import Step, Subset, begin
+from .inputs import Labels, Mask
+from .large_transitions import DENSE_CLASSES, SymmetricTransition, mapped_transition
 from .mappings import ClassMapping, NamedMapping, mapping_classes, mapping_targets
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, recorded_rate, select
-from .step import Step, Subset, begin
-from .structure import DENSE_CLASSES, SymmetricTransition, mapped_transition
 from .transitions import symmetric_cells
 
 __all__ = ["SELECTIONS", "NoisyLabels", "Selection", "asymmetric", "pair_flip", "symmetric"]
@@ -79,6 +79,7 @@ def symmetric(
     >>> int(noisy.flipped.sum()), noisy.realized_rate
     (3, 0.3)
     """
+    include_true = check_flag(include_true, "include_true")
     step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
     share = exact_rate(rate)
     cells = symmetric_cells(step.num_classes, float(share), include_true)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_choice, check_integer
+from .inputs import MOST_CLASSES
 
 NamedMapping: TypeAlias = Literal["cifar10", "mnist", "cifar100", "cifar100-contiguous"]
 ClassMapping: TypeAlias = NamedMapping | Mapping[int, int]
@@ -61,7 +62,9 @@ def checked_pairs(mapping: Mapping[int, int]) -> dict[int, int]:
     if not mapping:
         raise ValueError("`mapping` must map at least one class, got an empty mapping")
     return {
-        check_integer(clean, "mapping", minimum=0): check_integer(noisy, "mapping", minimum=0)
+        check_integer(clean, "mapping", minimum=0, maximum=MOST_CLASSES - 1): check_integer(
+            noisy, "mapping", minimum=0, maximum=MOST_CLASSES - 1
+        )
         for clean, noisy in mapping.items()
     }
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_choice
-from .arrays import (
+from .class_counts import assign, largest_remainder, multinomial
+from .injection import Step, Subset, begin
+from .inputs import (
     Array,
     Floats,
     Labels,
@@ -20,13 +22,11 @@ from .arrays import (
     read_labels,
     read_matrix,
 )
-from .assignment import assign, largest_remainder, multinomial
 from .labels import select_part
+from .large_transitions import DENSE_CLASSES, Csr, DenseRows, Rows, SimilarFlips, rows_of
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, recorded_rate
-from .step import Step, Subset, begin
-from .structure import DENSE_CLASSES, Csr, DenseRows, Rows, SimilarFlips, rows_of
-from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_structure
+from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_rows
 
 _RECORDED = 10_000  # a matrix of at most so many numbers is part of the audit
 _ROWS = 8192  # rows read at a time
@@ -240,7 +240,7 @@ def similarity(
     array([1, 0, 1, 0])
     """
     share = exact_rate(rate)
-    structure = similarity_structure(prototypes, float(share), temperature)
+    structure = similarity_rows(prototypes, float(share), temperature)
     count = len(structure.directions)
     check_classes("prototypes", count, num_classes)
     step = begin(labels, count, subset=subset, classes=classes, seed=seed)

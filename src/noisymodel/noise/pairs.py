@@ -15,8 +15,8 @@ import torch
 from .. import __version__
 from .._checks import check_choice, check_integer, check_seed
 from .._random import array_generator
-from .arranging import Matches, Places, derange, pair_off, resample
-from .arrays import Array, as_numpy, label_checksum, like
+from .derangement import Matches, Places, derange, pair_off, resample
+from .inputs import Array, as_numpy, label_checksum, like
 from .selection import exact_rate, half_up, random_order, recorded_rate
 
 PairMode: TypeAlias = Literal["derangement", "permutation", "swap", "resample"]
@@ -123,10 +123,10 @@ def shuffle_pairs(
     (np.int64(3), 0.5)
     """
     check_choice(mode, "mode", PAIR_MODES)
-    share = exact_rate(rate)
+    share, seed = exact_rate(rate), check_seed(seed)
     count, images, keys = _read_ids(num_pairs_or_image_ids, caption_keys)
     matches = Matches(images, keys)
-    order = random_order(count, array_generator(check_seed(seed), _STREAM, 1))
+    order = random_order(count, array_generator(seed, _STREAM, 1))
     size = half_up(share, count)
     size = size - size % 2 if mode == "swap" else size
     if mode in {"derangement", "swap"}:

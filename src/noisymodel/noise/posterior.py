@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_choice
-from .arrays import Array, Floats, Labels, class_counts, float_rows, matrix_checksum, read_matrix
+from .injection import Step, Subset, begin
+from .inputs import Array, Floats, Labels, class_counts, float_rows, matrix_checksum, read_matrix
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, half_up, recorded_rate
-from .step import Step, Subset, begin
 
 Kind: TypeAlias = Literal["I", "II", "III"]
 

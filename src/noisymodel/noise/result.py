@@ -9,11 +9,11 @@ from typing import Any, TypeAlias
 
 from scipy.sparse import csr_array
 
-from .arrays import Array, Labels
-from .structure import SimilarityTransition, SymmetricTransition
+from .inputs import Array, Labels
+from .large_transitions import SimilarityTransition, SymmetricTransition
 
 Transition: TypeAlias = "Array | csr_array[Any] | SymmetricTransition | SimilarityTransition"
-"""Dense up to ``structure.DENSE_CLASSES`` classes, beyond that sparse or given row by row."""
+"""Dense up to ``large_transitions.DENSE_CLASSES`` classes, beyond that sparse or given row by row."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .._checks import check_number
-from .arrays import Mask
+from .inputs import Mask
 
 Selection: TypeAlias = Literal["exact", "exact_per_class", "bernoulli"]
 

@@ -12,15 +12,15 @@ from typing import Any, cast
 import numpy as np
 
 from .._checks import check_choice, check_integer, check_seed
-from .arrays import Array, Labels, like, read_labels
-from .keyed import FlipLaw, Key, KeyHash
+from .injection import Subset, read_classes
+from .inputs import Array, Labels, like, read_class_count, read_labels
 from .labels import asymmetric, pair_flip, symmetric
-from .laws import LAWS, Law, frozen_option, option_from_json, option_to_json
+from .large_transitions import product, restrict
 from .matrix import from_confusion, from_transition, similarity
 from .result import NoisyLabels, Transition
 from .selection import SELECTIONS, exact_rate, recorded_rate
-from .step import Subset, read_classes
-from .structure import product, restrict
+from .stream_keys import Key, KeyHash
+from .stream_laws import LAWS, FlipLaw, Law, frozen_option, option_from_json, option_to_json
 
 INJECTORS = {
     "symmetric": symmetric,
@@ -91,7 +91,7 @@ class LabelNoise:
         settings = {
             "kind": kind,
             "rate": Fraction(recorded) if isinstance(recorded, str) else recorded,
-            "num_classes": check_integer(num_classes, "num_classes", minimum=1),
+            "num_classes": read_class_count(num_classes),
             "seed": check_seed(seed),
             "options": {name: frozen_option(name, value) for name, value in options.items()},
         }

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from .. import __version__
 from .._checks import check_choice, check_seed
 from .._random import array_generator
-from .arrays import (
+from .injection import Subset, read_classes, read_subset
+from .inputs import (
     Array,
     Floats,
     Labels,
@@ -23,11 +24,11 @@ from .arrays import (
     like_floats,
     matrix_checksum,
     read_labels,
+    read_numbers,
 )
+from .large_transitions import Csr
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, half_up, random_order, recorded_rate
-from .step import Subset, read_subset
-from .structure import Csr
 from .transitions import Convention, read_transition
 
 if TYPE_CHECKING:
@@ -77,12 +78,13 @@ def multi_label(
     """
     clean = _binary(targets)
     check_choice(selection, "selection", SELECTIONS)
+    seed = check_seed(seed)
     lost, added = exact_rate(missing, "missing"), exact_rate(spurious, "spurious")
     allowed = _allowed(clean.shape, subset, classes)
     ones = clean == 1
     flipped = np.zeros(clean.shape, dtype=np.bool_)
     for use, (share, where) in enumerate([(lost, ones & allowed), (added, ~ones & allowed)]):
-        generator = array_generator(check_seed(seed), _STREAM, use)
+        generator = array_generator(seed, _STREAM, use)
         columns = range(clean.shape[1]) if selection == "exact_per_class" else [slice(None)]
         for column in columns:
             flipped[:, column] |= _entries(where[:, column], share, selection, generator)
@@ -113,11 +115,9 @@ def multi_label(
 
 
 def _binary(targets: Array) -> npt.NDArray[Any]:
-    clean = as_numpy(targets)
+    clean = read_numbers(targets, "targets", kinds="biuf", expected="0 and 1")
     if clean.ndim != 2 or clean.size == 0:
         raise ValueError(f"`targets` must have shape (N, K) with at least one entry, got shape {clean.shape}")
-    if clean.dtype.kind not in "biuf":
-        raise TypeError(f"`targets` must be 0 and 1, got {clean.dtype}")
     wrong = (clean != 0) & (clean != 1)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
@@ -130,10 +130,7 @@ def _allowed(shape: tuple[int, ...], subset: Subset | None, classes: Sequence[in
     if subset is not None:
         allowed &= read_subset(subset, shape[0])[:, None]
     if classes is not None:
-        columns = np.asarray(classes)
-        if columns.ndim != 1 or columns.dtype.kind not in "iu" or columns.min() < 0 or columns.max() >= shape[1]:
-            raise ValueError(f"`classes` must be some of [0, num_classes = {shape[1]}), got {list(classes)}")
-        allowed &= np.isin(np.arange(shape[1]), columns)
+        allowed &= np.isin(np.arange(shape[1]), read_classes(classes, shape[1]))
     if not allowed.any():
         raise ValueError("`subset` chooses none of the samples")
     return allowed
@@ -182,6 +179,8 @@ def soft_label(targets: Array, noise: LabelNoise | NoiseChain, *, subset: Subset
     >>> soft_label(np.array([[0.7, 0.2, 0.1]]), always).labels
     array([[0.2, 0.7, 0.1]])
     """
+    if not hasattr(noise, "at_many"):
+        raise TypeError(f"`noise` must be a LabelNoise or a NoiseChain, got {type(noise).__name__}")
     clean = _probabilities(targets)
     if clean.shape[1] != noise.num_classes:
         raise ValueError(f"`targets` must have {noise.num_classes} columns, as `noise` has classes, got {clean.shape}")
@@ -202,11 +201,9 @@ def soft_label(targets: Array, noise: LabelNoise | NoiseChain, *, subset: Subset
 
 
 def _probabilities(targets: object) -> npt.NDArray[Any]:
-    clean = as_numpy(targets)
+    clean = read_numbers(targets, "targets", kinds="f", expected="floating-point probabilities")
     if clean.ndim != 2 or clean.size == 0:
         raise ValueError(f"`targets` must have shape (N, K) with at least one entry, got shape {clean.shape}")
-    if clean.dtype.kind != "f":
-        raise TypeError(f"`targets` must be floating point, got {clean.dtype}; integer labels need no soft noise")
     sums = clean.sum(axis=1, dtype=np.float64)
     wrong = ~((clean >= 0).all(axis=1) & (np.abs(sums - 1.0) <= _TOLERANCE))
     if wrong.any():
@@ -239,7 +236,7 @@ def soften(targets: Array | Labels, matrix: object, *, convention: Convention = 
            [0.1, 0.9]], dtype=float32)
     """
     table: Floats | Csr = read_transition(matrix, convention)
-    array = as_numpy(targets)
+    array = read_numbers(targets, "targets", expected="class indices or probabilities")
     if array.ndim == 1:
         return like(targets, _expected_rows(array, table))
     clean = _probabilities(targets)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_attention, check_choice, check_flag, check_integer, check_seed
 from .._random import array_generator
-from .arrays import Array, Mask, as_numpy, like
+from .inputs import Array, Mask, as_numpy, like, read_numbers
 from .selection import exact_rate, half_up
 
 TokenMode: TypeAlias = Literal["substitute", "mask", "delete", "swap"]
@@ -19,6 +19,7 @@ TokenMode: TypeAlias = Literal["substitute", "mask", "delete", "swap"]
 TOKEN_MODES = ("substitute", "mask", "delete", "swap")
 TOKEN_SELECTIONS = ("exact", "bernoulli")
 
+_MOST_TOKENS = 1 << 30  # a larger vocabulary would take the memory of the machine
 _STREAM = 0x746F6B65  # "toke": no other use of the same seed draws these numbers
 
 Tokens = npt.NDArray[np.integer[Any]]
@@ -108,10 +109,11 @@ def corrupt_tokens(
     """
     check_choice(mode, "mode", TOKEN_MODES)
     check_choice(selection, "selection", TOKEN_SELECTIONS)
+    include_true, seed = check_flag(include_true, "include_true"), check_seed(seed)
     clean, attended, eligible = _read(tokens, attention_mask, pad_token, mask_token, special_tokens)
     share = exact_rate(rate)
     places = np.flatnonzero(eligible)
-    order, later = (array_generator(check_seed(seed), _STREAM, use) for use in (1, 2))
+    order, later = (array_generator(seed, _STREAM, use) for use in (1, 2))
     partners = None
     if mode == "swap":
         places, partners = _pair_up(places, clean.shape[-1], order)
@@ -150,20 +152,20 @@ def _read(
     tokens: object, attention_mask: object, pad_token: int | None, mask_token: int | None, special: Collection[int]
 ) -> tuple[Tokens, Mask, Mask]:
     """The tokens; which are attended to; which are eligible."""
-    clean = as_numpy(tokens)
+    clean = read_numbers(tokens, "tokens", kinds="iu")
     if clean.ndim not in {1, 2} or clean.size == 0:
         raise ValueError(f"`tokens` must have shape (L,) or (B, L) and not be empty, got {clean.shape}")
-    if clean.dtype.kind not in "iu":
-        raise TypeError(f"`tokens` must be integers, got {clean.dtype}")
-    attended = np.ones(clean.shape, dtype=np.bool_) if attention_mask is None else as_numpy(attention_mask) != 0
-    if attended.shape != clean.shape:
-        raise ValueError(f"`attention_mask` must have the shape of `tokens`, {clean.shape}, got {attended.shape}")
+    attended = np.ones(clean.shape, dtype=np.bool_)
+    if attention_mask is not None:
+        attended = check_attention(attention_mask, "attention_mask", clean.shape)
     if attention_mask is None and pad_token is not None:
         attended = clean != check_integer(pad_token, "pad_token")
     return clean, attended, attended & ~np.isin(clean, _reserved(pad_token, mask_token, special))
 
 
 def _reserved(pad_token: int | None, mask_token: int | None, special: Collection[int]) -> Places:
+    if isinstance(special, str | bytes | Mapping) or not hasattr(special, "__len__"):
+        raise TypeError(f"`special_tokens` must be a set or a sequence of integers, got {type(special).__name__}")
     named = [check_integer(token, "special_tokens", minimum=0) for token in special]
     if pad_token is not None:
         named.append(check_integer(pad_token, "pad_token"))
@@ -175,7 +177,7 @@ def _reserved(pad_token: int | None, mask_token: int | None, special: Collection
 def _needed(value: int | None, name: str, mode: str) -> int:
     if value is None:
         raise TypeError(f"`{name}` must be given for mode={mode!r}")
-    return check_integer(value, name, minimum=0)
+    return check_integer(value, name, minimum=0, maximum=_MOST_TOKENS)
 
 
 def _vocabulary(

@@ -8,17 +8,19 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .._checks import check_choice, check_integer, check_number
-from .arrays import Array, Floats, as_numpy
+from .._checks import check_choice, check_flag, check_number
+from .inputs import Array, Floats, read_class_count, read_numbers
+from .large_transitions import Csr, SimilarityTransition, mapped_transition
 from .mappings import ClassMapping, mapping_classes, mapping_targets
-from .structure import Csr, SimilarityTransition, mapped_transition
 
 Convention: TypeAlias = Literal["row", "column"]
 Empty: TypeAlias = Literal["error", "uniform", "keep"]
 
 CONVENTIONS = ("row", "column")
 EMPTY = ("error", "uniform", "keep")
+_MOST_DENSE = 1 << 16  # a matrix of 32 GiB
 _TOLERANCE = 1e-6  # of the sum of a row
+_SMALLEST = 1e-150  # lengths whose squares underflow
 _EXACT = 1e-12  # rows this close to one are taken as they are
 
 
@@ -54,14 +56,24 @@ def symmetric_transition(num_classes: int, rate: float, include_true: bool = Fal
     0.55
     """
     diagonal, off_diagonal = symmetric_cells(num_classes, rate, include_true)
+    _check_dense(num_classes)
     matrix = np.full((num_classes, num_classes), off_diagonal)
     np.fill_diagonal(matrix, diagonal)
     return matrix
 
 
+def _check_dense(num_classes: int) -> None:
+    if num_classes > _MOST_DENSE:
+        raise ValueError(
+            f"`num_classes` must be at most {_MOST_DENSE} for a dense matrix, got {num_classes}: as_sparse=True where "
+            "the function has it, or SymmetricTransition"
+        )
+
+
 def symmetric_cells(num_classes: int, rate: float, include_true: bool) -> tuple[float, float]:
     """T_ii and T_ij of symmetric noise."""
-    classes = check_integer(num_classes, "num_classes", minimum=1)
+    check_flag(include_true, "include_true")
+    classes = read_class_count(num_classes)
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     if classes == 1 and not include_true:
         raise ValueError(
@@ -92,8 +104,10 @@ def pair_transition(num_classes: int, rate: float, *, as_sparse: bool = False) -
            [0.  , 0.75, 0.25],
            [0.25, 0.  , 0.75]])
     """
-    classes = check_integer(num_classes, "num_classes", minimum=2)
+    classes = read_class_count(num_classes, minimum=2)
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    if not check_flag(as_sparse, "as_sparse"):
+        _check_dense(classes)
     return mapped_transition(np.roll(np.arange(classes), -1), share, dense=not as_sparse)
 
 
@@ -122,8 +136,10 @@ def asymmetric_transition(
            [0.5, 0. , 0.5]])
     """
     needed = mapping_classes(mapping)
-    classes = needed if num_classes is None else check_integer(num_classes, "num_classes", minimum=1)
+    classes = needed if num_classes is None else read_class_count(num_classes)
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
+    if not check_flag(as_sparse, "as_sparse"):
+        _check_dense(classes)
     return mapped_transition(mapping_targets(mapping, classes), share, dense=not as_sparse)
 
 
@@ -150,20 +166,23 @@ def similarity_transition(prototypes: Array, rate: float, temperature: float = 1
            [0.5 , 0.5 , 0.  ],
            [0.25, 0.25, 0.5 ]])
     """
-    return similarity_structure(prototypes, rate, temperature).toarray()
+    return similarity_rows(prototypes, rate, temperature).toarray()
 
 
-def similarity_structure(prototypes: Array, rate: float, temperature: float) -> SimilarityTransition:
+def similarity_rows(prototypes: Array, rate: float, temperature: float) -> SimilarityTransition:
     """The checked prototypes as a matrix whose rows can be asked for."""
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     degree = check_number(temperature, "temperature", minimum=0.0, exclusive_minimum=True)
-    points = as_numpy(prototypes)
+    points = read_numbers(prototypes, "prototypes", expected="real numbers")
     if points.ndim != 2 or len(points) < 2 or points.shape[1] == 0:
         raise ValueError(f"`prototypes` must have shape (K, D) with at least two classes, got {points.shape}")
-    if points.dtype.kind not in "iuf":
-        raise TypeError(f"`prototypes` must be real numbers, got {points.dtype}")
     points = points.astype(np.float64)
-    length = np.linalg.norm(points, axis=1, keepdims=True)
+    with np.errstate(over="ignore", under="ignore"):
+        length = np.linalg.norm(points, axis=1, keepdims=True)
+    if not ((length > _SMALLEST) & (length < 1 / _SMALLEST)).all() and np.isfinite(points).all():
+        largest = np.abs(points).max(axis=1, keepdims=True)  # so that no square over- or underflows
+        points = points / np.where(largest > 0, largest, 1.0)
+        length = np.linalg.norm(points, axis=1, keepdims=True)
     if not np.isfinite(length).all() or (length == 0).any():
         bad = int(np.argmax(~np.isfinite(length[:, 0]) | (length[:, 0] == 0)))
         raise ValueError(f"`prototypes` must be finite and not zero, got {points[bad]} for class {bad}")
@@ -257,10 +276,10 @@ def read_transition(matrix: object, convention: str) -> Floats | Csr:
 def _square(matrix: object, name: str, convention: str) -> Floats | Csr:
     """A square matrix of finite numbers ≥ 0 in float64, its rows being clean classes: the caller's no more."""
     check_choice(convention, "convention", CONVENTIONS)
-    given: Any = matrix if sparse.issparse(matrix) else as_numpy(matrix)
+    given: Any = matrix if sparse.issparse(matrix) else read_numbers(matrix, name, expected="real numbers")
     if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:
         raise ValueError(f"`{name}` must be square, got shape {tuple(given.shape)}")
-    if given.dtype.kind not in "biuf":
+    if given.dtype.kind not in "iuf":
         raise TypeError(f"`{name}` must be real numbers, got {given.dtype}")
     if convention == "column":
         given = given.T

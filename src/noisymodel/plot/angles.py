@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .._checks import check_array, check_flag
 from .drawing import INK, Label, axes_or_new, label_text
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ def angle_map(
     >>> axes.get_xlabel(), [text.get_text() for text in axes.texts]
     ('principal angle i', ['0', '6', '11', '86'])
     """
-    values = np.asarray(angles.detach().cpu() if isinstance(angles, torch.Tensor) else angles, dtype=np.float64)
+    given = check_array(angles, "angles")
+    values = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given, dtype=np.float64)
+    check_flag(numbers, "numbers")
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"`angles` must have shape (R, C), got {values.shape}")
     if np.any((values < 0) | (values > math.pi / 2 * (1 + 1e-12))):

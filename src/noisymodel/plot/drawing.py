@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+from .._checks import check_number
 from ..errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ def new_figure(width: float, height: float) -> Figure:
 
 def axes_or_new(ax: Axes | None, width: float = 4.6, height: float = 3.6) -> Axes:
     """The given axes, or those of a new figure."""
-    return new_figure(width, height).subplots() if ax is None else ax
+    if ax is None:
+        return new_figure(width, height).subplots()
+    if not hasattr(ax, "get_yaxis_transform"):
+        raise TypeError(f"`ax` must be matplotlib axes, got {type(ax).__name__}")
+    return ax
 
 
 def quiet(axes: Axes) -> None:
@@ -97,4 +102,6 @@ def named(values: object, kind: type[Value], name: str) -> dict[str, Value]:
 
 def label_text(label: Label) -> str:
     """A label, a noise rate as percents."""
-    return label if isinstance(label, str) else f"{100 * label:.4g} % noise"
+    if isinstance(label, str):
+        return label
+    return f"{100 * check_number(label, 'label', minimum=0.0, maximum=1.0):.4g} % noise"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from .._checks import check_number
+import numpy as np
+
+from .._checks import check_number, check_text
 from ..spectrum import MetricInterval
 from .drawing import axes_or_new, legend, line_style, new_figure, quiet
 
@@ -52,6 +55,7 @@ def metric_against_rate(
     ('noise rate in pre-training (%)', 'SVE (nats)')
     """
     lines = _lines(curves)
+    check_text(label, "label")
     axes = axes_or_new(ax)
     rates = sorted({rate for points in lines.values() for rate in points})
     dodge = 0.6 * (rates[-1] - rates[0] or 1.0)  # percents of 100·(the rates' range), so that bars do not cover others
@@ -137,13 +141,17 @@ def point_of(point: Any, where: str) -> tuple[float, float, float]:
     elif isinstance(point, tuple):
         if len(point) != 3:
             raise ValueError(f"a point must be (value, low, high), got {point!r} {where}")
-        value, low, high = (float(part) for part in point)
+        value, low, high = (_number(part) for part in point)
     else:
-        try:
-            value = low = high = float(point)
-        except (TypeError, ValueError):
-            raise TypeError(f"a point must be a MetricInterval, a number or a triple, got {point!r}") from None
+        value = low = high = _number(point)
     bounded = math.isfinite(low) and math.isfinite(high)
     if bounded and not low <= value <= high:
         raise ValueError(f"a point must lie in its interval, got {value:g} in [{low:g}, {high:g}]")
     return (value, low, high) if bounded else (value, value, value)
+
+
+def _number(value: Any) -> float:
+    """A number, NaN and infinity among them (which draw nothing)."""
+    if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        return float(value)
+    raise TypeError(f"a point must be a MetricInterval, a number or a triple, got {value!r}")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .._checks import check_number
+from .._checks import check_flag, check_number, check_text
 from ..spectrum import Spectrum
 from .drawing import GREY, axes_or_new, index_axis, legend, line_style, named, new_figure, quiet
 
@@ -56,6 +56,8 @@ def scree(
     >>> scree({"clean": analyze(features), "noisy": analyze(features[:50])}).get_ylabel()
     'singular value σᵢ / σ₁'
     """
+    check_flag(relative, "relative")
+    check_flag(edge, "edge")
     axes = axes_or_new(ax)
     drawn = False
     for place, (label, spectrum) in enumerate(named(spectra, Spectrum, "spectra").items()):
@@ -160,6 +162,9 @@ def before_after(
     >>> [axes.get_title(loc="left") for axes in figure.axes]
     ['Before NMTune', 'After NMTune']
     """
+    if not isinstance(titles, tuple | list) or len(titles) != 2:  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`titles` must be two texts, got {titles!r}")
+    titles = check_text(titles[0], "titles"), check_text(titles[1], "titles")
     figure = new_figure(8.6, 3.8)
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     for axes, spectra, title, name in zip(panels, (before, after), titles, ("before", "after"), strict=True):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer
+from .._checks import check_choice, check_flag, check_integer
 from .._states import check_entries, each_rank, has_ranks, read_state, write_state
 from .analysis import check_finite, check_rows_of, row_operations
 from .blocks import Blocks
@@ -76,8 +76,8 @@ class SpectrumAccumulator:
         if center_rows and num_features < 2:
             raise ValueError(f"`center_rows` needs at least 2 features, got `num_features` = {num_features}")
         self.method: Method = method
-        self.center_rows = bool(center_rows)
-        self.normalize = bool(normalize)
+        self.center_rows = check_flag(center_rows, "center_rows")
+        self.normalize = check_flag(normalize, "normalize")
         self._epsilon = 0.0  # of the coarsest dtype that came
         self._kind: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
         self._block: Tensor | None = None  # rows that wait, and room for more

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 
-from .._checks import check_choice
+from .._checks import check_array, check_choice, check_flag
 from .result import Spectrum
 from .singular_values import Array
 
@@ -15,6 +16,7 @@ Center: TypeAlias = Literal["none", "column", "row"]
 
 CENTERS = ("none", "column", "row")
 PRESETS = ("official",)
+_SMALL = 1e-100  # numbers between this and its inverse have squares that neither over- nor underflow
 
 
 def analyze(
@@ -60,10 +62,15 @@ def analyze(
         raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
     check_finite(rows, "features")
     rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+    rows, factor = (rows, 1.0) if normalize else of_moderate_size(rows)
     rows = row_operations(rows, normalize=normalize, center=center == "row")
     if center == "column":
         rows = _centered(rows, center)
     values = torch.linalg.svdvals(rows)
+    if factor != 1.0:
+        values = values / factor
+        if not torch.isfinite(values[0]):
+            raise ValueError("`features` have singular values beyond the largest float64: scale them down")
     return Spectrum(
         singular_values=values if isinstance(features, torch.Tensor) else values.numpy(),
         num_samples=rows.shape[0],
@@ -76,6 +83,7 @@ def analyze(
 def check_operations(center: Center, normalize: bool, preset: str | None) -> tuple[Center, bool]:
     """``center`` and ``normalize``, checked, as the preset sets them if there is one."""
     check_choice(center, "center", CENTERS)
+    normalize = check_flag(normalize, "normalize")
     if preset is None:
         return center, normalize
     check_choice(preset, "preset", (*PRESETS, None))
@@ -86,18 +94,13 @@ def check_operations(center: Center, normalize: bool, preset: str | None) -> tup
 
 def check_rows_of(features: object, name: str, num_features: int | None = None) -> tuple[torch.Tensor, float]:
     """The rows (N, D) as they are, in the memory of ``features``, and the machine epsilon of their dtype."""
-    if isinstance(features, torch.Tensor):
-        floating = features.is_floating_point()
-    elif isinstance(features, np.ndarray):
-        floating = features.dtype.kind == "f"
-    else:
+    if not isinstance(features, torch.Tensor | np.ndarray):
         raise TypeError(f"`{name}` must be a torch tensor or a numpy array, got {type(features).__name__}")
-    if not floating:
-        raise TypeError(f"`{name}` must be floating point, got {features.dtype}; convert them explicitly")
+    features = check_array(features, name, kinds="f")
     if num_features is not None and (features.ndim < 1 or features.shape[-1] != num_features):
         raise ValueError(f"`{name}` must have shape (..., {num_features}), got {tuple(features.shape)}")
     if isinstance(features, torch.Tensor):
-        epsilon, rows = torch.finfo(features.dtype).eps, features.detach()
+        epsilon, rows = torch.finfo(features.dtype).eps, features
     else:
         epsilon = float(np.finfo(features.dtype).eps)
         plain = features.dtype if features.dtype in (np.float32, np.float16) else np.float64
@@ -115,6 +118,15 @@ def check_finite(rows: torch.Tensor, name: str, *, first: int = 0) -> None:
             f"`{name}` must be finite: row {first + int(finite.int().argmin())} holds NaN or inf"
             f" ({int((~finite).sum())} of {len(finite)} rows do); drop or repair these rows"
         )
+
+
+def of_moderate_size(rows: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Rows (N, D) times a power of two, 1 unless their squares would over- or underflow; and that factor."""
+    largest = float(rows.abs().amax()) if rows.numel() else 0.0
+    if largest == 0.0 or _SMALL < largest < 1 / _SMALL:
+        return rows, 1.0
+    factor = 2.0 ** -max(-1000, min(1000, math.frexp(largest)[1]))
+    return rows * factor, factor
 
 
 def row_operations(rows: torch.Tensor, *, normalize: bool, center: bool) -> torch.Tensor:

@@ -57,7 +57,8 @@ def intrinsic_dimension(
     2
     """
     check_choice(method, "method", ("fit", "likelihood"))
-    if check_number(discard, "discard", minimum=0.0) >= 1:
+    discard = check_number(discard, "discard", minimum=0.0)
+    if discard >= 1:
         raise ValueError(f"`discard` must be in [0, 1), got {discard}")
     rows, _ = check_rows_of(features, "features")
     if features.ndim != 2 or 0 in features.shape:

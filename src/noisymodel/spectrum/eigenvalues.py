@@ -62,6 +62,8 @@ def nesum(spectrum: Spectrum) -> float:
     >>> round(nesum(analyze(np.diag([4.0, 3.0, 2.0, 1.0]), center="column")), 9)
     1.662633487
     """
+    if not isinstance(spectrum, Spectrum):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`spectrum` must be a Spectrum, got {type(spectrum).__name__}")
     if not spectrum.centered:
         raise ValueError("`spectrum` must be of centred columns, which `analyze(features, center='column')` gives")
     return spectrum.stable_rank

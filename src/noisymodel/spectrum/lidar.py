@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._checks import check_number
+from .._checks import check_array, check_number
 from .analysis import check_finite, check_rows_of
 from .singular_values import Array
 
@@ -50,8 +50,8 @@ def lidar(features: Array, labels: Array, *, delta: float = 1e-4, epsilon: float
     >>> 1.0 < lidar(centers[labels] + random.normal(size=(300, 8)), labels) < 2.01
     True
     """
-    check_number(delta, "delta", minimum=0.0)
-    check_number(epsilon, "epsilon", minimum=0.0)
+    delta = check_number(delta, "delta", minimum=0.0)
+    epsilon = check_number(epsilon, "epsilon", minimum=0.0)
     rows, _ = check_rows_of(features, "features")
     if features.ndim != 2 or 0 in features.shape:
         raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
@@ -76,11 +76,10 @@ def lidar(features: Array, labels: Array, *, delta: float = 1e-4, epsilon: float
 
 def _classes(labels: Any, num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The place of each row's class (N,), and the number of rows of each class."""
-    known = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
+    given = check_array(labels, "labels", kinds="biuUS", expected="whole numbers or strings")
+    known = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
     if known.shape != (num_rows,):
         raise ValueError(f"`labels` must have shape (N,) = ({num_rows},), got {known.shape}")
-    if known.dtype.kind not in "iubUS":
-        raise TypeError(f"`labels` must be whole numbers or strings, got {known.dtype}")
     _, place, counts = np.unique(known, return_inverse=True, return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(

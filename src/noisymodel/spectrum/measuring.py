@@ -53,7 +53,8 @@ class Measuring(NamedTuple):
     ) -> Measuring:
         """The arguments of an interval, checked."""
         check_choice(target, "target", TARGETS)
-        if not 0 < check_number(level, "level") < 1:
+        level = check_number(level, "level")
+        if not 0 < level < 1:
             raise ValueError(f"`level` must be in (0, 1), got {level}")
         center, normalize = check_operations(center, normalize, preset)
         settings = {"center_rows": center == "row", "normalize": normalize}
@@ -78,7 +79,12 @@ class Measuring(NamedTuple):
 def _functions(metrics: Metrics) -> dict[str, Metric]:
     if isinstance(metrics, str):
         raise TypeError(f"`metrics` must be a list of names or a mapping, got the string {metrics!r}")
+    if not isinstance(metrics, Mapping | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`metrics` must be a list of names or a mapping, got {type(metrics).__name__}")
     functions = dict(metrics) if isinstance(metrics, Mapping) else {name: _named(name) for name in metrics}
+    for name, function in functions.items():
+        if not isinstance(name, str) or not callable(function):  # pyright: ignore[reportUnnecessaryIsInstance] # see above
+            raise TypeError(f"`metrics` must map names to functions of a Spectrum, got {name!r}: {function!r}")
     if not functions:
         raise ValueError("`metrics` must hold at least one metric, got none")
     return functions

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .._checks import check_array
 from .._random import array_generator
 from .accumulator import SpectrumAccumulator
 from .analysis import check_finite, check_rows_of
@@ -27,7 +28,8 @@ def units_of(num_rows: int, groups: object, name: str = "groups") -> Units:
     if groups is None:
         units = list(np.arange(num_rows)[:, None])
     else:
-        labels = groups.detach().cpu().numpy() if isinstance(groups, torch.Tensor) else np.asarray(groups)
+        given = check_array(groups, name, kinds="biufUS", expected="numbers or strings")
+        labels = given.cpu().numpy() if isinstance(given, torch.Tensor) else given
         if labels.shape != (num_rows,):
             raise ValueError(f"`{name}` must have shape (N,) = ({num_rows},), got {labels.shape}")
         _, place = np.unique(labels, return_inverse=True)

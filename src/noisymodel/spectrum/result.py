@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .._checks import check_integer, check_number
+from .._checks import check_flag, check_integer, check_number
 from ..errors import MissingExtraError
 from .singular_values import (
     Array,
@@ -19,6 +19,7 @@ from .singular_values import (
     relative_values,
     shares,
     singular_value_entropy,
+    sorted_values,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,21 @@ class Spectrum:
     num_features: int
     centered: bool = False
     epsilon: float = float(np.finfo(np.float64).eps)
+
+    def __post_init__(self) -> None:
+        samples = check_integer(self.num_samples, "num_samples", minimum=1)
+        features = check_integer(self.num_features, "num_features", minimum=1)
+        check_flag(self.centered, "centered")
+        check_number(self.epsilon, "epsilon", minimum=0.0, maximum=1.0)
+        if not isinstance(self.singular_values, torch.Tensor | np.ndarray):
+            found = type(self.singular_values).__name__
+            raise TypeError(f"`singular_values` must be a numpy array or a torch tensor, got {found}")
+        values = sorted_values(self.singular_values)
+        if len(values) > min(samples, features):
+            most = min(samples, features)
+            raise ValueError(f"`singular_values` must be at most min(N, D) = {most} numbers, got {len(values)}")
+        if (values.numpy() != self._values).any():
+            raise ValueError("`singular_values` must descend: sort them")
 
     @property
     def entropy(self) -> float:
@@ -117,7 +133,7 @@ class Spectrum:
 
         Source: Garrido et al., ICML 2023 (arXiv 2210.02885).
         """
-        check_number(epsilon, "epsilon", minimum=0.0)
+        epsilon = check_number(epsilon, "epsilon", minimum=0.0)
         return float(torch.special.entr(shares(self._values) + epsilon).sum().exp())
 
     def power_law_exponent(self, window: tuple[int, int] = (11, 100), *, weighted: bool = True) -> float:
@@ -133,6 +149,9 @@ class Spectrum:
 
         Source: Stringer et al., Nature 2019; Agrawal et al. (α-ReQ), NeurIPS 2022.
         """
+        check_flag(weighted, "weighted")
+        if not isinstance(window, tuple | list) or len(window) != 2:  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`window` must be two ranks, (first, last), got {window!r}")
         first = check_integer(window[0], "window[0]", minimum=1)
         last = check_integer(window[1], "window[1]", minimum=first + 1)
         rounding = (

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from .._checks import check_array
+
 Array: TypeAlias = npt.NDArray[Any] | torch.Tensor
 
 
@@ -103,18 +105,23 @@ def effective_rank(singular_values: Array | Sequence[float]) -> torch.Tensor | f
 
 def relative_values(singular_values: object) -> torch.Tensor:
     """σ / σ₁, descending, in float64; NaN for a zero spectrum. Every metric here is a function of it."""
-    if isinstance(singular_values, torch.Tensor):
-        if not singular_values.is_floating_point():
-            raise TypeError(f"`singular_values` must be floating point, got {singular_values.dtype}")
-        values = singular_values.to("cpu").to(torch.float64)
+    values = sorted_values(singular_values)
+    return values / values[0]
+
+
+def sorted_values(singular_values: object) -> torch.Tensor:
+    """σ, checked, descending, in float64 on the CPU."""
+    kinds = "f" if isinstance(singular_values, torch.Tensor) else "iuf"
+    given = check_array(singular_values, "singular_values", kinds=kinds, detach=False)
+    if isinstance(given, torch.Tensor):
+        values = given.to("cpu").to(torch.float64)
     else:
-        values = torch.from_numpy(np.array(singular_values, dtype=np.float64))
+        values = torch.from_numpy(np.array(given, dtype=np.float64))
     if values.ndim != 1 or len(values) == 0:
         raise ValueError(f"`singular_values` must have shape (Q,) with Q >= 1, got {tuple(values.shape)}")
     if not bool(((values >= 0) & torch.isfinite(values)).all()):
         raise ValueError("`singular_values` must be finite and not negative")
-    values = values.sort(descending=True).values
-    return values / values[0]
+    return values.sort(descending=True).values
 
 
 def shares(singular_values: object) -> torch.Tensor:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from .opening import open_file
+from ..features.opening import FeatureFile, open_file
 from .report import write_report
 from .result import Comparison, FilesAnalysis, FileSpectrum
-from .rows import FeatureFile
 from .run import analyze_files
 from .table import text_tables
 

@@ -11,10 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputFileError
+from ..features.opening.rows import FeatureFile, block_rows
 from ..spectrum.analysis import row_operations
 from ..subspace import SubspaceAccumulator
 from .dealing import Parts
-from .rows import FeatureFile, block_rows
 
 _QUIET = 1.0  # seconds before a progress bar appears
 

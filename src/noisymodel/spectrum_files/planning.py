@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from ..errors import InputFileError
+from ..features.opening import FeatureFile, open_file
 from ..spectrum import Spectrum, SpectrumAccumulator
 from .naming import Source
-from .opening import open_file
-from .rows import FeatureFile
 
 
 class Plan(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import torch
 from torch import Tensor
 
-from .._checks import check_integer
+from .._checks import check_flag, check_integer
 from .._states import check_entries, each_rank, read_state, write_state
 from ..spectrum.singular_values import Array
 from .angles import angles_between, directions_of_scatter
@@ -78,6 +78,8 @@ class SubspaceAccumulator:
 
     def merge(self, other: SubspaceAccumulator) -> SubspaceAccumulator:
         """Take in the pairs of another accumulator, which stays as it is; returns ``self``."""
+        if not isinstance(other, SubspaceAccumulator):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`other` must be a SubspaceAccumulator, got {type(other).__name__}")
         sizes = (self.num_features_a, self.num_features_b)
         theirs = (other.num_features_a, other.num_features_b)
         if sizes != theirs:
@@ -161,7 +163,7 @@ class SubspaceAccumulator:
 
     def linear_cka(self, *, debiased: bool = False) -> float:
         """As `linear_cka`."""
-        products, least = self._filled(), 4 if debiased else 2
+        products, least = self._filled(), 4 if check_flag(debiased, "debiased") else 2
         if products.num_rows < least:
             raise ValueError(f"`linear_cka` needs at least {least} rows, got {products.num_rows}")
         return products.centred().cka(debiased=debiased)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_integer
+from ..spectrum.analysis import of_moderate_size
 from ..spectrum.singular_values import Array
 from .rows import rows_of
 
@@ -50,7 +51,7 @@ def principal_angles(a: Array, b: Array, *, k: int) -> Array:
     >>> principal_angles(features, features @ turn, k=1).round(6)
     array([0.3])
     """
-    first, second = rows_of(a, "a"), rows_of(b, "b")
+    first, second = (of_moderate_size(rows_of(rows, name))[0] for rows, name in ((a, "a"), (b, "b")))
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"`a` and `b` must have as many features, got {first.shape[1]} and {second.shape[1]}")
     k = check_integer(k, "k", minimum=1)

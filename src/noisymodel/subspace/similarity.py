@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from .._checks import check_flag
+from ..spectrum.analysis import of_moderate_size
 from ..spectrum.singular_values import Array
 from .products import Products, ratio, unbiased
 from .rows import check_paired, rows_of
@@ -42,6 +44,7 @@ def linear_cka(a: Array, b: Array, *, debiased: bool = False) -> float:
     >>> round(linear_cka(features, 3.0 * features[:, ::-1] + 1.0), 12)
     1.0
     """
+    debiased = check_flag(debiased, "debiased")
     first, second = rows_of(a, "a"), rows_of(b, "b")
     check_paired(first, second)
     least = 4 if debiased else 2
@@ -49,6 +52,7 @@ def linear_cka(a: Array, b: Array, *, debiased: bool = False) -> float:
         raise ValueError(
             f"`a` must have at least {least} rows{' to be debiased' if debiased else ''}, got {len(first)}"
         )
+    first, second = (of_moderate_size(rows)[0] for rows in (first, second))  # CKA does not depend on the scale
     means = first.mean(dim=0), second.mean(dim=0)
     one, other = first - means[0], second - means[1].to(first.device)
     if max(one.shape[1], other.shape[1]) <= len(one):

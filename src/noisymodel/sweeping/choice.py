@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_number
-from .._random import array_generator
+from ..training.holding_out import held_out
 from .sweep import SweepResult, sweep
 
-_SPLIT = 0x63686F
 _CONSISTENCY = (0.3, 1.0, 3.0)
 _SHAPES = ({"residual": False, "covariance_weight": 3.0}, {"residual": True, "covariance_weight": 0.02})
 _SMOOTHING = (0.0, 0.1)
@@ -145,39 +144,15 @@ def choose(
     return _chosen(entries, result, standard_errors)
 
 
-def held_out(
-    targets: npt.NDArray[np.int64], fraction: float, seed: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Indices (kept, held out): of every class ``fraction`` of its rows, half-up, but never all of them.
-
-    Raises:
-        ValueError: where that holds out nothing.
-    """
-    random = array_generator(seed, _SPLIT)
-    held = [np.zeros(0, dtype=np.int64)]
-    for label in np.unique(targets):
-        own = random.permutation(np.flatnonzero(targets == label))
-        held.append(own[: min(int(np.floor(fraction * len(own) + 0.5)), len(own) - 1)])
-    out = np.sort(np.concatenate(held))
-    if len(out) == 0:
-        raise ValueError(
-            f"{fraction:g} of {len(targets)} rows must hold out at least one row of a class with two, got none: "
-            "give more rows a class or a larger fraction"
-        )
-    kept = np.ones(len(targets), dtype=bool)
-    kept[out] = False
-    return np.flatnonzero(kept), out
-
-
 def _chosen(entries: list[dict[str, Any]], result: SweepResult, standard_errors: float) -> Choice:
     right = result.correct.astype(np.float64)
     accuracy, loss = right.mean(axis=1), np.array([row["validation_loss"] for row in result.table])
-    best = min(range(len(entries)), key=lambda i: (-accuracy[i], np.nan_to_num(loss[i], nan=np.inf)))
+    finite = np.flatnonzero(np.isfinite(loss)).tolist()  # there is one, or the sweep raises
+    best = min(finite, key=lambda i: (-accuracy[i], loss[i]))
     difference = right[best] - right
     deficit, count = difference.mean(axis=1), right.shape[1]
     error = difference.std(axis=1, ddof=1) / np.sqrt(count) if count > 1 else np.zeros(len(entries))
     eligible = (deficit <= standard_errors * error + 1e-12) & np.isfinite(loss)
-    eligible[best] = True
 
     def merit(index: int) -> tuple[float, float, float]:
         return -float(entries[index].get("consistency_weight", 0.0)), -accuracy[index], loss[index]

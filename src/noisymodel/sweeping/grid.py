@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_number, check_seed
-from ..heads import Head, LinearProbe, MLPProbe, NMTune
+from .._checks import check_choice, check_integer, check_seed
+from ..heads import HEADS, Head, settings_of
+from .rates import Rates
 
-METHODS: dict[str, type[Head]] = {"nmtune": NMTune, "mlp": MLPProbe, "linear": LinearProbe}
-_NOT_OURS = frozenset({"self", "in_features", "num_classes", "gather", "generator"})
-
-
-class Rates(NamedTuple):
-    """What AdamW and the schedule are told of a head; heads with the same rates share an optimizer step."""
-
-    learning_rate: float
-    weight_decay: float
-    warmup: float
-
-    def checked(self, epochs: int) -> Rates:
-        """The same as Python numbers, each in the range that `fit` takes."""
-        return Rates(
-            check_number(self.learning_rate, "learning_rate", minimum=0, exclusive_minimum=True),
-            check_number(self.weight_decay, "weight_decay", minimum=0),
-            check_number(self.warmup, "warmup", minimum=0, maximum=epochs),
-        )
+_NOT_OURS = ("gather",)
 
 
 @dataclass(frozen=True)
@@ -101,14 +84,14 @@ def in_grid(index: int) -> Generator[None]:
 def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
     """The kind of head, and what of a configuration it is made with."""
     name = given.get("method", "nmtune")
-    check_choice(name, "method", METHODS)
-    known = [key for key in inspect.signature(METHODS[name]).parameters if key not in _NOT_OURS]
+    check_choice(name, "method", HEADS)
+    known = [key for key in settings_of(HEADS[name]) if key not in _NOT_OURS]
     allowed = {"method", *Rates._fields, *known}
     for key in given:
         if key not in allowed:
             listed = ", ".join(sorted(allowed))
             raise ValueError(f"`{key}` is nothing that method={name!r} takes in a sweep: it takes {listed}")
-    return METHODS[name], {key: given[key] for key in known if key in given}
+    return HEADS[name], {key: given[key] for key in known if key in given}
 
 
 def read_seeds(seeds: object) -> list[int]:

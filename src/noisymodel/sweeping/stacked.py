@@ -1,119 +1,104 @@
-"""Heads of one shape as one batched model."""
+"""Heads of one architecture as one batched model: `torch.func` over their stacked weights."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from ..heads import Head
-from ..heads.network import TuningNetwork
-from .layers import StackedLinear, StackedResidual
+from ..losses import NMTuneTerms, nmtune_regularization
+from ..training.batches import IGNORED
 
-_VECTOR = 16  # float32 numbers in the widest register; AdamW's remainder is rounded otherwise
+WEIGHTS = ("consistency_weight", "covariance_weight", "dominant_weight")
 
 
 class Stacked(NamedTuple):
-    """What the heads compute: logits (n, H, K) and Z (n, H, D)."""
+    """What the heads compute: logits (H, n, K), Z (H, n, D) and F (n, D) or (H, n, D), normalised."""
 
     logits: Tensor
     tuned: Tensor
+    rows: Tensor
 
 
 class StackedHeads:
-    """Parameters and buffers of H heads of one shape, each of shape (H, ...), and their training-mode forward pass.
+    """Parameters and buffers of H heads, each of shape (H, ...), and their forward pass in training mode.
 
-    In all else as the heads would do one after another: each has its own weights and batch statistics.
+    Each head has its own weights and batch statistics. What the heads have in common besides is that of the first.
     """
 
-    def __init__(self, heads: Sequence[Head], device: torch.device) -> None:
-        self.template, self.count = heads[0], len(heads)
-        states = [head.state_dict() for head in heads]
-        stacked = {name: torch.stack([state[name] for state in states]).to(device) for name in states[0]}
-        names = {name for name, _ in heads[0].named_parameters()}
-        self.parameters = {name: value for name, value in stacked.items() if name in names}
-        self.buffers = {name: value for name, value in stacked.items() if name not in names}
-        self._gradients = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
-        self._small: list[Tensor] = []  # the gradients that autograd adds to
-        for name, value in self.parameters.items():
-            if value.ndim == 2:
-                value.requires_grad_().grad = self._gradients[name]
-                self._small.append(self._gradients[name])
+    def __init__(self, heads: Sequence[Head]) -> None:
+        self.count = len(heads)
+        for head in heads:
+            head.train()
+        self.parameters, self.buffers = stack_module_state(list(heads))
+        self.normalized = heads[0].normalized
+        self._template = copy.deepcopy(heads[0]).to("meta")
+        self._template.normalize = None  # done once for all heads
 
-    def slices(self, begin: int, end: int) -> list[Tensor]:
-        """The parameters of some heads with their gradients, sharing memory with all, for an optimizer.
+    def forward(self, features: Tensor, drawn: Mapping[str, Tensor]) -> Stacked:
+        """Of features (n, D), which all heads share, or (H, n, D); ``drawn`` (H, n, width) by the layers' names."""
+        rows = self.normalized(features)
+        each = vmap(self._one, in_dims=(0, 0, 0, 0 if rows.ndim == 3 else None))
+        logits, tuned = each(self.parameters, self.buffers, dict(drawn), rows)
+        return Stacked(logits, tuned, rows)
 
-        A parameter that does not fill vector registers is cut by heads, so that its last numbers are rounded as alone.
-        """
-        views: list[Tensor] = []
-        for name, value in self.parameters.items():
-            fills = value[0].numel() % _VECTOR == 0
-            for one in [slice(begin, end)] if fills else range(begin, end):
-                view = value.detach()[one]
-                view.grad = self._gradients[name][one]
-                views.append(view)
-        return views
-
-    def forward(self, features: Tensor, masks: Sequence[Tensor]) -> Stacked:
-        """Training mode: of features (n, D) that all heads share, or (n, H, D).
-
-        ``masks`` (n, H, hidden) are what dropout multiplies by, in the order of the layers.
-        """
-        network = self.template.network
-        tuned = features
-        if isinstance(network, TuningNetwork):
-            tuned = self._layers(network.layers, features, list(masks))
-            if network.scale is not None:
-                tuned = StackedResidual.apply(features, self.parameters["network.scale"], tuned)
-        logits = self._linear("classifier", tuned)
-        return Stacked(logits, tuned.expand(self.count, -1, -1).transpose(0, 1) if tuned.ndim == 2 else tuned)
-
-    def backward(self, total: Tensor) -> None:
-        """The gradients of the sum of (H,) losses: each head's own, since no head sees another."""
-        for gradient in self._small:
-            gradient.zero_()
-        total.sum().backward()
+    def _one(self, parameters: Any, buffers: Any, drawn: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+        output: Any = functional_call(
+            self._template, (parameters, {**buffers, **drawn}), (rows,), {"return_features": True}
+        )
+        return output.logits, output.tuned
 
     def state(self, index: int) -> dict[str, Tensor]:
-        """A copy of the state dictionary of one head."""
+        """A copy of the parameters and buffers of one head."""
         return {name: value.detach()[index].clone() for name, value in (self.parameters | self.buffers).items()}
 
-    def _layers(self, layers: nn.Sequential, hidden: Tensor, masks: list[Tensor]) -> Tensor:
-        for number, layer in layers.named_children():
-            name = f"network.layers.{number}"
-            if isinstance(layer, nn.Linear):
-                hidden = self._linear(name, hidden)
-            elif isinstance(layer, nn.BatchNorm1d):
-                hidden = self._batch_norm(name, hidden, layer)
-            elif isinstance(layer, nn.LayerNorm):
-                weight, bias = self._affine(name)
-                hidden = torch.addcmul(bias, functional.layer_norm(hidden, hidden.shape[-1:], eps=layer.eps), weight)
-            elif isinstance(layer, nn.Dropout):
-                hidden = hidden * masks.pop(0)
-            else:
-                hidden = hidden.relu_()
-        return hidden
 
-    def _affine(self, name: str) -> tuple[Tensor, Tensor]:
-        return self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
+class StackedLoss:
+    """The objectives of H heads that have the same terms, ``top_k`` and ``reduction``; terms of shape (H,)."""
 
-    def _linear(self, name: str, rows: Tensor) -> Tensor:
-        weight, bias = self._affine(name)
-        product: Tensor = StackedLinear.apply(rows, weight, bias, self._gradients[f"{name}.weight"])
-        return product
+    def __init__(self, heads: Sequence[Head], *, device: torch.device, dtype: torch.dtype) -> None:
+        objectives = [head.objective for head in heads]
+        first = objectives[0]
+        self.options: dict[str, Any] = {"top_k": first.top_k, "reduction": first.reduction}
+        self.options.update({name: float(getattr(first, name) > 0) for name in WEIGHTS})
+        self.regularized = heads[0].regularized
+        like: dict[str, Any] = {"dtype": dtype, "device": device}
+        smoothing = [objective.label_smoothing for objective in objectives]
+        self.smoothing = torch.tensor(smoothing, **like)[:, None] if any(smoothing) else None
+        self.weights = [torch.tensor([getattr(one, name) for one in objectives], **like) for name in WEIGHTS]
 
-    def _batch_norm(self, name: str, hidden: Tensor, layer: nn.BatchNorm1d) -> Tensor:
-        """Each head's own statistics: one BatchNorm of H · C channels."""
-        flat = functional.batch_norm(
-            hidden.flatten(1),
-            *(self.buffers[f"{name}.running_{statistic}"].view(-1) for statistic in ("mean", "var")),
-            *(parameter.view(-1) for parameter in self._affine(name)),
-            training=True,
-            momentum=0.1 if layer.momentum is None else layer.momentum,
-            eps=layer.eps,
-        )
-        self.buffers[f"{name}.num_batches_tracked"].add_(1)
-        return flat.view(hidden.shape)
+    def __call__(self, stacked: Stacked, targets: Tensor, sample_weight: Tensor | None) -> NMTuneTerms:
+        """Of targets (n,) or (n, K) that all heads share, or with H before; the weights (n,) or (H, n) likewise."""
+        task = self._task(stacked.logits, targets, sample_weight)
+        if not self.regularized:
+            zero = torch.zeros_like(task)
+            return NMTuneTerms(task, task, zero, zero, zero)
+        shared = 0 if stacked.rows.ndim == 3 else None
+        terms = vmap(self._regularization, in_dims=(0, shared))(stacked.tuned, stacked.rows)
+        weighted = (weight * term for weight, term in zip(self.weights, terms, strict=True))
+        return NMTuneTerms(sum(weighted, task), task, *terms)
+
+    def _regularization(self, tuned: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
+        return nmtune_regularization(tuned, rows, **self.options)[2:]
+
+    def _task(self, logits: Tensor, targets: Tensor, sample_weight: Tensor | None) -> Tensor:
+        """Mean cross-entropy (H,) over the rows that have a class; ε of the mass is spread evenly over all classes."""
+        shape = logits.shape if targets.is_floating_point() else logits.shape[:2]
+        targets = targets.expand(shape).flatten(0, 1)
+        rows = logits.flatten(0, 1)
+        targets = targets.to(rows.dtype) if targets.is_floating_point() else targets
+        losses = functional.cross_entropy(rows, targets, ignore_index=IGNORED, reduction="none").view(logits.shape[:2])
+        counted = torch.ones_like(losses)
+        if not targets.is_floating_point():
+            counted = (targets != IGNORED).view(losses.shape).to(losses.dtype)
+        if self.smoothing is not None:
+            losses = torch.lerp(losses, -logits.log_softmax(-1).mean(-1) * counted, self.smoothing)
+        if sample_weight is not None:
+            losses = losses * sample_weight.to(losses.dtype)
+        return losses.sum(1) / counted.sum(1)

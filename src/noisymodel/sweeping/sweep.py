@@ -16,10 +16,11 @@ from .._checks import check_choice, check_integer
 from ..heads import Head
 from ..training.batches import RowSource, held_out_rows, labelled_rows
 from ..training.run import smallest_batch
-from .grid import Rates, in_grid, read_grid, read_seeds
+from .grid import in_grid, read_grid, read_seeds
+from .measuring import Task, train_together
 from .outcome import Outcome
+from .rates import Rates
 from .resume import SweepCheckpoint
-from .together import Task, train_together
 from .trials import Trial, trials_together
 
 

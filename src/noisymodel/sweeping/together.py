@@ -1,153 +1,150 @@
-"""Training heads of one kind together, each as `noisymodel.fit` would train it alone."""
+"""Training heads of one architecture together, each as `noisymodel.fit` would train it alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._random import tensor_generator
 from ..heads import Head
+from ..heads.randomness import random_layers
 from ..losses import NMTuneTerms
-from ..training.batches import LabelledRows
+from ..training.batches import LabelledRows, count_batches, shuffled
 from ..training.feeding import Batch
-from ..training.run import Bar, evaluate_each, smallest_batch
+from ..training.optimizer import adamw
+from ..training.run import Bar, smallest_batch
 from ..training.schedule import Schedule
-from .outcome import CORRECT, Record, State
-from .stacked import StackedHeads
-from .terms import StackedLoss
-from .trials import Trial, kind_of
+from .rates import Rates
+from .stacked import StackedHeads, StackedLoss
 
 
-class Task(NamedTuple):
-    """What all heads of a sweep are trained and judged on."""
+class Order(NamedTuple):
+    """What decides the batches of a head: a seed, and the rows that it sees (an index, ascending; None: all)."""
 
-    rows: LabelledRows
-    held_out: LabelledRows
-    epochs: int
-    batch_size: int
+    seed: int
+    rows: Tensor | None = None
 
-    def steps(self, head: Head) -> int:
-        """How many batches a head like this one sees in all epochs."""
-        smallest = smallest_batch(head, len(self.rows), self.batch_size)
-        return self.epochs * self.rows.count_batches(self.batch_size, smallest)
+    def count(self, rows: LabelledRows) -> int:
+        """How many rows these are."""
+        return len(rows) if self.rows is None else len(self.rows)
+
+    def batches(self, count: int, batch_size: int, smallest: int, epoch: int) -> list[Tensor]:
+        """The indices of an epoch's batches."""
+        parts = shuffled(count, batch_size, smallest, tensor_generator(self.seed, 0, epoch))
+        return parts if self.rows is None else [self.rows[part] for part in parts]
 
 
 class Together:
-    """Heads that are trained together on the same rows, in the order that each one's seed says."""
+    """Heads of one kind that see as many rows each: one batched model, and its optimizer.
 
-    def __init__(self, trials: Sequence[Trial], task: Task) -> None:
-        self.rows, self.epochs, self.batch_size = task.rows, task.epochs, task.batch_size
-        heads = [trial.configuration.start(trial.seed) for trial in trials]
-        self.smallest = smallest_batch(heads[0], len(self.rows), self.batch_size)
-        self.steps = self.rows.count_batches(self.batch_size, self.smallest)
-        self.seeds = sorted({trial.seed for trial in trials})
-        places = [self.seeds.index(trial.seed) for trial in trials]
-        self.seed_of_head = torch.tensor(places, device=self.rows.device)
-        self.model = StackedHeads(heads, self.rows.device)
-        regularized = kind_of(heads[0]).regularized
-        self.loss = StackedLoss(heads, regularized=regularized, device=self.rows.device, dtype=self.rows.dtype)
-        self._dropouts = [module for module in heads[0].modules() if isinstance(module, nn.Dropout)]
-        self._prepare_optimizer(trials)
+    The ``orders`` and ``rates`` are those of the heads, one for each. Heads of equal rates should follow each other.
+    """
 
-    def _prepare_optimizer(self, trials: Sequence[Trial]) -> None:
-        groups: list[dict[str, object]] = []
+    def __init__(
+        self,
+        heads: Sequence[Head],
+        orders: Sequence[Order],
+        rates: Sequence[Rates],
+        rows: LabelledRows,
+        *,
+        epochs: int,
+        batch_size: int,
+    ) -> None:
+        self.rows, self.epochs, self.batch_size = rows, epochs, batch_size
+        self.count = orders[0].count(rows)
+        self.smallest = smallest_batch(heads[0], self.count, batch_size)
+        self.steps = count_batches(self.count, batch_size, self.smallest)
+        keys = [(order.seed, id(order.rows)) for order in orders]
+        self.orders = [orders[keys.index(key)] for key in dict.fromkeys(keys)]
+        places = [list(dict.fromkeys(keys)).index(key) for key in keys]
+        self.order_of_head = torch.tensor(places, device=rows.device)
+        self.one_each = places == list(range(len(heads)))
+        self.weight_scale = [_weight_scale(order, rows) for order in self.orders]
+        self.layers = random_layers(heads[0])
+        self.model = StackedHeads(heads)
+        self.loss = StackedLoss(heads, device=rows.device, dtype=rows.dtype)
+        self._prepare_optimizer(rates)
+
+    def _prepare_optimizer(self, rates: Sequence[Rates]) -> None:
+        """A group of parameters for each run of equal rates: views of these heads, or all there is."""
+        self.trained = [value for value in self.model.parameters.values() if value.requires_grad]
+        self.parts: list[slice] = []
         self.schedules: list[Schedule] = []
-        begin = 0
-        for rates, members in groupby(trials, key=lambda trial: trial.configuration.rates):
-            end = begin + len(list(members))
-            groups.append({"params": self.model.slices(begin, end), "weight_decay": rates.weight_decay})
-            warmup = round(rates.warmup * self.steps)
-            self.schedules.append(Schedule(rates.learning_rate, self.epochs * self.steps, warmup))
-            begin = end
-        fused = self.rows.device.type in ("cpu", "cuda")
-        self.optimizer = torch.optim.AdamW(groups, fused=fused)
+        groups: list[dict[str, Any]] = []
+        for rate, members in groupby(rates):
+            begin = self.parts[-1].stop if self.parts else 0
+            part = slice(begin, begin + len(list(members)))
+            views = [value.detach()[part] for value in self.trained]
+            groups.append({"params": views, "weight_decay": rate.weight_decay})
+            self.parts.append(part)
+            self.schedules.append(
+                Schedule(rate.learning_rate, self.epochs * self.steps, round(rate.warmup * self.steps))
+            )
+        self.optimizer = adamw(groups, self.rows.device)
 
     def epoch(self, epoch: int, bar: Bar) -> Tensor:
         """Train one epoch (they count from zero); the means (H, terms) over the rows of the terms."""
-        sums = torch.zeros(self.model.count, len(NMTuneTerms._fields), dtype=torch.float64, device=self.rows.device)
-        dropout = [_generator(seed, epoch) for seed in self.seeds]
+        precise = torch.float32 if self.rows.device.type == "mps" else torch.float64
+        sums = torch.zeros(self.model.count, len(NMTuneTerms._fields), dtype=precise, device=self.rows.device)
+        generators = [tensor_generator(order.seed, 1, epoch) for order in self.orders]
         for step, batch in enumerate(self._batches(epoch), start=epoch * self.steps):
-            for group, schedule in zip(self.optimizer.param_groups, self.schedules, strict=True):
-                group["lr"] = schedule(step)
-            logits, tuned = self.model.forward(batch.features, self._masks(len(batch.features), dropout))
-            terms = self.loss(logits, batch.targets, tuned, batch.features, batch.weights)
-            self.model.backward(terms.total)
-            self.optimizer.step()
-            sums.add_(torch.stack([term.detach() for term in terms], 1), alpha=len(batch.features))
+            count = batch.features.shape[-2]
+            stacked = self.model.forward(batch.features, self._drawn(count, generators))
+            terms = self.loss(stacked, batch.targets, batch.weights)
+            terms.total.sum().backward()  # the gradients are each head's own, since no head sees another
+            self._step(step)
+            sums.add_(torch.stack([term.detach() for term in terms], 1), alpha=count)
             bar.update()
-        return sums / len(self.rows)
+        return sums / self.count
+
+    def _step(self, step: int) -> None:
+        for group, schedule, part in zip(self.optimizer.param_groups, self.schedules, self.parts, strict=True):
+            group["lr"] = schedule(step)
+            for view, value in zip(group["params"], self.trained, strict=True):
+                view.grad = None if value.grad is None else value.grad[part]
+        self.optimizer.step()
+        for value in self.trained:
+            value.grad = None
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        """Rows (n, D) with targets (n,) or (n, K) that all heads share; or (n, H, D) with (n, H) or (n, H, K)."""
-        orders = [
-            self.rows.shuffled(self.batch_size, self.smallest, tensor_generator(seed, 0, epoch)) for seed in self.seeds
-        ]
-        turns = (index for indices in zip(*orders, strict=True) for index in indices)
+        """Rows (n, D) with targets (n,) or (n, K) that all heads share; or all of them with H before."""
+        of_orders = [order.batches(self.count, self.batch_size, self.smallest, epoch) for order in self.orders]
+        turns = (index for indices in zip(*of_orders, strict=True) for index in indices)
         with closing(self.rows.batches(turns)) as arriving:
-            for parts in zip(*[arriving] * len(orders), strict=True):
-                if len(parts) == 1:
-                    yield parts[0]
-                else:
-                    features, targets, weights = zip(*parts, strict=True)
-                    known = weights[0] is not None
-                    yield Batch(self._each(features), self._each(targets), self._each(weights) if known else None)
+            for parts in zip(*[arriving] * len(of_orders), strict=True):
+                features, targets, weights = zip(*parts, strict=True)
+                scaled = None
+                if weights[0] is not None:
+                    scaled = [weight * scale for weight, scale in zip(weights, self.weight_scale, strict=True)]
+                yield Batch(self._each(features), self._each(targets), None if scaled is None else self._each(scaled))
 
     def _each(self, parts: Sequence[Tensor]) -> Tensor:
-        """(n, H, ...) of (n, ...) for each seed."""
-        return torch.stack(list(parts), 1).index_select(1, self.seed_of_head)
+        """What is shared where there is one order, else (H, ...) of (...) for each order."""
+        if len(parts) == 1:
+            return parts[0]
+        stacked = torch.stack(list(parts))
+        return stacked if self.one_each else stacked.index_select(0, self.order_of_head)
 
-    def _masks(self, count: int, generators: Sequence[torch.Generator]) -> list[Tensor]:
-        """What `torch.nn.functional.dropout` draws on the CPU from each seed's generator, in its order."""
-        masks: list[Tensor] = []
-        for dropout in self._dropouts:
-            width = self.model.template.config()["hidden_features"]
-            kept = 1 - dropout.p
-            like = torch.empty(count, width, dtype=self.rows.dtype)
-            parts = [
-                like.clone().bernoulli_(kept, generator=generator).div_(kept) if kept else like.zero_()
-                for generator in generators
-            ]
-            masks.append(self._each([part.to(self.rows.device) for part in parts]))
-        return masks
-
-
-def train_together(trials: Sequence[Trial], task: Task, bar: Bar) -> tuple[list[Record], list[State]]:
-    """Train the heads of some trials; what each is like after the last epoch, and its state dictionary."""
-    together = Together(trials, task)
-    finite = torch.ones(len(trials), dtype=torch.bool)
-    means = torch.empty(0)
-    for epoch in range(task.epochs):
-        means = together.epoch(epoch, bar).cpu()
-        finite &= means[:, 0].isfinite()
-    states: list[State] = [together.model.state(index) for index in range(len(trials))]
-    heads = [trial.configuration.filled(state) for trial, state in zip(trials, states, strict=True)]
-    validated = evaluate_each(heads, task.held_out)
-    terms = [f"train_{name}" for name in NMTuneTerms._fields]
-    records = [dict(zip(terms, row, strict=True)) | val for row, val in zip(means.tolist(), validated, strict=True)]
-    for record, is_finite in zip(records, finite.tolist(), strict=True):
-        if not is_finite:
-            record.update(dict.fromkeys(record, math.nan))
-    found = [{**record, CORRECT: right} for record, right in zip(records, _right(heads, task.held_out), strict=True)]
-    return found, states
+    def _drawn(self, count: int, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
+        """What the random layers draw for each head, in the order in which `fit` draws."""
+        drawn: dict[str, list[Tensor]] = {name: [] for name in self.layers}
+        for generator in generators:
+            for name, layer in self.layers.items():
+                drawn[name].append(layer.draw(count, generator))
+        like = {"device": self.rows.device, "dtype": self.rows.dtype}
+        each = {name: self._each([part.to(**like) for part in parts]) for name, parts in drawn.items()}
+        if len(self.orders) > 1:
+            return {f"{name}.drawn": value for name, value in each.items()}
+        return {f"{name}.drawn": value.expand(self.model.count, *value.shape) for name, value in each.items()}
 
 
-def _right(heads: Sequence[Head], rows: LabelledRows) -> list[str]:
-    """Which rows each head (in evaluation mode) gets right, as packed bits in hexadecimal, which JSON can hold."""
-    parts: list[Tensor] = []
-    with torch.no_grad():
-        for features, targets, _ in rows.in_order():
-            classes = targets.argmax(1) if targets.is_floating_point() else targets
-            parts.append(torch.stack([head(features).argmax(1) == classes for head in heads]))
-    return [np.packbits(row).tobytes().hex() for row in torch.cat(parts, 1).cpu().numpy()]
-
-
-def _generator(seed: int, epoch: int) -> torch.Generator:
-    """What `fit` seeds torch's global generator with for an epoch's dropout."""
-    return torch.Generator().manual_seed(tensor_generator(seed, 1, epoch).initial_seed())
+def _weight_scale(order: Order, rows: LabelledRows) -> float:
+    """What makes the mean of the weights of an order's rows one, as `fit` has it."""
+    if rows.weights is None or order.rows is None:
+        return 1.0
+    return 1.0 / float(rows.weights[order.rows.to(rows.weights.device)].mean())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterator, Sequence
+from typing import NamedTuple
 
 from ..heads import Head
 from .grid import Configuration
+from .kinds import kind_of
 
 MEMORY = 2 << 30  # bytes of weights, gradients and moments that are trained at once, unless one head has more
 
@@ -18,36 +19,11 @@ class Trial(NamedTuple):
     seed: int
 
 
-class Kind(NamedTuple):
-    """What heads must share to be one batched model."""
-
-    network: tuple[Any, ...]
-    top_k: int
-    reduction: str
-    regularized: bool
-    smallest_batch: int
-
-
-def kind_of(head: Head) -> Kind:
-    """The kind of a head (one without weights will do).
-
-    Heads whose weights of the regularizers are all zero count as not regularized: the terms are not computed.
-    """
-    objective = head.objective
-    weights = (objective.consistency_weight, objective.covariance_weight, objective.dominant_weight)
-    regularized = head.regularized and any(weights)
-    settings = head.config()
-    names = ("hidden_features", "depth", "norm", "residual", "dropout")
-    network = tuple(settings[name] for name in names) if "depth" in settings else ()
-    top_k, reduction = (objective.top_k, objective.reduction) if regularized else (0, "")
-    return Kind(network, top_k, reduction, regularized, head.smallest_batch)
-
-
 def trials_together(
     configurations: Sequence[Configuration], seeds: Sequence[int], *, max_heads: int | None
 ) -> Iterator[list[Trial]]:
     """Lists of trials of one kind, at most ``max_heads`` each; the seeds of a configuration follow each other."""
-    groups: dict[Kind, list[Configuration]] = {}
+    groups: dict[Hashable, list[Configuration]] = {}
     for configuration in configurations:
         groups.setdefault(kind_of(configuration.template), []).append(configuration)
     for members in groups.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Generator, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -16,6 +16,9 @@ from .._checks import check_rows
 from ..features import FeatureStore
 from ..features.reading import ShardedRows
 from .feeding import Batch, Carrier, feed
+
+IGNORED = -100
+"""The class id of a row without one: it has no task loss, and is no row of an accuracy."""
 
 
 class RowSource(Protocol):
@@ -30,6 +33,19 @@ class RowSource(Protocol):
         ...
 
 
+class _Chosen:
+    """Some rows of a source."""
+
+    def __init__(self, source: RowSource, index: np.ndarray[Any, Any]) -> None:
+        self.source, self.index = source, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.source[self.index[index]]
+
+
 @dataclass(frozen=True)
 class LabelledRows:
     """Features (N, D) and targets (N,) or (N, K); batches come out on ``device`` in ``dtype``."""
@@ -39,11 +55,26 @@ class LabelledRows:
     device: torch.device
     dtype: torch.dtype
     weights: Tensor | None = None  # (N,) with the mean 1, where the targets lie; None: all are 1
+    ignored: Tensor | None = None  # (N,) which targets are IGNORED, where the targets lie; None: none is
     threaded: bool = False  # whether a thread reads ahead: of files, and of memory that is not the device's
 
     def __len__(self) -> int:
         """N."""
         return len(self.targets)
+
+    def subset(self, index: Tensor) -> LabelledRows:
+        """Some rows, in the order of an index on the CPU; their weights have the mean 1."""
+        there = index.to(self.targets.device)
+        features = self.features
+        chosen = features.index_select(0, there) if isinstance(features, Tensor) else _Chosen(features, index.numpy())
+        weights = None if self.weights is None else self.weights[there]
+        return replace(
+            self,
+            features=chosen,
+            targets=self.targets[there],
+            weights=None if weights is None else weights / weights.mean(),
+            ignored=None if self.ignored is None else self.ignored[there],
+        )
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """The rows (n, D) and targets of an ascending index that lies where the targets do."""
@@ -62,6 +93,9 @@ class LabelledRows:
 
     def batches(self, indices: Iterable[Tensor]) -> Generator[Batch]:
         """The batches of some indices on ``device`` in ``dtype``, the next ones under way; close it to end early."""
+        home = self.targets.device
+        if home.type != "cpu":
+            indices = (index.to(home) for index in indices)
         if self.targets.device == self.device and not self.threaded:
             for index in indices:
                 batch = self.read(index)
@@ -69,22 +103,10 @@ class LabelledRows:
         else:
             yield from feed(Carrier(self.read, self.device, self.dtype), indices, threaded=self.threaded)
 
-    def shuffled(self, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
-        """The batches of one epoch: a permutation, cut into batches, each of ascending indices.
-
-        A last batch that is smaller than ``smallest`` is joined to the one before it.
-        """
-        count = len(self)
-        whole = _whole_batches(count, batch_size, smallest)
-        order = torch.randperm(count, generator=generator)
-        batches = order[: whole * batch_size].view(whole, batch_size).sort(dim=1).values.to(self.targets.device)
-        rest = order[whole * batch_size :].sort().values.to(self.targets.device)
-        return [*batches.unbind(0), *([rest] if len(rest) else [])]
-
-    def count_batches(self, batch_size: int, smallest: int) -> int:
-        """How many batches `shuffled` gives."""
-        whole = _whole_batches(len(self), batch_size, smallest)
-        return whole + (len(self) > whole * batch_size)
+    @property
+    def num_labelled(self) -> int:
+        """The number of rows whose targets are not `IGNORED`."""
+        return len(self) if self.ignored is None else len(self) - int(self.ignored.sum())
 
     def in_order(self, batch_size: int = 1024) -> Generator[Batch]:
         """All batches in the order of the rows."""
@@ -92,7 +114,7 @@ class LabelledRows:
 
     def checksum(self) -> str:
         """A checksum of all targets and of up to 64 rows spread over the features."""
-        spread = torch.linspace(0, len(self) - 1, min(len(self), 64), dtype=torch.float64).long()
+        spread = torch.linspace(0, len(self) - 1, min(len(self), 64), dtype=torch.float64, device="cpu").long()
         features, _ = self.take(spread.to(self.targets.device))
         digest = hashlib.sha256(str((len(self), features.shape[1], self.targets.dtype)).encode())
         contents = [self.targets, features.to(torch.float32), *([] if self.weights is None else [self.weights])]
@@ -105,8 +127,26 @@ def _selected(values: Tensor, index: Tensor, pinned: bool) -> Tensor:
     """Rows of a tensor, copied into page-locked memory if they lie on the CPU and that is wanted."""
     if not pinned or values.device.type != "cpu":
         return values.index_select(0, index)
-    into = torch.empty((len(index), *values.shape[1:]), dtype=values.dtype, pin_memory=True)
+    into = torch.empty((len(index), *values.shape[1:]), dtype=values.dtype, device="cpu", pin_memory=True)
     return torch.index_select(values, 0, index, out=into)
+
+
+def shuffled(count: int, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
+    """The batches of one epoch over ``count`` rows: a permutation, cut into batches, each of ascending indices.
+
+    A last batch that is smaller than ``smallest`` is joined to the one before it.
+    """
+    whole = _whole_batches(count, batch_size, smallest)
+    order = torch.randperm(count, generator=generator, device="cpu")
+    batches = order[: whole * batch_size].view(whole, batch_size).sort(dim=1).values
+    rest = order[whole * batch_size :].sort().values
+    return [*batches.unbind(0), *([rest] if len(rest) else [])]
+
+
+def count_batches(count: int, batch_size: int, smallest: int) -> int:
+    """How many batches `shuffled` gives."""
+    whole = _whole_batches(count, batch_size, smallest)
+    return whole + (count > whole * batch_size)
 
 
 def _whole_batches(count: int, batch_size: int, smallest: int) -> int:
@@ -130,7 +170,7 @@ def labelled_rows(
     source = _source(features, f"{prefix}features", num_features)
     if isinstance(features, Tensor):
         source = features.detach().to(device)
-    labels = _labels(targets, f"{prefix}targets", num_classes)
+    labels = checked_targets(targets, f"{prefix}targets", num_classes)
     if len(labels) != len(source):
         raise ValueError(f"`{prefix}targets` must have one entry per row, {len(source)}, got {len(labels)}")
     if len(labels) == 0:
@@ -139,7 +179,14 @@ def labelled_rows(
     weights = None if sample_weight is None else _weights(sample_weight, len(labels)).to(home)
     elsewhere = isinstance(features, np.ndarray) and device.type == "cuda"
     threaded = elsewhere or isinstance(features, (np.memmap, FeatureStore, ShardedRows))
-    return LabelledRows(source, labels.to(home), device, dtype, weights, threaded)
+    labels = labels.to(home)
+    ignored = None if labels.is_floating_point() else labels == IGNORED
+    if ignored is not None and not bool(ignored.any()):
+        ignored = None
+    rows = LabelledRows(source, labels, device, dtype, weights, threaded=threaded, ignored=ignored)
+    if rows.num_labelled == 0:
+        raise ValueError(f"`{prefix}targets` must have class ids, got {IGNORED} alone, which is no class")
+    return rows
 
 
 def held_out_rows(
@@ -160,7 +207,14 @@ def held_out_rows(
 
 def _weights(sample_weight: object, count: int) -> Tensor:
     """Weights (N,) of rows, float32 with the mean 1."""
-    weights = torch.as_tensor(sample_weight, dtype=torch.float64).detach().cpu()
+    if isinstance(sample_weight, Tensor):
+        _check_dense(sample_weight, "sample_weight")
+    try:
+        weights = torch.as_tensor(sample_weight, dtype=torch.float64, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"`sample_weight` must be numbers, one for each row, got {sample_weight!r:.80} ({error})"
+        ) from None
     if weights.shape != (count,):
         raise ValueError(f"`sample_weight` must have shape ({count},), got {tuple(weights.shape)}")
     if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()) or not bool((weights > 0).any()):
@@ -168,7 +222,17 @@ def _weights(sample_weight: object, count: int) -> Tensor:
     return (weights / weights.mean()).float()
 
 
+def _check_dense(tensor: Tensor, name: str) -> None:
+    """A tensor with its entries in memory, one after the other."""
+    if tensor.is_meta:
+        raise ValueError(f"`{name}` must have values, got a tensor on the meta device, which has none")
+    if tensor.layout != torch.strided:
+        raise ValueError(f"`{name}` must be dense, got a tensor of layout {tensor.layout}; .to_dense() converts")
+
+
 def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:
+    if isinstance(features, Tensor):
+        _check_dense(features, name)
     if isinstance(features, np.ndarray) and _is_like_a_tensor(features):
         with warnings.catch_warnings():  # torch warns of arrays that may not be written; nothing here writes
             warnings.simplefilter("ignore", UserWarning)
@@ -205,31 +269,70 @@ def _as_tensor(rows: object, name: str = "features") -> Tensor:
     return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
 
 
-def _labels(targets: object, name: str, num_classes: int) -> Tensor:
+def checked_targets(targets: object, name: str, num_classes: int) -> Tensor:
+    """Class ids (N,) in [0, K) or `IGNORED`, as int64; or class probabilities (N, K), not negative, rows of sum 1.
+
+    Raises:
+        ValueError: for another shape, for ids out of range, and for what are no probabilities.
+        TypeError: for another type.
+    """
+    if isinstance(targets, Tensor):
+        _check_dense(targets, name)
+        targets = targets.detach()
+        if targets.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares few of these
+            targets = targets.cpu().numpy()
     if not isinstance(targets, Tensor):
-        array = np.asarray(targets)
-        if array.dtype.kind not in "iuf":
-            raise TypeError(
-                f"`{name}` must be integer class ids or class probabilities, got {array.dtype}; "
-                "np.unique(labels, return_inverse=True) gives ids"
-            )
-        targets = torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+        targets = _array_of_targets(targets, name, num_classes)
     if targets.is_floating_point():
-        if targets.ndim != 2 or targets.shape[1] != num_classes:
-            raise ValueError(
-                f"`{name}` of floating type are class probabilities and must have shape (N, {num_classes}), "
-                f"got {tuple(targets.shape)}; class ids must be integers"
-            )
-        return targets.detach()
-    if targets.dtype == torch.bool or targets.ndim != 1:
+        return _probabilities(targets, name, num_classes)
+    if targets.dtype == torch.bool or targets.is_complex() or targets.ndim != 1:
         raise ValueError(
             f"`{name}` must be integer class ids of shape (N,), got {targets.dtype} of shape {tuple(targets.shape)}"
         )
     labels = targets.long()
-    low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
+    known = labels[labels != IGNORED]
+    if len(known):
+        _check_range(int(known.min()), int(known.max()), name, num_classes)
+    return labels
+
+
+def _array_of_targets(targets: object, name: str, num_classes: int) -> Tensor:
+    try:
+        array = np.asarray(targets)
+    except ValueError as error:
+        raise TypeError(f"`{name}` must be integer class ids or class probabilities, got {error}") from None
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
+        raise TypeError(
+            f"`{name}` must be integer class ids or class probabilities, got {array.dtype}; "
+            "np.unique(labels, return_inverse=True) gives ids"
+        )
+    if array.dtype.kind == "u":
+        if array.size:
+            _check_range(int(array.min()), int(array.max()), name, num_classes)
+        array = array.astype(np.int64)
+    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
+
+
+def _check_range(low: int, high: int, name: str, num_classes: int) -> None:
     if low < 0 or high >= num_classes:
         raise ValueError(
             f"`{name}` must be class ids in [0, {num_classes}), got ids from {low} to {high}; "
-            "give the head more classes or renumber the labels"
+            f"give the head more classes or renumber the labels ({IGNORED} is a row without one)"
         )
-    return labels
+
+
+def _probabilities(targets: Tensor, name: str, num_classes: int) -> Tensor:
+    if targets.ndim != 2 or targets.shape[1] != num_classes:
+        raise ValueError(
+            f"`{name}` of floating type are class probabilities and must have shape (N, {num_classes}), "
+            f"got {tuple(targets.shape)}; class ids must be integers"
+        )
+    sums = targets.double().sum(1) if targets.device.type != "mps" else targets.float().sum(1)
+    tolerance = 1e-3 if targets.dtype in (torch.float32, torch.float64) else 2e-2
+    if not bool(((sums - 1).abs() <= tolerance).all() & (targets >= 0).all()):
+        raise ValueError(
+            f"`{name}` of floating type must be class probabilities, not negative and with rows of sum 1, got entries "
+            f"from {float(targets.min()):.4g} and sums from {float(sums.min()):.4g} to {float(sums.max()):.4g}; "
+            "torch.softmax makes probabilities of logits"
+        )
+    return targets

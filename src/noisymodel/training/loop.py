@@ -107,13 +107,13 @@ def fit(
     (True, False)
     """
     settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile, patience).checked()
-    _check_head(head)
+    check_head(head)
     if patience is not None and validation is None:
         raise ValueError("`patience` needs `validation` rows to tell which epoch is better, got none")
     if device is not None:
         head.to(device)
-    rows = labelled_rows(features, targets, **_shape(head), sample_weight=sample_weight)
-    held_out = None if validation is None else held_out_rows(validation, **_shape(head))
+    rows = labelled_rows(features, targets, **shape_of(head), sample_weight=sample_weight)
+    held_out = None if validation is None else held_out_rows(validation, **shape_of(head))
     run = Run(head, rows, held_out, settings)
     done = Progress([], secrets.randbits(62) if settings.seed is None else settings.seed)
     file = None if checkpoint is None else Checkpoint(checkpoint, run.fingerprint())
@@ -140,7 +140,8 @@ def fit(
     return FitResult(head, done.history)
 
 
-def _check_head(head: object) -> None:
+def check_head(head: object) -> None:
+    """That it is a head with a classifier and something to train."""
     if not isinstance(head, Head):
         raise TypeError(f"`head` must be NMTune, MLPProbe, LinearProbe or another Head, got {type(head).__name__}")
     if head.num_classes == 0:
@@ -149,7 +150,7 @@ def _check_head(head: object) -> None:
         raise ValueError("`head` must have parameters to train, got only frozen ones: head.requires_grad_(True)")
 
 
-def _shape(head: Head) -> dict[str, Any]:
+def shape_of(head: Head) -> dict[str, Any]:
     """What the rows must be like, and where they go."""
     like = next(head.parameters())
     return {

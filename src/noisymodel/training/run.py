@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -15,10 +16,18 @@ from torch.nn import functional
 from .._checks import check_integer, check_number, check_seed
 from .._random import seeded, tensor_generator
 from ..heads import Head
+from ..heads.randomness import Draws, draws_by_itself
 from ..losses import NMTuneTerms
-from .batches import LabelledRows
+from .batches import IGNORED, LabelledRows, count_batches, shuffled
 from .compiling import check_mode, training_loss
+from .optimizer import adamw
 from .schedule import Schedule
+
+_GLOBAL_GENERATOR = threading.RLock()
+
+
+class DivergedError(ValueError):
+    """A training loss that is not finite."""
 
 
 class Settings(NamedTuple):
@@ -63,13 +72,13 @@ class Run:
     def __init__(self, head: Head, rows: LabelledRows, held_out: LabelledRows | None, settings: Settings) -> None:
         self.head, self.rows, self.held_out, self.settings = head, rows, held_out, settings
         self.parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
-        fused = rows.device.type in ("cpu", "cuda")  # the fastest on both
-        self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused
+        self.optimizer = adamw(
+            self.parameters, rows.device, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
+        self.draws = Draws(head)
         self.loss = training_loss(head, settings.compile, settings.batch_size, rows.device)
         self.smallest = smallest_batch(head, len(rows), settings.batch_size)
-        self.steps = rows.count_batches(settings.batch_size, self.smallest)  # of one epoch
+        self.steps = count_batches(len(rows), settings.batch_size, self.smallest)  # of one epoch
         self.schedule = Schedule(
             settings.learning_rate, settings.epochs * self.steps, round(settings.warmup * self.steps)
         )
@@ -77,26 +86,28 @@ class Run:
     def epoch(self, epoch: int, seed: int, bar: Bar) -> dict[str, float]:
         """Train one epoch (they count from zero); its entry of the history."""
         began = time.perf_counter()
-        batches = self.rows.shuffled(self.settings.batch_size, self.smallest, tensor_generator(seed, 0, epoch))
+        order = tensor_generator(seed, 0, epoch)
+        batches = shuffled(len(self.rows), self.settings.batch_size, self.smallest, order)
         rates = [self.schedule(step) for step in range(epoch * self.steps, (epoch + 1) * self.steps)]
-        with seeded(tensor_generator(seed, 1, epoch).initial_seed(), [self.rows.device]):  # for dropout
-            sums = self._train(batches, rates, bar)
+        with randomness_of(self.head, seed, epoch, self.rows.device) as generator:
+            sums = self._train(batches, rates, generator, bar)
         record = {"epoch": epoch + 1, "learning_rate": rates[0], **_means(sums, len(self.rows), epoch)}
         if self.held_out is not None:
             record.update(evaluate(self.head, self.held_out))
         record["seconds"] = time.perf_counter() - began
         return record
 
-    def _train(self, batches: list[Tensor], rates: list[float], bar: Bar) -> Tensor:
+    def _train(self, batches: list[Tensor], rates: list[float], generator: torch.Generator, bar: Bar) -> Tensor:
         """The sums of the terms over the rows, still on the device: nothing here waits for it."""
         self.head.train()
         sums = TermSums(self.rows.device)
-        with closing(self.rows.batches(batches)) as arriving:
+        with closing(self.rows.batches(batches)) as arriving, self.draws.cleared():
             for batch, rate in zip(arriving, rates, strict=True):
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 for parameter in self.parameters:
                     parameter.grad = None
+                self.draws.next(len(batch.targets), generator, batch.features)
                 weights = {} if batch.weights is None else {"sample_weight": batch.weights}
                 terms = self.loss(batch.features, batch.targets, **weights)
                 terms.total.backward()
@@ -118,6 +129,21 @@ class Run:
             "features and targets": self.rows.checksum(),
             "validation": None if self.held_out is None else self.held_out.checksum(),
         }
+
+
+@contextmanager
+def randomness_of(head: Head, seed: int, epoch: int, device: torch.device) -> Generator[torch.Generator]:
+    """What a head draws from in an epoch.
+
+    Modules that draw by themselves, as torch's own dropout does, draw from torch's global generator. For them that is
+    seeded and put back afterwards, by one thread at a time.
+    """
+    generator = tensor_generator(seed, 1, epoch)
+    if not draws_by_itself(head):
+        yield generator
+        return
+    with _GLOBAL_GENERATOR, seeded(generator.initial_seed(), [device]):
+        yield generator
 
 
 class TermSums:
@@ -142,7 +168,7 @@ class TermSums:
         """The sums so far, one for each field of `NMTuneTerms`."""
         if self._counts:
             means = torch.stack(self._terms).to(self._sums.dtype)
-            self._sums += torch.tensor(self._counts, dtype=means.dtype).to(means.device) @ means
+            self._sums += torch.tensor(self._counts, dtype=means.dtype, device="cpu").to(means.device) @ means
             self._terms, self._counts = [], []
         return self._sums
 
@@ -162,9 +188,9 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
             classes = targets.argmax(1) if targets.is_floating_point() else targets
             for head, sum_of_head in zip(heads, sums, strict=True):
                 logits = head(features).float()
-                loss = functional.cross_entropy(logits, targets, reduction="sum")
+                loss = functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
                 sum_of_head += torch.stack([loss, (logits.argmax(1) == classes).sum()])
-    pairs = (sums / len(rows)).tolist()
+    pairs = (sums / rows.num_labelled).tolist()
     return [{"validation_loss": loss, "validation_accuracy": correct} for loss, correct in pairs]
 
 
@@ -176,7 +202,7 @@ def _zeros(count: int, device: torch.device) -> Tensor:
 def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
     values = [value / count for value in sums.tolist()]
     if not math.isfinite(values[0]):
-        raise ValueError(
+        raise DivergedError(
             f"the training loss is {values[0]} in epoch {epoch + 1}: look for NaN or infinity in `features`, "
             "or lower `learning_rate` or the weights of the regularizers"
         )

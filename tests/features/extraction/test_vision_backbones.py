@@ -1,7 +1,7 @@
 """Backbones by name through timm and open_clip, with random weights: none can be downloaded here.
 
 They need torchvision, whose published build does not load beside a PyTorch for the CPU unless two operators of it are
-declared first, so continuous integration runs this file in an environment of its own (`.ci/run`).
+declared first, so continuous integration runs this file in an environment of its own (`.ci/vision`).
 """
 
 from __future__ import annotations

@@ -74,6 +74,7 @@ embed([str(index) for index in range(20)], sys.argv[2], client=client, block_row
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(server: EmbeddingServer, tmp_path: Path) -> None:
     process: list[subprocess.Popen] = []
 

@@ -60,6 +60,7 @@ def directly(text: str) -> torch.Tensor:
         return model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 def test_features_are_those_of_the_model(address: str, tmp_path: Path) -> None:
     client = OpenAIEmbeddings("all-MiniLM-L6-v2", address, api_key="none", batch_size=4)
@@ -73,6 +74,7 @@ def test_features_are_those_of_the_model(address: str, tmp_path: Path) -> None:
     assert client.tokens_used > 40
 
 
+@pytest.mark.slow
 def test_the_server_refuses_as_others_do(address: str) -> None:
     with pytest.raises(EmbeddingError, match="there is no model 'other' here"):
         OpenAIEmbeddings("other", address, api_key="none").embed(["x"])

@@ -170,7 +170,7 @@ def test_resuming_equals_not_stopping(bert, tokens, tmp_path) -> None:
     assert torch.equal(loaded(**tokens()).logits, whole.model.eval()(**tokens()).logits)
 
 
-@pytest.mark.parametrize("how", ["bf16", "compile"])
+@pytest.mark.parametrize("how", ["bf16", pytest.param("compile", marks=pytest.mark.slow)])
 def test_mixed_precision_and_compile(bert, tokens, tmp_path, how: str) -> None:
     # aot_eager traces forward and backward as inductor does, without a C++ compiler
     options = {"bf16": {"bf16": True}, "compile": {"torch_compile": True, "torch_compile_backend": "aot_eager"}}[how]

@@ -54,6 +54,7 @@ def record_of(path: Path) -> dict[str, Any]:
         return json.loads(content.metadata()["noisymodel"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_a_killed_run_goes_on_to_the_bit(case: str, left: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step, folder = KILLED[case], left / case

@@ -1,12 +1,8 @@
-"""Pre-training by two processes (gloo) is that of one. Started as a script this file is one of them."""
+"""Pre-training by two processes (gloo) is that of one."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +15,7 @@ from noisymodel.study.pretraining import ranks as ranks_module
 from noisymodel.study.pretraining.network import Embeddings
 from noisymodel.study.pretraining.objectives import Batch, contrastive_loss
 from noisymodel.study.pretraining.ranks import global_statistics, shares
+from ranks import Ranks
 from study.pretraining.tiny_requests import pictures, request, texts
 
 CASES = {
@@ -39,13 +36,10 @@ def of_case(case: str, checkpoints: Path | None = None) -> PretrainingRequest:
     return request(*CASES[case], examples=examples, batch_size=7, checkpoints=checkpoints, checkpoint_steps=2)
 
 
-def rank(folder: Path) -> None:
+def train_and_save(own: int, folder: Path) -> None:
     """What one process does: all cases, one of them again from its checkpoint, one by itself, and gradients."""
     import torch.distributed as dist
 
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    own = dist.get_rank()
     for case in CASES:
         trained = pretrain(of_case(case, folder / case))
         save_file(dict(trained.states[0]), folder / f"{case} {own}.safetensors")
@@ -57,8 +51,6 @@ def rank(folder: Path) -> None:
     alone = pretrain(dataclasses.replace(of_case("supervised, resnet"), seed=own, gather=False))
     save_file(dict(alone.states[0]), folder / f"alone {own}.safetensors")
     save_file(gradients(own), folder / f"gradients {own}.safetensors")
-    dist.barrier()
-    os._exit(0)
 
 
 def gradients(own: int | None) -> dict[str, torch.Tensor]:
@@ -91,27 +83,10 @@ def gradients(own: int | None) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(on_ranks: Ranks, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What two processes have left."""
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": str(WORLD), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(folder)],
-            env=os.environ | shared | {"PYTHONPATH": path, "RANK": str(own), "LOCAL_RANK": str(own)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for own in range(WORLD)
-    ]
-    results = [process.communicate(timeout=240) for process in processes]
-    for process, (_, errors) in zip(processes, results, strict=True):
-        assert process.returncode == 0, errors[-3000:]
+    on_ranks(train_and_save, folder, world=WORLD)
     return folder
 
 
@@ -165,7 +140,3 @@ def test_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     for ranks, expected in ((2, [3, 2]), (3, [2, 2, 1]), (7, [1, 1, 1, 1, 1, 0, 0])):
         monkeypatch.setattr(ranks_module, "world_size", lambda _group, ranks=ranks: ranks)
         assert shares(5, None) == expected
-
-
-if __name__ == "__main__":
-    rank(Path(sys.argv[1]))

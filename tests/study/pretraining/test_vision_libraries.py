@@ -1,6 +1,6 @@
 """Models of timm and open_clip, trained from random values.
 
-As the other tests of these libraries, in an environment of their own (`.ci/run`).
+As the other tests of these libraries, in an environment of their own (`.ci/vision`).
 """
 
 from __future__ import annotations

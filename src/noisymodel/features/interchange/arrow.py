@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import MissingExtraError
+from ...files.tables import load_pyarrow
 from ..reading import ShardedStrings
 from ..store import FeatureStore
 from .importing import as_array
@@ -73,12 +73,3 @@ def arrow_array(values: Any, kind: Any) -> Any:
     for size in reversed(array.shape[1:]):
         flat = pyarrow.FixedSizeListArray.from_arrays(flat, size)
     return flat.cast(kind)
-
-
-def load_pyarrow() -> Any:
-    """The optional package."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise MissingExtraError("pyarrow", extra="tables", purpose="Arrow tables and Parquet files") from None
-    return pyarrow

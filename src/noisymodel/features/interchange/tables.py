@@ -10,8 +10,9 @@ from typing import Any
 
 from ..._checks import check_integer
 from ...errors import InputFileError, MissingExtraError
+from ...files.tables import load_pyarrow
 from ..store import FeatureStore
-from .arrow import METADATA_KEY, arrow_array, arrow_schema, column_values, load_pyarrow
+from .arrow import METADATA_KEY, arrow_array, arrow_schema, column_values
 from .importing import BATCH_ROWS, Chunk, exported, import_chunks
 
 _LABELS = ("labels", "label")

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from lightning import Callback, LightningModule, Trainer
 
 from ..._checks import check_choice, check_integer
@@ -59,20 +58,6 @@ class SpectrumCallback(Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log what was taken in on all processes."""
         for name, total in self._totals.items():
-            spectrum = _over_processes(total).spectrum()
+            spectrum = total.reduce().spectrum()
             for metric in METRICS:
                 pl_module.log(f"validation_{name}_{metric}", float(getattr(spectrum, metric)), rank_zero_only=False)
-
-
-def _over_processes(total: SpectrumAccumulator) -> SpectrumAccumulator:
-    """One accumulator of those of all processes, the same on each."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return total
-    states: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(states, total.state_dict())
-    merged = SpectrumAccumulator(total.num_features)
-    for state in states:
-        part = SpectrumAccumulator(total.num_features)
-        part.load_state_dict(state)
-        merged.merge(part)
-    return merged

@@ -1,0 +1,9 @@
+"""Features and labels by the path of their file, whatever its format: what every command and the stores read with."""
+
+from __future__ import annotations
+
+from .features import KNOWN, open_features, open_file
+from .labels import read_labels, store_labels
+from .rows import FeatureFile
+
+__all__ = ["KNOWN", "FeatureFile", "open_features", "open_file", "read_labels", "store_labels"]

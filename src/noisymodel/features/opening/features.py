@@ -1,0 +1,100 @@
+"""A file of features by its path, whatever its format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ...errors import InputFileError
+from ...files.reading import PICKLES, check_file, reason, shown, suffix_of
+from ..manifest import MANIFEST_NAME
+from ..store import FeatureStore
+from .archives import open_npz
+from .delimited import open_delimited
+from .dense import open_npy, open_raw, open_safetensors
+from .rows import FeatureFile
+from .stored import StoredFile, open_parquet, open_store
+
+KNOWN = "a feature store's folder, .npy, .npz, .safetensors, .parquet (or a folder of them), .csv, .tsv, or .bin"
+RAW = (".bin", ".raw")
+
+
+_BY_SUFFIX: Mapping[str, Callable[[Path, str | None], FeatureFile]] = {
+    ".npy": lambda path, _: open_npy(path),
+    ".npz": open_npz,
+    ".safetensors": open_safetensors,
+    ".parquet": open_parquet,
+    ".csv": open_delimited,
+    ".tsv": open_delimited,
+}
+
+
+def open_file(
+    path: str | Path, key: str | None = None, *, dtype: str | None = None, num_features: int | None = None
+) -> FeatureFile:
+    """Open a file of features; only its header is read.
+
+    Args:
+        path: a feature store's folder; ``.npy``; ``.npz``; ``.safetensors``; ``.parquet``, or a folder of them, taken
+            in the order of their names; ``.csv`` or ``.tsv``, also with ``.gz``; or ``.bin`` or ``.raw``: rows of
+            little-endian numbers without a header.
+        key: which array of an ``.npz`` or safetensors file, which column of a Parquet or CSV file (or a pattern such as
+            ``f*`` for several columns of numbers). None: ``features``, or the only one that can be meant; of a CSV file
+            all columns of numbers but those of labels and ids.
+        dtype: of a file without a header: ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
+        num_features: of a file without a header.
+
+    Raises:
+        InputFileError: there is no such file or array, or it is damaged, empty, or not floating point of shape (N, D).
+        MissingExtraError: a Parquet file, and pyarrow is not installed.
+    """
+    file = Path(path)
+    suffix = suffix_of(file)
+    if (dtype is not None or num_features is not None) and (file.is_dir() or suffix not in RAW):
+        raise InputFileError(f"{shown(file)}: a dtype and a number of features are for {' and '.join(RAW)} files alone")
+    if file.is_dir():
+        return _open_folder(file, key)
+    check_file(file)
+    if suffix in (".npy", *RAW) and key is not None:
+        raise InputFileError(f"{shown(file)} holds one matrix, which has no name: it cannot be chosen by {key!r}")
+    if suffix in RAW:
+        return open_raw(file, dtype, num_features)
+    if suffix in PICKLES:
+        raise InputFileError(f"{shown(file)} may be a pickle, which can run code: save it as safetensors or .npy")
+    if suffix not in _BY_SUFFIX or (file.suffix.lower() == ".gz" and suffix not in (".csv", ".tsv")):
+        raise InputFileError(f"{shown(file)} is none of the files that are known: {KNOWN}")
+    try:
+        return _BY_SUFFIX[suffix](file, key)
+    except OSError as error:
+        raise InputFileError(f"{shown(file)} cannot be read ({reason(error)})") from None
+
+
+def open_features(path: str | Path, *, key: str | None = None) -> FeatureStore | npt.NDArray[Any]:
+    """Features (N, D) to fit or predict on: a store, or an array that is mapped into memory where it can be.
+
+    The files are those of `open_file`. ``.npy`` and safetensors are mapped (bfloat16 is read as float32); archives,
+    Parquet and CSV are read into memory.
+
+    Args:
+        path: the folder or file.
+        key: which array or column, see `open_file`.
+
+    Raises:
+        InputFileError: as `open_file`.
+        MissingExtraError: a Parquet file, and pyarrow is not installed.
+    """
+    file = open_file(path, key)
+    return file.store if isinstance(file, StoredFile) else file.array()
+
+
+def _open_folder(folder: Path, key: str | None) -> FeatureFile:
+    if (folder / MANIFEST_NAME).exists():
+        if key not in (None, "features"):
+            raise InputFileError(f"{folder} is a feature store, whose features have no other key: got {key!r}")
+        return open_store(folder)
+    if any(folder.glob("*.parquet")):
+        return open_parquet(folder, key)
+    raise InputFileError(f"{folder} is a folder without {MANIFEST_NAME} and without .parquet files: no features")

@@ -1,0 +1,61 @@
+"""Labels by the path of their file or store, as every command is given them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ... import files
+from ...errors import InputFileError
+from ...files import LabelFile, class_order
+from ...files.labels import collect_labels
+from ..reading import ShardedStrings
+from ..store import FeatureStore
+
+
+def read_labels(path: str | Path, *, column: str | None = None, key: str | None = None) -> LabelFile:
+    """The labels (N,) of a feature store's folder, or of a file as `noisymodel.files.read_labels` takes it.
+
+    A store's labels are the names that its metadata list as ``classes`` (`extract` writes them), else its numbers.
+
+    Args:
+        path: the folder or file.
+        column: of a table, array of an archive, or column of a store (``labels``).
+        key: another name for ``column``.
+
+    Raises:
+        InputFileError: there is no such file or column, or a label is missing or none (its row is named).
+    """
+    file = Path(path)
+    if not file.is_dir():
+        return files.read_labels(file, column=column, key=key)
+    return store_labels(FeatureStore.open(file), column if column is not None else key)
+
+
+def store_labels(store: FeatureStore, column: str | None = None) -> LabelFile:
+    """The labels of an open store; see `read_labels`."""
+    name = column if column is not None else "labels"
+    if name not in store.columns or name == "features":
+        raise InputFileError(f"{store.path} has no {name}: give a file of labels")
+    values = store.column(name)
+    if isinstance(values, ShardedStrings):
+        return collect_labels(store.path, enumerate(values), "row")
+    if values.ndim != 1 or values.dtype.is_floating_point or values.dtype == torch.bool:
+        raise InputFileError(
+            f"{store.path}: {name!r} must be class ids of shape (N,), got {values.dtype} of shape {values.shape}"
+        )
+    ids = np.asarray(values)
+    if not len(ids):
+        raise InputFileError(f"{store.path} has no rows, so no labels")
+    present, codes = np.unique(ids, return_inverse=True)
+    names = store.metadata.get("classes") if name == "labels" else None
+    named = isinstance(names, list) and all(isinstance(one, str) for one in names) and len(set(names)) == len(names)
+    if names and named and present[0] >= 0 and present[-1] < len(names):
+        texts = [names[number] for number in present.tolist()]
+    else:
+        texts = [str(number) for number in present.tolist()]
+    classes = class_order(texts)
+    order = np.array([classes.index(text) for text in texts], dtype=np.int64)
+    return LabelFile(store.path, order[codes.reshape(-1)], tuple(classes))

@@ -1,0 +1,112 @@
+"""What every file of features is, whatever its format: a matrix (N, D) that is read in blocks of rows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from ...errors import InputFileError
+from ...files.reading import shown
+from ...files.tables import listed
+
+BLOCK_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class FeatureFile(ABC):
+    """Features in a file: N rows of D floating-point numbers, of which a block at a time is in memory."""
+
+    path: Path
+    key: str | None  # which array or column of the file
+    num_rows: int
+    num_features: int
+    dtype: str  # such as "float32"
+
+    @abstractmethod
+    def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
+        """Rows ``first`` to ``last`` (not included) as tensors (size, D) of the CPU; the last may be smaller.
+
+        Raises:
+            InputFileError: the file is damaged, or its rows are not what it said when it was opened.
+        """
+
+    def array(self) -> npt.NDArray[Any]:
+        """All rows (N, D): mapped into memory where the file's bytes are numpy's, else read; float32 for bfloat16."""
+        rows: npt.NDArray[Any] | None = None
+        start = 0
+        for block in self.blocks(0, self.num_rows, block_rows(self.num_features)):
+            part = (block.float() if block.dtype == torch.bfloat16 else block).numpy()
+            if rows is None:
+                rows = np.empty((self.num_rows, self.num_features), part.dtype)
+            rows[start : start + len(part)] = part
+            start += len(part)
+        if rows is None or start != self.num_rows:
+            raise InputFileError(f"{shown(self.path)} ends at row {start} of {self.num_rows}: it is damaged")
+        return rows
+
+
+def block_rows(num_features: int) -> int:
+    """How many rows of this width are read at a time."""
+    return max(1, min(1 << 16, BLOCK_BYTES // (8 * num_features)))
+
+
+def as_tensor(rows: npt.NDArray[Any]) -> Tensor:
+    """Rows of any floating dtype of numpy as a tensor: in their own precision where torch has it, else float64."""
+    plain = rows.dtype.newbyteorder("=")
+    return torch.from_numpy(np.require(rows, plain if plain.itemsize < 8 else np.float64, ["C", "W"]))
+
+
+def check_layout(path: Path, what: str, dtype: str, shape: Sequence[int], *, floating: bool) -> None:
+    """Refuse anything but a floating-point matrix with rows and columns."""
+    if len(shape) != 2 or not floating:
+        raise InputFileError(
+            f"{path}: {what} must be floating point and of shape (N, D), got {dtype} of shape {tuple(shape)}"
+        )
+    if 0 in shape:
+        raise InputFileError(f"{path}: {what} is empty, its shape is {tuple(shape)}")
+
+
+def chosen_key(path: Path, present: Mapping[str, bool], key: str | None) -> str:
+    """The array to take: the named one, else ``features``, else the only one that is a floating-point matrix.
+
+    Args:
+        path: for messages.
+        present: the names in the file -> whether that is a floating-point matrix.
+        key: a name, or None.
+    """
+    if key is not None:
+        if key not in present:
+            raise InputFileError(f"{path} has no array {key!r}, only {listed(present)}")
+        return key
+    matrices = [name for name, is_matrix in present.items() if is_matrix]
+    if "features" in matrices or len(matrices) == 1:
+        return "features" if "features" in matrices else matrices[0]
+    if not matrices:
+        raise InputFileError(f"{path} holds no floating-point matrix, only {listed(present)}")
+    raise InputFileError(f"{path} holds several matrices, {listed(matrices)}: name one as the key")
+
+
+def rechunked(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """The same rows in blocks of ``size``, the last may be smaller."""
+    waiting: list[Tensor] = []
+    count = 0
+    for part in parts:
+        rest = part
+        while len(rest):
+            taken = rest[: size - count]
+            waiting.append(taken)
+            count += len(taken)
+            rest = rest[len(taken) :]
+            if count == size:
+                yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)
+                waiting, count = [], 0
+    if waiting:
+        yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)

@@ -1,0 +1,183 @@
+"""Files that somebody else made: is it a file, is it JSON of the right shape, is its array as large as it says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from ..errors import InputFileError
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".joblib")
+_MOST_JSON = 256 << 20  # bytes; a manifest of a million shards has less
+
+
+def check_file(path: Path) -> Path:
+    """The path, where a regular file lies there that can be asked about.
+
+    Raises:
+        InputFileError: there is nothing, a folder, a pipe or a device; or the system refuses the name.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - of `Path.stat` a name with a null byte is another error
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputFileError(f"there is no file {shown(path)}") from None
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
+    if stat.S_ISDIR(mode):
+        raise InputFileError(f"{shown(path)} is a folder, expected a file")
+    if not stat.S_ISREG(mode):
+        raise InputFileError(f"{shown(path)} is a pipe or a device, expected a file on the disk")
+    return path
+
+
+def suffix_of(path: Path) -> str:
+    """The ending in lower case, without a ``.gz`` after it.
+
+    >>> suffix_of(Path("labels.CSV.gz")), suffix_of(Path("x.npy"))
+    ('.csv', '.npy')
+    """
+    suffix = path.suffix.lower()
+    return Path(path.stem).suffix.lower() if suffix == ".gz" else suffix
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """The bytes of a file, unpacked where it is named ``.gz``."""
+    check_file(path)
+    return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
+
+
+def text_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
+    """The lines of a UTF-8 file with their ends; a byte order mark is no part of the first."""
+    for number, line in enumerate(_lines(path, stream), start=1):
+        content = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+        if b"\0" in content:
+            raise InputFileError(f"{shown(path)}, line {number}: no UTF-8 text (a null byte); save it as UTF-8")
+        try:
+            yield content.decode()
+        except UnicodeDecodeError as error:
+            raise InputFileError(
+                f"{shown(path)}, line {number}: no UTF-8 text ({error.reason}); save it as UTF-8"
+            ) from None
+
+
+def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:
+    try:
+        yield from stream
+    except (OSError, EOFError, ValueError) as error:
+        raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
+    except Exception as error:  # zlib.error is no OSError
+        if type(error).__module__ != "zlib":
+            raise
+        raise InputFileError(f"{shown(path)} is damaged ({reason(error)})") from None
+
+
+def parse_json(content: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is none, or nested deeper than Python can read.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Raises:
+        InputFileError: there is no such file, it cannot be read, or it holds no JSON object.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_JSON + 1)
+        if len(content) > _MOST_JSON:
+            raise InputFileError(f"{shown(path)} is larger than any record of this library")
+        record = parse_json(content)
+    except OSError as error:
+        raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
+    except ValueError as error:
+        if isinstance(error, InputFileError):
+            raise
+        raise InputFileError(f"{shown(path)} is damaged: no JSON ({reason(error)})") from None
+    if not isinstance(record, dict):
+        raise InputFileError(f"{shown(path)} is damaged: it holds no JSON object")
+    return cast("dict[str, Any]", record)
+
+
+def npy_header(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns follow each other, and dtype of an ``.npy`` stream, which stands at the data then.
+
+    Raises:
+        InputFileError: it is no array of plain numbers or texts.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran, dtype = read(stream)
+    except KeyError:
+        raise InputFileError(f"{shown(path)} holds an array of records, not of numbers") from None
+    except Exception as error:  # the header is parsed as Python, which fails in many ways
+        raise InputFileError(f"{shown(path)} is no .npy file, or damaged ({reason(error)})") from None
+    if dtype.hasobject:
+        raise InputFileError(f"{shown(path)} holds Python objects, not numbers: save an array of numbers")
+    if any(size < 0 for size in shape):
+        raise InputFileError(f"{shown(path)} is no .npy file, or damaged (its shape is {shape})")
+    return shape, fortran, dtype
+
+
+def check_array_size(path: Path, wanted: int) -> None:
+    """Refuse a file whose header promises more, or less, than the file holds."""
+    size = path.stat().st_size
+    if size < wanted:
+        raise InputFileError(f"{shown(path)} is cut off: its header promises {wanted} bytes, it has {size}")
+    if size > wanted:
+        raise InputFileError(f"{shown(path)} has {size - wanted} bytes more than its header says: several arrays?")
+
+
+def map_npy(path: Path) -> np.memmap[Any, Any] | np.ndarray[Any, Any]:
+    """The array of an ``.npy`` file, mapped into memory for reading.
+
+    Raises:
+        InputFileError: there is no such file, or its header and its size do not belong together.
+    """
+    check_file(path)
+    try:
+        with path.open("rb") as file:
+            shape, fortran, dtype = npy_header(file, path)
+            offset = file.tell()
+        check_array_size(path, offset + product(shape) * dtype.itemsize)
+        if not product(shape) or not dtype.itemsize:
+            return np.zeros(shape, dtype)
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    except OSError as error:
+        raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
+
+
+def product(shape: Iterable[int]) -> int:
+    """The number of entries, without the overflow of machine integers."""
+    count = 1
+    for size in shape:
+        count *= int(size)
+    return count
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, on one line, without the path that the sentence around it names."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split()) or type(error).__name__
+
+
+def shown(path: str | Path) -> str:
+    """A path for a message: what is no text in it is escaped, so that it can be printed anywhere."""
+    return str(path).encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,336 @@
+"""Tables in files: columns read as text, and the file written anew with one column changed.
+
+CSV (separated by commas, semicolons or tabs), TSV, JSON lines and Parquet; arrays of ``.npy``, ``.npz`` and safetensors
+files are columns too. Every line or row is read, or an error names the one that cannot be.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from ..errors import InputFileError, MissingExtraError
+from .reading import BYTE_ORDER_MARK, PICKLES, check_file, open_bytes, parse_json, reason, shown, suffix_of, text_lines
+
+TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+ARRAYS = (".npy", ".npz", ".safetensors")
+KNOWN = ".csv, .tsv, .jsonl (these also with .gz), .parquet, .npy, .npz or .safetensors"
+_SEPARATORS = (",", ";", "\t")
+_BATCH = 65536
+_LONGEST = 2**31 - 1
+
+Row = tuple[int, tuple[str, ...]]
+
+
+class Table(Protocol):
+    """A file with rows and named columns."""
+
+    path: Path
+    unit: str  # what a row's number counts: lines of the file, or rows from 0
+
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        ...
+
+    def values(self, *names: str) -> Iterator[Row]:
+        """The number of each row, and its values in the columns ``names`` as text."""
+        ...
+
+    def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
+        """The same table with the column ``name`` changed, row by row; None leaves a row as it is."""
+        ...
+
+
+def open_table(path: str | Path) -> Table:
+    """A table by the ending of its file, in capitals or not.
+
+    Raises:
+        InputFileError: there is no such file, or it is no table.
+    """
+    file = check_file(Path(path))
+    suffix = suffix_of(file)
+    packed = file.suffix.lower() == ".gz"
+    if suffix in (".csv", ".tsv"):
+        return DelimitedTable(file)
+    if suffix in (".jsonl", ".ndjson"):
+        return JsonTable(file)
+    if suffix == ".parquet" and not packed:
+        return ParquetTable(file)
+    if suffix in ARRAYS and not packed:
+        from .arrays import ArrayTable
+
+        return ArrayTable(file)
+    if suffix in PICKLES:
+        raise InputFileError(f"{shown(file)} may be a pickle, which can run code: save it as {KNOWN}")
+    raise InputFileError(f"{shown(file)} is no table that is known: {KNOWN}")
+
+
+class DelimitedTable:
+    """CSV or TSV with a header, in UTF-8.
+
+    The separator of a ``.csv`` file is the comma, semicolon or tab that cuts its header into the most columns. Quotes
+    are those of CSV; where tabs separate, a row is one line, so a quote that is not closed is an error and swallows
+    nothing. What is written has the separator, the byte order mark and the line ends of the file.
+    """
+
+    unit = "line"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        csv.field_size_limit(_LONGEST)
+        with open_bytes(path) as stream:
+            first = next(text_lines(path, stream), "")
+        self.separator = "\t" if suffix_of(path) == ".tsv" else _separator(first)
+        self._ending = "\r\n" if first.endswith("\r\n") else "\n"
+
+    def columns(self) -> list[str]:
+        """See `Table`."""
+        with self._reading() as rows:
+            return next(rows, (0, []))[1]
+
+    def values(self, *names: str) -> Iterator[Row]:
+        """See `Table`."""
+        with self._reading() as rows:
+            places = column_places(self.path, next(rows, (0, []))[1], names)
+            for number, row in rows:
+                yield number, tuple(row[place] for place in places)
+
+    def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
+        """See `Table`."""
+        with self._reading() as rows, _writing(out, like=self.path) as binary:
+            file = io.TextIOWrapper(cast("Any", binary), encoding="utf-8", newline="", write_through=True)
+            header = next(rows, (0, []))[1]
+            (place,) = column_places(self.path, header, (name,))
+            writer = csv.writer(file, delimiter=self.separator, lineterminator=self._ending)
+            writer.writerow(header)
+            for (_, row), value in zip(rows, changed, strict=True):
+                if value is not None:
+                    row[place] = value
+                writer.writerow(row)
+            file.detach()
+
+    @contextmanager
+    def _reading(self) -> Generator[Iterator[tuple[int, list[str]]]]:
+        with open_bytes(self.path) as stream:
+            lines = text_lines(self.path, stream)
+            yield self._checked(csv.reader(lines, delimiter=self.separator, strict=True))
+
+    def _checked(self, rows: Any) -> Iterator[tuple[int, list[str]]]:
+        width, line, place = None, 1, shown(self.path)
+        while True:
+            try:
+                row = cast("list[str] | None", next(rows, None))
+            except csv.Error as error:
+                raise InputFileError(f"{place}, line {line}: {error}; a quote inside a text is written twice") from None
+            if row is None:
+                return
+            if self.separator == "\t" and rows.line_num > line:
+                raise InputFileError(
+                    f"{place}, line {line}: a quote opens a text that ends in line {rows.line_num}; where tabs part "
+                    "the columns every line is a row; write the quote twice inside quotes, or save the table as .csv"
+                )
+            width = len(row) if width is None else width
+            if len(row) != width:
+                raise InputFileError(f"{place}, line {line}: {len(row)} fields, the header has {width}")
+            yield line, row
+            line = rows.line_num + 1
+
+
+class JsonTable:
+    """JSON objects, one a line. Lines that do not change are kept byte by byte."""
+
+    unit = "line"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def columns(self) -> list[str]:
+        """See `Table`: those of the first line."""
+        for _, _, record in self._records():
+            return list(record)
+        return []
+
+    def values(self, *names: str) -> Iterator[Row]:
+        """See `Table`."""
+        for number, _, record in self._records():
+            yield number, tuple(as_text(record.get(name), self.path, f"line {number}", name) for name in names)
+
+    def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
+        """See `Table`: integers stay integers."""
+        with _writing(out, like=self.path) as file:
+            for (_, line, record), value in zip(self._records(), changed, strict=True):
+                if value is not None:
+                    record[name] = alike(record[name], value)
+                    line = _encoded(record) + b"\n"
+                file.write(line)
+
+    def _records(self) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+        with open_bytes(self.path) as stream:
+            for number, text in enumerate(text_lines(self.path, stream), start=1):
+                try:
+                    record = parse_json(text)
+                except ValueError as error:
+                    raise InputFileError(f"{shown(self.path)}, line {number}: no JSON ({reason(error)})") from None
+                if not isinstance(record, dict):
+                    raise InputFileError(f"{shown(self.path)}, line {number}: expected a JSON object")
+                yield number, text.encode(), cast("dict[str, Any]", record)
+
+
+class ParquetTable:
+    """Parquet, batch by batch; types and other columns stay as they are."""
+
+    unit = "row"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def columns(self) -> list[str]:
+        """See `Table`."""
+        return list(self._file().schema_arrow.names)
+
+    def values(self, *names: str) -> Iterator[Row]:
+        """See `Table`."""
+        file = self._file()
+        column_places(self.path, list(file.schema_arrow.names), names)
+        row = 0
+        for batch in self._batches(file, list(dict.fromkeys(names))):
+            try:
+                columns = [batch.column(place).to_pylist() for place in map(batch.schema.get_field_index, names)]
+            except (ValueError, ArithmeticError) as error:
+                raise InputFileError(f"{shown(self.path)}, from row {row}: {reason(error)}") from None
+            for values in zip(*columns, strict=True):
+                found = zip(names, values, strict=True)
+                yield row, tuple(as_text(value, self.path, f"row {row}", name) for name, value in found)
+                row += 1
+
+    def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
+        """See `Table`."""
+        pyarrow = load_pyarrow()
+        from pyarrow import parquet
+
+        file, values = self._file(), iter(changed)
+        place = file.schema_arrow.get_field_index(name)
+        kind = file.schema_arrow.field(place).type
+        with parquet.ParquetWriter(out, file.schema_arrow) as writer:
+            for batch in self._batches(file, None):
+                own = batch.column(place).to_pylist()
+                new = [old if value is None else alike(old, value) for old, value in zip(own, values, strict=False)]
+                columns = list(batch.columns)
+                columns[place] = pyarrow.array(new, type=kind)
+                writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=file.schema_arrow))
+
+    def _file(self) -> Any:
+        return open_parquet(self.path)
+
+    def _batches(self, file: Any, names: list[str] | None) -> Iterator[Any]:
+        return parquet_batches(file, self.path, names, _BATCH)
+
+
+def open_parquet(path: Path) -> Any:
+    """A ``pyarrow.parquet.ParquetFile``, of which the schema was read."""
+    load_pyarrow()
+    from pyarrow import ArrowException, parquet
+
+    check_file(path)
+    try:
+        return parquet.ParquetFile(path)
+    except (ArrowException, OSError) as error:
+        raise InputFileError(f"{shown(path)} cannot be read as Parquet: {reason(error)}") from None
+
+
+def parquet_batches(file: Any, path: Path, names: Sequence[str] | None, size: int) -> Iterator[Any]:
+    """The rows of a Parquet file as record batches of the columns ``names``, or of all."""
+    from pyarrow import ArrowException
+
+    try:
+        yield from file.iter_batches(batch_size=size, columns=names)
+    except (ArrowException, OSError) as error:
+        raise InputFileError(f"{shown(path)} is damaged: {reason(error)}") from None
+
+
+def load_pyarrow() -> Any:
+    """The optional package."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise MissingExtraError("pyarrow", extra="tables", purpose="Arrow tables and Parquet files") from None
+    return pyarrow
+
+
+def column_places(path: Path, header: Sequence[str], names: Iterable[str]) -> list[int]:
+    """Where the columns ``names`` stand; each must be there once."""
+    for name in names:
+        count = list(header).count(name)
+        if not count:
+            raise InputFileError(f"{shown(path)} has no column {name!r}, only {listed(map(repr, header))}")
+        if count > 1:
+            raise InputFileError(f"{shown(path)} has {count} columns {name!r}: give each a name of its own")
+    return [list(header).index(name) for name in names]
+
+
+def listed(names: Iterable[str], most: int = 8) -> str:
+    """Names for a message, not endlessly many."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return f"{', '.join(every[:most])}{more}" if every else "nothing"
+
+
+def as_text(value: object, path: Path, place: str, name: str) -> str:
+    """A text as it is, or an integer in decimal; anything else is an error that names the row."""
+    if isinstance(value, str):
+        if value.isascii():
+            return value
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            half = f"{value[error.start]!r} at character {error.start}"
+            raise InputFileError(
+                f"{shown(path)}, {place}: {name!r} holds {half}, half of a surrogate pair, which no file can hold"
+            ) from None
+        return value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    got = "nothing" if value is None else f"{value!r} ({type(value).__name__})"
+    raise InputFileError(f"{shown(path)}, {place}: {name!r} must be a text or an integer, got {got[:80]}")
+
+
+def alike(old: object, new: str) -> str | int:
+    """A text as the value that it takes the place of: an integer where that was one."""
+    if isinstance(old, int):
+        try:
+            return int(new)
+        except ValueError:
+            return new
+    return new
+
+
+def _separator(header: str) -> str:
+    return max(_SEPARATORS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
+
+
+@contextmanager
+def _writing(out: Path, *, like: Path) -> Generator[IO[bytes]]:
+    """A file to write, packed and begun with a byte order mark as another one is."""
+    with open_bytes(like) as stream:
+        marked = stream.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
+    with out.open("wb") as file:
+        packed = like.suffix.lower() == ".gz"
+        target = gzip.GzipFile("", "wb", fileobj=file, mtime=0) if packed else file
+        if marked:
+            target.write(BYTE_ORDER_MARK)
+        yield cast("IO[bytes]", target)
+        if packed:
+            target.close()
+
+
+def _encoded(record: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, in another column
+        return json.dumps(record).encode()

@@ -1,0 +1,104 @@
+"""Does an audit hold? The noise drawn again, and everything that was written about it compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any, cast
+
+import numpy as np
+
+from .injection import Subset
+from .inputs import Labels
+from .instance import instance_dependent
+from .labels import asymmetric, pair_flip, symmetric
+from .matrix import from_confusion, from_transition, similarity
+from .open_set_noise import open_set
+from .posterior import posterior_dependent
+from .result import NoisyLabels
+from .targets import multi_label
+
+METHODS: dict[str, Callable[..., NoisyLabels]] = {
+    injector.__name__: injector
+    for injector in (
+        symmetric, pair_flip, asymmetric, from_transition, from_confusion, similarity, instance_dependent,
+        posterior_dependent, open_set, multi_label,
+    )
+}  # fmt: skip
+_UNCHECKED = {"library_version", "inputs", "after"}  # inputs and earlier noise have their own checksums
+
+
+def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = None, **inputs: Any) -> NoisyLabels:
+    """Draw the noise of an audit again and compare all that it says.
+
+    Args:
+        audit: what :meth:`NoisyLabels.audit` returned, or JSON made of it.
+        labels: the clean labels.
+        subset: the mask, where the noise had one. (Of noise on noise: the same for each step that had one.)
+        inputs: the arrays that the audit has only a checksum of: ``features``, ``posterior``, ``prototypes``,
+            ``counts``, or ``matrix``.
+
+    Returns:
+        The noisy labels, equal to those that the audit is of.
+
+    Raises:
+        ValueError: labels, subset or input that is not the audit's; an array that is missing; anything that differs;
+            a method that this version does not know.
+
+    >>> audit = symmetric([0, 1, 2, 0], 0.5, seed=1).audit()
+    >>> verify(audit, [0, 1, 2, 0]).labels
+    array([2, 0, 2, 0])
+    >>> verify(audit, [0, 1, 2, 1])
+    Traceback (most recent call last):
+    ValueError: `audit` is of other labels: its clean_checksum is ...
+    """
+    method = audit.get("method")
+    if method not in METHODS:
+        raise ValueError(f"`audit` is of method {method!r}; this version knows {', '.join(METHODS)}")
+    before = audit.get("after")
+    given: Any = labels if before is None else verify(before, labels, subset=subset, **inputs)
+    options: dict[str, Any] = {name: _decoded(name, value) for name, value in audit["parameters"].items()}
+    chosen = audit.get("subset")
+    if chosen is not None and "classes" in chosen:
+        options["classes"] = chosen["classes"]
+    if chosen is not None and "checksum" in chosen:
+        if subset is None:
+            raise ValueError("`subset` must be given: the audit is of noise on a subset and has only its checksum")
+        options["subset"] = subset
+    arrays = {name: _input(name, known, inputs) for name, known in audit["inputs"].items()}
+    again = METHODS[method](given, **options, **arrays, seed=audit["seed"])
+    _compare(audit, again.audit())
+    return again
+
+
+def _decoded(name: str, value: Any) -> Any:
+    """A parameter as the injector takes it."""
+    if name == "mapping" and isinstance(value, Mapping):
+        return {int(clean): noisy for clean, noisy in cast("Mapping[str, int]", value).items()}
+    rates = {"rate", "open_share", "missing", "spurious"}
+    return Fraction(value) if name in rates and isinstance(value, str) else value
+
+
+def _input(name: str, known: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:
+    if "values" in known:
+        return np.array(known["values"])
+    if name not in inputs:
+        raise ValueError(f"`{name}` must be given: the audit has only its checksum")
+    return inputs[name]
+
+
+def _compare(audit: Mapping[str, Any], again: Mapping[str, Any]) -> None:
+    if audit["clean_checksum"] != again["clean_checksum"]:
+        raise ValueError(
+            f"`audit` is of other labels: its clean_checksum is {audit['clean_checksum']}, that of the labels "
+            f"{again['clean_checksum']}"
+        )
+    for name, known in audit["inputs"].items():
+        found = again["inputs"][name]["checksum"]
+        if known["checksum"] != found:
+            raise ValueError(
+                f"`audit` does not hold with this `{name}`: its checksum is {found}, in the audit {known['checksum']}"
+            )
+    for name, value in again.items():
+        if name not in _UNCHECKED and audit.get(name) != value:
+            raise ValueError(f"`audit` does not hold: its {name} is {audit.get(name)!r}, drawn again {value!r}")

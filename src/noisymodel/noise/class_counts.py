@@ -1,0 +1,67 @@
+"""New classes for whole classes at a time: counts from a row of a matrix, then a random order.
+
+Independent draws from a row are a multinomial count and a uniformly random order of it, so both the exact and the
+Bernoulli modes are one sort by class and one shuffle within each: no search in a cumulative sum per sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .inputs import Floats
+from .large_transitions import Rows
+from .selection import by_class
+
+_SNAP = 1e-9  # a share this close to an integer is that integer: 0.29 · 100 is 29
+
+Counts = npt.NDArray[np.int64]
+Allocate = Callable[[int, npt.NDArray[np.intp], Floats, int, np.random.Generator], Counts]
+"""(clean class, classes, their probabilities, samples, generator) -> how many samples each of the classes gets."""
+
+
+def largest_remainder(
+    label: int, columns: npt.NDArray[np.intp], shares: Floats, size: int, generator: np.random.Generator
+) -> Counts:
+    """floor(size·share) each, and the rest to the largest remainders; in a tie other classes first, then by chance."""
+    ideal = shares * (size / shares.sum())
+    counts = np.floor(ideal + _SNAP)
+    left = size - int(counts.sum())
+    if left:
+        # ties among remainders equal to nine digits are broken by numbers too small to matter otherwise
+        key = np.round(ideal - counts, 9) + generator.random(len(shares)) * (0.4 * _SNAP)
+        key[columns != label] += 0.5 * _SNAP
+        counts[np.argpartition(key, len(key) - left)[len(key) - left :]] += 1
+    return counts.astype(np.int64)
+
+
+def multinomial(
+    label: int, columns: npt.NDArray[np.intp], shares: Floats, size: int, generator: np.random.Generator
+) -> Counts:
+    """Counts of ``size`` independent draws."""
+    del label, columns
+    last = int(np.argmax(shares))  # numpy gives the last class what rounding leaves over: never an impossible one
+    order = np.r_[:last, last + 1 : len(shares), last]
+    counts = np.empty(len(shares), dtype=np.int64)
+    counts[order] = generator.multinomial(size, shares[order] / shares.sum())
+    return counts
+
+
+def assign(
+    labels: npt.NDArray[Any], num_classes: int, rows: Rows, allocate: Allocate, generator: np.random.Generator
+) -> npt.NDArray[Any]:
+    """(N,): for each sample a class from the row of its label, the counts of each row being those of ``allocate``."""
+    places, bounds = by_class(labels, num_classes)
+    targets = np.empty(labels.size, dtype=np.min_scalar_type(num_classes - 1))  # small: written in random order
+    for label, (start, stop) in enumerate(pairwise(bounds)):
+        if stop > start:
+            columns, shares = rows.row(label)
+            counts = allocate(label, columns, shares, stop - start, generator)
+            block = np.repeat(columns, counts)  # of 8 bytes each, which numpy shuffles fastest
+            generator.shuffle(block)
+            targets[places[start:stop]] = block
+    return targets

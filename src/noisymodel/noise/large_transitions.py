@@ -1,0 +1,214 @@
+"""Transition matrices too large to hold: row by row, sparse, and products of what there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from .._checks import check_number
+from .inputs import Floats, Mask, read_class_count, read_numbers
+
+DENSE_CLASSES = 4096
+"""Up to this many classes a transition matrix is a dense array (128 MiB at 4096)."""
+
+_SHARPEST = float(np.finfo(np.float64).tiny)  # a smaller temperature takes cosines beyond the largest float
+
+Csr: TypeAlias = "sparse.csr_array[Any]"
+Row: TypeAlias = tuple[npt.NDArray[np.intp], Floats]
+
+
+def is_sparse(matrix: object) -> TypeGuard[Csr]:
+    """Whether this is one of scipy's sparse matrices, which all convert to CSR."""
+    return sparse.issparse(matrix)
+
+
+@dataclass(frozen=True)
+class SymmetricTransition:
+    """The matrix of symmetric noise for any number of classes: one number on the diagonal, one beside it.
+
+    >>> large = SymmetricTransition(21_841, diagonal=0.9, off_diagonal=0.1 / 21_840)
+    >>> large.shape, float(large.row(3)[3])
+    ((21841, 21841), 0.9)
+    """
+
+    num_classes: int
+    diagonal: float
+    off_diagonal: float
+
+    def __post_init__(self) -> None:
+        read_class_count(self.num_classes)
+        for name in ("diagonal", "off_diagonal"):
+            check_number(getattr(self, name), name, minimum=0.0, maximum=1.0)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, K)."""
+        return self.num_classes, self.num_classes
+
+    def row(self, label: int) -> Floats:
+        """(K,): P(noisy | clean = ``label``)."""
+        row = np.full(self.num_classes, self.off_diagonal)
+        row[label] = self.diagonal
+        return row
+
+    def toarray(self) -> Floats:
+        """The dense (K, K) matrix: 8·K² bytes."""
+        matrix = np.full(self.shape, self.off_diagonal)
+        np.fill_diagonal(matrix, self.diagonal)
+        return matrix
+
+    def __matmul__(self, other: SymmetricTransition) -> SymmetricTransition:
+        if not isinstance(other, SymmetricTransition):  # pyright: ignore[reportUnnecessaryIsInstance] # not at runtime
+            return NotImplemented
+        apart, other_apart = self.diagonal - self.off_diagonal, other.diagonal - other.off_diagonal
+        off = (
+            apart * other.off_diagonal
+            + other_apart * self.off_diagonal
+            + self.num_classes * self.off_diagonal * other.off_diagonal
+        )
+        return SymmetricTransition(self.num_classes, apart * other_apart + off, off)
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarityTransition:
+    """The matrix of similarity noise, of which rows are computed when asked for.
+
+    Attributes:
+        directions: (K, D) prototypes of length one.
+        rate: P(noisy ≠ clean).
+        temperature: of the softmax over cosines.
+    """
+
+    directions: Floats
+    rate: float
+    temperature: float
+
+    def __post_init__(self) -> None:
+        if read_numbers(self.directions, "directions", kinds="f").ndim != 2:
+            raise ValueError(f"`directions` must have shape (K, D), got {np.shape(self.directions)}")
+        check_number(self.rate, "rate", minimum=0.0, maximum=1.0)
+        check_number(self.temperature, "temperature", minimum=0.0, exclusive_minimum=True)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(K, K)."""
+        return len(self.directions), len(self.directions)
+
+    def flips(self, first: int, stop: int) -> Floats:
+        """(stop − first, K): P(noisy | clean, flipped) for these clean classes; zero where noisy = clean."""
+        logits = self.directions[first:stop] @ self.directions.T / max(self.temperature, _SHARPEST)
+        own = np.arange(stop - first)
+        logits[own, np.arange(first, stop)] = -np.inf
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
+    def row(self, label: int) -> Floats:
+        """(K,): P(noisy | clean = ``label``)."""
+        row = self.rate * self.flips(label, label + 1)[0]
+        row[label] = 1.0 - self.rate
+        return row
+
+    def toarray(self) -> Floats:
+        """The dense (K, K) matrix: 8·K² bytes."""
+        matrix = self.rate * self.flips(0, len(self.directions))
+        np.fill_diagonal(matrix, 1.0 - self.rate)
+        return matrix
+
+
+class Rows(Protocol):
+    """The rows of a row-stochastic matrix, without their zeros."""
+
+    def row(self, label: int) -> Row:
+        """The classes with positive probability, ascending, and the probabilities."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class DenseRows:
+    """Rows of a dense matrix."""
+
+    matrix: Floats
+
+    def row(self, label: int) -> Row:
+        """See :class:`Rows`."""
+        columns = np.flatnonzero(self.matrix[label])
+        return columns, self.matrix[label, columns]
+
+
+@dataclass(frozen=True, eq=False)
+class SparseRows:
+    """Rows of a sparse matrix with sorted indices and no stored zeros."""
+
+    matrix: Csr
+
+    def row(self, label: int) -> Row:
+        """See :class:`Rows`."""
+        first, stop = self.matrix.indptr[label : label + 2]
+        return self.matrix.indices[first:stop].astype(np.intp), self.matrix.data[first:stop]
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarFlips:
+    """Rows P(noisy | clean, flipped) of similarity noise."""
+
+    transition: SimilarityTransition
+
+    def row(self, label: int) -> Row:
+        """See :class:`Rows`."""
+        row = self.transition.flips(label, label + 1)[0]
+        columns = np.flatnonzero(row)
+        return columns, row[columns]
+
+
+def rows_of(matrix: Floats | Csr) -> Rows:
+    """The rows of a dense or sparse matrix."""
+    return DenseRows(matrix) if isinstance(matrix, np.ndarray) else SparseRows(matrix)
+
+
+def mapped_transition(target: npt.NDArray[np.intp], rate: float, *, dense: bool) -> Floats | Csr:
+    """T_ii = 1 − rate and T_{i,target(i)} = rate; T_ii = 1 where target(i) = i."""
+    count = len(target)
+    every = np.arange(count)
+    share = np.where(target == every, 0.0, rate)
+    if dense:
+        matrix = np.zeros((count, count))
+        matrix[every, every] = 1.0 - share
+        matrix[every, target] += share
+        return matrix
+    parts = (np.concatenate([1.0 - share, share]), (np.tile(every, 2), np.concatenate([every, target])))
+    matrix = sparse.csr_array(parts, shape=(count, count))
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def restrict(transition: object, inside: Mask) -> object:
+    """The matrix with the rows of the identity for the classes that are not ``inside``; None where none is compact."""
+    if isinstance(transition, np.ndarray):
+        return np.where(inside[:, None], transition, np.eye(len(inside)))
+    if is_sparse(transition):
+        chosen = sparse.diags_array(inside.astype(np.float64))
+        rest = sparse.diags_array((~inside).astype(np.float64))
+        matrix = sparse.csr_array(chosen @ transition + rest)
+        matrix.eliminate_zeros()
+        return matrix
+    return None
+
+
+def product(first: object, second: object) -> object:
+    """First @ second, None where it has no compact form."""
+    structured = (SymmetricTransition, SimilarityTransition)
+    if first is None or second is None:
+        return None
+    if isinstance(first, SymmetricTransition) and isinstance(second, SymmetricTransition):
+        return first @ second
+    if isinstance(first, structured) or isinstance(second, structured):
+        return None
+    result: Any = first @ second  # pyright: ignore[reportOperatorIssue] # dense or sparse
+    return sparse.csr_array(result) if is_sparse(result) else result

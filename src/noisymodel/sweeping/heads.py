@@ -1,0 +1,194 @@
+"""`train_heads`: several heads at once, each on rows and with a seed of its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from .._checks import check_integer, check_seed
+from ..heads import Head
+from ..losses import NMTuneTerms
+from ..training.batches import LabelledRows, RowSource, count_batches, labelled_rows
+from ..training.loop import check_head, shape_of
+from ..training.run import Bar, DivergedError, Run, Settings, smallest_batch
+from .kinds import can_be_stacked
+from .rates import Rates
+from .together import Order, Together
+
+Record = dict[str, float]
+OnEpoch = Callable[[Mapping[int, Record]], object]
+
+
+def train_heads(
+    heads: Sequence[Head],
+    features: Tensor | RowSource,
+    targets: object,
+    *,
+    seeds: Sequence[int],
+    rows: Sequence[object] | None = None,
+    epochs: int = 30,
+    batch_size: int = 64,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 1e-4,
+    warmup: float = 0,
+    sample_weight: object = None,
+    device: torch.device | str | None = None,
+    on_epoch: OnEpoch | None = None,
+    progress: bool = False,
+) -> list[list[Record]]:
+    """Train several heads in place, each on its own rows: the folds of a cross-validation, say.
+
+    Head i becomes what ``fit(heads[i], features[rows[i]], targets[rows[i]], seed=seeds[i], ...)`` would make of it, up
+    to the rounding of batched products. Heads of one kind that have equally many rows are trained as one batched model;
+    others one after the other. Any `Head` will do, whatever its network: one that cannot be batched is trained alone.
+    Parameters with ``requires_grad=False`` stay as they are.
+
+    Args:
+        heads: with classifiers, all of the same D, K and type.
+        features: (N, D), as in `noisymodel.fit`.
+        targets: class ids (N,), −100 for none, or class probabilities (N, K).
+        seeds: one for each head, of its order and of what it draws.
+        rows: for each head the indices of its rows or a mask (N,); ``None``: all rows for all heads.
+        epochs: as in `fit`, likewise the next four.
+        batch_size: see there.
+        learning_rate: see there.
+        weight_decay: see there.
+        warmup: see there.
+        sample_weight: (N,) as in `fit`; divided by the mean over a head's own rows.
+        device: where to train, and where the heads are afterwards; ``None``: where the first is.
+        on_epoch: called after each epoch of each batched model with {place of a head: its record}.
+        progress: whether to show a progress bar on stderr.
+
+    Returns:
+        The heads' histories: for each epoch a dictionary of ``epoch``, ``learning_rate`` and ``train_total``,
+        ``train_task`` and so on, as in `fit`. The heads are in evaluation mode. A head whose loss was not finite has
+        NaN in its history from that epoch on, and is of no use; the others are not touched by it.
+
+    Raises:
+        ValueError: for what `fit` refuses, and for numbers of seeds or rows other than that of the heads.
+        TypeError: for arguments of the wrong type.
+
+    >>> import torch
+    >>> from noisymodel import NMTune
+    >>> from noisymodel.sweeping import train_heads
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> targets = torch.arange(90) % 3
+    >>> features = torch.randn(90, 8, generator=generator) + torch.eye(8)[targets]
+    >>> folds = [torch.arange(90) % 3 != fold for fold in range(3)]
+    >>> heads = [NMTune(8, 3, generator=generator) for _ in folds]
+    >>> histories = train_heads(heads, features, targets, rows=folds, seeds=[0, 1, 2], epochs=2)
+    >>> [len(history) for history in histories]
+    [2, 2, 2]
+    """
+    heads = _checked(heads)
+    settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, 0, False).checked()
+    place = next(heads[0].parameters()).device if device is None else torch.device(device)
+    for head in heads:
+        head.to(place)
+    table = labelled_rows(features, targets, **shape_of(heads[0]), sample_weight=sample_weight)
+    orders = _orders(rows, seeds, len(heads), len(table))
+    groups: dict[int, list[int]] = {}
+    for index, order in enumerate(orders):
+        groups.setdefault(order.count(table), []).append(index)
+    histories: list[list[Record]] = [[] for _ in heads]
+    with tqdm(total=_steps(heads, groups, settings), unit="step", disable=not progress) as bar:
+        for members in groups.values():
+            trained = [heads[index] for index in members]
+            train = _stacked if can_be_stacked(trained) else _alone
+            for records in train(trained, [orders[index] for index in members], table, settings, bar):
+                told = {members[place]: record for place, record in records.items()}
+                for index, record in told.items():
+                    histories[index].append(record)
+                if on_epoch is not None:
+                    on_epoch(told)
+    for head in heads:
+        head.eval()
+        head.zero_grad()
+    return histories
+
+
+def _stacked(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: Bar) -> Any:
+    """Records of epochs, by the places of the heads."""
+    rates = Rates(settings.learning_rate, settings.weight_decay, settings.warmup)
+    together = Together(
+        heads, orders, [rates] * len(heads), rows, epochs=settings.epochs, batch_size=settings.batch_size
+    )
+    diverged = torch.zeros(len(heads), dtype=torch.bool, device="cpu")
+    for epoch in range(settings.epochs):
+        means = together.epoch(epoch, bar).cpu()
+        diverged |= ~means[:, 0].isfinite()
+        means[diverged] = math.nan
+        start = {"epoch": epoch + 1, "learning_rate": together.schedules[0](epoch * together.steps)}
+        yield {place: {**start, **_named(row)} for place, row in enumerate(means.tolist())}
+    for place, head in enumerate(heads):
+        head.load_state_dict(together.model.state(place))
+
+
+def _alone(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: Bar) -> Any:
+    for place, (head, order) in enumerate(zip(heads, orders, strict=True)):
+        run = Run(head, rows if order.rows is None else rows.subset(order.rows), None, settings)
+        lost = False
+        for epoch in range(settings.epochs):
+            record = {"epoch": epoch + 1, "learning_rate": run.schedule(epoch * run.steps)}
+            try:
+                found = {} if lost else run.epoch(epoch, order.seed, bar)
+            except DivergedError:
+                lost = True
+                found = {}
+            terms = _named([math.nan] * len(NMTuneTerms._fields)) if lost else found
+            yield {place: {**record, **{name: terms[name] for name in terms if name.startswith("train_")}}}
+
+
+def _named(values: Sequence[float]) -> Record:
+    return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
+
+
+def _checked(heads: Sequence[Head]) -> list[Head]:
+    heads = list(heads)
+    if not heads:
+        raise ValueError("`heads` must have at least one head, got none")
+    for head in heads:
+        check_head(head)
+    shapes = {(head.in_features, head.num_classes, next(head.parameters()).dtype) for head in heads}
+    if len(shapes) > 1:
+        raise ValueError(f"`heads` must have the same features, classes and type, got {sorted(map(str, shapes))}")
+    if len({id(head) for head in heads}) < len(heads):
+        raise ValueError("`heads` must be different objects, got one of them twice: copy.deepcopy(head)")
+    return heads
+
+
+def _orders(rows: Sequence[object] | None, seeds: Sequence[int], num_heads: int, count: int) -> list[Order]:
+    checked = [check_seed(seed, "seeds") for seed in seeds]
+    if len(checked) != num_heads:
+        raise ValueError(f"`seeds` must be one for each of {num_heads} heads, got {len(checked)}")
+    if rows is None:
+        return [Order(seed) for seed in checked]
+    if len(rows) != num_heads:
+        raise ValueError(f"`rows` must be one subset for each of {num_heads} heads, got {len(rows)}")
+    indices = {id(one): _index(one, count) for one in rows}
+    return [Order(seed, indices[id(one)]) for seed, one in zip(checked, rows, strict=True)]
+
+
+def _index(rows: object, count: int) -> Tensor:
+    index = torch.as_tensor(rows, device="cpu")
+    if index.dtype == torch.bool and index.shape == (count,):
+        index = index.nonzero()[:, 0]
+    if index.ndim != 1 or index.is_floating_point() or index.dtype == torch.bool:
+        raise ValueError(f"`rows` must be indices (n,) or masks ({count},), got {index.dtype} of {tuple(index.shape)}")
+    if len(index) == 0 or int(index.min()) < 0 or int(index.max()) >= count:
+        raise ValueError(f"`rows` must be indices in [0, {count}), at least one for each head")
+    return index.long()
+
+
+def _steps(heads: Sequence[Head], groups: Mapping[int, Sequence[int]], settings: Settings) -> int:
+    total = 0
+    for count, members in groups.items():
+        smallest = smallest_batch(heads[members[0]], count, check_integer(settings.batch_size, "batch_size"))
+        models = 1 if can_be_stacked([heads[index] for index in members]) else len(members)
+        total += models * settings.epochs * count_batches(count, settings.batch_size, smallest)
+    return total

@@ -1,0 +1,37 @@
+"""Which heads can be one batched model."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from ..heads import Head
+from ..heads.randomness import draws_by_itself
+from ..objective import NMTuneLoss
+from .stacked import WEIGHTS
+
+_OF_EACH = frozenset({*WEIGHTS, "label_smoothing", "classifier_init"})
+
+
+def kind_of(head: Head) -> Hashable:
+    """What heads must share to be one batched model (a head without weights will do).
+
+    All settings but the weights, of which it counts which are zero, and label smoothing; the parts' shapes; and what is
+    trained.
+    """
+    settings = {name: value for name, value in head.config().items() if name not in _OF_EACH}
+    if not head.objective.dominant_weight:
+        settings.pop("top_k", None)
+    if not head.objective.consistency_weight:
+        settings.pop("reduction", None)
+    terms = tuple(bool(getattr(head.objective, name)) for name in WEIGHTS)
+    parts = tuple((name, tuple(value.shape), value.requires_grad) for name, value in head.named_parameters())
+    modules = tuple((name, type(module)) for name, module in head.named_modules())
+    return type(head), tuple(settings.items()), terms, parts, modules
+
+
+def can_be_stacked(heads: Sequence[Head]) -> bool:
+    """Whether heads are of one kind, and compute nothing but what `Head` computes."""
+    first = heads[0]
+    plain = all(getattr(type(first), name) is getattr(Head, name) for name in ("loss", "tune", "forward"))
+    plain = plain and type(first.objective) is NMTuneLoss and first.objective.gather is False
+    return plain and not draws_by_itself(first) and len({kind_of(head) for head in heads}) == 1
