@@ -53,7 +53,8 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             cross-validation; ``"mlp"``: NMTune's network with the task loss alone.
         preset: ``"paper"`` or ``"official"``: one head with the settings of `NMTune.from_preset`, which take the place
             of the arguments that they name; implies ``weights="fixed"``.
-        weights: ``"auto"``: as above; ``"mlp"`` chooses its label smoothing and learning rate on a fifth of the rows.
+        weights: ``"auto"``: as above; ``"mlp"`` chooses its label smoothing and learning rate on a fifth of the rows, of 400 at
+            least.
             ``"fixed"``: one head of the settings below, trained by `noisymodel.fit`.
         hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D).
         depth, norm, residual, dropout, normalize, input_noise, consistency_weight, covariance_weight, dominant_weight:
@@ -63,7 +64,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated.
         epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains heads
             for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.
-        minimum_steps: the epochs are raised until the training has so many steps, up to 200 epochs.
+        minimum_steps: the epochs are raised until the training has so many steps, up to 100 epochs.
         validation_fraction: with ``"fixed"``, the share of every class that is held out to be evaluated after each
             epoch, in [0, 1). ``patience`` needs it.
         class_weight: ``None``, ``"balanced"`` or a dictionary from class to weight.

@@ -18,7 +18,7 @@ from ..heads.convex import temperature
 from ..heads.convex_probes import class_probabilities, fit_kernel_probe, fit_linear_probe
 from ..sweeping.choice import Choice, choose, default_grid, held_out
 from ..training import fit
-from .procedure import Data, Selection, decide, folds_of
+from .procedure import FEW_ROWS, Data, Selection, decide, folds_of
 from .rows import Rows
 from .settings import head_settings, raised_epochs, trains_one
 from .suspicion import suspect_training
@@ -94,7 +94,7 @@ def _one_head(
     settings = head_settings(parameters, rows.features.shape[1])
     training = {name: parameters[name] for name in _TRAINING}
     choice = None
-    if not trains_one(parameters):
+    if not trains_one(parameters) and len(rows.targets) >= FEW_ROWS:
         choice = _chosen(parameters, settings, rows, num_classes, seed, device)
         chosen = {name: value for name, value in choice.configuration.items() if name not in ("method", "warmup")}
         training |= {name: chosen.pop(name) for name in training if name in chosen}
@@ -127,7 +127,7 @@ def _one_head(
     )
     suspect_training(result.history, num_classes)
     fitted = result.head.cpu().eval()
-    why = f'One head with the given weights (weights="fixed"), {len(result.history)} epochs.'
+    why = f"One head with the given weights, {len(result.history)} epochs."
     if choice is not None:
         why = f"One head with {choice.configuration}, chosen on a fifth of the rows, {len(result.history)} epochs."
     if validation is not None and parameters["calibrate"]:

@@ -16,7 +16,7 @@ NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout", "normalize
 OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
 COMMON = ("label_smoothing", "classifier_init")
 ARGUMENTS = {"nmtune": (*NETWORK, *OBJECTIVE, *COMMON), "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON), "linear": (), "kernel": ()}
-MOST_SMALL_EPOCHS = 200
+MOST_SMALL_EPOCHS = 100
 _NARROWEST = 64
 
 
@@ -57,7 +57,7 @@ def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, 
 
 
 def raised_epochs(epochs: int, minimum_steps: int, rows: int, batch_size: int) -> int:
-    """The epochs, raised to ``minimum_steps`` steps, but not beyond 200."""
+    """The epochs, raised to ``minimum_steps`` steps, but not beyond 100."""
     needed = math.ceil(minimum_steps / math.ceil(rows / batch_size))
     return max(epochs, min(needed, MOST_SMALL_EPOCHS))
 

@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.optimize import minimize
 from torch import Tensor
 
 from .._random import array_generator
 
 _FOLDS = 0x666F6C64
-_PATH_STEPS = 30  # L-BFGS iterations for each penalty of a path, which begins where the stronger penalty ended
+_PATH_STEPS, _PATH_TOLERANCE = 30, 1e-4  # of L-BFGS for each penalty, begun where the stronger penalty ended
 _WORSE = 2  # penalties in a row that may lose before the path ends
 _FACTORS = (-3.0, 5.0)  # natural logarithms of the smallest and the largest factor on logits
 
@@ -45,8 +47,8 @@ def multinomial(
 ) -> Tensor:
     """Weights and, as the last row, biases (D + 1, K) of multinomial logistic regression.
 
-    min Σ_n w_n CE(x_n W + b, t_n) / Σ_n w_n + (λ/2)·‖W‖², the biases free of penalty, by L-BFGS with strong Wolfe
-    steps, until no entry of the gradient exceeds ``tolerance``. scikit-learn's C is 1/(λN).
+    min Σ_n w_n CE(x_n W + b, t_n) / Σ_n w_n + (λ/2)·‖W‖², the biases free of penalty, by L-BFGS, until no
+    entry of the gradient exceeds ``tolerance``. scikit-learn's C is 1/(λN).
 
     Args:
         rows: (N, D), of any floating type and on any device; the solution is computed there.
@@ -65,32 +67,23 @@ def multinomial(
     count, width = rows.shape
     share = torch.full_like(targets[:, 0], 1 / count) if weights is None else weights / weights.sum()
     share, mass = share[:, None], targets.sum(1, keepdim=True)
-    zero = torch.zeros(width + 1, targets.shape[1], dtype=rows.dtype, device=rows.device)
-    solution = (zero if start is None else start.to(zero)).clone().requires_grad_()
-    optimizer = torch.optim.LBFGS(
-        [solution],
-        lr=1.0,
-        max_iter=iterations,
-        max_eval=2 * iterations,
-        history_size=10,
-        line_search_fn="strong_wolfe",
-        tolerance_grad=tolerance,
-        tolerance_change=1e-12,
-    )
+    classes = targets.shape[1]
 
-    def objective() -> Tensor:
-        with torch.no_grad():
-            logs = torch.addmm(solution[-1], rows, solution[:-1]).log_softmax(1)
-            value = -(share * targets * logs).sum() + penalty / 2 * solution[:-1].square().sum()
-            error = share * (mass * logs.exp() - targets)
-            solution.grad = torch.cat([torch.addmm(penalty * solution[:-1], rows.mT, error), error.sum(0, keepdim=True)])
-        return value
+    def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        solution = torch.from_numpy(flat.reshape(width + 1, classes)).to(rows)
+        logs = torch.addmm(solution[-1], rows, solution[:-1]).log_softmax(1)
+        value = -(share * targets * logs).sum() + penalty / 2 * solution[:-1].square().sum()
+        error = share * (mass * logs.exp() - targets)
+        gradient = torch.cat([torch.addmm(solution[:-1], rows.mT, error, beta=penalty), error.sum(0, keepdim=True)])
+        return float(value), gradient.double().cpu().numpy().ravel()
 
-    optimizer.step(objective)  # pyright: ignore[reportArgumentType] - the closure returns the loss as a tensor
-    return solution.detach()
+    first = np.zeros((width + 1) * classes) if start is None else start.double().cpu().numpy().ravel()
+    options = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(found.x.reshape(width + 1, classes)).to(rows)
 
 
-def fold_ids(targets: np.ndarray, folds: int, seed: int, most: int | None = None) -> np.ndarray:
+def fold_ids(targets: npt.NDArray[np.int64], folds: int, seed: int, most: int | None = None) -> npt.NDArray[np.int64]:
     """(N,) the fold that holds each row out, in [0, folds), every class spread evenly; −1 for rows that none does.
 
     ``most``: about so many rows are held out in all, in proportion to the classes.
@@ -131,7 +124,13 @@ def cross_validate(
             inside, outside = folds != fold, folds == fold
             own = None if weights is None else weights[inside]
             found = multinomial(
-                rows[inside], targets[inside], penalty, weights=own, start=starts[fold], iterations=_PATH_STEPS
+                rows[inside],
+                targets[inside],
+                penalty,
+                weights=own,
+                start=starts[fold],
+                iterations=_PATH_STEPS,
+                tolerance=_PATH_TOLERANCE,
             )
             starts[fold] = found
             out[outside] = torch.addmm(found[-1], rows[outside], found[:-1])
