@@ -110,7 +110,8 @@ class DiscriminantSums:
         weights = torch.linalg.solve(shrunk, means.mT).mT
         bias = torch.log((self.counts / count).clamp_min(1e-300)) - 0.5 * (weights * means).sum(1)
         bias = torch.where(self.counts > 0, bias, torch.full_like(bias, -1e9))
-        head = LinearProbe(self.num_features, self.num_classes, normalize=self.normalize).to(dtype)
+        start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
+        head = LinearProbe(self.num_features, self.num_classes, normalize=self.normalize, generator=start).to(dtype)
         classifier = cast(nn.Linear, head.classifier)
         with torch.no_grad():
             classifier.weight.copy_(weights)

@@ -56,7 +56,8 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         weights: ``"auto"``: as above; ``"mlp"`` chooses its label smoothing and learning rate on a fifth of the rows, of 400 at
             least.
             ``"fixed"``: one head of the settings below, trained by `noisymodel.fit`.
-        hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D).
+        hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D); for the
+            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024.
         depth, norm, residual, dropout, normalize, input_noise, consistency_weight, covariance_weight, dominant_weight:
             as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``; of the free
             heads with ``"auto"``, of the one head with ``"fixed"``.
@@ -65,10 +66,11 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains heads
             for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.
         minimum_steps: the epochs are raised until the training has so many steps, up to 100 epochs.
-        validation_fraction: with ``"fixed"``, the share of every class that is held out to be evaluated after each
-            epoch, in [0, 1). ``patience`` needs it.
+        validation_fraction: share of every class that is held out, in [0, 1), and evaluated: after each epoch with
+            ``"fixed"``, where ``patience`` needs it, at the end with ``"auto"``, which does not need it.
         class_weight: ``None``, ``"balanced"`` or a dictionary from class to weight.
-        warm_start: with ``"fixed"``, go on with the head of the last `fit` where features and classes are the same.
+        warm_start: with ``"fixed"``, go on with the head of the last `fit` where features and classes are the same. What
+            convex fits and ``"auto"`` give does not depend on where they begin.
         random_state: fixes folds, landmarks, initial weights, order and noise.
         device: where to compute; ``None``: a CUDA device where there is one, else the CPU.
         verbose: 1 shows what is tried, and a progress bar.

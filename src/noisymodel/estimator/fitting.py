@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .._checks import check_number
 from .._random import tensor_generator
 from ..heads import HEADS, AveragedHead, Head
-from ..heads.convex import temperature
+from ..heads.convex import log_loss, temperature
 from ..heads.convex_probes import class_probabilities, fit_kernel_probe, fit_linear_probe
 from ..sweeping.choice import Choice, choose, default_grid, held_out
 from ..training import fit
@@ -69,18 +69,34 @@ def _convex(
     return Fitted(found.head.cpu(), [], None, f"{why}{1 / (found.penalty * len(rows.targets)):.3g}).")
 
 
-def _decided(
-    parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: int, device: torch.device
-) -> Fitted:
-    data = Data(
-        _features(rows, device), rows.targets, rows.weights, folds_of(rows.targets, seed), num_classes, seed
-    )
+def _decided(parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: int, device: torch.device) -> Fitted:
+    rows, validation = _split(parameters, rows, seed)
+    folds = folds_of(rows.targets, seed)
+    data = Data(_features(rows, device), rows.targets, rows.weights, folds, num_classes, seed)
     settings = head_settings(parameters, rows.features.shape[1])
-    smallest = max(2, settings["top_k"])
     training = {name: parameters[name] for name in ("epochs", "minimum_steps", *_TRAINING)}
-    training["batch_size"] = max(parameters["batch_size"], smallest)
+    training["batch_size"] = _batch_size(parameters, settings)
     found = decide(data, settings, training, shown=bool(parameters["verbose"]), on_member=parameters["on_epoch"])
-    return Fitted(found.head, found.history, found.selection, found.selection.explanation)
+    history = found.history
+    if validation is not None:
+        with torch.no_grad():
+            logits = found.head(validation[0])
+        targets = class_probabilities(torch.from_numpy(validation[1]), num_classes).to(logits)
+        right = float((logits.argmax(1) == targets.argmax(1)).double().mean())
+        record = {"epoch": len(history) + 1, "validation_loss": log_loss(logits, targets), "validation_accuracy": right}
+        history.append(record)
+    return Fitted(found.head, history, found.selection, found.selection.explanation)
+
+
+def _split(
+    parameters: Mapping[str, Any], rows: Rows, seed: int
+) -> tuple[Rows, tuple[Tensor, npt.NDArray[np.int64]] | None]:
+    """The rows to fit on, and features and class ids of those that ``validation_fraction`` holds out."""
+    fraction = check_number(parameters["validation_fraction"], "validation_fraction", minimum=0, maximum=1)
+    if not fraction:
+        return rows, None
+    kept, out = held_out(rows.targets, fraction, seed)
+    return rows.take(kept), (_features(rows.take(out), torch.device("cpu")), rows.targets[out])
 
 
 def _one_head(
@@ -104,11 +120,7 @@ def _one_head(
     head: Any = before
     if not isinstance(before, kind) or before.in_features != width or before.num_classes != num_classes:
         head = kind(width, num_classes, generator=generator, **settings)
-    validation = None
-    fraction = check_number(parameters["validation_fraction"], "validation_fraction", minimum=0, maximum=1)
-    if fraction:
-        kept, out = held_out(rows.targets, fraction, seed)
-        validation, rows = (torch.from_numpy(rows.features[out]).float(), rows.targets[out]), rows.take(kept)
+    rows, validation = _split(parameters, rows, seed)
     batch_size = _batch_size(parameters, settings)
     result = fit(
         head,

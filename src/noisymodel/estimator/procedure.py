@@ -190,7 +190,7 @@ def _stages(data: Data, names: list[str], training: Mapping[str, Any], settings:
     count, width = data.features.shape
     folds = len(data.fold_list)
     fit = 60.0 * count * data.num_classes  # 30 iterations of two products each
-    hidden = settings["hidden_features"] or min(4 * width, 2048)
+    hidden = settings["hidden_features"]
     epoch = 12.0 * len(data.insides) * count * width * hidden  # two layers: forward, backward and the optimizer
     stages = {
         LINEAR: Stage(LINEAR, folds * len(LINEAR_PENALTIES), fit * width),

@@ -17,7 +17,7 @@ OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_
 COMMON = ("label_smoothing", "classifier_init")
 ARGUMENTS = {"nmtune": (*NETWORK, *OBJECTIVE, *COMMON), "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON), "linear": (), "kernel": ()}
 MOST_SMALL_EPOCHS = 100
-_NARROWEST = 64
+_NARROWEST, _WIDEST_OF_FOLDS = 64, 1024
 
 
 def check_settings(parameters: Mapping[str, Any]) -> None:
@@ -32,9 +32,8 @@ def check_settings(parameters: Mapping[str, Any]) -> None:
         check_choice(preset, "preset", PRESETS)
         if method != "nmtune":
             raise ValueError(f'`preset` is for method="nmtune", got {preset!r} with method={method!r}')
-    for name in ("warm_start", "patience", "validation_fraction"):
-        if parameters[name] and method not in ("linear", "kernel") and not trains_one(parameters):
-            raise ValueError(f'`{name}` needs weights="fixed", got {parameters[name]!r} with weights="auto"')
+    if parameters["patience"] is not None and method == "nmtune" and not trains_one(parameters):
+        raise ValueError(f'`patience` needs weights="fixed", got {parameters["patience"]!r} with weights="auto"')
 
 
 def trains_one(parameters: Mapping[str, Any]) -> bool:
@@ -51,8 +50,11 @@ def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, 
             parameters["preset"], in_features, hidden_features=own["hidden_features"]
         )["hidden_features"]
         own["top_k"] = min(own["top_k"], in_features)
-    if own["hidden_features"] is None and 4 * in_features < _NARROWEST:
-        own["hidden_features"] = _NARROWEST
+    if own.get("hidden_features", 0) is None:
+        if parameters["method"] == "nmtune" and not trains_one(parameters):
+            own["hidden_features"] = min(max(2 * in_features, _NARROWEST), _WIDEST_OF_FOLDS)
+        elif 4 * in_features < _NARROWEST:
+            own["hidden_features"] = _NARROWEST
     return own
 
 

@@ -29,7 +29,7 @@ def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
         known = {key: X.metadata[key] for key in FINGERPRINT_KEYS if key in X.metadata} or None
         X = np.asarray(X.features)
     elif _is_stream(X):
-        pairs = [batch for batch in X]
+        pairs = _batches(X)
         if any(not isinstance(batch, list | tuple) or len(batch) < 2 for batch in pairs) and y is None:
             raise ValueError("`X` must give batches of (features, labels) to be fitted on, got batches without labels")
         if y is None:
@@ -51,11 +51,17 @@ def rows_of(X: Any, backbone: dict[str, Any] | None) -> Any:
     check_backbone(X, backbone)
     if isinstance(X, FeatureStore):
         return np.asarray(X.features)
-    return _joined([batch for batch in X]) if _is_stream(X) else _array(X)
+    return _joined(_batches(X)) if _is_stream(X) else _array(X)
 
 
 def _is_stream(X: Any) -> bool:
     return isinstance(X, DataLoader | Iterator)
+
+
+def _batches(X: Any) -> list[Any]:
+    """All batches; a loader draws a seed from torch's global generator, which stays as it was."""
+    with torch.random.fork_rng(devices=[], enabled=isinstance(X, DataLoader)):
+        return list(X)
 
 
 def _joined(batches: list[Any]) -> npt.NDArray[Any]:

@@ -36,7 +36,9 @@ class AveragedHead(nn.Module):
 
     >>> import torch
     >>> from noisymodel.heads import AveragedHead, LinearProbe
-    >>> AveragedHead([LinearProbe(16, 3), LinearProbe(16, 3)])(torch.ones(8, 16)).shape
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> members = [LinearProbe(16, 3, generator=generator) for _ in range(2)]
+    >>> AveragedHead(members)(torch.ones(8, 16)).shape
     torch.Size([8, 3])
     """
 

@@ -99,7 +99,8 @@ def fit_linear_probe(
     if normalize is not None:
         problem = problem._replace(rows=unit_rows(problem.rows))
     path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
-    head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize)
+    start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
+    head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize, generator=start)
     return FittedProbe(*_filled(head, found, features, path, penalty))
 
 

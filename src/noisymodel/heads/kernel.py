@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 
 from .._checks import check_integer, check_number, check_rows
 from .._random import array_generator
@@ -42,7 +43,9 @@ class KernelProbe(nn.Module):
         self.num_classes = check_integer(num_classes, "num_classes", minimum=1)
         self.gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
         self.register_buffer("landmarks", torch.zeros(check_integer(landmarks, "landmarks", minimum=1), in_features))
-        self.classifier = nn.Linear(landmarks, num_classes)
+        self.classifier = skip_init(nn.Linear, landmarks, num_classes, device=torch.get_default_device())
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this module again, ready for JSON."""
