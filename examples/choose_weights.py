@@ -23,10 +23,10 @@ from tqdm import tqdm
 from noisymodel import LinearProbe, MLPProbe, NMTune, fit
 from noisymodel.heads import Head
 from noisymodel.study import StudyConfig
-from noisymodel.study.cells import Cell
-from noisymodel.study.grid import cell_names
-from noisymodel.study.statistics import mean_interval
-from noisymodel.study.storage import Storage
+from noisymodel.study.cell import Cell
+from noisymodel.study.plan import cell_names
+from noisymodel.study.analysis.summary import mean_interval
+from noisymodel.study.part_cache import Storage
 
 Build = Callable[..., Head]
 """``build(in_features, num_classes, generator=...)``."""

@@ -10,12 +10,11 @@ from pathlib import Path
 SOURCE = Path(__file__).parent.parent / "src" / "noisymodel"
 
 LAYER = {
-    "errors": 0, "_checks": 0, "_deprecation": 0, "_random": 0, "files": 0, "_gram": 0, "_polar": 0,
-    "_gather": 0, "_autograd": 0, "_compiled": 0, "_consistency": 0, "_mixed": 0, "_plain": 0, "_states": 0,
-    "losses": 1, "shrinkage": 1, "spectrum": 1, "subspace": 1, "noise": 1,
-    "heads": 2, "baselines": 2, "objective": 2, "metrics": 2, "datasets": 2, "noise_files": 2, "plot": 2,
+    "errors": 0, "_checks": 0, "_random": 0, "files": 0, "_gather": 0,
+    "losses": 1, "spectrum": 1, "subspace": 1, "noise": 1,
+    "heads": 2, "baselines": 2, "objective": 2, "metrics": 2, "datasets": 2, "plot": 2,
     "features": 3,
-    "training": 4, "sweeping": 4, "models": 4, "spectrum_files": 4,
+    "training": 4, "sweeping": 4, "models": 4, "spectrum_files": 4, "noise_files": 4,
     "estimator": 5, "study": 5, "integrations": 5,
     "cli": 6, "__main__": 6,
 }  # fmt: skip

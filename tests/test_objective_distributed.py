@@ -10,8 +10,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from noisymodel import NMTune, _polar
-from noisymodel.losses import NMTuneTerms, covariance_loss
+from noisymodel import NMTune
+from noisymodel.losses import NMTuneTerms, covariance_loss, matrix_products
 from ranks import Ranks
 
 FEATURES, CLASSES = 12, 3
@@ -27,15 +27,19 @@ class Objective(nn.Module):
         with torch.random.fork_rng():
             torch.default_generator.manual_seed(0)
             self.backbone = nn.Sequential(nn.Linear(FEATURES, 16), nn.GELU(), nn.Linear(16, FEATURES))
-            self.head = NMTune(FEATURES, CLASSES, norm="layer", top_k=top_k, gather=gather, **WEIGHTS)
+            self.head = NMTune(FEATURES, CLASSES, norm="layer", top_k=top_k, gather=gather, **WEIGHTS, input_noise=0.0)
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> NMTuneTerms:
-        return self.head.loss(self.backbone(inputs), targets)
+    def forward(self, inputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> NMTuneTerms:
+        return self.head.loss(self.backbone(inputs), targets, sample_weight=weights)
 
 
-def batch(count: int) -> tuple[Tensor, Tensor]:
+def batch(count: int, *, weighted: bool = False) -> tuple[Tensor, ...]:
+    """Inputs and targets; if ``weighted`` a third of the rows has no label and the others have weights."""
     generator = torch.Generator().manual_seed(count)
-    return torch.randn(count, FEATURES, generator=generator), torch.arange(count) % CLASSES
+    inputs, targets = torch.randn(count, FEATURES, generator=generator), torch.arange(count) % CLASSES
+    if not weighted:
+        return inputs, targets
+    return inputs, targets.where(torch.arange(count) % 3 > 0, -100), torch.rand(count, generator=generator)
 
 
 def gradient(module: nn.Module) -> Tensor:
@@ -47,14 +51,22 @@ def relative(got: Tensor, wanted: Tensor) -> float:
     return float((got.double() - wanted.double()).norm() / wanted.double().norm())
 
 
-def errors(rank: int, sizes: tuple[int, ...], top_k: int, *, sharded: bool = False, gather: bool = True) -> list[float]:
+def errors(
+    rank: int,
+    sizes: tuple[int, ...],
+    top_k: int,
+    *,
+    sharded: bool = False,
+    gather: bool = True,
+    weighted: bool = False,
+) -> list[float]:
     """Of the terms and of the gradient, against one process with all rows."""
-    inputs, targets = batch(sum(sizes))
+    rows = batch(sum(sizes), weighted=weighted)
     alone = Objective(False, top_k)
-    wanted = alone(inputs, targets)
+    wanted = alone(*rows)
     wanted.total.backward()
     model = Objective(gather, top_k)
-    own = torch.split(inputs, list(sizes))[rank], torch.split(targets, list(sizes))[rank]
+    own = [torch.split(part, list(sizes))[rank] for part in rows]
     if sharded:  # the backbone's parameters lie in pieces on the ranks, the head is replicated
         fully_shard(model.backbone, mesh=init_device_mesh("cpu", (len(sizes),)))
         wrapped = model
@@ -75,10 +87,12 @@ def errors(rank: int, sizes: tuple[int, ...], top_k: int, *, sharded: bool = Fal
 def all_errors(rank: int, world: int) -> dict[str, list[list[float]]]:
     result = {
         "replicated": [errors(rank, sizes, top_k) for sizes in SIZES[world] for top_k in (1, 3)],
+        "without labels": [errors(rank, sizes, 1, weighted=True) for sizes in SIZES[world]],
         "sharded": [errors(rank, sizes, 3, sharded=True) for sizes in SIZES[world]],
         "local": [errors(rank, SIZES[world][0], 1, gather=False)] if world == 2 else [],
     }
-    with _polar.everywhere():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix_products, "is_taken", lambda _: True)
         result["by products"] = [errors(rank, sizes, top_k) for sizes in SIZES[world][1:] for top_k in (1, 3)]
     return result
 
@@ -89,7 +103,7 @@ def ranks(request: pytest.FixtureRequest, on_ranks: Ranks) -> list[dict[str, lis
     return on_ranks(all_errors, request.param, world=request.param)
 
 
-@pytest.mark.parametrize("how", ["replicated", "sharded", "by products"])
+@pytest.mark.parametrize("how", ["replicated", "without labels", "sharded", "by products"])
 def test_all_terms_and_gradients_are_those_of_one_process(ranks, how: str) -> None:
     found = [error for rank in ranks for pair in rank[how] for error in pair]
     assert found

@@ -31,7 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from noisymodel import NMTuneClassifier
-from noisymodel.study.statistics import mean_interval
+from noisymodel.study.analysis.summary import mean_interval
 
 LOGISTIC = "LogisticRegression, chosen"
 METHODS: dict[str, dict[str, object]] = {
@@ -77,9 +77,9 @@ def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterat
     The shifts are those that the study reports, or those that its own weights were tuned on.
     """
     from noisymodel.study import StudyConfig
-    from noisymodel.study.cells import Cell
-    from noisymodel.study.grid import cell_names
-    from noisymodel.study.storage import Storage
+    from noisymodel.study.cell import Cell
+    from noisymodel.study.plan import cell_names
+    from noisymodel.study.part_cache import Storage
 
     config = StudyConfig(data=data, seeds=tuple(seeds), noise_rates=(0.0, 0.1, 0.3))
     (shots,) = config.shots

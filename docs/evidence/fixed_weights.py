@@ -20,7 +20,7 @@ import torch
 from choosing import Split, text_splits
 
 from noisymodel import NMTuneClassifier
-from noisymodel.study.statistics import mean_interval
+from noisymodel.study.analysis.summary import mean_interval
 from noisymodel.sweeping.choice import default_grid
 
 AUTO = "auto"

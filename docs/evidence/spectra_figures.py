@@ -22,9 +22,9 @@ from noisymodel import NMTuneClassifier
 from noisymodel.plot import angle_map, before_after, cumulative_energy, metrics_against_rate, scree
 from noisymodel.spectrum import analyze, jackknife_intervals
 from noisymodel.study import StudyConfig
-from noisymodel.study.cells import Cell
-from noisymodel.study.grid import cell_names
-from noisymodel.study.storage import Storage
+from noisymodel.study.cell import Cell
+from noisymodel.study.plan import cell_names
+from noisymodel.study.part_cache import Storage
 from noisymodel.subspace import principal_angles
 
 SEED = 7000

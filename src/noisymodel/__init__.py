@@ -80,7 +80,9 @@ _HOME = {
     "fit": "training",
     "sweep": "sweeping",
 }
-_MODULES = frozenset(__all__) - frozenset(_HOME)
+_MODULES = (frozenset(__all__) - frozenset(_HOME)) | {
+    "cli", "estimator", "files", "heads", "noise_files", "objective", "spectrum_files", "sweeping", "training",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -95,4 +97,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted({*_HOME, *_MODULES, "__version__"})

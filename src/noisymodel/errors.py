@@ -21,7 +21,7 @@ class MissingExtraError(ImportError):
         self.package, self.extra, self.purpose = package, extra, purpose
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(MissingExtraError, extra=self.extra, purpose=self.purpose), (self.package,)
+        return partial(MissingExtraError, extra=self.extra, purpose=self.purpose), (self.package,), self.__dict__
 
 
 class ConfigError(ValueError):

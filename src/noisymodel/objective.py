@@ -148,8 +148,13 @@ class NMTuneLoss(nn.Module):
         return max(2 if self.covariance_weight else 1, self.top_k if self.dominant_weight else 1)
 
     def extra_repr(self) -> str:
-        """The settings, for ``print``."""
-        return ", ".join(f"{name}={value!r}" for name, value in self.settings().items())
+        """The settings that do something, for ``print``."""
+        idle = {
+            name for name in ("consistency_weight", "covariance_weight", "dominant_weight") if not self.settings()[name]
+        }
+        idle |= set() if self.consistency_weight else {"reduction"}
+        idle |= set() if self.dominant_weight else {"top_k"}
+        return ", ".join(f"{name}={value!r}" for name, value in self.settings().items() if name not in idle)
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make this criterion again."""
@@ -270,9 +275,7 @@ def _check_sample_weight(weight: Tensor, shape: torch.Size) -> None:
     if weight.is_complex():
         raise TypeError(f"`sample_weight` must be real numbers, got {weight.dtype}")
     if weight.shape != shape:
-        raise ValueError(
-            f"`sample_weight` must have one entry for each row, shape {tuple(shape)}, got {tuple(weight.shape)}"
-        )
+        raise ValueError(f"`sample_weight` must have shape {tuple(shape)}, got {tuple(weight.shape)}")
 
 
 def _check_dense(tensor: object, name: str) -> None:

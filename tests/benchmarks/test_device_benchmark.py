@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,10 @@ import pytest
 import torch
 
 from benchmarks import test_losses_benchmark as losses
+from benchmarks import test_precision as precision
 from benchmarks import test_training_benchmark as training
-from noisymodel import _gram, _polar
-from noisymodel.losses import dominant_singular_value_loss
+from noisymodel.losses import dominant_singular_value_loss, matrix_products
+from noisymodel.losses.decomposition import leading_share, of_gram
 from reference.losses import dominant, dominant_gradient
 
 STEP_TARGET, PUBLISHED_TARGET = 1.15, 20  # the latter at N ≤ 256
@@ -116,20 +117,21 @@ def captured(step: losses.Step, regularized: bool) -> Callable[[], None]:
 
 def ways_to_decompose(size: int, device: str, budget: float = 5.0) -> list[float]:
     """Seconds of the dominant term and its gradient's matrix: eigenpairs, products with k = 1, products with k = 5."""
-    batch = _gram.global_batch(losses.rows((size, 2 * size), device), None, None)
+    rows = losses.rows((size, 2 * size), device).double()
+    gram = rows @ rows.T
 
     def eigenpairs() -> object:
-        return _gram._by_eigenpairs(batch, 5, exact=False, floor=1e-38, gradient=True)
+        return leading_share(*of_gram(gram), 5, floor=1e-38)
 
     def products(top_k: int) -> object:
-        return _gram._by_matrix_products(batch, top_k, exact=False, floor=1e-38, gradient=True)
+        return matrix_products.shares(gram, top_k, floor=1e-38)
 
     return seconds(eigenpairs, lambda: products(1), lambda: products(5), device=device, budget=budget)
 
 
 def errors(kind: str, size: Size, device: str, top_k: int) -> tuple[float, float]:
     """Relative errors of the dominant term and its gradient, float32 rows, against float64 SVD on the CPU."""
-    features = losses.spectra(size)[kind].float().to(device).requires_grad_()
+    features = precision.KINDS[kind](*size).float().to(device).requires_grad_()
     value = dominant_singular_value_loss(features, top_k=top_k)
     value.backward()
     assert features.grad is not None
@@ -139,9 +141,12 @@ def errors(kind: str, size: Size, device: str, top_k: int) -> tuple[float, float
     return abs(value.item() / dominant(exact, top_k) - 1), error.item()
 
 
-def on_products(device: str) -> contextlib.AbstractContextManager[None]:
+@contextlib.contextmanager
+def on_products() -> Iterator[None]:
     """The path of a GPU, also where the device is a CPU."""
-    return _polar.everywhere() if device == "cpu" else contextlib.nullcontext()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matrix_products, "is_taken", lambda _: True)
+        yield
 
 
 def table(title: str, *columns: str) -> None:
@@ -192,9 +197,7 @@ def print_precision(sizes: Sizes, device: str, budget: float) -> None:
     columns = ("features", *(f"{n}×{d}" for n, d in sizes.precision))
     for top_k in (1, 5):
         table(f"Relative error of value / gradient against float64 SVD on the CPU, k = {top_k}, float32 rows", *columns)
-        for kind in losses.spectra((8, 16)):
-            if top_k > 1 and kind == "σ₁ = 1, the rest 1e-4":
-                continue  # the k-th and the next are equal: there are many subgradients
+        for kind in precision.KINDS:
             found = [errors(kind, size, device, top_k) for size in sizes.precision]
             line(kind, *(f"{value:.0e} / {gradient:.0e}" for value, gradient in found))
 
@@ -227,7 +230,7 @@ def main() -> None:
     name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU, tiny sizes: nothing of a GPU"
     print(f"torch {torch.__version__}, {name}")
     sizes, budget = (FULL, 5.0) if options.device == "cuda" else (TINY, 0.1)
-    with on_products(options.device):
+    with on_products():
         for key in [options.only] if options.only else TABLES:
             TABLES[key](sizes, options.device, budget)
 
@@ -238,7 +241,7 @@ def test_the_harness_runs_on_the_cpu(
     key: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.modules[__name__], "COMPILER", "eager")
-    with _polar.everywhere() if key != "ways" else contextlib.nullcontext():  # compiling the products takes long
+    with on_products() if key != "ways" else contextlib.nullcontext():  # compiling the products takes long
         TABLES[key](TINY, "cpu", 0.0)
     lines = [found for found in capsys.readouterr().out.splitlines() if found.startswith("|")]
     assert len({found.count("|") for found in lines}) == 1
@@ -247,7 +250,7 @@ def test_the_harness_runs_on_the_cpu(
 
 
 def test_the_errors_on_the_device_are_small() -> None:
-    with _polar.everywhere():
+    with on_products():
         value, gradient = errors("Gaussian", (8, 16), "cpu", 5)
     assert value < 1e-6
     assert gradient < 1e-6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,10 @@ def test_bad_input(labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     out = ["--out", str(tmp_path / "out")]
     common = [str(labels), *out, "--seed", "0"]
     (tmp_path / "m.csv").write_text("1,x\n")
+    os.mkfifo(tmp_path / "pipe.csv")
+    np.save(tmp_path / "bomb.npy", np.eye(3))
+    bomb = (tmp_path / "bomb.npy").read_bytes().replace(b"(3, 3), }            ", b"(3000000, 3000000), }"[:21])
+    (tmp_path / "bomb.npy").write_bytes(bomb)
     for arguments, told in [
         ([*out, "--seed", "0", "--kind", "symmetric", "--rate", "0.1"], "INPUT is missing"),
         ([str(labels), "--seed", "0", "--kind", "symmetric", "--rate", "0.1"], "--out is missing"),
@@ -93,7 +98,10 @@ def test_bad_input(labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         ([*common, "--kind", "swap", "--rate", "0.1", "--mapping", "cifar10"], "--mapping is not for --kind swap"),
         ([*common, "--kind", "symmetric", "--rate", "0.1", "--mapping", "cifar10"], "`mapping` is no option"),
         ([*common, "--kind", "asymmetric", "--rate", "0.1"], "`mapping` must be given"),
-        ([*common, "--kind", "asymmetric", "--rate", "0.1", "--mapping", "a:b"], "--mapping must be a name"),
+        ([*common, "--kind", "asymmetric", "--rate", "0.1", "--mapping", "a:b"], "must be of the file's classes"),
+        ([*common, "--kind", "asymmetric", "--rate", "0.1", "--mapping", "1:,2:3"], "--mapping must be a name"),
+        ([*common, "--kind", "from_transition", "--matrix", str(tmp_path / "bomb.npy")], "is cut off"),
+        ([*common, "--kind", "from_transition", "--matrix", str(tmp_path / "pipe.csv")], "is a pipe or a device"),
         ([*common, "--kind", "from_transition", "--matrix", str(tmp_path / "m.csv")], "cannot be read as a matrix"),
         ([*common, "--kind", "symmetric", "--rate", "0.1", "--column", "kind"], "no column 'kind'"),
         (["--verify", str(tmp_path / "none.json")], "is no audit"),

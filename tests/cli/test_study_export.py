@@ -9,7 +9,7 @@ import pytest
 
 from noisymodel.cli import main
 from noisymodel.study import StudyConfig, verify_exported
-from noisymodel.study.computing import Shard
+from noisymodel.study.execution import Shard
 from noisymodel.study.runner import run_shard
 from study import tiny
 

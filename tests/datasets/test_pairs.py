@@ -169,3 +169,19 @@ def test_bad_input() -> None:
         NoisyPairDataset(RECORDS, FIXED, text="txt")[0]
     with pytest.raises(TypeError, match="`text` must be a str or bytes, got list"):
         list(NoisyPairDataset([{"image": 0, "text": [1]}] * 20, NOISE))
+
+
+def test_of_tuples_the_text_is_the_second_entry() -> None:
+    source = [(f"image {at}", f"text {at}", "more") for at in range(6)]
+    noise = shuffle_pairs(6, 0.5, seed=0)
+    shown = list(NoisyPairDataset(source, noise))
+    assert [sample[1] for sample in shown] == [f"text {at}" for at in noise.permutation]
+    assert [sample[::2] for sample in shown] == [sample[::2] for sample in source]
+    assert list(NoisyPairDataset([sample[::-1] for sample in source], noise, image=2))[0][1] == shown[0][1]
+
+
+def test_names_are_keys_or_indices() -> None:
+    source = [("image", "text")] * 2
+    for name in ("image", "text", "key"):
+        with pytest.raises(TypeError, match=f"`{name}` must be a dictionary's key"):
+            NoisyPairDataset(source, shuffle_pairs(2, 1.0, seed=0), **{name: True})

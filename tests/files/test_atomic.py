@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from noisymodel.files import atomic, file_checksum, write_file
+from noisymodel.files import atomic, file_checksum, new_file, new_folder, write_file
 
 
 def test_a_file_is_written_into_a_new_folder(tmp_path: Path) -> None:
@@ -54,3 +54,44 @@ def test_short_writes_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.undo()
     assert (tmp_path / "x").read_bytes() == bytes(range(100))
     assert (size, digest) == (100, hashlib.sha256(bytes(range(100))).hexdigest())
+
+
+def test_a_library_writes_under_a_name_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "x"
+    with new_file(path) as partial:
+        partial.write_text("old")
+    (tmp_path / "a" / ".x.partial").symlink_to(tmp_path / "planted")
+
+    def fail() -> None:
+        with new_file(path) as partial:
+            partial.write_text("new")
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        fail()
+    assert path.read_text() == "old"
+    assert not (tmp_path / "planted").exists()
+    assert sorted(one.name for one in path.parent.iterdir()) == [".x.partial", "x"]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "a" / "x") as partial:
+        (partial / "file").write_text("whole")
+        assert not (tmp_path / "a" / "x").exists()
+    assert (tmp_path / "a" / "x" / "file").read_text() == "whole"
+
+    def twice() -> None:
+        with new_folder(tmp_path / "a" / "y") as partial:
+            (partial / "file").write_text("late")
+            (tmp_path / "a" / "y").mkdir()
+
+    for attempt in (twice, twice):
+        with pytest.raises(FileExistsError, match="y exists already"):
+            attempt()
+    assert sorted(one.name for one in (tmp_path / "a").iterdir()) == ["x", "y"]
+
+
+def test_names_of_any_length_and_script_have_a_temporary_name(tmp_path: Path) -> None:
+    for name in ("x" * 255, "\U0001f600" * 63, "日" * 85):
+        write_file(tmp_path / name, b"content")
+        assert (tmp_path / name).read_bytes() == b"content"

@@ -22,7 +22,7 @@ def parts(head, rows: int):
 
 
 def test_terms_are_those_of_the_head() -> None:
-    head = NMTune(8, 3, covariance_weight=0.3, norm="layer")
+    head = NMTune(8, 3, covariance_weight=0.3, norm="layer", input_noise=0.0)
     logits, targets, tuned, features = parts(head, 10)
     wanted = head.loss(features, targets)
     for training in (True, False):
@@ -39,18 +39,27 @@ def test_a_head_without_regularizers_has_the_task_alone() -> None:
 
 @pytest.mark.parametrize(("rows", "top_k"), [(1, 1), (2, 4), (3, 4)])
 def test_small_batches_of_evaluation_have_what_is_defined(rows: int, top_k: int) -> None:
-    head = NMTune(8, 3, top_k=top_k, norm="layer", consistency_weight=2.0, reduction="batchmean").eval()
+    head = NMTune(
+        8, 3, top_k=top_k, norm="layer", consistency_weight=2.0, reduction="batchmean", input_noise=0.0
+    ).eval()
     logits, targets, tuned, features = parts(head, rows)
     found = batch_terms(head, logits, targets, tuned, features, training=False)
-    assert found.covariance.isnan()
-    assert found.dominant.isnan()
+    assert found.covariance.isnan() == (rows < 2)
+    assert found.dominant.isnan() == (rows < top_k)
     cosines = torch.nn.functional.cosine_similarity(tuned, features)
     torch.testing.assert_close(found.consistency, (2 - 2 * cosines).mean())
-    torch.testing.assert_close(found.total, found.task + 2 * found.consistency)
+    weights = head.objective
+    others = weights.covariance_weight * found.covariance.nan_to_num() + weights.dominant_weight * (
+        found.dominant.nan_to_num()
+    )
+    torch.testing.assert_close(found.total, found.task + 2 * found.consistency + others)
     without = batch_terms(head, logits, targets, tuned, None, training=False)
-    torch.testing.assert_close(without.total, without.task)
+    torch.testing.assert_close(without.total, without.task + others)
     with pytest.raises(ValueError, match=r"rows|top_k"):
         batch_terms(head, logits, targets, tuned, features, training=True)
+    weights.covariance_weight = weights.dominant_weight = 0.0
+    weightless = batch_terms(head, logits, targets, tuned, features, training=False)
+    assert weightless.covariance == weightless.dominant == 0
 
 
 def test_means_are_weighted() -> None:

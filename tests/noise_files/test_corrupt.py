@@ -304,12 +304,12 @@ def bad_table(folder: Path, name: str, content: str | bytes) -> Path:
     ("name", "content", "told"),
     [
         ("x.csv", "label,id\na,1\nb\n", r"x\.csv, line 3: 1 fields, the header has 2"),
-        ("x.csv", 'label,id\na,1\n"b,2\n', r"x\.csv, after line 3: unexpected end"),
-        ("x.csv", b"label\na\n\xff\n", r"x\.csv, after line \d: .*utf-8"),
-        ("x.csv", "name\na\n", "no column 'label', only name"),
+        ("x.csv", 'label,id\na,1\n"b,2\n', r"x\.csv, line 3: unexpected end"),
+        ("x.csv", b"label\na\n\xff\n", r"x\.csv, line 3: no UTF-8"),
+        ("x.csv", "name,id\na,1\n", "no column 'label', only 'name', 'id'"),
         ("x.csv", "", "no column 'label', only nothing"),
         ("x.csv", "label\n", "has no rows"),
-        ("x.csv", "label,id\na,1\n,2\n", "row 1: the label is missing"),
+        ("x.csv", "label,id\na,1\n,2\n", "line 3: the label is missing"),
         ("x.jsonl", '{"label": 1}\n{"label": \n', r"x\.jsonl, line 2: no JSON"),
         ("x.jsonl", '{"label": 1}\n[1]\n', "line 2: expected a JSON object"),
         ("x.jsonl", '{"label": 1}\n{"label": 1.5}\n', "line 2: 'label' must be a text or an integer"),
@@ -427,3 +427,177 @@ def test_many_classes_are_counted_in_triples(tmp_path: Path) -> None:
     assert sum(number for _, _, number in audit["counts"]) == 600
     assert sum(number for clean, noisy, number in audit["counts"] if clean != noisy) == 300
     verify_audit(tmp_path / "out" / "audit.json")
+
+
+# --- labels as they stand in files
+
+
+def test_classes_are_those_of_the_file(tmp_path: Path) -> None:
+    for name, labels in {
+        "four": ["1", "2", "3", "4"],
+        "hundreds": ["100", "200", "300"],
+        "signs": ["10", "9", "-1"],
+    }.items():
+        path = bad_table(tmp_path, f"{name}.csv", "label\n" + "\n".join(labels * 30) + "\n")
+        audit = corrupt_labels(path, tmp_path / name, kind="symmetric", rate=0.5, seed=0)
+        assert audit["classes"] == sorted(labels, key=int)
+        assert set((tmp_path / name / path.name).read_text().split()[1:]) == set(labels)
+        verify_audit(tmp_path / name / "audit.json")
+
+
+def test_mappings_name_labels(tmp_path: Path) -> None:
+    path = bad_table(tmp_path, "x.csv", "label\n" + "1\n2\n3\n" * 20)
+    corrupt_labels(path, tmp_path / "out", kind="asymmetric", rate=1.0, seed=0, mapping={"1": "2", "3": "1"})
+    assert (tmp_path / "out" / "x.csv").read_text() == "label\n" + "2\n2\n1\n" * 20
+    verify_audit(tmp_path / "out" / "audit.json")
+    named = table(tmp_path, ".csv")
+    corrupt_labels(named, tmp_path / "named", kind="asymmetric", rate=1.0, seed=0, mapping={"cat": "dog"})
+    assert [row["label"] for row in read(tmp_path / "named" / "data.csv")] == ["dog", "dog", "eel"] * 30
+
+
+def test_an_input_may_have_the_name_of_a_result(tmp_path: Path) -> None:
+    for name in ("flipped.csv", "Flipped.CSV"):
+        path = bad_table(tmp_path, name, "label\n" + "a\nb\n" * 10)
+        audit = corrupt_labels(path, tmp_path / f"out-{name}", kind="symmetric", rate=0.5, seed=0)
+        assert list(audit["output"]) == [f"noisy-{name}"]
+        verify_audit(tmp_path / f"out-{name}" / "audit.json")
+
+
+def test_arrays_and_stores(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    from noisymodel import FeatureStore
+
+    labels = np.arange(60) % 3 + 1
+    np.save(tmp_path / "x.npy", labels.astype(np.int8))
+    np.savez(tmp_path / "x.npz", labels=labels, features=np.ones((60, 2)))
+    save_file({"labels": labels, "features": np.ones((60, 2))}, tmp_path / "x.safetensors")
+    with FeatureStore.create(tmp_path / "store", num_features=1, metadata={"classes": ["", "a", "b", "c"]}) as store:
+        store.append(np.ones((60, 1), np.float32), labels, [f"id {i}" for i in range(60)])
+    results = {}
+    for name in ("x.npy", "x.npz", "x.safetensors", "store"):
+        out = tmp_path / f"out-{name}"
+        audit = corrupt_labels(tmp_path / name, out, kind="symmetric", rate=0.5, seed=0)
+        assert audit["classes"] == (["a", "b", "c"] if name == "store" else ["1", "2", "3"])
+        assert audit["num_wrong"] == 30
+        verify_audit(out / "audit.json")
+        results[name] = out
+    noisy = np.load(results["x.npy"] / "x.npy")
+    assert noisy.dtype == np.int8
+    assert (np.load(results["x.npz"] / "x.npz")["labels"] == noisy).all()
+    assert (load_file(results["x.safetensors"] / "x.safetensors")["labels"] == noisy).all()
+    with (results["store"] / "listing.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["label"] for row in rows] == ["_abc"[label] for label in noisy]
+    assert (rows[7]["row"], rows[7]["id"]) == ("7", "id 7")
+    with pytest.raises(InputFileError, match="is a feature store, which have no captions"):
+        corrupt_captions(tmp_path / "store", tmp_path / "out", rate=0.5, seed=0)
+
+
+def test_what_arrays_refuse_files_refuse(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    np.save(tmp_path / "truth.npy", np.array([True, False]))
+    np.save(tmp_path / "float.npy", np.array([1.0, 2.0]))
+    parquet.write_table(pa.table({"label": [True, False]}), tmp_path / "truth.parquet")
+    parquet.write_table(pa.table({"label": [1.0, 2.0]}), tmp_path / "float.parquet")
+    bad_table(tmp_path, "truth.jsonl", '{"label": true}\n{"label": false}\n')
+    bad_table(tmp_path, "half.jsonl", '{"label": "a"}\n{"label": "\\udfff"}\n')
+    for path in sorted(tmp_path.iterdir()):
+        with pytest.raises(InputFileError, match=r"(row 0|line [12]): 'label'|got (bool|float64) of shape"):
+            corrupt_labels(path, tmp_path / "out", kind="symmetric", rate=0.5, seed=0)
+
+
+def test_a_member_keeps_the_end_of_its_line(tmp_path: Path) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    with tarfile.open(source / "x.tar", "w") as archive:
+        for index in range(10):
+            member = tarfile.TarInfo(f"{index}.cls")
+            content = f"{index % 2}\n".encode()
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    audit = corrupt_labels(source, tmp_path / "out", kind="pair_flip", rate=1.0, seed=0)
+    assert audit["classes"] == ["0", "1"]
+    assert members(tmp_path / "out") == {f"{i}.cls": f"{1 - i % 2}\n".encode() for i in range(10)}
+    verify_audit(tmp_path / "out" / "audit.json")
+
+
+# --- runs that meet, and runs that were killed
+
+
+def test_of_two_runs_into_one_folder_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from noisymodel.noise_files import corrupt
+
+    path, out = table(tmp_path, ".csv"), tmp_path / "out"
+    real, told = corrupt.derive, []
+
+    def meanwhile(*arguments: object, **options: object) -> object:
+        if not told:
+            told.append(1)
+            with pytest.raises(OutputFolderError, match="is being written by process"):
+                corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(corrupt, "derive", meanwhile)
+    audit = corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=0)
+    assert verify_audit(out / "audit.json") == audit
+    assert sorted(one.name for one in out.iterdir()) == ["audit.json", "data.csv", "flipped.csv"]
+
+
+def test_a_run_that_ended_while_another_waited_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from noisymodel.noise_files import corrupt
+
+    path, out = table(tmp_path, ".csv"), tmp_path / "out"
+    real = corrupt.Lock
+
+    def late(lock: Path) -> object:
+        monkeypatch.setattr(corrupt, "Lock", real)
+        corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=1)
+        return real(lock)
+
+    monkeypatch.setattr(corrupt, "Lock", late)
+    with pytest.raises(OutputFolderError, match="exists: name another folder"):
+        corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=0)
+    assert verify_audit(out / "audit.json")["noise"]["seed"] == 1
+
+
+def test_what_a_killed_run_left_is_swept_up(tmp_path: Path) -> None:
+    path, out = table(tmp_path, ".csv"), tmp_path / "out"
+    (out / ".noise-123").mkdir(parents=True)
+    (out / ".noise-123" / "data.csv").write_text("half")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept").write_text("x")
+    (out / ".noise-link").symlink_to(tmp_path / "elsewhere")
+    corrupt_labels(path, out, kind="symmetric", rate=0.5, seed=0)
+    assert sorted(one.name for one in out.iterdir()) == [".noise-link", "audit.json", "data.csv", "flipped.csv"]
+    assert (tmp_path / "elsewhere" / "kept").exists()
+
+
+def test_an_audit_names_files_of_its_folder_alone(tmp_path: Path) -> None:
+    path = table(tmp_path, ".csv")
+    corrupt_labels(path, tmp_path / "out", kind="symmetric", rate=0.4, seed=3)
+    audit = tmp_path / "out" / "audit.json"
+    held = json.loads(audit.read_text())
+    (tmp_path / "copy.csv").write_bytes((tmp_path / "out" / "data.csv").read_bytes())
+    for name in ("../copy.csv", str(tmp_path / "copy.csv"), "sub/../data.csv"):
+        audit.write_text(json.dumps({**held, "output": {name: held["output"]["data.csv"]}}))
+        with pytest.raises(InputFileError, match="names files outside its folder"):
+            verify_audit(audit)
+    for name, value in {
+        "noise": {},
+        "column": 3,
+        "output": [],
+        "input": {"path": 1},
+        "flipped": {},
+        "what": "x",
+    }.items():
+        audit.write_text(json.dumps({**held, name: value}))
+        with pytest.raises(InputFileError, match="is no audit of `noisymodel noise`"):
+            verify_audit(audit)
+    audit.write_text("[" * 100_000)
+    with pytest.raises(InputFileError, match=r"is no audit .*nested too deep"):
+        verify_audit(audit)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from noisymodel.errors import ConfigError
-from noisymodel.study import PretrainingConfig, StudyConfig
-from noisymodel.study.config import fingerprint, unknown_name
+from noisymodel.study import PretrainingConfig, StudyConfig, TuningConfig
+from noisymodel.study.config import unknown_name
 
 
 def test_default_is_the_study_of_the_readme() -> None:
@@ -125,13 +123,27 @@ def test_bad_files_are_named_on_one_line(tmp_path: Path, name: str | None, text:
     assert "\n" not in str(caught.value)
 
 
-def test_fingerprints_depend_on_content_alone() -> None:
-    value = fingerprint({"a": [1, 2.5], "b": "x"}, 3)
-    assert value == fingerprint({"b": "x", "a": [1, 2.5]}, 3)
-    assert len({value, fingerprint({"a": [1, 2.5], "b": "y"}, 3), fingerprint({"a": [1, 2.5], "b": "x"}, 4)}) == 3
-    code = "from noisymodel.study.config import fingerprint; print(fingerprint({'a': [1, 2.5], 'b': 'x'}, 3))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == value
+def test_values_that_would_fail_later_are_refused_however_they_come() -> None:
+    infinite, nan = float("inf"), float("nan")
+    for make, key in (
+        (lambda: PretrainingConfig(learning_rate=infinite), "pretraining.learning_rate"),
+        (lambda: PretrainingConfig(epochs=True), "pretraining.epochs"),
+        (lambda: PretrainingConfig(widths=(1.5,)), r"pretraining.widths\[0\]"),
+        (lambda: PretrainingConfig(warmup=nan), "pretraining.warmup"),
+        (lambda: PretrainingConfig(noise_options={"temperature": infinite}), "pretraining.noise_options.temperature"),
+        (lambda: PretrainingConfig(overrides={"vit": {"epochs": 2.5}}), "pretraining.overrides.vit.epochs"),
+        (lambda: TuningConfig(batch_size=64.0), "tuning.batch_size"),
+        (lambda: StudyConfig(seeds=(1, True)), r"seeds\[1\]"),
+        (lambda: StudyConfig(shots=("5",)), r"shots\[0\]"),
+        (lambda: StudyConfig(method_options={"mlp": {"learning_rate": nan}}), "method_options.mlp.learning_rate"),
+        (lambda: StudyConfig(variants={"x": {"method": "mlp", "width": infinite}}), "variants.x.width"),
+        (lambda: StudyConfig(learning_curves=1), "learning_curves"),
+        (lambda: StudyConfig(data=3), "data"),
+        (lambda: StudyConfig(tuning=7), "tuning"),
+    ):
+        with pytest.raises(ConfigError, match=f"`{key}`: expected "):
+            make()
+    assert StudyConfig(seeds=range(2), noise_rates=[0, 0.5]) == StudyConfig(seeds=(0, 1), noise_rates=(0.0, 0.5))
 
 
 def test_unknown_names_list_the_known_ones() -> None:

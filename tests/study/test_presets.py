@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from noisymodel.errors import ConfigError
-from noisymodel.study.grid import cell_names
+from noisymodel.study.plan import cell_names
 from noisymodel.study.presets import STUDIES, preset_study, preset_text
 from noisymodel.study.runner import check_study
 

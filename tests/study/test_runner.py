@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,11 +16,11 @@ import safetensors.numpy
 import torch
 
 from noisymodel import study
-from noisymodel.errors import ConfigError, MissingExtraError, OutputFolderError, StudyError, StudyWarning
+from noisymodel.errors import ConfigError, MissingExtraError, OutputFolderError, StudyError
 from noisymodel.study import StudyConfig, runner
-from noisymodel.study.cells import Cell
-from noisymodel.study.computing import Shard
-from noisymodel.study.folder import is_finished
+from noisymodel.study.cell import Cell
+from noisymodel.study.execution import Shard
+from noisymodel.study.output_folder import LOCK_FILE, is_finished
 from study import tiny
 
 FILES = {
@@ -46,18 +45,19 @@ def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 quick = pytest.mark.usefixtures("_without_figures")
 
 
-@pytest.fixture(scope="module", params=["glyphs", "digits"])
+@pytest.fixture(scope="module", params=["glyphs", pytest.param("digits", marks=pytest.mark.slow)])
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
     config = getattr(tiny, request.param)()
     out = tmp_path_factory.mktemp(request.param) / "out"
-    study.run(config, out, workers=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("noisymodel.study.report.files.study_figures", lambda _: [])
+        study.run(config, out, workers=1)
     return config, out
 
 
 def test_all_files_are_there_and_nothing_else(finished: tuple[StudyConfig, Path]) -> None:
     config, out = finished
-    assert {path.name for path in out.iterdir()} == FILES | {"figures", "tables", "cache"}
-    assert {path.suffix for path in (out / "figures").iterdir()} == {".png", ".svg", ".pdf"}
+    assert {path.name for path in out.iterdir()} == FILES | {"tables", "cache", LOCK_FILE}
     record = json.loads((out / "results.json").read_text())
     assert StudyConfig.from_mapping(record["config"]) == StudyConfig.load(out / "config.json") == config
     assert record["seconds"] > 0
@@ -107,6 +107,7 @@ def test_nothing_is_written_without_an_output_folder(
 
 
 @quick
+@pytest.mark.slow
 def test_processes_give_the_same_bytes(finished: tuple[StudyConfig, Path], tmp_path: Path) -> None:
     config, out = finished
     study.run(config, tmp_path / "parallel", workers=2)
@@ -128,7 +129,8 @@ KILLED = "import sys; from noisymodel import study; study.run(sys.argv[1], sys.a
 
 
 @quick
-@pytest.mark.parametrize("after", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [1, 3])
 def test_killed_and_resumed_gives_the_same_bytes(
     finished: tuple[StudyConfig, Path], tmp_path: Path, after: int
 ) -> None:
@@ -215,76 +217,44 @@ def test_missing_extra_is_found_before_computing(tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "out").exists()
 
 
-def test_a_study_of_which_every_cell_fails_is_an_error_that_names_one(tmp_path: Path) -> None:
+def test_a_study_of_which_everything_fails_is_an_error_that_names_one(tmp_path: Path) -> None:
     config = tiny.digits(seeds=[1, 2], data_options={"pretraining_images": 1797})
-    with pytest.raises(StudyError, match=r"every cell failed, the first with: .*, seed [12], pretraining: "):
-        study.run(config, tmp_path / "out", workers=2)
-    assert {failure["part"] for failure in json.loads((tmp_path / "out" / "failures.json").read_text())} == {
-        "pretraining"
-    }
-
-
-BREAKING = """
-import noisymodel.study.method as method
-fit = method.fit
-
-def broken(head, *arguments, seed, **keywords):
-    if seed == 2 and len(list(head.parameters())) > 2:
-        raise RuntimeError("out of\\npaper")
-    return fit(head, *arguments, seed=seed, **keywords)
-
-if __name__ == "__main__":
-    from noisymodel.study.worker import main
-    method.fit = broken
-    main()
-"""
+    with pytest.raises(StudyError, match=r"every method failed, the first with: .*, seed [12], pretraining: "):
+        study.run(config, tmp_path / "out", workers=1)
+    failed = json.loads((tmp_path / "out" / "failures.json").read_text())
+    assert {one["part"] for one in failed} == {"pretraining", "features", "linear_probe", "mlp"}
 
 
 @quick
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_cell_that_fails_is_left_out_and_the_rest_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    (tmp_path / "breaking.py").write_text(BREAKING)
-    monkeypatch.syspath_prepend(tmp_path)
-    if workers == 1:
-        monkeypatch.setattr("noisymodel.study.method.fit", importlib.import_module("breaking").broken)
-    else:
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-        monkeypatch.setattr("noisymodel.study.workers._MODULE", "breaking")
-    config, out = tiny.digits(seeds=[1, 2, 3]), tmp_path / "out"
-    with pytest.warns(StudyWarning, match=r"1 cells failed and are left out.*seed 2, mlp: RuntimeError: out of paper"):
-        result = study.run(config, out, workers=workers)
-    assert {row["seed"] for row in result.table} == {1, 3}
-    (failed,) = json.loads((out / "failures.json").read_text())
-    assert (failed["seed"], failed["part"], failed["message"]) == (2, "mlp", "RuntimeError: out of paper")
-    assert "Traceback" in failed["details"]
-    assert not is_finished(out, config)
-    monkeypatch.undo()
-    healed = study.run(config, out, resume=True, workers=workers)
-    assert {row["seed"] for row in healed.table} == {1, 2, 3}
-    assert is_finished(out, config)
+def test_parts_that_cannot_be_read_are_computed_anew(finished: tuple[StudyConfig, Path], tmp_path: Path) -> None:
+    config, whole = finished
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    (out / "results.json").unlink()
+    for number, path in enumerate(sorted((out / "cache").glob("*.json"))):
+        path.write_bytes(b"{}" if number % 2 else path.read_bytes()[:-20])
+    for path in (out / "cache").glob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1])
+    assert study.status(out).missing == study.status(out).parts
+    study.run(config, out, resume=True, workers=1)
+    for name in ("results.csv", "summary.csv", "spectra.safetensors"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_a_worker_that_dies_is_reported_and_another_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dying.py").write_text(
-        "import os, sys, noisymodel.study.cells as c\ncompute = c.compute_cell\n"
-        "def deadly(config, name, *a):\n"
-        "    if name.seed == 2: os._exit(7)\n"
-        "    return compute(config, name, *a)\n"
-        "c.compute_cell = deadly\nfrom noisymodel.study.worker import main\nmain()\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
-    monkeypatch.setattr("noisymodel.study.workers._MODULE", "dying")
-    with pytest.warns(StudyWarning, match=r"seed 2, the whole cell: .*ended early \(exit status 7\)"):
-        result = study.run(tiny.digits(seeds=[1, 2, 3, 4]), workers=2)
-    assert {row["seed"] for row in result.table} == {1, 3, 4}
-
-
-def test_workers_that_never_start_do_not_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisymodel.study.workers._MODULE", "this")  # prints a poem and ends
-    with pytest.raises(StudyError, match="a worker process ended early"):
-        study.run(tiny.digits(seeds=[1, 2]), workers=2)
+@quick
+def test_force_leaves_nothing_of_the_old_study(finished: tuple[StudyConfig, Path], tmp_path: Path) -> None:
+    config, whole = finished
+    out = tmp_path / "out"
+    shutil.copytree(whole, out)
+    (out / "curves.csv").write_text("old")
+    (out / "figures").mkdir(exist_ok=True)
+    (out / "figures" / "curves.png").write_bytes(b"old")
+    (out / "notes.txt").write_text("mine")
+    other = StudyConfig.from_mapping({**config.to_dict(), "seeds": [1]})
+    study.run(other, out, force=True, workers=1)
+    assert not (out / "curves.csv").exists()
+    assert not (out / "figures").exists(), "figures are left out here"
+    assert (out / "notes.txt").read_text() == "mine"
 
 
 @quick
@@ -294,32 +264,6 @@ def test_shards_together_are_the_study(finished: tuple[StudyConfig, Path], tmp_p
     for index in (1, 0):
         assert runner.run_shard(config, out, Shard(index, 2), workers=1) == []
         assert not (out / "results.csv").exists()
-        assert len(list((out / "cache").glob("measures-*"))) == (1 if index == 1 else 2)
+        assert len(list((out / "cache").glob("networks-*"))) == (1 if index == 1 else 2)
     study.run(config, out, resume=True, workers=1)
     assert (out / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
-
-
-def test_shards_of_an_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SLURM_ARRAY_TASK_ID", "RANK", "WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ConfigError, match="expected SLURM_ARRAY_TASK_ID"):
-        Shard.parse("env")
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    assert Shard.parse("env") == Shard(1, 4)
-    for name, value in {"TASK_ID": "7", "TASK_MIN": "3", "TASK_STEP": "2", "TASK_COUNT": "5"}.items():
-        monkeypatch.setenv(f"SLURM_ARRAY_{name}", value)
-    assert Shard.parse("env") == Shard(2, 5)
-    for wrong in ("3", "3/3", "a/b", "-1/2", "1/0"):
-        with pytest.raises(ConfigError, match="expected I/N"):
-            Shard.parse(wrong)
-
-
-def test_workers_end_with_their_parent(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "noisymodel.study.worker"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert worker.stdin is not None
-    worker.stdin.close()
-    assert worker.wait(timeout=60) == 0
-    assert worker.stdout is not None
-    worker.stdout.close()

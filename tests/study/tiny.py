@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from noisymodel.study import StudyConfig
-from noisymodel.study.grid import CellName
+from noisymodel.study.plan import CellName
 
 GLYPHS: dict[str, Any] = {
     "seeds": [1, 2],

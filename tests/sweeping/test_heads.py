@@ -80,10 +80,10 @@ def made(make, count=3):
 def check(heads, histories, fitted):
     for head, history, (expected, wanted) in zip(heads, histories, fitted, strict=True):
         assert not head.training
-        torch.testing.assert_close(head(FEATURES), expected(FEATURES), rtol=1e-8, atol=1e-10)
+        torch.testing.assert_close(head(FEATURES), expected(FEATURES), rtol=1e-6, atol=1e-8)
         for record, other in zip(history, wanted, strict=True):
             for name, value in record.items():
-                assert value == pytest.approx(other[name], rel=1e-8, abs=1e-12), name
+                assert value == pytest.approx(other[name], rel=1e-7, abs=1e-10), name
 
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())

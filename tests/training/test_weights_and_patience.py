@@ -45,14 +45,14 @@ def test_weights_change_the_task_alone(train):
     head = new().eval()
     weights = torch.linspace(0, 2, len(targets))
     plain, weighted = head.loss(features, targets), head.loss(features, targets, sample_weight=weights)
-    assert weighted.task.item() != pytest.approx(plain.task.item(), rel=1e-3)
+    assert weighted.task.item() != pytest.approx(plain.task.item(), rel=1e-5)
     assert weighted.consistency.item() == pytest.approx(plain.consistency.item(), rel=1e-6)
     assert weighted.covariance.item() == pytest.approx(plain.covariance.item(), rel=1e-6)
 
 
 def test_weights_of_another_length_are_refused(train):
     features, targets = train
-    with pytest.raises(ValueError, match=r"`sample_weight` must have 100 entries, got shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(100,\), got \(3,\)"):
         new().loss(features, targets, sample_weight=torch.ones(3))
     with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(100,\), got \(100, 1\)"):
         fit(new(), features, targets, sample_weight=torch.ones(100, 1))

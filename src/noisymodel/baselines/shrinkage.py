@@ -8,11 +8,10 @@ gradients of decompositions blow up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from .. import _gather
 from .._checks import check_integer
@@ -83,7 +82,24 @@ class _SmallestSquares(torch.autograd.Function):
         return value
 
     @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        rows, gradient = ctx.saved_tensors
-        return (gradient * gradients[0]).to(rows.dtype), None, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        return _Gradient.apply(*ctx.saved_tensors, gradients[0]), None, None, None
+
+
+class _Gradient(torch.autograd.Function):
+    """The gradient as a function of the rows whose own derivative is refused: it would be silently zero otherwise."""
+
+    @staticmethod
+    def forward(rows: Tensor, gradient: Tensor, upstream: Tensor) -> Tensor:
+        return (gradient * upstream).to(rows.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> NoReturn:
+        raise NotImplementedError(
+            "batch_spectral_shrinkage has no second derivative, its gradient is written by hand: "
+            "do not differentiate a gradient that it is part of"
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._parser import INTERRUPTED, positive
+from .checking import device_name, existing, make_output_folder
 
 if TYPE_CHECKING:
     from ..features import Backbone
@@ -47,7 +48,9 @@ def _extract(options: argparse.Namespace) -> int:
     from ..errors import ConfigError, InputFileError
     from ..features import extract, load_backbone
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_name(options.device) or ("cuda" if torch.cuda.is_available() else "cpu")
+    existing(options.data)
+    make_output_folder(options.out)
     try:
         loader, classes = _loader(options, load_backbone(options.backbone))
         store = extract(

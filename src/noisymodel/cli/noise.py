@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ._parser import positive
+from .checking import existing
 
 if TYPE_CHECKING:
     from ._parser import Commands
@@ -20,13 +21,16 @@ def add(commands: Commands) -> None:
     noise = commands.add_parser(
         "noise",
         help="put noise into a file of labels or captions, with an audit; or check an audit",
-        description="Put noise into labels (a CSV, TSV, JSONL or Parquet file with a column label; a folder with a "
-        "folder for each class; WebDataset shards) or captions (such a file with a column caption; shards). Writes the "
-        "new file, flipped.csv and audit.json into the output folder. With --verify, derives everything that an audit "
-        "says again from the input, and compares.",
+        description="Put noise into labels (a CSV, TSV, JSONL or Parquet file with a column label; an .npy, .npz or "
+        ".safetensors file; a folder with a folder for each class; a feature store; WebDataset shards) or captions "
+        "(such a table with a column caption; shards). Writes the new file, flipped.csv and audit.json into the output "
+        "folder. With --verify, derives everything that an audit says again from the input, and compares.",
     )
     noise.add_argument(
-        "input", metavar="INPUT", nargs="?", help="table, folder of pictures, .tar shard or folder of shards"
+        "input",
+        metavar="INPUT",
+        nargs="?",
+        help="table, array, folder of pictures, feature store, .tar shard or folder of shards",
     )
     noise.add_argument("--out", metavar="DIR", help="output folder")
     noise.add_argument("--kind", choices=(*_LABELS, *_CAPTIONS), help="labels: the first five; captions: the last four")
@@ -38,7 +42,10 @@ def add(commands: Commands) -> None:
     noise.add_argument("--num-classes", metavar="K", type=positive, help="default: as many as the file has")
     noise.add_argument("--selection", choices=("exact", "exact_per_class", "bernoulli"), help="default: exact")
     noise.add_argument("--include-true", action="store_true", help="symmetric: draw from all classes, the true one too")
-    noise.add_argument("--mapping", help="asymmetric: cifar10, mnist, cifar100, cifar100-contiguous, or 0:1,2:3")
+    noise.add_argument(
+        "--mapping",
+        help="asymmetric: cifar10, mnist, cifar100, cifar100-contiguous, or labels such as 0:1,2:3 or cat:dog",
+    )
     noise.add_argument("--matrix", metavar="FILE", help="from_transition, from_confusion: .npy or .csv, (K, K)")
     noise.add_argument("--convention", choices=("row", "column"), help="of --matrix; row: rows are clean classes")
     noise.add_argument("--force", action="store_true", help="replace the results in the output folder")
@@ -61,7 +68,7 @@ def _noise(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from ..noise_files import verify_audit
 
-    audit = verify_audit(options.verify, source=options.source, progress=True)
+    audit = verify_audit(existing(options.verify), source=options.source, progress=True)
     print(f"{options.verify} holds: {_summary(audit)}")
     return 0
 
@@ -76,6 +83,7 @@ def _corrupt(options: argparse.Namespace) -> int:
     rate = cast("float", options.rate)
     if options.rate is None and options.kind not in {"from_transition", "from_confusion"}:
         raise ConfigError("--rate is missing (see noisymodel noise --help)")
+    existing(options.input)
     common: dict[str, Any] = {"column": options.column, "seed": options.seed, "force": options.force, "progress": True}
     if options.kind in _CAPTIONS:
         _refuse(options, "num_classes", "selection", "include_true", "mapping", "matrix", "convention")
@@ -113,24 +121,32 @@ def _options(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def _mapping(text: str) -> str | dict[int, int]:
+def _mapping(text: str) -> str | dict[str, str]:
     if ":" not in text:
         return text
     pairs = [pair.partition(":") for pair in text.split(",")]
-    if not all(clean.strip().isdecimal() and noisy.strip().isdecimal() for clean, _, noisy in pairs):
-        raise ValueError(f"--mapping must be a name, or class ids such as 0:1,2:3, got {text!r}")
-    return {int(clean): int(noisy) for clean, _, noisy in pairs}
+    if not all(colon and clean.strip() and noisy.strip() for clean, colon, noisy in pairs):
+        raise ValueError(f"--mapping must be a name, or pairs of labels such as 0:1,2:3 or cat:dog, got {text!r}")
+    return {clean.strip(): noisy.strip() for clean, _, noisy in pairs}
 
 
-def _matrix(file: str) -> Any:
+def _matrix(name: str) -> Any:
     import numpy as np
 
     from ..errors import InputFileError
+    from ..files import check_file
+    from ..files.reading import map_npy, open_bytes, reason, text_lines
 
+    file = check_file(Path(name))
+    if file.suffix.lower() == ".npy":
+        return np.array(map_npy(file))
     try:
-        return np.load(file, allow_pickle=False) if file.endswith(".npy") else np.loadtxt(file, delimiter=",", ndmin=2)
+        with open_bytes(file) as stream:
+            return np.loadtxt(text_lines(file, stream), delimiter=",", ndmin=2)
+    except InputFileError:
+        raise
     except (OSError, ValueError) as error:
-        raise InputFileError(f"{file} cannot be read as a matrix: {' '.join(str(error).split())}") from None
+        raise InputFileError(f"{name} cannot be read as a matrix: {reason(error)}") from None
 
 
 def _refuse(options: argparse.Namespace, *names: str) -> None:

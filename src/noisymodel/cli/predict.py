@@ -6,8 +6,9 @@ import argparse
 import csv
 import io
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .checking import check_output_file, classifier_folder, existing
 
 if TYPE_CHECKING:
     from ._parser import Commands
@@ -33,14 +34,14 @@ def add(commands: Commands) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from ..errors import ConfigError, InputFileError, OutputFolderError
+    from ..errors import ConfigError, InputFileError
     from ..estimator import NMTuneClassifier
     from ..features.opening import open_features
     from ..files import write_file
 
-    out = Path(options.out)
-    if out.exists() and not options.force:
-        raise OutputFolderError(f"{out} exists: name another --out, or replace it with --force")
+    out = check_output_file(options.out, force=options.force)
+    existing(options.features)
+    classifier_folder(options.model)
     try:
         classifier = NMTuneClassifier.load(options.model)
     except (FileNotFoundError, ValueError) as error:

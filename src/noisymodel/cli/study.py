@@ -65,7 +65,7 @@ def add(commands: Commands) -> None:
 
 def _study(options: argparse.Namespace) -> int:
     from ..study import run
-    from ..study.folder import FAILURES_FILE, TABLES_FILE, is_finished
+    from ..study.output_folder import FAILURES_FILE, TABLES_FILE, is_finished
 
     config = _study_config(options)
     path = _study_folder(options, config)
@@ -105,23 +105,18 @@ def _study(options: argparse.Namespace) -> int:
 
 
 def _dry_run(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
-    from ..study.estimating import estimate
-    from ..study.folder import CACHE_FOLDER
-    from ..study.runner import check_study
-    from ..study.storage import Storage
+    from ..study import estimate
+    from ..study.output_folder import CACHE_FOLDER
 
-    check_study(config)
-    storage = Storage(Path(options.cache) if options.cache else path / CACHE_FOLDER)
-    print(estimate(config, storage, workers=options.workers or os.cpu_count() or 1))
+    cache = options.cache or path / CACHE_FOLDER
+    print(estimate(config, cache, workers=options.workers or os.cpu_count() or 1))
     print(f"Nothing was computed or written. Results would go to: {path}")
     return 0
 
 
 def _pretrain_only(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
-    from ..study.pretraining_only import pretrain_study, process_group
-    from ..study.runner import check_study
+    from ..study.execution import pretrain_study, process_group
 
-    check_study(config)
     with process_group(config.pretraining.device) as first:
         failures = pretrain_study(config, path, cache=options.cache)
     if first:
@@ -132,7 +127,7 @@ def _pretrain_only(options: argparse.Namespace, config: StudyConfig, path: Path)
 
 
 def _shard(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
-    from ..study.computing import Shard
+    from ..study.execution import Shard
     from ..study.runner import run_shard
 
     shard = Shard.parse(options.shard)
@@ -144,7 +139,7 @@ def _shard(options: argparse.Namespace, config: StudyConfig, path: Path) -> int:
 
 
 def _say_failures(path: Path, failures: list[dict[str, str]]) -> None:
-    print(f"\nFailed and left out of the results ({path / 'failures.json'} has the details):", file=sys.stderr)
+    print(f"\nFailed, and therefore gaps in the results ({path / 'failures.json'} has the details):", file=sys.stderr)
     for failure in failures:
         print(f"  {failure['cell']}, {failure['part']}: {failure['message']}", file=sys.stderr)
     print("What was finished is kept; --resume tries the rest again.", file=sys.stderr)
@@ -153,7 +148,7 @@ def _say_failures(path: Path, failures: list[dict[str, str]]) -> None:
 def _study_config(options: argparse.Namespace) -> StudyConfig:
     """The configuration that the arguments ask for; ``--resume`` alone takes that of the folder."""
     from ..study import StudyConfig
-    from ..study.folder import read_claim
+    from ..study.output_folder import read_claim
     from ..study.presets import preset_study
 
     if options.preset and options.config:

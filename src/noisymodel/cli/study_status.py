@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
-    from ..study.completeness import status
+    from ..study import status
 
     print(status(options.folder, cache=options.cache))
     return 0

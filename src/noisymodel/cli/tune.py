@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._parser import positive
+from .checking import device_name, existing, make_output_folder
 
 if TYPE_CHECKING:
     from ..estimator.comparison import Comparison
@@ -60,12 +61,13 @@ def _tune(options: argparse.Namespace) -> int:
     from ..estimator import NMTuneClassifier
     from ..estimator.comparison import compare
 
-    out = Path(options.out)
+    out, device = Path(options.out), device_name(options.device)
     if (out / REPORT).exists() and not options.force:
         raise OutputFolderError(f"{out / REPORT} exists: name another --out, or replace it with --force")
+    make_output_folder(out)
     features, labels = _rows(options.features, options.labels, options.label_column)
     settings: dict[str, Any] = {"weights": options.weights, "epochs": options.epochs, "batch_size": options.batch_size}
-    settings |= {"device": options.device, "verbose": 1}
+    settings |= {"device": device, "verbose": 1}
     if options.preset:
         settings["preset"] = options.preset
     with warnings.catch_warnings():
@@ -98,8 +100,8 @@ def _rows(features: str, labels: str | None, column: str | None) -> tuple[Any, A
     from ..features import FeatureStore
     from ..features.opening import open_features, read_labels
 
-    found = open_features(features)
-    own = read_labels(labels, column=column).labels if labels else None
+    found = open_features(existing(features))
+    own = read_labels(existing(labels), column=column).labels if labels else None
     if own is None and not (isinstance(found, FeatureStore) and found.labels is not None):
         raise InputFileError(f"{features} has no labels: give --labels FILE")
     if own is not None and len(own) != len(found):

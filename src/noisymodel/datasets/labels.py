@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
 
 from ..noise import LabelNoise, NoiseChain, NoisyLabels, OpenSetLabels
 from ..noise.inputs import as_numpy
-from .samples import Name, Sample, as_label, class_of, read_field, replace_field
-from .view import DEFAULT_KEY, StreamView, View, check_keep, is_stream, with_kept
+from .samples import Name, Sample, as_label, check_name, class_of, read_field, replace_field
+from .view import DEFAULT_KEY, StreamView, View, check_keep, check_key, is_stream, with_kept
 
 
 class NoisyLabelDataset(View):
@@ -33,14 +34,15 @@ class NoisyLabelDataset(View):
     Args:
         source: the dataset or stream.
         noise: see above.
-        label: where a sample has its label: a dictionary's key, or a tuple's index (1 in torchvision's).
+        label: where a sample has its label: a dictionary's key or a tuple's index, by default a tuple's last entry.
         key: where it has its key; None: its index.
         keep: a new key of the dictionary, under which the clean label is kept; None: it is not.
         outliers: for the noise of ``open_set``: a map-style dataset of samples whose images replace those of ours.
-        image: where samples and outliers have their image; of no matter for other noise.
+        image: where samples and outliers have their image, of tuples by default the first entry; for outliers alone.
 
     Attributes:
-        targets: of a source with ``targets`` (torchvision's), the noisy ones, of the same kind.
+        targets: of a source with ``targets`` (torchvision's), the noisy ones, of the same kind; samples that have
+            keys are read for them.
         classes, class_to_idx: the source's.
 
     Raises:
@@ -48,12 +50,15 @@ class NoisyLabelDataset(View):
         ValueError: as many noisy labels as there are not samples; when read, a field that the sample lacks, or a clean
             label that is not the noise's.
 
+    >>> import torch
     >>> from noisymodel.noise import LabelNoise, symmetric
     >>> source = [("a", 0), ("b", 1), ("c", 2), ("d", 0)]
-    >>> list(NoisyLabelDataset(source, symmetric([0, 1, 2, 0], 0.5, seed=1), label=1))
+    >>> list(NoisyLabelDataset(source, symmetric([0, 1, 2, 0], 0.5, seed=1)))
     [('a', 2), ('b', 0), ('c', 2), ('d', 0)]
-    >>> stream = ({"__key__": name, "label": label} for name, label in source)
-    >>> list(NoisyLabelDataset(stream, LabelNoise("pair_flip", 1.0, num_classes=3, seed=0)))[0]
+    >>> class Stream(torch.utils.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return ({"__key__": name, "label": label} for name, label in source)
+    >>> list(NoisyLabelDataset(Stream(), LabelNoise("pair_flip", 1.0, num_classes=3, seed=0)))[0]
     {'__key__': 'a', 'label': 1}
     """
 
@@ -71,6 +76,9 @@ class NoisyLabelDataset(View):
         if not isinstance(noise, NoisyLabels | LabelNoise | NoiseChain):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`noise` must be NoisyLabels or a LabelNoise, got {type(noise).__name__}")
         check_keep(keep)
+        check_name(label, "label")
+        check_name(image, "image")
+        check_key(key)
         if isinstance(noise, OpenSetLabels) != (outliers is not None):
             raise TypeError(
                 f"`outliers` must be given for the noise of `open_set` and for no other, got {type(noise).__name__} "
@@ -98,10 +106,10 @@ class NoisyLabelDataset(View):
             noisy = self._at(self.noise, cast(int, index), clean)
         else:
             noisy = as_label(clean, self.noise.at(self.key_of(sample, index), class_of(clean)))
-        shown = replace_field(sample, self.label, noisy)
+        shown = replace_field(sample, self.label, "label", noisy)
         if isinstance(self.noise, OpenSetLabels) and (outlier := int(cast(Any, self.noise.outlier)[index])) >= 0:
             read_field(sample, self.image, "image")
-            shown = replace_field(shown, self.image, read_field(self.outliers[outlier], self.image, "image"))
+            shown = replace_field(shown, self.image, "image", read_field(self.outliers[outlier], self.image, "image"))
         return with_kept(shown, self.keep, clean)
 
     def _at(self, noise: NoisyLabels, index: int, clean: Any) -> Any:
@@ -122,8 +130,14 @@ class NoisyLabelDataset(View):
         if isinstance(self.noise, NoisyLabels):
             noisy: Any = as_numpy(self.noise.labels)
         else:
-            noisy = as_numpy(self.noise.at_many(range(len(self)), as_numpy(clean)))
+            noisy = as_numpy(self.noise.at_many(self._keys(), as_numpy(clean)))
         return as_label(clean, noisy)
+
+    def _keys(self) -> Iterable[Any]:
+        """The keys of all samples; samples are read for them where they have any."""
+        if self.key is None or not len(self) or self.keyless(self.source[0]):
+            return range(len(self))
+        return [self.key_of(self.source[index], index) for index in range(len(self))]
 
     @property
     def classes(self) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .._checks import check_sequence
 from ..noise import NoisyPairs, PairNoise
-from .samples import Name, Sample, read_field, replace_field
-from .view import DEFAULT_KEY, StreamView, View, check_keep, is_stream, with_kept
+from .samples import Name, Sample, check_name, read_field, replace_field
+from .view import DEFAULT_KEY, StreamView, View, check_keep, check_key, is_stream, with_kept
 
 
 class NoisyPairDataset(View):
@@ -27,8 +28,9 @@ class NoisyPairDataset(View):
     Args:
         source: the dataset or stream.
         noise: see above.
-        image: where a sample has its image: a dictionary's key or a tuple's index. It is passed on as it is.
-        text: where it has its caption.
+        image: where a sample has its image, which is passed on as it is: a dictionary's key or a tuple's index, by
+            default a tuple's first entry.
+        text: where it has its caption, by default a tuple's second entry.
         key: where it has its key; None: its index (by default too, for map-style samples without ``"__key__"``).
         captions: the captions of a map-style source by index, where they are at hand.
         keep: a new key of the dictionary, under which the sample's own caption is kept; None: it is not.
@@ -57,6 +59,11 @@ class NoisyPairDataset(View):
         if not isinstance(noise, NoisyPairs | PairNoise):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`noise` must be NoisyPairs or a PairNoise, got {type(noise).__name__}")
         check_keep(keep)
+        check_name(image, "image")
+        check_name(text, "text")
+        check_key(key)
+        if captions is not None:
+            check_sequence(captions, "captions", "captions")
         if isinstance(noise, NoisyPairs):
             if is_stream(source):
                 raise TypeError("`noise` must be a PairNoise for a stream: NoisyPairs are by index, got NoisyPairs")
@@ -85,7 +92,7 @@ class NoisyPairDataset(View):
         else:
             other = int(self.noise.permutation[index])
             noisy = own if other == index else self._caption(other)
-        return with_kept(replace_field(sample, self.text, noisy), self.keep, own)
+        return with_kept(replace_field(sample, self.text, "text", noisy), self.keep, own)
 
     def _caption(self, index: int) -> Any:
         if self.captions is not None:

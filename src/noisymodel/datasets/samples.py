@@ -17,8 +17,27 @@ Name: TypeAlias = str | int
 Sample: TypeAlias = Any
 
 
+IN_TUPLES = {"label": -1, "image": 0, "text": 1}
+"""Where a tuple has what a dictionary has under this key, unless the caller says another place."""
+
+
+def check_name(name: object, argument: str) -> None:
+    """A dictionary's key, or a tuple's index."""
+    if not isinstance(name, str | int) or isinstance(name, bool):
+        raise TypeError(f"`{argument}` must be a dictionary's key (str) or a tuple's index (int), got {name!r}")
+
+
+def place_of(sample: Sample, name: Name, argument: str) -> Name:
+    """The key or index of a field; a tuple has no keys, but places that are usual, and perhaps names."""
+    if isinstance(name, str) and isinstance(sample, tuple | list):
+        fields: tuple[str, ...] = getattr(sample, "_fields", ())
+        return fields.index(name) if name in fields else IN_TUPLES.get(argument, name) if name == argument else name
+    return name
+
+
 def read_field(sample: Sample, name: Name, argument: str) -> Any:
     """The field of a dictionary, tuple or list; ``argument`` is what the caller calls the name."""
+    name = place_of(sample, name, argument)
     if isinstance(sample, Mapping):
         if name not in sample:
             known = ", ".join(repr(key) for key in cast("Mapping[Any, Any]", sample))
@@ -34,8 +53,9 @@ def read_field(sample: Sample, name: Name, argument: str) -> Any:
     return sample[name]
 
 
-def replace_field(sample: Sample, name: Name, value: Any) -> Sample:
+def replace_field(sample: Sample, name: Name, argument: str, value: Any) -> Sample:
     """A copy of the sample (its other fields shared) with another value."""
+    name = place_of(sample, name, argument)
     if isinstance(sample, Mapping):
         changed: Any = dict(cast("Mapping[Any, Any]", sample)) if type(sample) is dict else copy.copy(sample)
         changed[name] = value

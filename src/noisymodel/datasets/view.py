@@ -9,13 +9,23 @@ from typing import Any, ClassVar
 from torch.utils.data import Dataset, IterableDataset
 
 from .._checks import check_integer
-from .samples import Name, Sample, read_field
+from .samples import Name, Sample, check_name, read_field
 
 DEFAULT_KEY = "__key__"
 
 
 def is_stream(source: Any) -> bool:
-    """Whether samples come one after the other, and not by index."""
+    """Whether samples come one after the other, and not by index.
+
+    Raises:
+        TypeError: an iterator, such as a generator: it can be read once, so a second epoch would be empty, and every
+            worker of a loader would read all of it.
+    """
+    if isinstance(source, Iterator) and not isinstance(source, IterableDataset):
+        raise TypeError(
+            f"`source` must be a stream that can be read again, got an iterator ({type(source).__name__}), which is "
+            "empty after one epoch: give what iter() was called on, or an IterableDataset whose __iter__ begins anew"
+        )
     return isinstance(source, IterableDataset) or not (hasattr(source, "__getitem__") and hasattr(source, "__len__"))
 
 
@@ -29,6 +39,8 @@ class View(Dataset[Any]):
 
     def __new__(cls, source: Any = None, *_: Any, **__: Any) -> View:
         """Streams are another class, since PyTorch's loader tells them apart by class."""
+        if getattr(source, "ndim", 1) == 0 or hasattr(source, "toarray"):
+            raise TypeError(f"`source` must hold samples, got {type(source).__name__} without places")
         wanted = cls.stream_class if source is not None and is_stream(source) and not cls._streams() else cls
         return object.__new__(wanted)
 
@@ -69,10 +81,13 @@ class View(Dataset[Any]):
             raise IndexError(f"`index` must be in [0, {len(self)}), got {number}")
         return number % len(self)
 
+    def keyless(self, sample: Sample) -> bool:
+        """Whether the key of a sample of a map-style source is its index."""
+        return self.key is None or (self.key == DEFAULT_KEY and not (hasattr(sample, "keys") and DEFAULT_KEY in sample))
+
     def key_of(self, sample: Sample, index: int | None) -> Any:
         """The key of a sample: its field; by index where ``key`` is None or, by default, the sample has none."""
-        keyless = self.key == DEFAULT_KEY and not (hasattr(sample, "keys") and DEFAULT_KEY in sample)
-        if index is not None and (self.key is None or keyless):
+        if index is not None and self.keyless(sample):
             return index
         if self.key is None:
             raise ValueError("`key` must be given for a stream: its samples have no index")
@@ -97,6 +112,12 @@ class StreamView(View, IterableDataset[Any]):
         if name in StreamView._PASSED and "source" in self.__dict__:
             return getattr(self.source, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def check_key(key: object) -> None:
+    """A dictionary's key, a tuple's index, or None."""
+    if key is not None:
+        check_name(key, "key")
 
 
 def check_keep(keep: object) -> None:

@@ -16,7 +16,7 @@ from .interchange import (
     to_parquet,
     to_webdataset,
 )
-from .reading import ShardedRows, ShardedStrings
+from .lazy_columns import ShardedRows, ShardedStrings
 from .remote import EmbeddingClient, OpenAIEmbeddings, embed
 from .store import FeatureStore
 

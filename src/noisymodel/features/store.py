@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,12 +16,12 @@ from torch import Tensor
 
 from .._checks import check_choice, check_integer, check_seed
 from ..errors import FeatureStoreError
-from .batching import WINDOW_ROWS, ordered_batches, shuffled_batches
-from .folder import open_for_writing, verify
+from .lazy_columns import ShardedRows, ShardedStrings
 from .manifest import FEATURE_DTYPES, STRING, Manifest
 from .provenance import differences, fingerprint
-from .reading import ShardedRows, ShardedStrings
 from .shardfile import Shard
+from .shuffling import WINDOW_ROWS, ordered_batches, shuffled_batches
+from .store_folder import open_for_writing, verify
 from .writer import Writer
 
 
@@ -81,7 +82,7 @@ class FeatureStore:
             FeatureStoreError: another writer has the store, or it is damaged.
             ValueError: an argument, or with ``append`` ``num_features``, ``dtype`` or ``metadata`` of other features.
         """
-        folder = Path(path)
+        folder = Path(path).absolute()
         writer = open_for_writing(folder, num_features, dtype, metadata, append, shard_rows)
         return cls(folder, writer.manifest, writer)
 
@@ -95,8 +96,8 @@ class FeatureStore:
             FileNotFoundError: there is nothing at ``path``.
             FeatureStoreError: it is no store, or the manifest or a shard is missing, damaged or of a later version.
         """
-        folder = Path(path)
-        if not folder.exists():
+        folder = Path(path).absolute()
+        if not os.path.lexists(folder):
             raise FileNotFoundError(f"there is no feature store at {folder}: FeatureStore.create makes one")
         store = cls(folder, Manifest.read(folder))
         for shard in store._shards:
@@ -164,7 +165,7 @@ class FeatureStore:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder, as an absolute path: a store stays the same one whatever the working directory becomes."""
         return self._path
 
     @property

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..errors import FeatureStoreError
-from .incoming import (
+from ..files import Lock
+from .columns import (
     Column,
     any_column,
     check_column_names,
@@ -19,7 +20,6 @@ from .incoming import (
     id_column,
     label_column,
 )
-from .lock import WriterLock
 from .manifest import MANIFEST_NAME, STRING, ColumnType, Manifest, ShardRecord
 from .shardfile import entries, write_shard
 
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
 class Writer:
     """The one process that appends to the store in ``folder``, which holds the lock."""
 
-    def __init__(self, folder: Path, lock: WriterLock, manifest: Manifest, shard_rows: int) -> None:
+    def __init__(self, folder: Path, lock: Lock, manifest: Manifest, shard_rows: int) -> None:
         self.manifest = manifest
         self.pending = 0
         self._folder = folder

@@ -6,8 +6,14 @@ import contextlib
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+import shutil
+import tempfile
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
+
+from ..errors import OutputFolderError
+from .reading import reason, shown
 
 _PIECE = 1 << 22  # bytes that are written and hashed while they are in the processor's cache
 
@@ -20,7 +26,7 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tup
     """
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name[:64]}.{secrets.token_hex(6)}.partial")
+    partial = partial_name(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     try:
         file = os.open(partial, flags, 0o666)
@@ -36,6 +42,76 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tup
         raise
     sync_folder(path.parent)
     return written
+
+
+def partial_name(path: Path) -> Path:
+    """``.NAME.RANDOM.partial`` beside a file or folder, for what will have its name when it is complete."""
+    return path.with_name(f".{path.name[:48]}.{secrets.token_hex(6)}.partial")
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[Path]:
+    """A temporary name for a library that writes files itself; the file becomes ``path`` when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_name(path)
+    try:
+        yield partial
+        file = os.open(partial, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+        os.replace(partial, path)  # noqa: PTH105 - see above
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(partial)  # noqa: PTH108 - see above
+        raise
+    sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Generator[Path]:
+    """A temporary folder beside ``path``, which becomes ``path`` when the block succeeds and is deleted when it fails.
+
+    Raises:
+        FileExistsError: there is something at ``path``, before the block or after it; it is left as it is.
+    """
+    _check_nothing_at(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_name(path)
+    os.mkdir(partial)  # noqa: PTH102 - see above
+    try:
+        yield partial
+        _check_nothing_at(path)
+        os.rename(partial, path)  # noqa: PTH104 - see above
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync_folder(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise unless a file can be written into a folder: better before the work than after it. Nothing is left behind.
+
+    Raises:
+        OutputFolderError: it is a file, its name is too long, or the system lets nobody write there.
+    """
+    made = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise OutputFolderError(f"{shown(folder)} cannot be written to ({reason(error)}): name another") from None
+    finally:
+        for one in made:
+            with contextlib.suppress(OSError, ValueError):
+                one.rmdir()
+
+
+def _check_nothing_at(path: Path) -> None:
+    if os.path.lexists(path):
+        raise FileExistsError(f"{path} exists already: choose a path that does not")
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self, overload
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_choice, check_rows
+from .._checks import check_choice, check_flag, check_generator, check_rows
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
 from .files import load_head, save_head
@@ -53,6 +53,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         check_choice(classifier_init, "classifier_init", CLASSIFIER_INITS)
+        check_generator(generator)
         self.in_features = in_features
         self.normalize = check_normalize(normalize)
         self.classifier_init = classifier_init
@@ -69,17 +70,13 @@ class Head(nn.Module):
     @property
     def regularized(self) -> bool:
         """Whether any regularizer has a weight."""
-        objective = self.objective
-        return any((objective.consistency_weight, objective.covariance_weight, objective.dominant_weight))
+        return self.objective.regularized
 
     @property
     def smallest_batch(self) -> int:
         """The fewest rows that the head can be trained on at once: two for batch statistics, ``top_k`` for σ."""
-        objective = self.objective
         statistics = any(isinstance(module, nn.BatchNorm1d) for module in self.modules())
-        return max(
-            2 if statistics or objective.covariance_weight else 1, objective.top_k if objective.dominant_weight else 1
-        )
+        return max(2 if statistics else 1, self.objective.smallest_batch)
 
     def config(self) -> dict[str, Any]:
         """The arguments that make this head again, ready for JSON; a process group in ``gather`` becomes ``True``."""
@@ -119,7 +116,7 @@ class Head(nn.Module):
         """
         tuned = self.tune(features)
         logits = tuned if self.classifier is None else self.classifier(tuned)
-        return NMTuneOutput(logits, tuned) if return_features else logits
+        return NMTuneOutput(logits, tuned) if check_flag(return_features, "return_features") else logits
 
     def loss(
         self,
@@ -150,20 +147,18 @@ class Head(nn.Module):
             )
         rows = self._rows(features)
         tuned = self._tuned(rows)
-        reference = self._reference(rows, reference)
-        logits = self.classifier(tuned)
-        if not self.regularized:
-            return self.objective(logits, targets, tuned=None, sample_weight=sample_weight)
-        return self.objective(logits, targets, tuned=tuned, reference=reference, sample_weight=sample_weight)
+        return self.objective(
+            self.classifier(tuned),
+            targets,
+            tuned=tuned if self.regularized else None,
+            reference=self._reference(rows, reference),
+            sample_weight=sample_weight,
+        )
 
     def regularization(self, features: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
         """As `loss`, without a task term, which is zero: add ``terms.total`` to a task loss of your own."""
         rows = self._rows(features)
-        tuned = self._tuned(rows)
-        if not self.regularized:
-            zero = tuned.new_zeros((), dtype=torch.promote_types(tuned.dtype, torch.float32))
-            return NMTuneTerms(zero, zero, zero, zero, zero)
-        return self.objective.regularization(tuned, self._reference(rows, reference))
+        return self.objective.regularization(self._tuned(rows), self._reference(rows, reference))
 
     def _reference(self, rows: Tensor, reference: Tensor | None) -> Tensor:
         if reference is None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from .._checks import check_choice, check_integer, check_number
+from .._checks import check_choice, check_flag, check_generator, check_integer, check_number
 from .randomness import Dropout, InputNoise
 
 HIDDEN_CAP = 2048
@@ -39,6 +39,7 @@ class TuningNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_choice(norm, "norm", ("batch", "layer", None))
+        check_generator(generator)
         if hidden_features is None:
             hidden_features = min(4 * in_features, HIDDEN_CAP)
         self.hidden_features = check_size(hidden_features, "hidden_features")
@@ -52,7 +53,7 @@ class TuningNetwork(nn.Module):
             layers += [linear(width, self.hidden_features, generator), *self._after_linear()]
             width = self.hidden_features
         self.layers = nn.Sequential(*layers, linear(width, in_features, generator))
-        self.scale = nn.Parameter(torch.ones(in_features)) if residual else None
+        self.scale = nn.Parameter(torch.ones(in_features)) if check_flag(residual, "residual") else None
 
     def _after_linear(self) -> list[nn.Module]:
         norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
@@ -90,10 +91,7 @@ class TuningNetwork(nn.Module):
 
 def check_size(value: object, name: str, *, minimum: int = 1, maximum: int = _MAX_SIZE) -> int:
     """A number of features, classes or layers that a tensor can have."""
-    size = check_integer(value, name, minimum=minimum)
-    if size > maximum:
-        raise ValueError(f"`{name}` must be at most {maximum}, got {size}")
-    return size
+    return check_integer(value, name, minimum=minimum, maximum=maximum)
 
 
 def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
@@ -123,9 +121,9 @@ def _empty_linear(in_features: int, out_features: int) -> nn.Linear:
 
 
 def _draw_uniform(parameter: Tensor, bound: float, generator: torch.Generator | None) -> None:
-    """Fill with uniform numbers that were drawn on the CPU, so that they are the same on every device."""
+    """Fill with uniform numbers, drawn on the CPU in float32, so that they are the same for every device and type."""
     if parameter.is_meta:
         return
-    drawn = torch.empty(parameter.shape, dtype=parameter.dtype, device="cpu")
+    drawn = torch.empty(parameter.shape, dtype=torch.float32, device="cpu")
     with torch.no_grad():
         parameter.copy_(drawn.uniform_(-bound, bound, generator=generator))

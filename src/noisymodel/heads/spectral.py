@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .._checks import check_integer
-from ..objective import NMTuneLoss
+from ..objective import CONSISTENCY_WEIGHT, COVARIANCE_WEIGHT, DOMINANT_WEIGHT, REDUCTION, TOP_K, NMTuneLoss
 from .base import Head
 from .network import check_size
 
@@ -58,11 +58,11 @@ class SpectralProbe(Head):
         num_classes: int | None,
         *,
         normalize: str | None = None,
-        consistency_weight: float = 3.0,
-        covariance_weight: float = 3.0,
-        dominant_weight: float = 0.1,
-        top_k: int = 1,
-        reduction: str = "batchmean",
+        consistency_weight: float = CONSISTENCY_WEIGHT,
+        covariance_weight: float = COVARIANCE_WEIGHT,
+        dominant_weight: float = DOMINANT_WEIGHT,
+        top_k: int = TOP_K,
+        reduction: str = REDUCTION,
         label_smoothing: float = 0.0,
         gather: bool | ProcessGroup = False,
         classifier_init: str = "linear",

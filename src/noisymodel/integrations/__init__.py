@@ -5,3 +5,19 @@
 - `noisymodel.integrations.lightning`: a `LightningModule`, and a callback that logs spectra;
 - `noisymodel.integrations.ray`: the spectrum of a Ray Data dataset.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_MODULES = ("lightning", "peft", "ray", "transformers")
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}; it has {', '.join(_MODULES)}")
+
+
+def __dir__() -> list[str]:
+    return list(_MODULES)

@@ -23,7 +23,7 @@ def batch_terms(
     is in `NMTuneLoss`.
     """
     objective = head.objective
-    if not head.regularized:
+    if not objective.regularized:
         return objective(logits, targets, tuned=None)
     rows = tuned.numel() // tuned.shape[-1]
     if training or objective.gather is not False or rows >= objective.smallest_batch:

@@ -92,11 +92,14 @@ def _shares(gram: Tensor, top_k: int, floor: float) -> tuple[Tensor, Tensor, Ten
     return share, (others * share + leading * (share - 1 / top_k)) * slope, residual, undecided
 
 
-@torch.compiler.assume_constant_result
 def in_torch_func() -> bool:
     """Whether `torch.func.vmap` or `grad` is at work."""
     functorch: Any = vars(torch)["_C"]._functorch
     return functorch.maybe_current_level() is not None
+
+
+# All that `torch.compiler.assume_constant_result` does, which would import the compiler for everybody.
+vars(in_torch_func)["_dynamo_marked_constant"] = True
 
 
 SCHEMA = "(Tensor gram, int top_k, float floor) -> (Tensor, Tensor, Tensor, Tensor)"

@@ -187,10 +187,10 @@ class _SpectralGradient(torch.autograd.Function):
             small = small + matrix if layout.covariance else matrix
         gradient = small[layout.own] @ centred if layout.by_rows else centred @ small
         if layout.dominant:  # Z is X and the mean
-            ours = matrix.sum(1)[layout.own, None] * mean if layout.by_rows else mean @ matrix
-            gradient = gradient + ours
+            left, right = (matrix.sum(1)[layout.own, None], mean) if layout.by_rows else (1, mean @ matrix)
+            gradient = gradient + left * right
         if layout.covariance:
-            gradient = torch.addcmul(gradient, centred[layout.own], variances * -slope)
+            gradient = torch.addcmul(gradient, centred[layout.own], variances * slope, value=-1)
         return gradient.to(rows.dtype)
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_choice, check_integer
+from .._checks import check_choice, check_flag, check_integer, check_seed, check_text
 from ..features.extraction.extract import POOLINGS
 from ..features.extraction.layers import OUTPUT, check_layers, pooled
 from ..heads import Head
@@ -119,7 +119,7 @@ class TunedModel(nn.Module):
     ) -> None:
         super().__init__()
         _check_parts(backbone, head, objective)
-        self.layer = OUTPUT if layer is None else layer
+        self.layer = OUTPUT if layer is None else check_text(layer, "layer")
         check_layers(backbone, [self.layer])
         check_width(backbone, head.in_features, self.layer)
         check_choice(reference, "reference", REFERENCES)
@@ -128,13 +128,14 @@ class TunedModel(nn.Module):
         self.ignore_index = check_integer(ignore_index, "ignore_index")
         self.backbone, self.head = backbone, head
         self.objective = head.objective if objective is None else objective
-        smallest = self.objective.smallest_batch if self.regularized else 1
+        smallest = self.objective.smallest_batch
+        check_seed(seed)
         self.sampler = None if max_rows is None else RowSampler(check_integer(max_rows, "max_rows"), seed=seed)
         if max_rows is not None and max_rows < smallest:
             raise ValueError(f"`max_rows` must be at least {smallest}, which the regularizers need, got {max_rows}")
         self.reference_backbone: nn.Module | None = None
         self.frozen = False
-        if freeze:
+        if check_flag(freeze, "freeze"):
             self.freeze_backbone()
         else:
             self._keep_reference()
@@ -164,12 +165,12 @@ class TunedModel(nn.Module):
     @property
     def regularized(self) -> bool:
         """Whether any regularizer has a weight."""
-        return self.head.regularized if self.objective is self.head.objective else self.objective.regularized
+        return self.objective.regularized
 
     @property
     def smallest_batch(self) -> int:
         """The fewest samples (dense: rows) that the model can be trained on at once, as `NMTune.smallest_batch`."""
-        return max(self.head.smallest_batch, self.objective.smallest_batch if self.regularized else 1)
+        return max(self.head.smallest_batch, self.objective.smallest_batch)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode for all but what is frozen."""

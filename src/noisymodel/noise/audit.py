@@ -52,6 +52,7 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
     Traceback (most recent call last):
     ValueError: `audit` is of other labels: its clean_checksum is ...
     """
+    _check_audit(audit)
     method = audit.get("method")
     if method not in METHODS:
         raise ValueError(f"`audit` is of method {method!r}; this version knows {', '.join(METHODS)}")
@@ -65,10 +66,21 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
         if subset is None:
             raise ValueError("`subset` must be given: the audit is of noise on a subset and has only its checksum")
         options["subset"] = subset
+    elif subset is not None and not audit.get("after"):
+        raise ValueError("`subset` must be None: the audit is of noise on all samples, or on `classes`")
     arrays = {name: _input(name, known, inputs) for name, known in audit["inputs"].items()}
     again = METHODS[method](given, **options, **arrays, seed=audit["seed"])
     _compare(audit, again.audit())
     return again
+
+
+def _check_audit(audit: object) -> None:
+    if not isinstance(audit, Mapping):
+        raise TypeError(f"`audit` must be a dictionary, as .audit() gives it, got {type(audit).__name__}")
+    known = cast("Mapping[Any, Any]", audit)
+    for name in ("method", "parameters", "inputs", "seed"):
+        if name not in known:
+            raise ValueError(f"`audit` must have the key {name!r}, as .audit() gives it, got {sorted(map(str, known))}")
 
 
 def _decoded(name: str, value: Any) -> Any:

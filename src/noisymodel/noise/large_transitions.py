@@ -88,8 +88,9 @@ class SimilarityTransition:
     temperature: float
 
     def __post_init__(self) -> None:
-        if read_numbers(self.directions, "directions", kinds="f").ndim != 2:
-            raise ValueError(f"`directions` must have shape (K, D), got {np.shape(self.directions)}")
+        directions = read_numbers(self.directions, "directions", kinds="f")
+        if directions.ndim != 2 or 0 in directions.shape or not np.isfinite(directions).all():
+            raise ValueError(f"`directions` must have shape (K, D) and be finite, got shape {directions.shape}")
         check_number(self.rate, "rate", minimum=0.0, maximum=1.0)
         check_number(self.temperature, "temperature", minimum=0.0, exclusive_minimum=True)
 

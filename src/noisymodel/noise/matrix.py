@@ -19,6 +19,7 @@ from .inputs import (
     check_finite_rows,
     float_rows,
     matrix_checksum,
+    read_class_count,
     read_labels,
     read_matrix,
 )
@@ -85,7 +86,7 @@ def from_transition(
 
 def check_classes(name: str, rows: int, num_classes: int | None) -> None:
     """An array with one row for each class."""
-    if num_classes is not None and rows != num_classes:
+    if num_classes is not None and rows != read_class_count(num_classes):
         raise ValueError(f"`{name}` must have a row for each of `num_classes` {num_classes} classes, got {rows} rows")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeVar, cast
 
-from .._checks import check_seed
+from .._checks import check_seed, check_sequence
 from .selection import exact_rate
 from .stream_keys import Key, KeyHash, key_bytes
 
@@ -56,10 +56,13 @@ class PairNoise:
     seed: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        if isinstance(self.captions, str | bytes) or not hasattr(self.captions, "__getitem__"):
-            raise TypeError(f"`captions` must be a sequence of str, got {type(self.captions).__name__}")
+        check_sequence(self.captions, "captions", "str")
         if len(self.captions) == 0:
             raise ValueError("`captions` must hold at least one caption, got none")
+        if not isinstance(self.captions[0], str):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`captions` must be a sequence of str, got {type(self.captions[0]).__name__} in it")
+        if self.keys is not None:
+            check_sequence(self.keys, "keys", "keys")
         if self.keys is not None and len(self.keys) != len(self.captions):
             raise ValueError(f"`keys` must be one for each of the {len(self.captions)} captions, got {len(self.keys)}")
         share: Fraction = exact_rate(self.rate)

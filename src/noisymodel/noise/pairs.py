@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from .. import __version__
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_choice, check_integer, check_seed, check_sequence
 from .._random import array_generator
 from .derangement import Matches, Places, derange, pair_off, resample
-from .inputs import Array, as_numpy, label_checksum, like
+from .inputs import Array, as_numpy, label_checksum, like, read_numbers
 from .selection import exact_rate, half_up, random_order, recorded_rate
 
 PairMode: TypeAlias = Literal["derangement", "permutation", "swap", "resample"]
@@ -180,6 +180,8 @@ def verify_pairs(
     >>> verify_pairs(audit, 10).realized_rate
     0.4
     """
+    if not isinstance(audit, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`audit` must be a dictionary, as .audit() gives it, got {type(audit).__name__}")
     if audit.get("method") != "shuffle_pairs":
         raise ValueError(f"`audit` must be of `shuffle_pairs`, got {audit.get('method')!r}")
     parameters = dict(audit["parameters"])
@@ -199,7 +201,7 @@ def verify_pairs(
 
 def _read_ids(ids: int | Ids, keys: Ids | None) -> tuple[int, Places | None, Places | None]:
     """N, and the codes of images and captions."""
-    if not hasattr(ids, "__len__") or getattr(ids, "ndim", 1) == 0:
+    if not hasattr(ids, "__len__") or getattr(ids, "ndim", 1) == 0 or hasattr(ids, "toarray"):
         count, images = check_integer(ids, "num_pairs_or_image_ids", minimum=1), None
     else:
         images = codes_of(cast("Ids", ids), "num_pairs_or_image_ids")
@@ -212,9 +214,12 @@ def _read_ids(ids: int | Ids, keys: Ids | None) -> tuple[int, Places | None, Pla
 
 def codes_of(ids: Ids, name: str) -> Places:
     """(N,) int64 codes in [0, number of different ids), or in a range that is little larger."""
-    if isinstance(ids, str | bytes | Mapping | set):
-        raise TypeError(f"`{name}` must be an array or a sequence of ids, got {type(ids).__name__}")
-    array = as_numpy(ids) if isinstance(ids, np.ndarray | torch.Tensor) or _integers(ids) else None
+    check_sequence(ids, name, "ids")
+    array = None
+    if isinstance(ids, torch.Tensor) or (isinstance(ids, np.ndarray) and ids.dtype.kind != "O"):
+        array = read_numbers(ids, name, kinds="iuUST", expected="integers or strings")
+    elif _integers(ids):
+        array = np.asarray(ids)
     if len(ids) == 0 or (array is not None and array.ndim != 1):
         shape = (len(ids),) if array is None else array.shape
         raise ValueError(f"`{name}` must be one-dimensional with at least one id, got shape {shape}")
@@ -223,8 +228,6 @@ def codes_of(ids: Ids, name: str) -> Places:
         if highest - lowest < 2 * array.size:
             return (array - array.dtype.type(lowest)).astype(np.int64)
         return np.unique(array, return_inverse=True)[1].astype(np.int64)
-    if array is not None and array.dtype.kind not in "USTO":
-        raise TypeError(f"`{name}` must be integers or strings, got {array.dtype}")
     known: dict[Hashable, int] = {}
     values = ids if array is None else array.tolist()
     try:

@@ -148,6 +148,8 @@ class LabelNoise:
 
     def _at_many(self, keys: Iterable[Key], labels: Labels, depth: int) -> Array:
         clean, _ = read_labels(labels, self.num_classes)
+        if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__") or getattr(keys, "ndim", 1) == 0:
+            raise TypeError(f"`keys` must be several keys, one for each label, got {type(keys).__name__}")
         uniforms = KeyHash(self.seed, depth).pairs(keys)
         if len(uniforms[0]) != clean.size:
             raise ValueError(f"`keys` must be as many as the {clean.size} labels, got {len(uniforms[0])}")
@@ -211,6 +213,8 @@ class NoiseChain:
     steps: tuple[LabelNoise, ...]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.steps, tuple):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`steps` must be a tuple of LabelNoise, got {type(self.steps).__name__}")
         if not self.steps:
             raise ValueError("`steps` must hold at least one noise, got none")
         for step in self.steps:
@@ -244,7 +248,8 @@ class NoiseChain:
 
     def at_many(self, keys: Iterable[Key], labels: Labels) -> Array:
         """:meth:`at` for many samples."""
-        keys, noisy = list(keys), cast(Any, labels)
+        keys = keys if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__") else list(keys)
+        noisy = cast(Any, labels)
         for depth, step in enumerate(self.steps):
             noisy = step._at_many(keys, noisy, depth)  # pyright: ignore[reportPrivateUsage] # of one file
         return noisy

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
+from .._checks import check_integer
 from .inputs import Floats
 
 Key: TypeAlias = "str | bytes | int"
@@ -24,12 +24,10 @@ def key_bytes(key: Key) -> bytes:
         return b"t" + key.encode()
     if isinstance(key, bytes):
         return b"t" + key
-    if not isinstance(key, bool | np.bool_):
-        try:
-            return b"i%d" % operator.index(key)
-        except TypeError:
-            pass
-    raise TypeError(f"`key` must be a str, bytes or an integer, got {key!r} ({type(key).__name__})")
+    try:
+        return b"i%d" % check_integer(key, "key", maximum=2**64 - 1)
+    except TypeError:
+        raise TypeError(f"`key` must be a str, bytes or an integer, got {key!r} ({type(key).__name__})") from None
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-from .._checks import check_attention, check_choice, check_flag, check_integer, check_seed
+from .._checks import check_attention, check_choice, check_flag, check_integer, check_seed, check_sequence
 from .._random import array_generator
 from .inputs import Array, Mask, as_numpy, like, read_numbers
 from .selection import exact_rate, half_up
@@ -164,8 +166,10 @@ def _read(
 
 
 def _reserved(pad_token: int | None, mask_token: int | None, special: Collection[int]) -> Places:
-    if isinstance(special, str | bytes | Mapping) or not hasattr(special, "__len__"):
-        raise TypeError(f"`special_tokens` must be a set or a sequence of integers, got {type(special).__name__}")
+    if not isinstance(special, AbstractSet):
+        check_sequence(special, "special_tokens", "integers, or a set of them")
+    if isinstance(special, np.ndarray | torch.Tensor) and special.ndim != 1:
+        raise ValueError(f"`special_tokens` must be one-dimensional, got shape {tuple(special.shape)}")
     named = [check_integer(token, "special_tokens", minimum=0) for token in special]
     if pad_token is not None:
         named.append(check_integer(pad_token, "pad_token"))

@@ -231,7 +231,7 @@ def confusion_transition(
 def confusion_rows(counts: Array, convention: str, empty: str, *, mistakes_only: bool) -> Floats:
     """The shares of each row of counts, or P(noisy | clean, flipped), where an empty row may keep its class."""
     check_choice(empty, "empty", EMPTY)
-    matrix = cast("Floats", _square(counts, "counts", convention))
+    matrix = cast("Floats", _square(read_numbers(counts, "counts", expected="real numbers"), "counts", convention))
     if mistakes_only:
         np.fill_diagonal(matrix, 0.0)
     without = np.flatnonzero(matrix.sum(axis=1) == 0)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-
-_PIECE = 1 << 16
+from ..files import LabelFile, label_text
+from ..files.labels import integers_of
+from ..files.reading import shown
+from ..files.tables import listed
 
 
 class PackedTexts:
@@ -45,36 +48,50 @@ def text_codes(texts: Iterable[str]) -> npt.NDArray[np.int64]:
     return np.frombuffer(codes, dtype=np.int64) if len(codes) else np.zeros(0, np.int64)
 
 
-class Classes:
-    """Labels as class ids: whole numbers are their own ids, names are numbered in their order."""
+def numbered(found: LabelFile, num_classes: int | None) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """(N,) class ids, and the name of each of the K classes.
 
-    def __init__(self, place: str, labels: Iterable[str], num_classes: int | None) -> None:
-        known: dict[str, int] = {}
-        first = array("q")
-        for row, label in enumerate(labels):
-            if not label:
-                raise InputFileError(f"{place}, row {row}: the label is missing")
-            first.append(known.setdefault(label, len(known)))
-        if not known:
-            raise InputFileError(f"{place} has no rows")
-        self.are_numbers = all(label.isdecimal() and str(int(label)) == label for label in known)
-        ids = {name: int(name) if self.are_numbers else index for index, name in enumerate(sorted(known))}
-        needed = max(ids.values()) + 1
-        if num_classes is not None and num_classes < needed:
-            raise InputFileError(f"{place} has {needed} classes, more than --num-classes {num_classes}")
-        if num_classes is not None and num_classes > needed and not self.are_numbers:
-            raise InputFileError(
-                f"{place} names {needed} classes, --num-classes {num_classes} would need names for all"
-            )
-        self.count = num_classes or needed
-        table = np.array([ids[name] for name in known], dtype=np.int64)
-        self.labels = table[np.frombuffer(first, dtype=np.int64)]
-        self._names = {index: name for name, index in ids.items()}
+    K is the number of classes that the file holds. Where ``num_classes`` is larger and all labels are numbers below it,
+    a number is its own class id: so classes are named that the file holds no row of.
 
-    def name(self, index: int) -> str:
-        """The label of a class id."""
-        return str(index) if self.are_numbers else self._names[index]
+    Raises:
+        InputFileError: the file holds more classes, or others that have no name.
+    """
+    held = len(found.classes)
+    if num_classes is None or num_classes == held:
+        return found.codes, list(found.classes)
+    place = shown(found.path)
+    if num_classes < held:
+        raise InputFileError(f"{place} has {held} classes, more than --num-classes {num_classes}")
+    numbers = integers_of(found.classes)
+    if numbers is None:
+        raise InputFileError(f"{place} names {held} classes, --num-classes {num_classes} would need names for all")
+    if numbers[0] < 0 or numbers[-1] >= num_classes:
+        other = numbers[0] if numbers[0] < 0 else numbers[-1]
+        raise InputFileError(f"{place} has the class {other}, which is not one of 0 to {num_classes - 1}")
+    return numbers[found.codes], [str(number) for number in range(num_classes)]
 
-    def names(self) -> list[str]:
-        """All, by class id."""
-        return [self.name(index) for index in range(self.count)]
+
+def with_class_ids(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Options of an injector with class ids in the place of labels: in ``mapping`` and in ``classes``.
+
+    Where labels are no numbers, a number is a class id already.
+    """
+    ids = {name: index for index, name in enumerate(names)}
+    by_number = integers_of(names) is None
+
+    def number(label: object) -> int:
+        text = label_text(label)
+        if text in ids:
+            return ids[text]
+        if by_number and text.isdecimal() and int(text) < len(names):
+            return int(text)
+        raise ValueError(f"`mapping` and `classes` must be of the file's classes, {listed(names)}; got {label!r}")
+
+    changed = dict(options)
+    if isinstance(changed.get("mapping"), Mapping):
+        mapping = cast("Mapping[object, object]", changed["mapping"])
+        changed["mapping"] = {number(clean): number(noisy) for clean, noisy in mapping.items()}
+    if changed.get("classes") is not None:
+        changed["classes"] = [number(label) for label in changed["classes"]]
+    return changed

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +15,16 @@ from typing import Any
 from .. import __version__
 from .._checks import check_seed
 from ..errors import InputFileError, OutputFolderError
-from ..files import file_checksum, write_file
-from ..noise import LabelNoise
-from .derive import CAPTIONS, LABELS, Derived, Settings, derive, is_shards
-from .listing import write_listing
-from .shards import shards_of, write_shard
-from .tables import open_table
+from ..features.manifest import MANIFEST_NAME
+from ..files import Lock, LockedError, check_writable, file_checksum, open_table, write_file
+from ..files.reading import is_folder, is_there, shown
+from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
+from .listing import needs_listing, write_listing
+from .shards import is_shards, shards_of, write_shard
 
 AUDIT, FLIPPED, LISTING = "audit.json", "flipped.csv", "listing.csv"
 FORMAT = 1
+_LOCK, _WORK = ".noise.lock", ".noise-"
 
 
 def corrupt_labels(
@@ -40,22 +42,25 @@ def corrupt_labels(
 ) -> dict[str, Any]:
     """Write a file of labels with noise in them, and its audit.
 
-    Tables (CSV, TSV, JSONL, Parquet) and folders of pictures get `LabelNoise.apply`: exact counts by default. The
-    samples of WebDataset shards get `LabelNoise.at`, each by its key alone, so that the result does not depend on how
-    they are sharded; its realised rate scatters as `LabelNoise` says.
+    Tables (CSV, TSV, JSONL, Parquet), arrays, folders of pictures and feature stores get `LabelNoise.apply`: exact
+    counts by default. The samples of WebDataset shards get `LabelNoise.at`, each by its key alone, so that the result
+    does not depend on how they are sharded; its realised rate scatters as `LabelNoise` says.
 
     Args:
-        source: a table; a folder with a folder for each class, whose listing (path, label) is made; a ``.tar`` shard;
-            or a folder of shards.
+        source: a table; an array of labels (``.npy``, ``.npz``, safetensors); a folder with a folder for each class or
+            a feature store, whose listings (path, label) and (row, id, label) are made; a ``.tar`` shard; or a folder
+            of shards.
         out: folder of the results: the new file or shards, ``flipped.csv`` and, last, ``audit.json``.
         kind: of `LabelNoise`, such as ``"symmetric"``.
         rate: as there.
         seed: as there.
-        num_classes: K; ``None``: as many as there are in the file.
-        column: of a table (``label``), or the extension of a shard's member (``cls``).
+        num_classes: K; ``None``: as many as there are in the file. More, where labels are numbers in [0, K).
+        column: of a table or archive (``label``, or the only one), or the extension of a shard's member (``cls``).
         force: whether to replace an audit and its files in ``out``.
         progress: whether to show progress on stderr.
-        options: of `LabelNoise`: ``include_true``, ``mapping``, ``selection``, ``matrix``, ...
+        options: of `LabelNoise`: ``include_true``, ``mapping``, ``selection``, ``matrix``, ... In a mapping and in
+            ``classes`` stand labels of the file; where those are no numbers, a number is a class id. Matrices have the
+            classes in their order: numbers by value, else texts by their letters.
 
     Returns:
         The audit, as it was written.
@@ -65,11 +70,9 @@ def corrupt_labels(
         OutputFolderError: ``out`` holds an audit.
         ValueError, TypeError: for noise that cannot be.
     """
-    source = Path(source)
-    default = "cls" if is_shards(source) else "label"
     known: dict[str, Any] = {"kind": kind, "rate": rate, "num_classes": num_classes, "seed": check_seed(seed)}
-    settings = Settings(LABELS, column or default, None, {**known, "options": options}, False)
-    return _corrupt(source, Path(out), settings, force, progress)
+    settings = Settings(LABELS, column, None, {**known, "options": options}, False)
+    return _corrupt(Path(source), Path(out), settings, force, progress)
 
 
 def corrupt_captions(
@@ -96,7 +99,8 @@ def corrupt_captions(
         rate: as of `shuffle_pairs`.
         seed: as there.
         mode: as there.
-        column: of the captions (``caption``), or the extension of a shard's member (``txt``).
+        column: of the captions (``caption``, ``text``, or the only one), or the extension of a shard's member
+            (``txt``).
         image_column: of a table, equal where captions are of the same image; ``None``: every row has its own image.
         alike: whether captions that are the same text, but for case and spaces, are right for each other's images.
         force: whether to replace an audit and its files in ``out``.
@@ -110,27 +114,25 @@ def corrupt_captions(
         OutputFolderError: ``out`` holds an audit.
         ValueError: a request that cannot be met.
     """
-    source = Path(source)
-    default = "txt" if is_shards(source) else "caption"
     noise = {"rate": rate, "mode": mode, "seed": check_seed(seed)}
-    settings = Settings(CAPTIONS, column or default, image_column, noise, alike)
-    return _corrupt(source, Path(out), settings, force, progress)
+    settings = Settings(CAPTIONS, column, image_column, noise, alike)
+    return _corrupt(Path(source), Path(out), settings, force, progress)
 
 
 def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress: bool) -> dict[str, Any]:
-    if not source.exists():
-        raise InputFileError(f"there is nothing at {source}")
-    if (out / AUDIT).exists() and not force:
-        raise OutputFolderError(f"{out / AUDIT} exists: name another folder, or replace it with --force")
+    source, out = source.absolute(), out.absolute()
+    if not os.path.lexists(source):
+        raise InputFileError(f"there is nothing at {shown(source)}")
+    _check_free(out, force)
     if source.resolve().parent == out.resolve() or source.resolve() == out.resolve():
-        raise OutputFolderError(f"{out} holds the input: name another folder for the results")
+        raise OutputFolderError(f"{shown(out)} holds the input: name another folder for the results")
     with _work_folder(out) as work:
+        _check_free(out, force)  # another run may have ended in between
         table = source
-        if source.is_dir() and not is_shards(source):
+        if needs_listing(source):
             if settings.what == CAPTIONS:
-                raise InputFileError(
-                    f"{source} is a folder of pictures, which have no captions: give a table or shards"
-                )
+                what = "feature store" if (source / MANIFEST_NAME).exists() else "folder of pictures"
+                raise InputFileError(f"{shown(source)} is a {what}, which have no captions: give a table or shards")
             table = work / "clean.csv"
             write_listing(source, table)
         found = derive(table, settings, progress=progress)
@@ -139,39 +141,66 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
         audit = _audit(source, work, settings, found, names)
         (out / AUDIT).unlink(missing_ok=True)  # what it says will not be true any more
         for name in [*names, FLIPPED]:
-            (work / name).replace(out / name)
+            _synced(work / name).replace(out / name)
         write_file(out / AUDIT, (json.dumps(audit, indent=1) + "\n").encode())
     return audit
 
 
+def _check_free(out: Path, force: bool) -> None:
+    if os.path.lexists(out) and not is_folder(out):
+        raise OutputFolderError(f"{shown(out)} is a file: name a folder for the results")
+    if is_there(out / AUDIT) and not force:
+        raise OutputFolderError(f"{shown(out / AUDIT)} exists: name another folder, or replace it with --force")
+
+
 @contextmanager
 def _work_folder(out: Path) -> Generator[Path]:
-    """A hidden folder beside the results, gone afterwards; ``out`` too, if nothing came of it."""
+    """A hidden folder in ``out``, gone afterwards; ``out`` too, if nothing came of it. One run at a time has it."""
+    check_writable(out)
     existed = out.exists()
-    work = out / f".noise-{os.getpid()}"
-    work.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     try:
-        yield work
+        lock = Lock(out / _LOCK)
+    except LockedError as holder:
+        raise OutputFolderError(f"{shown(out)} is being written by {holder}: wait for it, or name another") from None
+    try:
+        with lock:
+            for left in out.glob(f"{_WORK}*"):  # of a run that was killed: it has no lock any more
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+            work = Path(tempfile.mkdtemp(prefix=_WORK, dir=out))
+            try:
+                yield work
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
         if not existed and out.exists() and not any(out.iterdir()):
             out.rmdir()
+
+
+def _synced(path: Path) -> Path:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    return path
 
 
 def _write_output(source: Path, table: Path, work: Path, settings: Settings, found: Derived) -> list[str]:
     if found.keys is None:
         name = LISTING if table != source else source.name
-        open_table(table).write(work / name, settings.column, found.changed())
+        if name.casefold() in (FLIPPED, AUDIT):
+            name = f"noisy-{name}"
+        open_table(table).write(work / name, found.column, found.changed())
         return [name]
     noisy = found.changed()
 
     def change(key: str, text: str) -> str | None:
-        del key, text  # shards are read in the order in which they were
-        return next(noisy)
+        del key  # shards are read in the order in which they were
+        new = next(noisy)
+        return new if new is None or settings.what == CAPTIONS else new + text[len(bare(text)) :]
 
     shards = shards_of(source)
     for shard in shards:
-        write_shard(shard, work / shard.name, settings.column, change)
+        write_shard(shard, work / shard.name, found.column, change)
     return [shard.name for shard in shards]
 
 
@@ -191,10 +220,10 @@ def _audit(source: Path, work: Path, settings: Settings, found: Derived, names: 
         "library": "noisymodel",
         "library_version": __version__,
         "what": settings.what,
-        "column": settings.column,
+        "column": found.column,
         "image_column": settings.image_column,
         "alike": settings.alike,
-        "noise": _noise_as_json(settings, found),
+        "noise": found.noise,
         **found.record,
         "input": {"path": str(source.resolve()), "files": inputs},
         "output": {name: file_checksum(work / name) for name in names},
@@ -204,16 +233,6 @@ def _audit(source: Path, work: Path, settings: Settings, found: Derived, names: 
 
 def checksums(source: Path) -> dict[str, str]:
     """SHA-256 of a file, of each shard, or of a folder's listing, by name."""
-    if source.is_dir() and not is_shards(source):
+    if needs_listing(source):
         return {LISTING: write_listing(source, None)}
     return {path.name: file_checksum(path) for path in (shards_of(source) if is_shards(source) else [source])}
-
-
-def _noise_as_json(settings: Settings, found: Derived) -> dict[str, Any]:
-    """What draws the noise again: a `LabelNoise`, or the arguments of `shuffle_pairs`."""
-    noise = dict(settings.noise)
-    if settings.what == CAPTIONS:
-        return noise
-    classes = len(found.record["classes"])
-    law = LabelNoise(noise["kind"], noise["rate"], num_classes=classes, seed=noise["seed"], **noise["options"])
-    return law.to_dict()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,12 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from ..errors import InputFileError
+from ..files import LabelFile, open_table
+from ..files.labels import NAMES, collect_labels, label_column
+from ..files.reading import shown
 from ..noise import LabelNoise, shuffle_pairs
-from .columns import Classes, PackedTexts, text_codes
-from .shards import read_fields, shards_of
-from .tables import Table, open_table
+from .columns import PackedTexts, numbered, text_codes, with_class_ids
+from .shards import is_shards, read_fields, shards_of
 
 LABELS, CAPTIONS = "labels", "captions"
 _DENSE = 256  # classes up to which the counts of (clean, noisy) are a matrix in the audit
@@ -25,10 +27,11 @@ class Settings(NamedTuple):
     """What is to be done to which column."""
 
     what: str  # labels or captions
-    column: str  # of a table; of shards, the member's extension
+    column: str | None  # of a table; of shards, the member's extension; None: the one that is meant
     image_column: str | None
     noise: Mapping[str, Any]  # of a `LabelNoise`, or rate, mode and seed of `shuffle_pairs`
     alike: bool  # captions that are the same text count as right
+    named: bool = True  # whether options name classes by their labels; those of an audit are class ids
 
 
 class Derived(NamedTuple):
@@ -38,6 +41,8 @@ class Derived(NamedTuple):
     flips: Callable[[], Iterator[tuple[str, str, str]]]  # key, clean, noisy
     record: dict[str, Any]
     keys: list[str] | None  # of shards: the samples in their order
+    column: str
+    noise: dict[str, Any]  # what draws it again: a `LabelNoise`, or the arguments of `shuffle_pairs`
 
 
 def derive(source: Path, settings: Settings, *, progress: bool = False) -> Derived:
@@ -47,52 +52,65 @@ def derive(source: Path, settings: Settings, *, progress: bool = False) -> Deriv
         InputFileError: for a file that is not what it should be.
         ValueError: for noise that cannot be (the injector's own words).
     """
-    column = _read(source, settings, progress)
-    made = _labels(source, settings, column) if settings.what == LABELS else _captions(settings, column)
+    if settings.what == LABELS:
+        made, texts = _labels(source, settings, progress)
+    else:
+        made, texts = _captions(source, settings, progress)
     digest = hashlib.sha256()
     for index, value in enumerate(made.changed()):
-        text = column.texts[index] if value is None else value
-        digest.update(text.encode() + b"\0")
+        digest.update((texts(index) if value is None else value).encode() + b"\0")
     return made._replace(record={**made.record, "column_checksum": digest.hexdigest()})
 
 
-class _Column(NamedTuple):
-    texts: PackedTexts
-    images: npt.NDArray[np.int64] | None
-    keys: list[str] | None
-
-    def key(self, row: int) -> str:
-        return str(row) if self.keys is None else self.keys[row]
+def _key(keys: list[str] | None, row: int) -> str:
+    return str(row) if keys is None else keys[row]
 
 
-def is_shards(source: Path) -> bool:
-    """Whether a path is a tar file or a folder of some."""
-    return source.suffix == ".tar" or (source.is_dir() and any(source.glob("*.tar")))
+def _shard_fields(source: Path, column: str, progress: bool, keys: list[str]) -> Iterator[tuple[str, str]]:
+    """(key, text) of each sample; the keys are collected, and compared at the end."""
+    for field in tqdm(read_fields(shards_of(source), column), unit="sample", disable=not progress):
+        keys.append(field.key)
+        yield f"{field.shard.name}:{field.key}", field.text
+    if len(set(keys)) < len(keys):
+        raise InputFileError(f"{shown(source)} has samples with the same key: keys must be unique over all shards")
 
 
-def _read(source: Path, settings: Settings, progress: bool) -> _Column:
+def _read_labels(source: Path, settings: Settings, progress: bool) -> tuple[LabelFile, str, list[str] | None]:
+    if is_shards(source):
+        keys: list[str] = []
+        column = settings.column or "cls"
+        fields = ((place, bare(text)) for place, text in _shard_fields(source, column, progress, keys))
+        return collect_labels(source, fields, "sample"), column, keys
+    table = open_table(source)
+    column = label_column(table, settings.column, NAMES)
+    rows = tqdm(table.values(column), unit="row", disable=not progress)
+    return collect_labels(source, ((number, text) for number, (text,) in rows), table.unit), column, None
+
+
+def bare(text: str) -> str:
+    """A label as a member of a shard holds it, without the end of its line."""
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _read_captions(
+    source: Path, settings: Settings, progress: bool
+) -> tuple[PackedTexts, npt.NDArray[np.int64] | None, str, list[str] | None]:
     texts = PackedTexts()
     if is_shards(source):
         keys: list[str] = []
-        for field in tqdm(read_fields(shards_of(source), settings.column), unit="sample", disable=not progress):
-            texts.append(field.text.strip() if settings.what == LABELS else field.text)
-            keys.append(field.key)
-        if len(set(keys)) < len(keys):
-            raise InputFileError(f"{source} has samples with the same key: keys must be unique over all shards")
-        return _Column(texts, None, keys)
-    table = open_table(source)
-    bar: Iterable[tuple[str, ...]] = tqdm(_rows(table, settings), unit="row", disable=not progress)
-    if settings.image_column is None:
-        for (text,) in bar:
+        column = settings.column or "txt"
+        for _, text in _shard_fields(source, column, progress, keys):
             texts.append(text)
-        return _Column(texts, None, None)
-    images = text_codes(_image_of(row, texts) for row in bar)
-    return _Column(texts, images, None)
-
-
-def _rows(table: Table, settings: Settings) -> Iterator[tuple[str, ...]]:
-    names = [settings.column] if settings.image_column is None else [settings.column, settings.image_column]
-    return table.values(*names)
+        return texts, None, column, keys
+    table = open_table(source)
+    column = label_column(table, settings.column, ("caption", "text"))
+    names = [column] if settings.image_column is None else [column, settings.image_column]
+    bar = tqdm(table.values(*names), unit="row", disable=not progress)
+    if settings.image_column is None:
+        for _, (text,) in bar:
+            texts.append(text)
+        return texts, None, column, None
+    return texts, text_codes(_image_of(row, texts) for _, row in bar), column, None
 
 
 def _image_of(row: tuple[str, ...], texts: PackedTexts) -> str:
@@ -101,59 +119,61 @@ def _image_of(row: tuple[str, ...], texts: PackedTexts) -> str:
     return row[1]
 
 
-def _labels(source: Path, settings: Settings, column: _Column) -> Derived:
+def _labels(source: Path, settings: Settings, progress: bool) -> tuple[Derived, Callable[[int], str]]:
     noise = dict(settings.noise)
-    every = (column.texts[row] for row in range(len(column.texts)))
-    classes = Classes(str(source), every, noise.pop("num_classes"))
+    found, column, keys = _read_labels(source, settings, progress)
+    clean, names = numbered(found, noise.pop("num_classes"))
     options = noise.pop("options")
-    kind, rate, seed = noise["kind"], noise["rate"], noise["seed"]
-    law = LabelNoise(kind, rate, num_classes=classes.count, seed=seed, **options)
-    if column.keys is None:
-        noisy = np.asarray(law.apply(classes.labels).labels)
-    else:
-        noisy = np.asarray(law.at_many(column.keys, classes.labels))
-    clean = classes.labels
+    if settings.named:
+        options = with_class_ids(options, names)
+    law = LabelNoise(noise["kind"], noise["rate"], num_classes=len(names), seed=noise["seed"], **options)
+    noisy = np.asarray(law.apply(clean).labels if keys is None else law.at_many(keys, clean))
     wrong = np.flatnonzero(noisy != clean)
     counts, numbers = np.unique(np.stack([clean, noisy], 1), axis=0, return_counts=True)
 
     def changed() -> Iterator[str | None]:
-        return (None if old == new else classes.name(int(new)) for old, new in zip(clean, noisy, strict=True))
+        return (None if old == new else names[new] for old, new in zip(clean.tolist(), noisy.tolist(), strict=True))
 
     def flips() -> Iterator[tuple[str, str, str]]:
-        return ((column.key(int(row)), classes.name(int(clean[row])), classes.name(int(noisy[row]))) for row in wrong)
+        return ((_key(keys, row), names[clean[row]], names[noisy[row]]) for row in wrong.tolist())
 
     record = {
-        "method": "LabelNoise.at" if column.keys is not None else "LabelNoise.apply",
-        "classes": classes.names(),
-        **_rates(rate, len(wrong), len(clean)),
-        **_counts(counts, numbers, classes.count),
+        "method": "LabelNoise.at" if keys is not None else "LabelNoise.apply",
+        "classes": names,
+        **_rates(noise["rate"], len(wrong), len(clean)),
+        **_counts(counts, numbers, len(names)),
     }
-    return Derived(changed, flips, record, column.keys)
+
+    def text(row: int) -> str:
+        return names[clean[row]]
+
+    return Derived(changed, flips, record, keys, column, law.to_dict()), text
 
 
-def _captions(settings: Settings, column: _Column) -> Derived:
-    texts, noise = column.texts, dict(settings.noise)
+def _captions(source: Path, settings: Settings, progress: bool) -> tuple[Derived, Callable[[int], str]]:
+    noise = dict(settings.noise)
+    texts, images, column, keys = _read_captions(source, settings, progress)
     count = len(texts)
     if not count:
-        raise InputFileError("there are no captions")
-    keys = text_codes(_normalised(texts[row]) for row in range(count)) if settings.alike else None
-    given = count if column.images is None else column.images
-    noisy = shuffle_pairs(given, noise["rate"], mode=noise["mode"], caption_keys=keys, seed=noise["seed"])
-    source = np.asarray(noisy.permutation)
-    moved = np.flatnonzero(source != np.arange(count))
+        raise InputFileError(f"{shown(source)} has no rows, so no captions")
+    alike = text_codes(_normalised(texts[row]) for row in range(count)) if settings.alike else None
+    given = count if images is None else images
+    noisy = shuffle_pairs(given, noise["rate"], mode=noise["mode"], caption_keys=alike, seed=noise["seed"])
+    origins = np.asarray(noisy.permutation)
+    moved = np.flatnonzero(origins != np.arange(count))
 
     def changed() -> Iterator[str | None]:
-        return (None if origin == row else texts[int(origin)] for row, origin in enumerate(source))
+        return (None if origin == row else texts[int(origin)] for row, origin in enumerate(origins))
 
     def flips() -> Iterator[tuple[str, str, str]]:
-        return ((column.key(int(row)), texts[int(row)], texts[int(source[row])]) for row in moved)
+        return ((_key(keys, int(row)), texts[int(row)], texts[int(origins[row])]) for row in moved)
 
     record = {
         "method": "shuffle_pairs",
         **_rates(noise["rate"], int(np.count_nonzero(noisy.mismatched)), count),
         "permutation_checksum": noisy.audit()["permutation_checksum"],
     }
-    return Derived(changed, flips, record, column.keys)
+    return Derived(changed, flips, record, keys, column, noise), texts.__getitem__
 
 
 def _rates(rate: Any, wrong: int, count: int) -> dict[str, Any]:

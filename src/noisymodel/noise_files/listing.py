@@ -1,38 +1,66 @@
-"""The listing of a folder with a folder for each class: path and label of every file."""
+"""Listings: path and label of every file of a folder with a folder for each class; row, id and label of a store."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import InputFileError
+from ..features import FeatureStore
+from ..features.manifest import MANIFEST_NAME
+from ..features.opening import store_labels
+from ..files.reading import shown
+from .shards import is_shards
+
+
+def needs_listing(source: Path) -> bool:
+    """Whether a path is a folder that is no table and no shards: pictures, or a feature store."""
+    return source.is_dir() and not is_shards(source)
 
 
 def write_listing(folder: Path, out: Path | None) -> str:
-    """Write (path, label) of every file in a folder's folders, by path, as CSV; returns the SHA-256 of the listing.
+    """Write the listing of a folder as CSV; returns its SHA-256. With ``out=None`` nothing is written.
 
-    The label is the first folder of the path. Hidden files do not count. With ``out=None`` nothing is written.
+    Of a feature store (row, id where there are ids, label), of any other folder (path, label) of every file, by path:
+    the label is the first folder of the path, and hidden files do not count.
 
     Raises:
-        InputFileError: files that are in no folder of a class, or none at all.
+        InputFileError: files that are in no folder of a class, or none at all; a store without labels.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["path", "label"])
-    count = 0
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") for part in relative.parts):
-            continue
-        if len(relative.parts) < 2:
-            raise InputFileError(f"{path} is in no folder of a class: {folder} must hold a folder for each class")
-        writer.writerow([relative.as_posix(), relative.parts[0]])
-        count += 1
-    if not count:
-        raise InputFileError(f"{folder} holds no files in folders of classes, and no .tar shards")
+    writer.writerows(_store_rows(folder) if (folder / MANIFEST_NAME).exists() else _file_rows(folder))
     content = text.getvalue().encode()
     if out is not None:
         out.write_bytes(content)
     return hashlib.sha256(content).hexdigest()
+
+
+def _store_rows(folder: Path) -> Iterator[Sequence[object]]:
+    store = FeatureStore.open(folder)
+    labels, ids = store_labels(store).values, store.ids
+    yield ["row", "label"] if ids is None else ["row", "id", "label"]
+    for row, label in enumerate(labels):
+        yield [row, label] if ids is None else [row, getattr(ids[row], "item", lambda row=row: ids[row])(), label]
+
+
+def _file_rows(folder: Path) -> Iterator[Sequence[str]]:
+    yield ["path", "label"]
+    count = 0
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if any(part.startswith(".") for part in relative.parts) or not path.is_file():
+            continue
+        if len(relative.parts) < 2:
+            raise InputFileError(f"{shown(path)} is in no folder of a class: {shown(folder)} must hold one for each")
+        try:
+            relative.as_posix().encode()
+        except UnicodeEncodeError:
+            raise InputFileError(f"{shown(path)} has a name that is no UTF-8, which no listing can hold") from None
+        yield [relative.as_posix(), relative.parts[0]]
+        count += 1
+    if not count:
+        raise InputFileError(f"{shown(folder)} holds no files in folders of classes, and no .tar shards")

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputFileError
+from ..files import check_file
+from ..files.reading import reason, shown
 
 
 class Field(NamedTuple):
@@ -19,12 +21,21 @@ class Field(NamedTuple):
     text: str
 
 
+def is_shards(source: Path) -> bool:
+    """Whether a path is a tar file or a folder of some."""
+    return source.suffix.lower() == ".tar" or (source.is_dir() and any(source.glob("*.tar")))
+
+
 def shards_of(path: Path) -> list[Path]:
-    """A tar file, or all tar files of a folder by name."""
-    found = [path] if path.is_file() else sorted(path.glob("*.tar"))
+    """A tar file, or all tar files of a folder by name.
+
+    Raises:
+        InputFileError: there is none, or a pipe, a folder or a device has the name of one.
+    """
+    found = sorted(path.glob("*.tar")) if path.is_dir() else [path]
     if not found:
-        raise InputFileError(f"{path} holds no .tar shards")
-    return found
+        raise InputFileError(f"{shown(path)} holds no .tar shards")
+    return [check_file(shard) for shard in found]
 
 
 def sample_key(name: str) -> tuple[str, str]:
@@ -43,7 +54,7 @@ def read_fields(shards: list[Path], field: str) -> Iterator[Field]:
     for shard in shards:
         pending, seen = "", False
         for archive, member in read_members(shard):
-            key, own = sample_key(member.name)
+            key, own = sample_key(_name(shard, member))
             if key != pending:
                 if pending and not seen:
                     raise InputFileError(f"{shard}, sample {pending}: it has no .{field}")
@@ -78,8 +89,18 @@ def read_members(shard: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo
                     yield archive, member
                     last = member.name
             _check_end(shard, archive)
-    except tarfile.TarError as error:
-        raise InputFileError(f"{shard} is damaged after {last}: {error}") from None
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        if isinstance(error, InputFileError):
+            raise
+        raise InputFileError(f"{shown(shard)} is damaged after {shown(last)}: {reason(error)}") from None
+
+
+def _name(shard: Path, member: tarfile.TarInfo) -> str:
+    try:
+        member.name.encode()
+    except UnicodeEncodeError:
+        raise InputFileError(f"{shown(shard)}: the name {shown(member.name)} is no UTF-8, so no key") from None
+    return member.name
 
 
 def _check_end(shard: Path, archive: tarfile.TarFile) -> None:

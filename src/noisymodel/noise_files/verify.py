@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputFileError
-from ..files import file_checksum
+from ..files import file_checksum, open_table, read_json
+from ..files.reading import shown
 from ..noise import LabelNoise
 from .corrupt import FLIPPED, FORMAT, checksums
-from .derive import LABELS, Derived, Settings, derive, is_shards
-from .listing import write_listing
+from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
+from .listing import needs_listing, write_listing
 from .shards import read_fields, shards_of
-from .tables import open_table
 
 
 def verify_audit(audit: str | Path, *, source: str | Path | None = None, progress: bool = False) -> dict[str, Any]:
@@ -35,11 +35,11 @@ def verify_audit(audit: str | Path, *, source: str | Path | None = None, progres
     Raises:
         InputFileError: it is no audit, a file is missing or another one, or something does not hold; it says what.
     """
-    path = Path(audit)
+    path = Path(audit).absolute()
     held = _read(path)
-    given = Path(source) if source is not None else Path(held["input"]["path"])
+    given = Path(source if source is not None else held["input"]["path"]).absolute()
     if not given.exists():
-        raise InputFileError(f"the input {given} is not there: name it with --source")
+        raise InputFileError(f"the input {shown(given)} is not there: name it with --source")
     _compare_files("input", given, held["input"]["files"], checksums(given))
     for name, wanted in {**held["output"], **held["flipped"]}.items():
         if not (path.parent / name).is_file():
@@ -47,10 +47,10 @@ def verify_audit(audit: str | Path, *, source: str | Path | None = None, progres
         _compare_files("output", path.parent / name, {name: wanted}, {name: file_checksum(path.parent / name)})
     with tempfile.TemporaryDirectory() as folder:
         table = given
-        if given.is_dir() and not is_shards(given):
+        if needs_listing(given):
             table = Path(folder) / "clean.csv"
             write_listing(given, table)
-        found = derive(table, _settings(held), progress=progress)
+        found = derive(table, _settings(held, path), progress=progress)
     for name, value in json.loads(json.dumps(found.record)).items():
         if held.get(name) != value:
             raise InputFileError(
@@ -64,25 +64,43 @@ def verify_audit(audit: str | Path, *, source: str | Path | None = None, progres
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if held["format"] != FORMAT:
-            raise InputFileError(f"{path} has format {held['format']}, this version reads {FORMAT}")
-        for name in ("what", "column", "image_column", "alike", "noise", "input", "output", "flipped"):
-            held[name]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputFileError):
-            raise
-        raise InputFileError(f"{path} is no audit of `noisymodel noise` ({error!r})") from None
+        held = read_json(path)
+    except InputFileError as error:
+        raise InputFileError(f"{shown(path)} is no audit of `noisymodel noise` ({error})") from None
+    if held.get("format") != FORMAT:
+        raise InputFileError(f"{shown(path)} has format {_short(held.get('format'))}, this version reads {FORMAT}")
+    for name, kind in _ENTRIES.items():
+        if not isinstance(held.get(name), kind):
+            raise InputFileError(f"{shown(path)} is no audit of `noisymodel noise`: its {name} is missing or wrong")
+    files = held["input"].get("files")
+    names = [*held["output"], *held["flipped"]]
+    texts = [*held["output"].values(), *held["flipped"].values()]
+    good = isinstance(files, dict) and isinstance(held["input"].get("path"), str) and bool(held["output"])
+    if not good or held["what"] not in (LABELS, CAPTIONS) or list(held["flipped"]) != [FLIPPED]:
+        raise InputFileError(f"{shown(path)} is no audit of `noisymodel noise`: its files are missing or wrong")
+    if any(name != Path(name).name or not isinstance(text, str) for name, text in zip(names, texts, strict=True)):
+        raise InputFileError(f"{shown(path)} is no audit of `noisymodel noise`: it names files outside its folder")
     return held
 
 
-def _settings(held: dict[str, Any]) -> Settings:
+_ENTRIES: dict[str, Any] = {
+    "what": str, "column": str, "image_column": (str, type(None)), "alike": bool, "noise": dict, "input": dict,
+    "output": dict, "flipped": dict, "column_checksum": str,
+}  # fmt: skip
+
+
+def _settings(held: dict[str, Any], path: Path) -> Settings:
     noise: dict[str, Any] = dict(held["noise"])
-    if held["what"] == LABELS:
-        law = LabelNoise.from_dict(noise)
-        noise = {"kind": law.kind, "rate": law.rate, "num_classes": law.num_classes, "seed": law.seed}
-        noise |= {"options": dict(law.options)}
-    return Settings(held["what"], held["column"], held["image_column"], noise, held["alike"])
+    try:
+        if held["what"] == LABELS:
+            law = LabelNoise.from_dict(noise)
+            noise = {"kind": law.kind, "rate": law.rate, "num_classes": law.num_classes, "seed": law.seed}
+            noise |= {"options": dict(law.options)}
+        elif set(noise) != {"rate", "mode", "seed"}:
+            raise ValueError(f"it has {', '.join(noise)}")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise InputFileError(f"{shown(path)} is no audit of `noisymodel noise`: its noise is wrong ({error})") from None
+    return Settings(held["what"], held["column"], held["image_column"], noise, held["alike"], named=False)
 
 
 def _compare_files(what: str, path: Path, wanted: dict[str, str], found: dict[str, str]) -> None:
@@ -97,11 +115,10 @@ def _compare_column(path: Path, held: dict[str, Any], found: Derived) -> None:
     if found.keys is not None:
         shards = [path.parent / shard for other in held["output"] for shard in shards_of(path.parent / other)]
         values = (
-            field.text.strip() if held["what"] == LABELS else field.text
-            for field in read_fields(shards, held["column"])
+            bare(field.text) if held["what"] == LABELS else field.text for field in read_fields(shards, held["column"])
         )
     else:
-        values = (value for (value,) in open_table(path.parent / name).values(held["column"]))
+        values = (value for _, (value,) in open_table(path.parent / name).values(held["column"]))
     digest = hashlib.sha256()
     for value in values:
         digest.update(value.encode() + b"\0")

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_flag, check_integer
-from .._states import check_entries, each_rank, has_ranks, read_state, write_state
 from .analysis import check_finite, check_rows_of, row_operations
 from .blocks import Blocks
 from .gram import GramPrecisionWarning, gram_values
 from .result import Spectrum
 from .scatter import Scatter
 from .singular_values import Array
+from .states import check_entries, each_rank, has_ranks, read_state, write_state
 from .triangle import Moments
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ class SpectrumAccumulator:
     ) -> None:
         self.num_features = check_integer(num_features, "num_features", minimum=1)
         check_choice(method, "method", METHODS)
+        self.center_rows = check_flag(center_rows, "center_rows")
+        self.normalize = check_flag(normalize, "normalize")
         if center_rows and num_features < 2:
             raise ValueError(f"`center_rows` needs at least 2 features, got `num_features` = {num_features}")
         self.method: Method = method
-        self.center_rows = check_flag(center_rows, "center_rows")
-        self.normalize = check_flag(normalize, "normalize")
         self._epsilon = 0.0  # of the coarsest dtype that came
         self._kind: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
         self._block: Tensor | None = None  # rows that wait, and room for more
@@ -184,8 +184,8 @@ class SpectrumAccumulator:
         total = SpectrumAccumulator(**self.settings())
         if not has_ranks():
             return total.merge(self)
-        for part in each_rank(self._packed(), group):
-            total.merge(self._unpacked(part))
+        for part in each_rank(self.packed(), group):
+            total.merge(self.unpacked(self.settings(), part))
         return total
 
     def settings(self) -> dict[str, Any]:
@@ -239,8 +239,7 @@ class SpectrumAccumulator:
             ValueError: for a damaged or foreign file.
         """
         held, state = read_state(path, "spectrum", "SpectrumAccumulator.save")
-        flags = {name: held[name] == "True" for name in ("center_rows", "normalize")}
-        loaded = cls(int(held["num_features"]), method="gram" if held["method"] == "gram" else "tsqr", **flags)
+        loaded = cls(**held)
         loaded.load_state_dict(state)
         return loaded
 
@@ -289,16 +288,18 @@ class SpectrumAccumulator:
         noise = _NOISE * torch.finfo(torch.float64).eps * math.sqrt(moments.num_rows) * moments.mean.norm()
         return torch.where(values[:1] > noise, values, 0.0)
 
-    def _packed(self) -> Tensor:
-        """Count, ε, kind, mean and factor as one vector of a length that all ranks know."""
+    def packed(self) -> Tensor:
+        """The state as one float64 vector of (D + 1)² + 2 numbers: count, epsilon, torch, mean and factor."""
         state = self.state_dict()
         size, factor = self.num_features, state["factor"].flatten()
         head = torch.stack([state[name].to(factor) for name in ("count", "epsilon", "torch")])
         return torch.cat([head, state["mean"], factor, factor.new_zeros(size * size - len(factor))])
 
-    def _unpacked(self, vector: Tensor) -> SpectrumAccumulator:
-        size = self.num_features
-        found = SpectrumAccumulator(**self.settings())
+    @classmethod
+    def unpacked(cls, settings: Mapping[str, Any], vector: Tensor) -> Self:
+        """The accumulator of these settings that `packed` made a vector of."""
+        found = cls(**settings)
+        size = found.num_features
         head, mean, factor = vector.split([3, size, size * size])
         names = {"count": head[0].round().long(), "epsilon": head[1], "torch": head[2]}
         found.load_state_dict({**names, "mean": mean, "factor": factor.view(size, size)})

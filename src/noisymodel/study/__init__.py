@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from .completeness import StudyStatus, status
 from .config import PretrainingConfig, StudyConfig, TuningConfig
-from .estimating import Estimate, estimate
+from .dry_run import Estimate, estimate
 from .export import ExportedNetwork, export_study, load_exported, verify_exported
+from .plan import Plan, plan
+from .progress import StudyStatus, status
 from .runner import StudyResult, run
 
 __all__ = [
     "Estimate",
     "ExportedNetwork",
+    "Plan",
     "PretrainingConfig",
     "StudyConfig",
     "StudyResult",
@@ -19,6 +21,7 @@ __all__ = [
     "estimate",
     "export_study",
     "load_exported",
+    "plan",
     "run",
     "status",
     "verify_exported",

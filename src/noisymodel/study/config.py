@@ -1,16 +1,17 @@
-"""The configuration of a study: frozen, read from TOML, YAML or JSON, hashed to name what was computed from it."""
+"""The configuration of a study: frozen, read from TOML, YAML or JSON, checked when it is made."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
 import json
+import math
+import numbers
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError, MissingExtraError
 
@@ -62,6 +63,7 @@ class PretrainingConfig:
     """``"cpu"``, ``"cuda"`` (under ``torchrun`` the device of the rank's number) or ``"cuda:1"``."""
 
     def __post_init__(self) -> None:
+        check_types(self, "pretraining.")
         for key in ("patch_size", "transformer_width", "transformer_depth", "transformer_heads", "embedding"):
             _demand(getattr(self, key) > 0, f"pretraining.{key}", "a positive integer", getattr(self, key))
         positive = bool(self.resnet_widths) and min(self.resnet_widths) > 0
@@ -121,6 +123,7 @@ class TuningConfig:
     weight_decay: float = 1e-4
 
     def __post_init__(self) -> None:
+        check_types(self, "tuning.")
         _demand(self.epochs > 0, "tuning.epochs", "a positive integer", self.epochs)
         _demand(self.batch_size > 1, "tuning.batch_size", "an integer of at least 2", self.batch_size)
         _demand(self.weight_decay >= 0, "tuning.weight_decay", "a number of at least 0", self.weight_decay)
@@ -174,6 +177,7 @@ class StudyConfig:
     tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def __post_init__(self) -> None:
+        check_types(self, "")
         distinct = len(set(self.seeds)) == len(self.seeds) > 0 and min(self.seeds) >= 0
         _demand(distinct, "seeds", "distinct integers of at least 0", list(self.seeds))
         for key in ("objectives", "architectures", "noise_kinds"):
@@ -210,16 +214,6 @@ class StudyConfig:
     def to_dict(self) -> dict[str, Any]:
         """All keys, JSON-ready; ``from_mapping`` of it is this configuration."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
-
-
-def fingerprint(*parts: object) -> str:
-    """Hash of JSON-ready values: 16 hexadecimal digits, the same in every process.
-
-    >>> fingerprint({"a": 1, "b": [2.5]}) == fingerprint({"b": [2.5], "a": 1})
-    True
-    """
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
@@ -305,22 +299,54 @@ def _convert(value: Any, kind: Any, key: str) -> Any:
         return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
     if get_origin(kind) is tuple:
         element = get_args(kind)[0]
-        _demand(isinstance(value, list | tuple), key, f"a list of {_NOUNS[element]}s", value)
+        value = value.tolist() if hasattr(value, "tolist") else value
+        _demand(isinstance(value, list | tuple | range), key, f"a list of {_NOUNS[element]}s", value)
         return tuple(_convert(item, element, f"{key}[{index}]") for index, item in enumerate(value))
     if get_origin(kind) is not None:  # Mapping[str, ...]
         element = get_args(kind)[1]
         _demand(isinstance(value, Mapping), key, "a table of keys", value)
         return {str(name): _convert(item, element, f"{key}.{name}") for name, item in value.items()}
     if kind is Any:
-        return value
+        return _plain(value, key)
     if kind is bool:
         _demand(isinstance(value, bool), key, "true or false", value)
         return value
-    whole_number = kind is float and isinstance(value, int)
-    fits = isinstance(value, kind) or whole_number
-    _demand(fits and not isinstance(value, bool), key, f"{_ARTICLES[kind]} {_NOUNS[kind]}", value)
-    return float(value) if kind is float else value
+    if kind is str:
+        _demand(isinstance(value, str), key, "a string", value)
+        return value
+    known = numbers.Integral if kind is int else numbers.Real
+    _demand(isinstance(value, known) and not isinstance(value, bool), key, f"{_ARTICLES[kind]} {_NOUNS[kind]}", value)
+    if kind is float:
+        _demand(math.isfinite(value), key, "a finite number", value)
+    return kind(value)
+
+
+def _plain(value: Any, key: str) -> Any:
+    """A value of any type that JSON knows; arrays become lists."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, f"{key}.{name}") for name, item in cast(Mapping[Any, Any], value).items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        items = enumerate(cast("Sequence[Any]", value))
+        return [_plain(item, f"{key}[{index}]") for index, item in items]
+    if isinstance(value, float):
+        _demand(math.isfinite(value), key, "a finite number", value)
+    _demand(isinstance(value, str | int | float | None), key, "a value that JSON knows", value)
+    return value
+
+
+def check_types(config: Any, prefix: str) -> None:
+    """Every field as its annotation says it, however the dataclass was made: lists become tuples, integers floats.
+
+    Raises:
+        ConfigError: a value of another type, or a number that is not finite.
+    """
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if not dataclasses.is_dataclass(value):
+            object.__setattr__(config, name, _convert(value, kind, prefix + name))
 
 
 _NOUNS: Mapping[Any, str] = {int: "integer", float: "number", str: "string"}
-_ARTICLES: Mapping[Any, str] = {int: "an", float: "a", str: "a"}
+_ARTICLES: Mapping[Any, str] = {int: "an", float: "a"}

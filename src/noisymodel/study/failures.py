@@ -5,18 +5,15 @@ from __future__ import annotations
 import traceback
 from typing import NamedTuple
 
-from .grid import CellName
-
-WHOLE_CELL = "the whole cell"
-"""What is named as the part where a worker died."""
+from .plan import CellName
 
 
 class Failure(NamedTuple):
-    """What went wrong in a cell."""
+    """What went wrong in a part."""
 
     cell: CellName
     part: str
-    """``"pretraining"``, or the method, with task and shots where there are several."""
+    """``"pretraining"``, ``"features"``, or the method, with task and shots where there are several."""
     message: str
     """Type and text of the error, one line."""
     details: str
@@ -26,7 +23,7 @@ class Failure(NamedTuple):
         return f"{self.cell}, {self.part}: {self.message}"
 
 
-def failure(name: CellName, part: str, error: Exception) -> Failure:
+def failure(name: CellName, part: str, error: BaseException) -> Failure:
     """How an error of a part is spoken of."""
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return Failure(name, part, message, "".join(traceback.format_exception(error)))

@@ -1,4 +1,4 @@
-"""A study from its configuration to its folder: claim the folder, compute what is missing, write the report."""
+"""A study from its configuration to its folder: plan, claim the folder, execute, collect, write the report."""
 
 from __future__ import annotations
 
@@ -20,16 +20,15 @@ from numpy.typing import NDArray
 from .._checks import check_choice
 from ..errors import MissingExtraError, StudyError, StudyWarning
 from ..files import write_file
-from .cells import Cell
-from .computing import BACKENDS, Shard, compute
+from .collect import Collected, collect
 from .config import StudyConfig
-from .data import open_source, reported_shifts
+from .execution import BACKENDS, Shard, execute
 from .failures import Failure
-from .folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, TABLES_FILE, claim_folder
-from .grid import cell_names
-from .methods import chosen_methods, method_notes
-from .record import CurveRow, Row, StudyRecord
-from .storage import Storage
+from .methods import method_notes
+from .output_folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, claim_folder
+from .part_cache import PartCache
+from .plan import Plan, plan
+from .rows import FEATURES, PRETRAINING, Row, StudyRecord
 
 _SAMPLES = 8
 
@@ -64,8 +63,8 @@ def run(
             ``figures/`` and ``report.html``; ``None`` writes nothing.
         resume: go on with an unfinished run of this same study in ``out``; write the report of a finished one anew.
         force: replace another study in ``out``.
-        cache: folder of finished parts, which later studies may share; ``cache`` inside ``out`` unless given. Parts are
-            named by the hash of all they depend on, the library's code included.
+        cache: folder of finished parts, which other studies may share, also at the same time; ``cache`` inside ``out``
+            unless given. A part is kept under the hash of all that its values depend on.
         workers: number of processes; ``None`` for one per core, at most one per cell; 1 computes in this process.
             Results do not depend on it.
         progress: whether to show a progress bar on stderr.
@@ -78,12 +77,12 @@ def run(
     Raises:
         ConfigError: something is wrong with the configuration; one line that names the key.
         OutputFolderError: ``out`` holds something else.
-        StudyError: every cell failed.
+        StudyError: every method failed.
         MissingExtraError: the report needs packages of the extra ``study``.
 
     Warns:
-        StudyWarning: some cells failed. They are left out of the results, ``failures.json`` has their errors; what was
-            finished of them is kept, and ``resume`` tries the rest again.
+        StudyWarning: some parts failed. They are gaps in the tables, and comparisons that lack a seed are left out;
+            ``failures.json`` has the errors, and ``resume`` tries them again.
 
     >>> from noisymodel import study
     >>> tiny = {"data": "digits", "seeds": [0], "noise_rates": [0, 0.3], "methods": ["linear_probe"],
@@ -92,34 +91,42 @@ def run(
     >>> sorted({row["metric"] for row in result.table})[:2]
     ['accuracy', 'clean_accuracy']
     """
-    chosen = _as_config(config)
-    check_study(chosen)
+    planned = plan(_as_config(config))
+    planned.check_packages()
     check_backend(backend)
+    ways = _Ways(workers, progress, backend)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="noisymodel-") as folder:
-            storage = Storage(Path(cache) if cache is not None else Path(folder))
-            failures = compute(chosen, storage, workers=workers, progress=progress, backend=backend)
-            table, spectra = _collect(chosen, storage)
-        _report_failures(failures, table)
-        return StudyResult([row._asdict() for row in table], spectra, None)
+            collected, _ = _computed(planned, PartCache(cache or folder), ways)
+        return StudyResult([row._asdict() for row in collected.table], collected.spectra, None)
 
     _check_report_packages()
     began = time.monotonic()
-    path = Path(out)
-    claim_folder(path, chosen, resume=resume, force=force)
-    storage = Storage(Path(cache) if cache is not None else path / CACHE_FOLDER)
-    failures = compute(chosen, storage, workers=workers, progress=progress, backend=backend)
-    _write_failures(path, failures)
-    table, spectra = _collect(chosen, storage)
-    _report_failures(failures, table)
-    from .report import terminal_tables, write_report  # needs the extra, and nothing before did
+    path = Path(out).absolute()
+    claim_folder(path, planned.config, resume=resume, force=force)
+    collected, failures = _computed(planned, PartCache(cache or path / CACHE_FOLDER), ways, path)
+    from .report import write_report  # needs the extra, and nothing before did
 
-    seconds = time.monotonic() - began
-    curves = _collect_curves(chosen, storage)
-    record = make_record(chosen, table, spectra, seconds=seconds, failures=failures, curves=curves)
-    write_file(path / TABLES_FILE, (terminal_tables(record) + "\n").encode())
-    write_report(path, record)
-    return StudyResult([row._asdict() for row in table], spectra, path)
+    write_report(path, make_record(planned, collected, seconds=time.monotonic() - began, failures=failures))
+    return StudyResult([row._asdict() for row in collected.table], collected.spectra, Path(out))
+
+
+class _Ways(NamedTuple):
+    workers: int | None
+    progress: bool
+    backend: str
+
+
+def _computed(
+    planned: Plan, cache: PartCache, ways: _Ways, path: Path | None = None
+) -> tuple[Collected, list[Failure]]:
+    """What there is after computing what was missing; what failed is said, and written down where there is a folder."""
+    failures = execute(planned, cache, workers=ways.workers, progress=ways.progress, backend=ways.backend)
+    if path is not None:
+        _write_failures(path, failures)
+    collected = collect(planned, cache, failures)
+    _report_failures(failures, collected.table)
+    return collected, failures
 
 
 def run_shard(
@@ -138,12 +145,11 @@ def run_shard(
     Raises:
         ConfigError, OutputFolderError: as `run`.
     """
-    chosen = _as_config(config)
-    check_study(chosen)
+    planned = plan(_as_config(config))
+    planned.check_packages()
     path = Path(out)
-    claim_folder(path, chosen, resume=True, force=False)
-    storage = Storage(Path(cache) if cache is not None else path / CACHE_FOLDER)
-    return compute(chosen, storage, workers=workers, progress=progress, shard=shard)
+    claim_folder(path, planned.config, resume=True, force=False)
+    return execute(planned, PartCache(cache or path / CACHE_FOLDER), workers=workers, progress=progress, shard=shard)
 
 
 def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
@@ -155,13 +161,13 @@ def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
 
 
 def _report_failures(failures: Sequence[Failure], table: Sequence[Row]) -> None:
-    """An error where nothing is left, otherwise a warning."""
+    """An error where no method has a result, otherwise a warning."""
     if not failures:
         return
-    if not table:
-        raise StudyError(f"every cell failed, the first with: {failures[0]}")
-    cells = len({failure.cell for failure in failures})
-    warnings.warn(f"{cells} cells failed and are left out, the first with: {failures[0]}", StudyWarning, stacklevel=3)
+    if not any(row.method not in (PRETRAINING, FEATURES) for row in table):
+        raise StudyError(f"every method failed, the first with: {failures[0]}")
+    message = f"{len(failures)} parts failed and are gaps in the results, the first with: {failures[0]}"
+    warnings.warn(message, StudyWarning, stacklevel=4)
 
 
 def _as_config(config: StudyConfig | Mapping[str, Any] | str | Path | None) -> StudyConfig:
@@ -170,17 +176,6 @@ def _as_config(config: StudyConfig | Mapping[str, Any] | str | Path | None) -> S
     if isinstance(config, StudyConfig):
         return config
     return StudyConfig.from_mapping(config) if isinstance(config, Mapping) else StudyConfig.load(config)
-
-
-def check_study(config: StudyConfig) -> None:
-    """Everything about a configuration that can be known before computing.
-
-    Raises:
-        ConfigError: a name or a size that does not fit the source.
-    """
-    reported_shifts(config)
-    chosen_methods(config)
-    cell_names(config)
 
 
 def check_backend(backend: str) -> None:
@@ -201,65 +196,30 @@ def _check_report_packages() -> None:
             raise MissingExtraError(package, extra="study", purpose="the study's report")
 
 
-# ---- what there is ---------------------------------------------------------------------------------------------------
-
-
-def _collect(config: StudyConfig, storage: Storage) -> tuple[list[Row], dict[str, NDArray[np.float64]]]:
-    """The rows and spectra of all cells that are whole."""
-    table: list[Row] = []
-    spectra: dict[str, NDArray[np.float64]] = {}
-    groups = len({name[:3] for name in cell_names(config)}) * len(reported_shifts(config))
-    for name in cell_names(config):
-        cell = Cell(config, name, storage)
-        if cell.missing():
-            continue
-        rows = list(cell.rows())
-        table += rows
-        measures = cell.measures() or {}
-        for task, found in measures["spectra"].items():
-            first = next(row for row in rows if row.data.endswith(task) or len(cell.tasks) == 1)
-            prefix = f"{'/'.join(first[:4])}/" if groups > 1 else ""
-            spectra |= {prefix + place: np.array(values) for place, values in found.items()}
-    return table, spectra
-
-
-def _collect_curves(config: StudyConfig, storage: Storage) -> list[CurveRow]:
-    """The learning curves of all cells that are whole."""
-    if not config.learning_curves:
-        return []
-    cells = [Cell(config, name, storage) for name in cell_names(config)]
-    return [row for cell in cells if not cell.missing() for row in cell.curves()]
-
-
 # ---- the record ------------------------------------------------------------------------------------------------------
 
 
 def make_record(
-    config: StudyConfig,
-    table: list[Row],
-    spectra: Mapping[str, NDArray[np.float64]],
-    *,
-    seconds: float,
-    failures: Sequence[Failure] = (),
-    curves: Sequence[CurveRow] = (),
+    planned: Plan, collected: Collected, *, seconds: float, failures: Sequence[Failure] = ()
 ) -> StudyRecord:
     """All that the report is written from."""
-    source = open_source(config, config.seeds[0])
+    source = planned.source
     packages = ("noisymodel", "torch", "numpy", "scipy", "scikit-learn")
     return StudyRecord(
-        config=config.to_dict(),
-        methods=method_notes(config),
+        config=planned.config.to_dict(),
+        methods=method_notes(planned.methods),
         shifts=source.shifts,
         data_title=source.title,
         data_description=source.description,
-        table=tuple(table),
-        spectra=spectra,
+        table=tuple(collected.table),
+        spectra=collected.spectra,
         samples=source.samples(_SAMPLES),
         command=f"noisymodel study --config {CONFIG_FILE}",
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         seconds=seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         remarks=source.remarks,
-        curves=tuple(curves),
+        curves=tuple(collected.curves),
         failures=tuple(map(str, failures)),
+        gaps=tuple(collected.gaps),
     )

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from .._checks import check_flag, check_integer
-from .._states import check_entries, each_rank, read_state, write_state
 from ..spectrum.singular_values import Array
+from ..spectrum.states import check_entries, each_rank, read_state, write_state
 from .angles import angles_between, directions_of_scatter
 from .products import Products
 from .rows import check_paired, rows_of
@@ -157,7 +157,7 @@ class SubspaceAccumulator:
             ValueError: for a damaged or foreign file.
         """
         held, state = read_state(path, "subspace", "SubspaceAccumulator.save")
-        loaded = cls(int(held["num_features_a"]), int(held["num_features_b"]))
+        loaded = cls(**held)
         loaded.load_state_dict(state)
         return loaded
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..heads import Head
 from ..losses import NMTuneTerms, nmtune_regularization
-from ..training.batches import IGNORED
+from ..objective import IGNORED
 
 WEIGHTS = ("consistency_weight", "covariance_weight", "dominant_weight")
 
@@ -101,4 +101,4 @@ class StackedLoss:
             losses = torch.lerp(losses, -logits.log_softmax(-1).mean(-1) * counted, self.smoothing)
         if sample_weight is not None:
             losses = losses * sample_weight.to(losses.dtype)
-        return losses.sum(1) / counted.sum(1)
+        return losses.sum(1) / counted.sum(1).clamp_min(1)

@@ -136,8 +136,8 @@ class Together:
         for generator in generators:
             for name, layer in self.layers.items():
                 drawn[name].append(layer.draw(count, generator))
-        like = {"device": self.rows.device, "dtype": self.rows.dtype}
-        each = {name: self._each([part.to(**like) for part in parts]) for name, parts in drawn.items()}
+        place, dtype = self.rows.device, self.rows.dtype
+        each = {name: self._each([part.to(place, dtype) for part in parts]) for name, parts in drawn.items()}
         if len(self.orders) > 1:
             return {f"{name}.drawn": value for name, value in each.items()}
         return {f"{name}.drawn": value.expand(self.model.count, *value.shape) for name, value in each.items()}

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_rows
+from .._checks import check_rows, check_sequence, check_unmasked
 from ..features import FeatureStore
-from ..features.reading import ShardedRows
+from ..features.lazy_columns import ShardedRows
+from ..objective import IGNORED
 from .feeding import Batch, Carrier, feed
-
-IGNORED = -100
-"""The class id of a row without one: it has no task loss, and is no row of an accuracy."""
 
 
 class RowSource(Protocol):
@@ -211,7 +209,7 @@ def _weights(sample_weight: object, count: int) -> Tensor:
         _check_dense(sample_weight, "sample_weight")
     try:
         weights = torch.as_tensor(sample_weight, dtype=torch.float64, device="cpu").detach()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
             f"`sample_weight` must be numbers, one for each row, got {sample_weight!r:.80} ({error})"
         ) from None
@@ -227,12 +225,13 @@ def _check_dense(tensor: Tensor, name: str) -> None:
     if tensor.is_meta:
         raise ValueError(f"`{name}` must have values, got a tensor on the meta device, which has none")
     if tensor.layout != torch.strided:
-        raise ValueError(f"`{name}` must be dense, got a tensor of layout {tensor.layout}; .to_dense() converts")
+        raise TypeError(f"`{name}` must be dense, got a tensor of layout {tensor.layout}; .to_dense() converts")
 
 
 def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:
     if isinstance(features, Tensor):
         _check_dense(features, name)
+    check_unmasked(features, name)
     if isinstance(features, np.ndarray) and _is_like_a_tensor(features):
         with warnings.catch_warnings():  # torch warns of arrays that may not be written; nothing here writes
             warnings.simplefilter("ignore", UserWarning)
@@ -243,6 +242,7 @@ def _source(features: object, name: str, num_features: int) -> Tensor | RowSourc
             f"`{name}` must be a tensor, an array or an object with len() and integer-array indexing, "
             f"got {type(features).__name__}"
         )
+    check_sequence(features, name, "rows")
     source = cast("Tensor | RowSource", features)
     if len(source) == 0:
         raise ValueError(f"`{name}` must have rows, got none")
@@ -297,6 +297,7 @@ def checked_targets(targets: object, name: str, num_classes: int) -> Tensor:
 
 
 def _array_of_targets(targets: object, name: str, num_classes: int) -> Tensor:
+    check_unmasked(targets, name)
     try:
         array = np.asarray(targets)
     except ValueError as error:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from .._checks import check_callable, check_device, check_flag, check_path
 from ..heads import Head
 from .batches import RowSource, held_out_rows, labelled_rows
 from .checkpoint import Checkpoint, Progress
@@ -58,15 +59,19 @@ def fit(
             (for CUDA of any array) a thread reads two batches ahead; objects of other kinds are indexed by the caller's
             thread alone. To CUDA batches travel from page-locked memory on a stream of their own. They are converted
             to the head's type where they arrive.
-        targets: class ids (N,) of an integer type, or class probabilities (N, K) of a floating type.
-        validation: (features, targets) that are evaluated after each epoch.
+        targets: class ids (N,) of an integer type, −100 for a row without one, which has no task loss; or class
+            probabilities (N, K) of a floating type, not negative and with rows of sum 1.
+        validation: (features, targets) that are evaluated after each epoch, checked like those of training; rows of
+            class −100 are not counted.
         epochs: at least 1.
         batch_size: rows in a batch, at least 1; 2 for heads with BatchNorm or regularizers, and ``top_k``.
         learning_rate: the highest of the schedule. The published code has 1e-3 for networks, 1e-2 for linear probes.
         weight_decay: that of AdamW, on all parameters.
         warmup: epochs of linear rise, in [0, epochs]; fractions of an epoch are fine.
-        seed: fixes the order and dropout, to the bit on one machine; ``None``: another one each time. Torch's global
-            random state is neither used nor changed. The head's initial weights are its own: `NMTune(generator=...)`.
+        seed: fixes the order, noise and dropout, to the bit on one machine, also beside other fits in threads;
+            ``None``: another one each time. All is drawn on the CPU from generators of its own. Modules of your own
+            head that draw by themselves, such as `torch.nn.Dropout`, get torch's global generator, seeded and put back
+            afterwards. The head's initial weights are its own: `NMTune(generator=...)`.
         device: where to train, and where the head is afterwards; ``None``: where it is.
         progress: whether to show a progress bar on stderr.
         checkpoint: path of a file that is replaced after every epoch. A run that was killed goes on from it when
@@ -93,8 +98,8 @@ def fit(
         regularizers) and ``validation_accuracy`` in [0, 1], and ``seconds``.
 
     Raises:
-        ValueError: for shapes, class ids or numbers that do not fit, a checkpoint of another run, and a loss that is
-            not finite (the message names the epoch; the head keeps the weights of that moment).
+        ValueError: for shapes, class ids, probabilities or numbers that do not fit, a checkpoint of another run, and a
+            loss that is not finite (the message names the epoch; the head keeps the weights of that moment).
         TypeError: for arguments of the wrong type.
 
     >>> import torch
@@ -108,6 +113,11 @@ def fit(
     """
     settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile, patience).checked()
     check_head(head)
+    check_flag(progress, "progress")
+    if on_epoch is not None:
+        check_callable(on_epoch, "on_epoch")
+    checkpoint = None if checkpoint is None else check_path(checkpoint, "checkpoint")
+    device = check_device(device)
     if patience is not None and validation is None:
         raise ValueError("`patience` needs `validation` rows to tell which epoch is better, got none")
     if device is not None:

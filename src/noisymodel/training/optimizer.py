@@ -22,6 +22,6 @@ class AdamW(torch.optim.AdamW):
     step = torch.no_grad()(_plain(torch.optim.AdamW.step))
 
 
-def adamw(parameters: Any, device: torch.device, **settings: float) -> AdamW:
+def adamw(parameters: Any, device: torch.device, **settings: Any) -> AdamW:
     """The optimizer of parameters on a device, fused where that is the fastest."""
     return AdamW(parameters, fused=device.type in ("cpu", "cuda"), **settings)

@@ -18,7 +18,8 @@ from .._random import seeded, tensor_generator
 from ..heads import Head
 from ..heads.randomness import Draws, draws_by_itself
 from ..losses import NMTuneTerms
-from .batches import IGNORED, LabelledRows, count_batches, shuffled
+from ..objective import IGNORED
+from .batches import LabelledRows, count_batches, shuffled
 from .compiling import check_mode, training_loss
 from .optimizer import adamw
 from .schedule import Schedule
@@ -94,6 +95,11 @@ class Run:
         record = {"epoch": epoch + 1, "learning_rate": rates[0], **_means(sums, len(self.rows), epoch)}
         if self.held_out is not None:
             record.update(evaluate(self.head, self.held_out))
+            if not math.isfinite(record["validation_loss"]):
+                raise DivergedError(
+                    f"the validation loss is {record['validation_loss']} in epoch {epoch + 1}, the training loss is "
+                    "not: look for NaN or infinity in the features of `validation`"
+                )
         record["seconds"] = time.perf_counter() - began
         return record
 

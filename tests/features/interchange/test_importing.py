@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from noisymodel.features import FeatureStore, FeatureStoreError
-from noisymodel.features.interchange.importing import Chunk, as_array, exported, import_chunks
+from noisymodel.features import FeatureStore
+from noisymodel.features.interchange.importing import Chunk, as_array, import_chunks
 
 OPTIONS: dict[str, Any] = {
     "source": "the source",
@@ -33,7 +34,7 @@ def test_rows_are_written_as_they_come(tmp_path: Path) -> None:
     def watched() -> Iterator[Chunk]:
         for chunk in chunks(4):
             yield chunk
-            committed.append(len(list((tmp_path / ".s.partial").glob("shard-*"))))
+            committed.append(len(list(tmp_path.glob(".s.*.partial/shard-*"))))
             assert not (tmp_path / "s").exists()
 
     store = import_chunks(watched(), tmp_path / "s", **OPTIONS)
@@ -60,12 +61,27 @@ def test_a_failed_import_leaves_nothing(tmp_path: Path) -> None:
     assert len(import_chunks(broken(), tmp_path / "s", **{**OPTIONS, "allow_nonfinite": True})) == 5
 
 
-def test_what_a_killed_import_left_is_replaced_and_a_running_one_is_not(tmp_path: Path) -> None:
-    left = FeatureStore.create(tmp_path / ".s.partial", num_features=7)
-    with pytest.raises(FeatureStoreError, match=r".s.partial is being written by process"):
-        import_chunks(chunks(1), tmp_path / "s", **OPTIONS)
-    left.close()
+def test_what_a_killed_import_left_is_deleted_and_a_running_one_is_not(tmp_path: Path) -> None:
+    left = FeatureStore.create(tmp_path / ".s.0123456789ab.partial", num_features=7)
     assert import_chunks(chunks(1), tmp_path / "s", **OPTIONS).shape == (2, 3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".s.0123456789ab.partial", "s"]
+    left.close()
+    (tmp_path / ".t.0123456789ab.partial").mkdir()
+    import_chunks(chunks(1), tmp_path / "t", **OPTIONS)
+    (tmp_path / ".s.keep.partial").mkdir()
+    shutil.rmtree(tmp_path / "s")
+    import_chunks(chunks(1), tmp_path / "s", **OPTIONS)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".s.keep.partial", "s", "t"]
+
+
+def test_two_imports_into_one_folder_end_with_one_store(tmp_path: Path) -> None:
+    def slow() -> Iterator[Chunk]:
+        yield from chunks(2)
+        import_chunks(chunks(1), tmp_path / "s", **OPTIONS)
+
+    with pytest.raises(FileExistsError, match="s exists already"):
+        import_chunks(slow(), tmp_path / "s", **OPTIONS)
+    assert len(FeatureStore.open(tmp_path / "s")) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
@@ -80,22 +96,6 @@ def test_no_rows_and_no_matrix(tmp_path: Path) -> None:
         import_chunks(chunks(0), tmp_path / "s", **OPTIONS)
     with pytest.raises(ValueError, match=r"the features in the source must have shape \(N, D\), got rows \(\)"):
         import_chunks([Chunk(np.zeros(3))], tmp_path / "s", **OPTIONS)
-
-
-def test_a_failed_export_leaves_the_old_file(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text("old")
-
-    def fail() -> None:
-        with exported(tmp_path / "x") as partial:
-            partial.write_text("new")
-            raise RuntimeError("mine")
-
-    with pytest.raises(RuntimeError, match="mine"):
-        fail()
-    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("x", "old")]
-    with exported(tmp_path / "a" / "x") as partial:
-        partial.write_text("new")
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["x"]
 
 
 def test_bfloat16_becomes_float32() -> None:

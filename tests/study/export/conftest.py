@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from noisymodel.study import StudyConfig
-from noisymodel.study.computing import Shard
+from noisymodel.study.execution import Shard
 from noisymodel.study.runner import run_shard
 from study.tiny import GLYPHS
 

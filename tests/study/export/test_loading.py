@@ -12,10 +12,11 @@ import torch
 
 from noisymodel import study
 from noisymodel.errors import InputFileError
-from noisymodel.study.cells import Cell
+from noisymodel.files import file_checksum
+from noisymodel.study.cell import Cell
 from noisymodel.study.export import export_study, load_exported, verify_exported
-from noisymodel.study.grid import cell_names
-from noisymodel.study.storage import Storage
+from noisymodel.study.part_cache import PartCache
+from noisymodel.study.plan import plan
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,8 @@ def zoo_of(folder_of, tmp_path_factory):
 def test_features_are_those_of_the_study_to_the_bit(name: str, folder_of, zoo_of) -> None:
     config, path = folder_of(name)
     folders = iter(json.loads((zoo_of(name) / "manifest.json").read_text())["networks"])
-    for cell_name in cell_names(config):
-        cell = Cell(config, cell_name, Storage(path / "cache"))
+    for cell_name in plan(config).cells:
+        cell = Cell(plan(config), cell_name, PartCache(path / "cache"))
         task = next(iter(cell.tasks))
         for rate in config.noise_rates:
             record = next(folders)
@@ -45,7 +46,7 @@ def test_features_are_those_of_the_study_to_the_bit(name: str, folder_of, zoo_of
             assert loaded.audit["requested_rate"] == rate
             assert loaded.network.name == cell.pretrained().network.name
             frozen = cell.frozen(rate, task)
-            for shift, examples in cell._tests(task).items():
+            for shift, examples in cell.examples_of(task)[1].items():
                 assert torch.equal(loaded.features(examples.inputs), frozen.tests[shift])
             tensor = torch.from_numpy(examples.inputs)
             assert torch.equal(loaded.features(tensor), frozen.tests[shift])
@@ -56,7 +57,7 @@ def test_the_whole_network_is_back(folder_of, zoo_of) -> None:
     config, path = folder_of("captions")
     cell = next(
         cell
-        for cell in (Cell(config, name, Storage(path / "cache")) for name in cell_names(config))
+        for cell in (Cell(plan(config), name, PartCache(path / "cache")) for name in plan(config).cells)
         if cell.name.objective == "contrastive" and cell.name.architecture == "resnet"
     )
     loaded = load_exported(zoo_of("captions") / "contrastive-resnet-caption-shuffle-0.3-seed1")
@@ -112,11 +113,112 @@ def test_folders_that_are_no_network(network: Path, zoo_of, tmp_path: Path) -> N
         load_exported(tmp_path)
 
 
+def resigned(folder: Path, **files: str | bytes | None) -> Path:
+    """The folder with other files, by key ``config_json`` for ``config.json``, and a manifest that fits them."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for key, content in files.items():
+        path = folder / key.replace("_json", ".json").replace("__", "/")
+        path.parent.mkdir(exist_ok=True)
+        if content is None:
+            path.unlink()
+            del manifest["files"][path.relative_to(folder).as_posix()]
+            continue
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        manifest["files"][path.relative_to(folder).as_posix()] = file_checksum(path)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def changed(folder: Path, **changes: object) -> str:
+    record = json.loads((folder / "config.json").read_text())
+    pretraining = record["pretraining"] | changes.pop("pretraining", {})
+    return json.dumps(record | {"pretraining": pretraining} | changes)
+
+
+def test_manifests_stay_in_their_folder_and_list_what_they_must(network: Path, tmp_path: Path) -> None:
+    manifest = json.loads((network / "manifest.json").read_text())
+    (tmp_path / "outside").write_text("secret")
+    sums = manifest["files"] | {"../outside": file_checksum(tmp_path / "outside")}
+    absolute = manifest["files"] | {str(tmp_path / "outside"): file_checksum(tmp_path / "outside")}
+    for files, message in (
+        ({}, r"lists no config\.json"),
+        ({name: value for name, value in manifest["files"].items() if name != "model.safetensors"}, "lists no model"),
+        (sums, r"names '\.\./outside', which is not inside its folder"),
+        (absolute, "which is not inside its folder"),
+    ):
+        (network / "manifest.json").write_text(json.dumps(manifest | {"files": files}))
+        with pytest.raises(InputFileError, match=message):
+            load_exported(network)
+    (network / "manifest.json").write_text(json.dumps(manifest | {"networks": [{"folder": "../../etc"}]}))
+    with pytest.raises(InputFileError, match="not inside its folder"):
+        verify_exported(network)
+    (network / "linked").symlink_to(tmp_path / "outside")
+    linked = manifest["files"] | {"linked": file_checksum(tmp_path / "outside")}
+    (network / "manifest.json").write_text(json.dumps(manifest | {"files": linked}))
+    with pytest.raises(InputFileError, match="leads out of its folder"):
+        load_exported(network)
+
+
+def test_configurations_that_are_none_name_their_file(network: Path) -> None:
+    for content, message in (
+        ("{}", r"config\.json' has no key `name`"),
+        ("[]", r"config\.json': expected a JSON object"),
+        ("{", r"config\.json' cannot be read"),
+        (changed(network, objective="dreaming"), "`objective` must be one of"),
+        (changed(network, seed="one"), "`seed` is 'one'"),
+        (changed(network, inputs={}), "`inputs.shape` must be"),
+        (changed(network, inputs={"shape": [16, True], "dtype": "float32"}), "`inputs.shape` must be"),
+        (changed(network, inputs={"shape": [16, 16], "dtype": "O"}), "`inputs.dtype` must be float32 or int64"),
+        (changed(network, pretraining={"epochs": 0}), r"config\.json': config key `pretraining\.epochs`"),
+    ):
+        with pytest.raises(InputFileError, match=message):
+            load_exported(resigned(network, config_json=content))
+
+
+def test_sizes_are_compared_with_the_weights_before_anything_is_made(network: Path) -> None:
+    """None of these would fit into any memory."""
+    for content in (
+        changed(network, pretraining={"widths": [10**9, 10**9]}),
+        changed(network, pretraining={"widths": [4] * 10**5}),
+        changed(network, classes=10**12),
+        changed(network, inputs={"shape": [10**6, 10**6], "dtype": "float32"}),
+        changed(network, architecture="resnet", pretraining={"resnet_widths": [10**6, 10**6]}),
+        changed(network, architecture="vit", pretraining={"transformer_width": 10**6, "transformer_depth": 10**4}),
+        changed(network, architecture="vit", pretraining={"transformer_depth": 10**9}),
+    ):
+        with pytest.raises(InputFileError, match=r"does not fit config\.json|asks for \d+ layers|describes no network"):
+            load_exported(resigned(network, config_json=content))
+
+
+def test_nothing_is_fetched_and_no_code_is_run(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def request(*_: object, **__: object) -> None:
+        raise AssertionError("a request was made")
+
+    monkeypatch.setattr("socket.socket.connect", request)
+    monkeypatch.setattr("socket.getaddrinfo", request)
+    for architecture, message in (
+        ("transformers:org/model", "nothing is downloaded"),
+        ("timm:hf-hub:org/model", "is no model of timm's own: it is not fetched"),
+        ("timm:local-dir:/etc", "is no model of timm's own"),
+        ("open_clip:hf-hub:org/model", "is no model of open_clip's own"),
+        ("timm:", "is no model of timm's own"),
+    ):
+        with pytest.raises(InputFileError, match=message):
+            load_exported(resigned(network, config_json=changed(network, architecture=architecture)))
+    pytest.importorskip("transformers")
+    own = {"auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}, "model_type": "evil"}
+    evil = "raise SystemExit('code of others was run')"
+    config = changed(network, architecture="transformers:evil")
+    folder = resigned(network, config_json=config, architecture__config_json=json.dumps(own), architecture__evil=evil)
+    with pytest.raises(InputFileError, match="brings code of its own"):
+        load_exported(folder)
+
+
 def test_models_of_transformers_bring_their_configuration(tmp_path: Path) -> None:
     """The folder that a study took it from is not needed any more."""
     transformers = pytest.importorskip("transformers")
     from noisymodel.study import StudyConfig
-    from noisymodel.study.computing import Shard
+    from noisymodel.study.execution import Shard
     from noisymodel.study.runner import run_shard
 
     model = tmp_path / "tiny_bert"
@@ -136,7 +238,7 @@ def test_models_of_transformers_bring_their_configuration(tmp_path: Path) -> Non
         "tuning": {"epochs": 1},
     })  # fmt: skip
     assert run_shard(config, tmp_path / "study", Shard(0, 1), workers=1) == []
-    cell = Cell(config, cell_names(config)[0], Storage(tmp_path / "study" / "cache"))
+    cell = Cell(plan(config), plan(config).cells[0], PartCache(tmp_path / "study" / "cache"))
     expected = cell.frozen(0.0, "fine").tests["none"]
     written = export_study(tmp_path / "study", tmp_path / "zoo")
     shutil.rmtree(model)

@@ -12,12 +12,12 @@ from safetensors.torch import load_file
 from noisymodel import noise, study
 from noisymodel.errors import InputFileError, OutputFolderError
 from noisymodel.files import file_checksum
-from noisymodel.study.cells import Cell
+from noisymodel.study.cell import Cell
+from noisymodel.study.collect import collect
 from noisymodel.study.data import open_source
 from noisymodel.study.export import card, export_study, zoo
-from noisymodel.study.grid import CellName, cell_names
-from noisymodel.study.record import Row
-from noisymodel.study.storage import Storage
+from noisymodel.study.part_cache import PartCache
+from noisymodel.study.plan import plan
 
 FILES = {"model.safetensors", "config.json", "README.md", "noise_audit.json", "manifest.json"}
 
@@ -37,8 +37,8 @@ def test_every_network_has_a_folder(exported: Path) -> None:
 
 def test_weights_are_those_of_the_study(folder_of, exported: Path) -> None:
     config, path = folder_of("glyphs")
-    for name in cell_names(config):
-        networks = Cell(config, name, Storage(path / "cache")).stored_networks()
+    for name in plan(config).cells:
+        networks = Cell(plan(config), name, PartCache(path / "cache")).stored_networks()
         for state, rate in zip(networks.states, ("0", "0.3"), strict=True):
             written = load_file(exported / f"supervised-mlp-symmetric-{rate}-seed{name.seed}" / "model.safetensors")
             assert written.keys() == state.keys()
@@ -97,8 +97,8 @@ def test_the_audit_is_that_of_the_labels(folder_of, exported: Path) -> None:
 
 def test_the_card_says_what_was_measured(folder_of, exported: Path) -> None:
     config, path = folder_of("glyphs")
-    cell = Cell(config, CellName("supervised", "mlp", "symmetric", 1), Storage(path / "cache"))
-    rows = [row for row in cell.rows() if row.noise_rate == 0.3 and row.shift == "none"]
+    table = collect(plan(config), PartCache(path / "cache")).table
+    rows = [row for row in table if (row.noise_rate, row.shift, row.seed) == (0.3, "none", 1)]
     (fit,) = [row.value for row in rows if row.metric == "noisy_label_fit"]
     (entropy,) = [r.value for r in rows if r.method == "features" and r.metric == "singular_value_entropy"]
     text = (exported / "supervised-mlp-symmetric-0.3-seed1" / "README.md").read_text()
@@ -130,7 +130,7 @@ def test_the_same_study_gives_the_same_bytes(folder_of, exported: Path, tmp_path
 def test_captions_and_texts(folder_of, tmp_path: Path) -> None:
     config, path = folder_of("captions")
     pairs = export_study(path, tmp_path / "pairs")
-    assert len(pairs.networks) == 2 * len(cell_names(config)) == 4
+    assert len(pairs.networks) == 2 * len(plan(config).cells) == 4
     place = pairs.path / "contrastive-vit-caption-shuffle-0.3-seed1"
     audit = json.loads((place / "noise_audit.json").read_text())
     assert audit["num_changed"] == 90
@@ -164,12 +164,14 @@ def test_partly_finished_studies(folder_of, tmp_path: Path) -> None:
     config, path = folder_of("glyphs")
     part = tmp_path / "part"
     shutil.copytree(path, part)
-    first, second = (Cell(config, name, Storage(part / "cache")) for name in cell_names(config))
-    (part / "cache" / f"pretraining-{first.pretraining_key}.safetensors").unlink()
-    (part / "cache" / f"measures-{second.measures_key}.json").unlink()
+    planned, cache = plan(config), PartCache(part / "cache")
+    first, second = planned.cells
+    cache.path(planned.pretraining(first), ".safetensors").unlink()
+    for found in planned.parts[:2]:
+        cache.path(planned.identity(second, found)).unlink()
     shutil.move(part / "cache", tmp_path / "elsewhere")
     written = export_study(part, tmp_path / "zoo", cache=tmp_path / "elsewhere", licence="cc-by-4.0")
-    assert written.missing == (first.name,)
+    assert written.missing == (first,)
     assert written.networks == ("supervised-mlp-symmetric-0-seed2", "supervised-mlp-symmetric-0.3-seed2")
     text = (written.path / written.networks[0] / "README.md").read_text()
     assert "None: the study had not measured this network" in text
@@ -210,28 +212,6 @@ def test_names_of_folders_are_plain_and_distinct(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     assert zoo._without_folder(f"transformers:{tmp_path / 'model'}") == "transformers:model"
     assert zoo._without_folder("timm:resnet18") == "timm:resnet18"
-
-
-def test_checks_are_those_of_a_rate_in_domain() -> None:
-    def row(
-        method: str, metric: str, value: float, data: str = "glyphs", rate: float = 0.1, shift: str = "none"
-    ) -> Row:
-        return Row(data, "supervised", "mlp", "symmetric", rate, method, 0, "id", shift, 1, metric, value)
-
-    rows = [
-        row("pretraining", "clean_accuracy", 0.9),
-        row("pretraining", "clean_accuracy", 0.8, rate=0.2),
-        row("features", "effective_rank", 3.0, data="glyphs/fine"),
-        row("features", "effective_rank", 4.0, data="glyphs/coarse"),
-        row("features", "effective_rank", 5.0, data="glyphs/fine", shift="salt"),
-        row("linear_probe", "accuracy", 0.7),
-    ]
-    assert zoo.checks_of(rows, 0.1) == {
-        "clean_accuracy": 0.9,
-        "effective_rank (fine)": 3.0,
-        "effective_rank (coarse)": 4.0,
-    }
-    assert zoo.checks_of([], 0.1) == {}
 
 
 def test_licence_of_data_from_files_is_not_known() -> None:

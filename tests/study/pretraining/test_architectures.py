@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from noisymodel import fit
 from noisymodel._random import tensor_generator
 from noisymodel.errors import ConfigError
+from noisymodel.study.methods.tuned_network import TunedNetwork, towards_the_start, with_lora
 from noisymodel.study.pretraining import Network, untrained
 from noisymodel.study.pretraining.pictures import SmallVisionTransformer, small_resnet
 from noisymodel.study.pretraining.texts import SmallTransformer
-from noisymodel.study.whitebox import TunedNetwork, towards_the_start, with_lora
 from study.pretraining.tiny_requests import LENGTH, SIDE, VOCABULARY, pictures, request, texts
 
 BUILT_IN = {

@@ -12,8 +12,8 @@ import torch
 transformers = pytest.importorskip("transformers")
 
 from noisymodel.errors import ConfigError, MissingExtraError  # noqa: E402 - after the check
+from noisymodel.study.methods.tuned_network import with_lora  # noqa: E402 - after the check
 from noisymodel.study.pretraining import measures, pretrain, untrained  # noqa: E402 - after the check
-from noisymodel.study.whitebox import with_lora  # noqa: E402 - after the check
 from study.pretraining.tiny_requests import LENGTH, SIDE, VOCABULARY, pictures, request, texts  # noqa: E402 - as above
 
 BERT = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 12, "vocab_size": 99}

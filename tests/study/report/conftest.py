@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pytest
 
-from noisymodel.study.record import StudyRecord
 from noisymodel.study.report import write_report
+from noisymodel.study.rows import StudyRecord
 from study.report.synthetic_record import synthetic_record
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from noisymodel.study.record import (
+from noisymodel.study.rows import (
     CLEAN_SHIFT,
     FEATURES,
     PRETRAINING,

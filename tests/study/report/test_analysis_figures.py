@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from noisymodel.study.analysis import correlate
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.analysis_figures import (
     curve_means,
     curve_methods,
@@ -19,7 +20,6 @@ from noisymodel.study.report.figures import group_figures, study_figures
 from noisymodel.study.report.group_figures import draw_groups, draw_shots
 from noisymodel.study.report.groups import by_shots, named
 from noisymodel.study.report.results import Results, bases, views
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import synthetic_record
 
 ABLATIONS = {"ablation_no_covariance": -0.03, "ablation_residual": 0.0}

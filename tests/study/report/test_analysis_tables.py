@@ -7,7 +7,8 @@ import math
 import pytest
 
 from noisymodel.study.analysis import correlate
-from noisymodel.study.intervals import effect_size
+from noisymodel.study.analysis.intervals import effect_size
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.analysis_tables import (
     ablation_by_rate_table,
     ablation_table,
@@ -21,7 +22,6 @@ from noisymodel.study.report.analysis_tables import (
 )
 from noisymodel.study.report.results import Results, bases, views
 from noisymodel.study.report.wording import interval_entry, plus_minus
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import synthetic_record
 
 ABLATIONS = {"ablation_no_covariance": -0.03, "ablation_residual": 0.0}

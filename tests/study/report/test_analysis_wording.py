@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from noisymodel.study.analysis import correlate
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.analysis_wording import analysis_sentences
 from noisymodel.study.report.results import Results, bases, views
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import synthetic_record
 
 

@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 
 from noisymodel.study.report.citation import bibtex, config_hash, hashes
-from noisymodel.study.storage import code_fingerprint
 from study.report.synthetic_record import synthetic_record
 
 
@@ -24,10 +23,9 @@ def test_bibtex_has_the_papers_and_this_version() -> None:
 def test_hashes_are_of_the_files(written) -> None:
     sums = json.loads((written.folder / "results.json").read_text())["sha256"]
     names = {"results.csv", "summary.csv", "correlations.csv", "spectra.safetensors"}
-    assert set(sums) == {"configuration", "code", *names}
+    assert set(sums) == {"configuration", *names}
     for name in names:
         assert sums[name] == hashlib.sha256((Path(written.folder) / name).read_bytes()).hexdigest()
-    assert sums["code"] == code_fingerprint()
     assert all(value in (written.folder / "report.html").read_text() for value in sums.values())
 
 
@@ -36,6 +34,4 @@ def test_the_configuration_counts_and_its_order_does_not() -> None:
     turned = dataclasses.replace(record, config=dict(reversed(record.config.items())))
     other = dataclasses.replace(record, config={**record.config, "data": "digits"})
     assert config_hash(record) == config_hash(turned) != config_hash(other)
-    assert hashes(record, {"a.csv": b"x", "tables/b.csv": b"y", "c.html": b"z"}).keys() == {
-        "configuration", "code", "a.csv",
-    }  # fmt: skip
+    assert hashes(record, {"a.csv": b"x", "tables/b.csv": b"y", "c.html": b"z"}).keys() == {"configuration", "a.csv"}

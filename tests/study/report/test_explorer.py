@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.explorer import explorer_data
 from noisymodel.study.report.groups import named
 from noisymodel.study.report.results import Results, bases, views
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import synthetic_record
 
 

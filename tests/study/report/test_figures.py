@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from noisymodel.errors import MissingExtraError
-from noisymodel.study.record import StudyRecord
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.accuracy_figures import draw_accuracy, draw_differences, draw_shifts
 from noisymodel.study.report.figure_style import encode, look, method_styles, new_figure, rate_colors
 from noisymodel.study.report.figures import study_figures
@@ -24,7 +24,7 @@ from noisymodel.study.report.spectrum_figures import (
     mean_spectra,
     reshaping_methods,
 )
-from noisymodel.study.statistics import summarize
+from noisymodel.study.rows import StudyRecord
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, synthetic_record
 
 NAMES = ["accuracy", "spectra", "spectrum-accuracy", "differences", "shifts", "samples", "tuned-spectrum"]

@@ -6,18 +6,19 @@ import csv
 import dataclasses
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from noisymodel.study.record import Row
+from noisymodel.study.analysis.summary import SummaryRow, is_headline, summarize
 from noisymodel.study.report import files as report
 from noisymodel.study.report.files import ordered_rows, plain_text, terminal_tables, write_report
 from noisymodel.study.report.tables import Table
 from noisymodel.study.report.wording import Entry
-from noisymodel.study.statistics import SummaryRow, is_headline, summarize
+from noisymodel.study.rows import Row, StudyRecord
 from study.report.synthetic_record import SEEDS, synthetic_record
 
 NUMBERS = {"results.csv", "summary.csv", "correlations.csv", "results.json", "spectra.safetensors"}
@@ -37,7 +38,7 @@ def test_all_files_are_there_and_no_others(written) -> None:
     tables += ["differences-ood", "shifts", "effects"]
     for kind in ("", "-spearman"):
         tables += [f"correlation-{split}-{level}{kind}" for split in ("id", "ood") for level in ("seed", "rate")]
-    files = {*NUMBERS, "citation.bib", "report.html"}
+    files = {*NUMBERS, "citation.bib", "report.html", "tables.txt"}
     files |= {f"tables/{name}.{kind}" for name in tables for kind in ("tex", "md")}
     assert names == files | {f"figures/{name}.{kind}" for name in figures for kind in ("png", "svg", "pdf")}
     assert [path.relative_to(written.folder).as_posix() for path in written.paths][-1] == "results.json"
@@ -131,21 +132,23 @@ def test_spectra_read_back(written) -> None:
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path, no_figures: None) -> None:
-    write_report(tmp_path, synthetic_record(seeds=(1, 2)))
+    write_report(tmp_path, synthetic_record(seeds=(1, 2), curves=True, shots=(4, 40)))
+    (tmp_path / "figures").mkdir(exist_ok=True)
+    (tmp_path / "figures" / "curves.png").write_bytes(b"an old figure")
     write_report(tmp_path, synthetic_record(seeds=(3, 4)))
     assert {line["seed"] for line in read_rows(tmp_path / "results.csv")} == {"3", "4"}
     files = {path.name for path in tmp_path.iterdir()}
-    assert files == {*NUMBERS, "citation.bib", "report.html", "tables"}
+    assert files == {*NUMBERS, "citation.bib", "report.html", "tables", "tables.txt"}
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, no_figures: None, monkeypatch: pytest.MonkeyPatch) -> None:
     write_report(tmp_path, synthetic_record(seeds=(1, 2)))
     before = (tmp_path / "results.csv").read_bytes()
 
-    def full(path: Path, target: Path) -> Path:
+    def full(*_: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         write_report(tmp_path, synthetic_record(seeds=(3, 4)))
     assert (tmp_path / "results.csv").read_bytes() == before
@@ -156,8 +159,12 @@ def test_an_empty_table_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path, dataclasses.replace(synthetic_record(seeds=(1,)), table=()))
 
 
+def shown(record: StudyRecord) -> str:
+    return terminal_tables(record, summarize(record.table, record.shifts))
+
+
 def test_terminal_tables_fit_and_say_it_all() -> None:
-    text = terminal_tables(synthetic_record(seeds=SEEDS))
+    text = shown(synthetic_record(seeds=SEEDS))
     assert max(map(len, text.splitlines())) <= 100
     for part in (
         "procedural glyphs: supervised, mlp, symmetric noise, 40 labels per class",
@@ -174,7 +181,7 @@ def test_terminal_tables_fit_and_say_it_all() -> None:
 
 
 def test_terminal_tables_show_each_number_of_shots() -> None:
-    text = terminal_tables(synthetic_record(seeds=(1, 2), shots=(10, 40), methods=("mlp",)))
+    text = shown(synthetic_record(seeds=(1, 2), shots=(10, 40), methods=("mlp",)))
     assert text.index("40 labels per class") < text.index("10 labels per class")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.groups import Named, by_shots, named, overview_table, shots_table
 from noisymodel.study.report.results import Results, View, views
 from noisymodel.study.report.wording import interval_entry, plus_minus
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import joined, synthetic_record
 
 

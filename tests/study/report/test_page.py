@@ -17,12 +17,12 @@ import pytest
 
 from noisymodel.errors import MissingExtraError
 from noisymodel.study.analysis import correlate
-from noisymodel.study.record import StudyRecord
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.files import figures_by_folder
 from noisymodel.study.report.groups import named
 from noisymodel.study.report.page import render_page
 from noisymodel.study.report.results import Results, bases, views
-from noisymodel.study.statistics import summarize
+from noisymodel.study.rows import StudyRecord
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, joined, synthetic_record
 
 VOID = {"meta", "link", "img", "source", "br"}

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from noisymodel.study.record import Row
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.results import Results, View, changes_by_rate, views
-from noisymodel.study.statistics import summarize
+from noisymodel.study.rows import Row
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, synthetic_record
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.shortfalls import shortfalls
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import GAIN, REPORT_SHIFTS, synthetic_record
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from noisymodel.study.analysis.summary import NOISY, summarize
 from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.tables import (
     accuracy_table,
@@ -14,7 +15,6 @@ from noisymodel.study.report.tables import (
     spectrum_table,
 )
 from noisymodel.study.report.wording import interval_entry, outcome, plus_minus, signed_plus_minus
-from noisymodel.study.statistics import NOISY, summarize
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, synthetic_record
 
 RATES = ("0\u00a0%", "5\u00a0%", "10\u00a0%", "20\u00a0%", "30\u00a0%")

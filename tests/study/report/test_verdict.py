@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.verdict import Finding, findings
-from noisymodel.study.statistics import summarize
 from study.report.synthetic_record import GAIN, REPORT_SHIFTS, synthetic_record
 
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from noisymodel.study.analysis.summary import SummaryRow
 from noisymodel.study.report.wording import (
     bounds,
     interval_entry,
@@ -15,7 +16,6 @@ from noisymodel.study.report.wording import (
     signed,
     signed_plus_minus,
 )
-from noisymodel.study.statistics import SummaryRow
 
 
 def difference(mean: float, low: float = math.nan, high: float = math.nan) -> SummaryRow:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from ..._checks import check_choice
 from ...errors import FeatureStoreError
 from ..store import FeatureStore
+from ..store_folder import holds_store
 from .backbones import load_backbone
 from .inputs import Batch, Prepare, moved, read_batch
 from .layers import OUTPUT, as_tensor, caught, check_layers, pooled
@@ -142,7 +143,7 @@ def extract(
     known["versions"]["noisymodel"] = version("noisymodel")
     described = {**known, "weights": weights_fingerprint(module), "autocast": str(autocast), **(metadata or {})}
     run = _Run(module, names, pooling, prepare, autocast, device if device is None else torch.device(device))
-    folder = Path(path)
+    folder = Path(path).absolute()
     folders = {name: folder / name if several else folder for name in names}
     targets = {
         name: _Target(place, described | {"layer": f"{name}, {pooling}"}, dtype, resume, shard_rows)
@@ -263,7 +264,7 @@ class _Target:
         self.store: FeatureStore | None = None
         self.held: FeatureStore | None = None
         self.rows = 0
-        if folder.exists() and any(folder.iterdir()):
+        if holds_store(folder):
             if not resume:
                 raise FileExistsError(f"{folder} is there and not empty: `resume=True` goes on with it")
             self.held = FeatureStore.open(folder)

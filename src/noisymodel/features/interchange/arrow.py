@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...files.tables import load_pyarrow
-from ..reading import ShardedStrings
+from ..lazy_columns import ShardedStrings
 from ..store import FeatureStore
 from .importing import as_array
 

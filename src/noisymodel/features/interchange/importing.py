@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ...files import sync_folder
-from ..lock import WriterLock
+from ...errors import FeatureStoreError
+from ...files import new_folder
 from ..store import FeatureStore
+from ..store_folder import writer_lock
 
 BATCH_ROWS = 4096
 
@@ -43,9 +43,7 @@ def import_chunks(
 
     ``dtype=None`` is the type of the first rows, or float32 where a store cannot have it.
     """
-    path = Path(path)
-    if path.exists():
-        raise FileExistsError(f"{path} exists already: choose a path that does not")
+    path = Path(path).absolute()
     stream = iter(chunks)
     first = next(stream, None)
     if first is None:
@@ -53,45 +51,27 @@ def import_chunks(
     if first.features.ndim != 2:
         raise ValueError(f"the features in {source} must have shape (N, D), got rows {first.features.shape[1:]}")
     dtype = dtype or ("float16" if first.features.dtype == np.float16 else "float32")
-    partial = path.with_name(f".{path.name}.partial")
-    _remove_leftover(partial)
     options: dict[str, Any] = {"num_features": first.features.shape[1], "dtype": dtype, "metadata": metadata}
-    try:
-        with FeatureStore.create(partial, shard_rows=shard_rows, **options) as store:
-            for chunk in chain([first], stream):
-                store.append(
-                    chunk.features, chunk.labels, chunk.ids, columns=chunk.columns, allow_nonfinite=allow_nonfinite
-                )
-        partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    sync_folder(path.parent)
+    _remove_leftovers(path)
+    with new_folder(path) as partial, FeatureStore.create(partial, shard_rows=shard_rows, **options) as store:
+        for chunk in chain([first], stream):
+            store.append(
+                chunk.features, chunk.labels, chunk.ids, columns=chunk.columns, allow_nonfinite=allow_nonfinite
+            )
     return FeatureStore.open(path)
 
 
-def _remove_leftover(partial: Path) -> None:
-    """Delete what an import that was killed left behind; one that still runs is an error."""
-    if partial.is_dir():
-        WriterLock(partial).release()
-        shutil.rmtree(partial)
-
-
-@contextmanager
-def exported(path: str | Path) -> Generator[Path]:
-    """A temporary name for a file that becomes ``path`` when the block succeeds."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+def _remove_leftovers(path: Path) -> None:
+    """Delete what imports that were killed left behind; one that still runs has its lock, and keeps its folder."""
+    left = re.compile(re.escape(f".{path.name[:48]}.") + r"[0-9a-f]{12}\.partial")
+    for partial in path.parent.iterdir() if path.parent.is_dir() else ():
+        if left.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
+            try:
+                lock = writer_lock(partial)
+            except (FeatureStoreError, OSError):
+                continue
+            with lock:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def as_array(values: object) -> np.ndarray[Any, Any]:

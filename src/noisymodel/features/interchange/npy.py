@@ -12,10 +12,11 @@ import torch
 
 from ..._checks import check_integer
 from ...errors import InputFileError
+from ...files import new_file
+from ..lazy_columns import ShardedStrings
 from ..manifest import STRING
-from ..reading import ShardedStrings
 from ..store import FeatureStore
-from .importing import BATCH_ROWS, Chunk, as_array, exported, import_chunks
+from .importing import BATCH_ROWS, Chunk, as_array, import_chunks
 
 Source: TypeAlias = "str | Path | np.ndarray[Any, Any] | torch.Tensor"
 
@@ -101,7 +102,7 @@ def to_npy(store: FeatureStore, path: str | Path, *, column: str = "features", b
         raise ValueError(f"`column` must not be one of {STRING}s, got {column!r}: to_parquet writes those")
     kind = as_array(rows[:0]).dtype
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": rows.shape}
-    with exported(path) as partial, partial.open("wb") as file:
+    with new_file(Path(path)) as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(rows), batch_rows):
             file.write(as_array(rows[start : start + batch_rows]).tobytes())

@@ -12,8 +12,9 @@ import numpy as np
 
 from ..._checks import check_integer
 from ...errors import InputFileError, MissingExtraError
+from ...files import new_file
 from ..store import FeatureStore
-from .importing import BATCH_ROWS, Chunk, as_array, exported, import_chunks
+from .importing import BATCH_ROWS, Chunk, as_array, import_chunks
 
 _LABELS = ("labels.npy", "cls")
 
@@ -37,7 +38,7 @@ def to_webdataset(store: FeatureStore, path: str | Path, *, rows_per_file: int =
     for number, start in enumerate(range(0, len(store), rows_per_file)):
         file = Path(path) / f"{number:06d}.tar"
         end = min(start + rows_per_file, len(store))
-        with exported(file) as partial, webdataset.TarWriter(str(partial), encoder=False, mtime=0) as writer:
+        with new_file(file) as partial, webdataset.TarWriter(str(partial), encoder=False, mtime=0) as writer:
             for low in range(start, end, BATCH_ROWS):
                 for sample in _samples(store, low, min(low + BATCH_ROWS, end)):
                     writer.write(sample)

@@ -81,6 +81,11 @@ class NMTuneConfig(PretrainedConfig):
         if given is not None and "normalize" not in given and config_dict.get("head", "nmtune") in _BEFORE:
             before = _BEFORE[config_dict.get("head", "nmtune")]
             config_dict = {**config_dict, "head_arguments": {**before, **given}}
+            config = super().from_dict(config_dict, **kwargs)
+            made: NMTuneConfig = config[0] if isinstance(config, tuple) else config
+            if made.head_arguments.get("hidden_features", 0) is None:
+                made.head_arguments["hidden_features"] = 4 * made.in_features
+            return config
         return super().from_dict(config_dict, **kwargs)
 
     @property

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..record import FEATURES, PRETRAINING, Row
+from ..rows import FEATURES, PRETRAINING, Row
 from .bootstrap import RESAMPLES, Scorer, Values, estimate
 
 MEASURES = (

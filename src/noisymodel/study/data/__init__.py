@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ...errors import ConfigError
 from ..config import StudyConfig, unknown_name
@@ -29,9 +30,13 @@ __all__ = [
     "as_rows",
     "batches",
     "chosen_tasks",
+    "input_record",
     "open_source",
+    "packages_of",
     "reported_shifts",
+    "reseeded",
     "take",
+    "task_record",
 ]
 
 SOURCES: Mapping[str, Callable[..., Source]] = {
@@ -86,13 +91,45 @@ def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
     return {name: task for name, task in source.tasks.items() if name in wanted}
 
 
-def reported_shifts(config: StudyConfig) -> dict[str, tuple[str, ...]]:
+def reseeded(source: Source, seed: int) -> Source:
+    """The same source at another seed; what was opened stays open."""
+    if isinstance(source, Suite):
+        return source.reseeded(seed)
+    return dataclasses.replace(source, seed=seed)  # pyright: ignore[reportArgumentType] # all sources are dataclasses
+
+
+def input_record(config: StudyConfig, source: Source) -> dict[str, Any]:
+    """What pre-training data depend on besides the seed, JSON-ready: options of drawn ones, what files hold."""
+    if isinstance(source, Suite):
+        return {"source": "suite", **source.input_record()}
+    fields = dataclasses.fields(source)  # pyright: ignore[reportArgumentType] # all sources are dataclasses
+    options = {item.name: getattr(source, item.name) for item in fields if item.name != "seed"}
+    return {"source": config.data, "version": DRAWN, "options": options}
+
+
+DRAWN = 1
+"""Raise it when a source draws other data than before."""
+
+
+def task_record(source: Source, name: str, shifts: Sequence[str]) -> dict[str, Any]:
+    """What the examples of a task depend on besides what `input_record` says, JSON-ready."""
+    if isinstance(source, Suite):
+        return source.task_record(name)
+    return {"task": name, "shifts": list(shifts)}
+
+
+def packages_of(config: StudyConfig) -> tuple[str, ...]:
+    """Packages besides numpy that make or read a study's data."""
+    return {"digits": ("scikit-learn",), "suite": ("pillow", "transformers")}.get(config.data, ())
+
+
+def reported_shifts(config: StudyConfig, source: Source) -> dict[str, tuple[str, ...]]:
     """The shifts that a study reports of each task, in the source's order.
 
     Raises:
         ConfigError: a shift that there is not, or one that was used to choose hyper-parameters.
     """
-    tasks = chosen_tasks(config, open_source(config, config.seeds[0]))
+    tasks = chosen_tasks(config, source)
     notes = [note for task in tasks.values() for note in task.shifts]
     reportable = list(dict.fromkeys(note.name for note in notes if note.role == "report"))
     for name in config.shifts:

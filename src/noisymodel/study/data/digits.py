@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..._checks import check_choice
 from ..._random import array_generator
-from ..record import ShiftNote
+from ..rows import ShiftNote
 from . import effects
 from .source import Examples, Task, in_memory
 
@@ -91,11 +91,6 @@ class Digits:
     def vocabulary(self) -> int:
         """There are no texts."""
         return 0
-
-    @property
-    def identity(self) -> object:
-        """Nothing but options and seed."""
-        return None
 
     @property
     def tasks(self) -> Mapping[str, Task]:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from ..record import ShiftNote
+from ..rows import ShiftNote
 from . import effects
 from .drawing import Array, Drawing, rotation
 

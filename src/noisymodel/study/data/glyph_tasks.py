@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..._checks import check_choice
 from ..._random import array_generator
-from ..record import ShiftNote
+from ..rows import ShiftNote
 from .drawing import BINS
 from .glyph_shifts import SHIFTS, GlyphShift
 from .source import Examples

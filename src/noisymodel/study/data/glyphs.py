@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..._checks import check_choice
 from ..._random import array_generator
-from ..record import ShiftNote
+from ..rows import ShiftNote
 from . import effects
 from .drawing import STROKES, Drawing, draw, glyph_shapes, render
 from .glyph_shifts import SHIFTS, GlyphShift
@@ -85,11 +85,6 @@ class Glyphs:
     def vocabulary(self) -> int:
         """There are no texts."""
         return 0
-
-    @property
-    def identity(self) -> object:
-        """Nothing but options and seed."""
-        return None
 
     @property
     def tasks(self) -> Mapping[str, Task]:

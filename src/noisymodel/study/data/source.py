@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..record import ShiftNote
+from ..rows import ShiftNote
 
 _VALUES = 2**22
 """Numbers in one batch of :func:`batches` at most (but one input at least)."""
@@ -132,11 +132,6 @@ class Source(Protocol):
     @property
     def vocabulary(self) -> int:
         """Token ids are below it; 0 where there are none."""
-        ...
-
-    @property
-    def identity(self) -> object:
-        """What the data depend on besides options and seed, JSON-ready: for files, what they hold."""
         ...
 
     @property

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..._checks import check_choice
 from ..._random import array_generator
 from ...errors import ConfigError
-from ..record import ShiftNote
+from ..rows import ShiftNote
 from . import rewriting
 from .grammar import FORMS, STYLES, Language, Meaning, language
 from .patterns import Integers, decode
@@ -145,11 +145,6 @@ class Texts:
     def vocabulary(self) -> int:
         """Token ids are below it; 0 is padding, 1 an unknown word."""
         return len(self.spelling)
-
-    @property
-    def identity(self) -> object:
-        """Nothing but options and seed."""
-        return None
 
     @property
     def tasks(self) -> Mapping[str, Task]:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from string import ascii_letters, digits
+from typing import Any, cast
 
 import numpy as np
+import safetensors
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...errors import InputFileError
+from ...errors import ConfigError, InputFileError
 from ...files import file_checksum
 from ..config import PretrainingConfig, build
 from ..data import Examples, Inputs, batches
-from ..folder import CONFIG_FILE
+from ..output_folder import CONFIG_FILE
 from ..pretraining import NOISE_OF, Network, PretrainingRequest, untrained
 
 FORMAT = 1
 MANIFEST_FILE = "manifest.json"
 WEIGHTS_FILE = "model.safetensors"
 AUDIT_FILE = "noise_audit.json"
+STUDY_FILE = "study.json"
 ARCHITECTURE_FOLDER = "architecture"
 
 
@@ -61,8 +64,8 @@ def load_exported(folder: str | Path) -> ExportedNetwork:
     the same machine with as many threads.
 
     Raises:
-        InputFileError: no such folder; a file that is missing, is not the one that was written, or is of a format that
-            this version does not know.
+        InputFileError: no such folder; a file is missing, is not the one that was written, or is not what it should be;
+            an architecture is neither built in, nor a library's own, nor in the folder.
         MissingExtraError: the library that the architecture is of is not installed.
 
     >>> from noisymodel import study
@@ -75,11 +78,16 @@ def load_exported(folder: str | Path) -> ExportedNetwork:
     if "networks" in manifest:
         names = [network["folder"] for network in manifest["networks"]]
         raise InputFileError(f"{str(folder)!r} holds {len(names)} networks; name one of them, such as {names[0]!r}")
-    record = json.loads((place / CONFIG_FILE).read_text(encoding="utf-8"))
-    network = untrained(_request(place, record))
-    network.load_state_dict(safetensors.torch.load_file(place / WEIGHTS_FILE))
+    record = read_record(place / CONFIG_FILE)
+    request = _request(place, record)
+    _check_sizes(place, request)
+    try:
+        network = untrained(request)
+        network.load_state_dict(safetensors.torch.load_file(place / WEIGHTS_FILE))
+    except (ConfigError, RuntimeError, safetensors.SafetensorError) as error:
+        raise InputFileError(f"{str(place / WEIGHTS_FILE)!r} does not fit {CONFIG_FILE}: {error}") from None
     network.name = record["name"]
-    audit = json.loads((place / AUDIT_FILE).read_text(encoding="utf-8"))
+    audit = _json(place / AUDIT_FILE)
     return ExportedNetwork(network.eval().requires_grad_(False), record, audit)
 
 
@@ -97,6 +105,7 @@ def verify_exported(folder: str | Path) -> dict[str, Any]:
         raise InputFileError(f"{str(folder)!r} holds no exported network: it has no readable {MANIFEST_FILE}") from None
     if layout != FORMAT:
         raise InputFileError(f"{str(folder)!r} is of format {layout}; this version of the library reads {FORMAT}")
+    _check_names(place, manifest, files)
     for name, checksum in files.items():
         path = place / name
         if not path.is_file():
@@ -106,15 +115,145 @@ def verify_exported(folder: str | Path) -> dict[str, Any]:
     return manifest
 
 
+def _check_names(place: Path, manifest: Mapping[str, Any], files: Mapping[str, Any]) -> None:
+    """That a manifest lists what it must, below its own folder."""
+    listed = manifest.get("networks", [])
+    try:
+        folders = [str(network["folder"]) for network in listed]
+    except (TypeError, KeyError):
+        raise InputFileError(f"{str(place / MANIFEST_FILE)!r}: expected `networks` with a `folder` each") from None
+    for name in (*files, *folders):
+        parts = PurePosixPath(str(name))
+        if parts.is_absolute() or ".." in parts.parts or "\\" in name or not parts.parts:
+            raise InputFileError(f"{str(place / MANIFEST_FILE)!r} names {name!r}, which is not inside its folder")
+        if not (place / name).resolve().is_relative_to(place.resolve()):
+            raise InputFileError(f"{str(place / name)!r} leads out of its folder: get the whole folder anew")
+    needed = (STUDY_FILE,) if "networks" in manifest else (CONFIG_FILE, WEIGHTS_FILE, AUDIT_FILE)
+    for name in needed:
+        if name not in files:
+            raise InputFileError(f"{str(place / MANIFEST_FILE)!r} lists no {name}: get the whole folder anew")
+
+
+# ---- what the folder says --------------------------------------------------------------------------------------------
+
+_KINDS: Mapping[str, type | tuple[type, ...]] = {
+    "name": str,
+    "objective": str,
+    "architecture": str,
+    "noise_rate": (int, float),
+    "seed": int,
+    "classes": int,
+    "vocabulary": int,
+    "caption_length": int,
+    "inputs": dict,
+    "pretraining": dict,
+}
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A network's ``config.json``, its keys checked.
+
+    Raises:
+        InputFileError: a key is missing or of another type; the file and the key.
+    """
+    record = _json(path)
+    for key, kind in _KINDS.items():
+        if key not in record:
+            raise InputFileError(f"{str(path)!r} has no key `{key}`: it is no network's configuration")
+        if not isinstance(record[key], kind) or isinstance(record[key], bool):
+            raise InputFileError(f"{str(path)!r}: `{key}` is {record[key]!r}, which it cannot be")
+    if record["objective"] not in NOISE_OF:
+        raise InputFileError(f"{str(path)!r}: `objective` must be one of {', '.join(NOISE_OF)}")
+    shape, dtype = record["inputs"].get("shape"), record["inputs"].get("dtype")
+    sizes = shape if isinstance(shape, list) else []
+    if not sizes or len(sizes) > 3 or not all(type(size) is int and size > 0 for size in sizes):
+        raise InputFileError(f"{str(path)!r}: `inputs.shape` must be one to three positive integers, got {shape!r}")
+    if dtype not in ("float32", "int64"):
+        raise InputFileError(f"{str(path)!r}: `inputs.dtype` must be float32 or int64, got {dtype!r}")
+    return record
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"{str(path)!r} cannot be read: {error}") from None
+    if not isinstance(found, dict):
+        raise InputFileError(f"{str(path)!r}: expected a JSON object")
+    return cast("dict[str, Any]", found)
+
+
+def _architecture(place: Path, asked: str) -> str:
+    """The architecture of a network: built in, one of a library's own, or in the folder; nothing is fetched.
+
+    Raises:
+        InputFileError: anything else.
+    """
+    library, colon, name = asked.partition(":")
+    if not colon:
+        return asked
+    folder = place / ARCHITECTURE_FOLDER
+    if library == "transformers":
+        config = _json(folder / "config.json") if folder.is_dir() else None
+        if config is None:
+            raise InputFileError(
+                f"{str(place)!r} names {asked!r}, and has no folder {ARCHITECTURE_FOLDER!r} with its configuration; "
+                "nothing is downloaded: get the whole folder anew"
+            )
+        if "auto_map" in config:
+            raise InputFileError(f"{str(folder)!r} brings code of its own (`auto_map`), which is not run")
+        return f"{library}:{folder}"
+    if not name or not set(name) <= set(ascii_letters + digits + "._-"):
+        raise InputFileError(f"{str(place)!r} names {asked!r}, which is no model of {library}'s own: it is not fetched")
+    return asked
+
+
+def _check_sizes(place: Path, request: PretrainingRequest) -> None:
+    """That the network would have the tensors of the weights, before any of its own is made.
+
+    Raises:
+        InputFileError: other names or shapes.
+    """
+    path = place / WEIGHTS_FILE
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputFileError(f"{str(path)!r} cannot be read: {error}") from None
+    settings, config = request.settings, Path(request.architecture.partition(":")[2]) / "config.json"
+    deep = [settings.transformer_depth, len(settings.widths), len(settings.resnet_widths)]
+    if config.is_file():
+        deep += [value for key, value in _json(config).items() if "layer" in key and type(value) is int]
+    used = [depth for depth in deep if depth > max(len(held), 64)]
+    if used:
+        raise InputFileError(f"{str(place / CONFIG_FILE)!r} asks for {used[0]} layers of {len(held)} tensors")
+    if request.architecture.startswith("open_clip:"):
+        return  # sizes are the library's own, and it does not build models without memory
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(value.shape) for name, value in untrained(request).state_dict().items()}
+    except (ConfigError, RuntimeError, ValueError, TypeError, ZeroDivisionError, AssertionError) as error:
+        raise InputFileError(f"{str(place / CONFIG_FILE)!r} describes no network: {error}") from None
+    other = sorted(set(held.items()) ^ set(wanted.items()))
+    if other:
+        name = other[0][0]
+        raise InputFileError(
+            f"{str(path)!r} does not fit {CONFIG_FILE}: tensor {name!r} is {held.get(name, 'missing')} there, and the "
+            f"configuration asks for {wanted.get(name, 'none')}"
+        )
+
+
 def _request(place: Path, record: Mapping[str, Any]) -> PretrainingRequest:
     """A request whose network at its initial values has the shape of the exported one; its inputs are placeholders."""
-    objective, architecture = record["objective"], record["architecture"]
-    if (place / ARCHITECTURE_FOLDER).is_dir():
-        architecture = f"{architecture.partition(':')[0]}:{place / ARCHITECTURE_FOLDER}"
+    objective, architecture = record["objective"], _architecture(place, record["architecture"])
     captions: NDArray[np.int64] | None = None
     if record["caption_length"]:
-        captions = np.zeros((1, record["caption_length"]), dtype=np.int64)
-    inputs = np.zeros((1, *record["inputs"]["shape"]), dtype=record["inputs"]["dtype"])
+        captions = np.broadcast_to(np.int64(0), (1, record["caption_length"]))
+    inputs = np.broadcast_to(np.zeros((), record["inputs"]["dtype"]), (1, *record["inputs"]["shape"]))
+    try:
+        settings = build(PretrainingConfig, record["pretraining"], "pretraining.")
+    except ConfigError as error:
+        raise InputFileError(f"{str(place / CONFIG_FILE)!r}: {error}") from None
     return PretrainingRequest(
         objective=objective,
         architecture=architecture,
@@ -124,6 +263,6 @@ def _request(place: Path, record: Mapping[str, Any]) -> PretrainingRequest:
         seed=record["seed"],
         classes=record["classes"],
         vocabulary=record["vocabulary"],
-        config=build(PretrainingConfig, record["pretraining"], "pretraining."),
+        config=settings,
         gather=False,
     )

@@ -8,8 +8,7 @@ import platform
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
-from importlib import import_module
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -20,20 +19,20 @@ import safetensors.torch
 from ... import __version__
 from ...errors import InputFileError, OutputFolderError
 from ...files import file_checksum
-from ..cells import Cell
+from ..cell import Cell
 from ..config import StudyConfig
-from ..data import Source, open_source
-from ..folder import CACHE_FOLDER, CONFIG_FILE, read_claim
-from ..grid import CellName, cell_names
+from ..data import Source
+from ..output_folder import CACHE_FOLDER, CONFIG_FILE, read_claim
+from ..part_cache import PartCache
+from ..plan import NETWORKS, CellName, Part, Plan, plan
 from ..pretraining import Network
-from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, Row
-from ..storage import Storage
+from ..pretraining.libraries import transformers_configuration
+from ..rows import CLEAN_SHIFT
 from .audit import noise_audit
 from .card import model_card, overview
-from .loading import ARCHITECTURE_FOLDER, AUDIT_FILE, FORMAT, MANIFEST_FILE, WEIGHTS_FILE
+from .loading import ARCHITECTURE_FOLDER, AUDIT_FILE, FORMAT, MANIFEST_FILE, STUDY_FILE, WEIGHTS_FILE
 
 CARD_FILE = "README.md"
-STUDY_FILE = "study.json"
 VOCABULARY_FILE = "vocabulary.json"
 LICENCE = "apache-2.0"
 
@@ -77,38 +76,39 @@ def export_study(
     target = Path(to)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputFolderError(f"{str(target)!r} is not empty; choose a new folder for the networks")
-    storage = Storage(Path(cache) if cache is not None else Path(folder) / CACHE_FOLDER)
-    cells = [Cell(config, name, storage) for name in cell_names(config)]
-    there = [cell for cell in cells if storage.has_tensors(PRETRAINING, cell.pretraining_key)]
+    planned = plan(config)
+    parts = PartCache(cache or Path(folder) / CACHE_FOLDER)
+    there = [name for name in planned.cells if parts.has_networks(planned.pretraining(name))]
     if not there:
         raise InputFileError(
-            f"{str(storage.folder)!r} holds no networks of this study that this version of the library made; "
+            f"{str(parts.folder)!r} holds no networks of this study that this version of the library made; "
             f"`noisymodel study --resume --out {shlex.quote(str(folder))}` makes them, and `--cache` names another "
             f"folder of parts"
         )
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        names = _write_all(temporary, config, there, licence or _licence(config))
+        cells = (Cell(planned, name, parts) for name in there)
+        names = _write_all(temporary, planned, cells, licence or _licence(config))
         if target.exists():
             target.rmdir()
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Exported(target, names, tuple(cell.name for cell in cells if cell not in there))
+    return Exported(target, names, tuple(name for name in planned.cells if name not in there))
 
 
 def _licence(config: StudyConfig) -> str:
     return "other" if config.data == "suite" else LICENCE
 
 
-def _write_all(folder: Path, config: StudyConfig, cells: list[Cell], licence: str) -> tuple[str, ...]:
+def _write_all(folder: Path, planned: Plan, cells: Iterable[Cell], licence: str) -> tuple[str, ...]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    records = [record for cell in cells for record in _write_cell(folder, config, cell, licence)]
+    records = [record for cell in cells for record in _write_cell(folder, cell, licence)]
+    config = planned.config
     study = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (folder / STUDY_FILE).write_text(study, encoding="utf-8")
-    source = open_source(config, config.seeds[0])
-    (folder / CARD_FILE).write_text(overview(source, records, licence, versions()), encoding="utf-8")
+    (folder / CARD_FILE).write_text(overview(planned.source, records, licence, versions()), encoding="utf-8")
     described = [{key: record[key] for key in _IN_THE_LIST} for record in records]
     write_manifest(folder, {"study": config.to_dict(), "versions": versions(), "networks": described})
     return tuple(record["folder"] for record in records)
@@ -117,13 +117,12 @@ def _write_all(folder: Path, config: StudyConfig, cells: list[Cell], licence: st
 _IN_THE_LIST = ("folder", "objective", "architecture", "noise_kind", "noise_rate", "seed")
 
 
-def _write_cell(folder: Path, config: StudyConfig, cell: Cell, licence: str) -> Iterator[dict[str, Any]]:
+def _write_cell(folder: Path, cell: Cell, licence: str) -> Iterator[dict[str, Any]]:
     """The networks of a cell, one per noise rate."""
     trained = cell.stored_networks()
     if trained is None:
-        raise InputFileError(f"the networks of {cell.name} are damaged in {str(cell.storage.folder)!r}: delete them")
-    measures = cell.measures()
-    rows = [] if measures is None else [Row(*values) for values in measures["rows"]]
+        raise InputFileError(f"the networks of {cell.name} are damaged in {str(cell.cache.folder)!r}: delete them")
+    config, numbers = cell.plan.config, _numbers(cell)
     for index, rate in enumerate(config.noise_rates):
         record = _described(config, cell, trained.network, rate, folder)
         audit = noise_audit(cell.request, rate)
@@ -137,7 +136,7 @@ def _write_cell(folder: Path, config: StudyConfig, cell: Cell, licence: str) -> 
         if spelling is not None:
             _write_json(place / VOCABULARY_FILE, list(spelling))
         _keep_architecture(place, cell.name.architecture)
-        checks = checks_of(rows, rate)
+        checks = numbers.get(rate, {})
         card = model_card(record, audit, checks, cell.source, licence, versions())
         (place / CARD_FILE).write_text(card, encoding="utf-8")
         write_manifest(place, {})
@@ -201,18 +200,19 @@ def _keep_architecture(place: Path, architecture: str) -> None:
     """The configuration of a model of transformers, which is no part of that library."""
     library, _, name = architecture.partition(":")
     if library == "transformers":
-        import_module("transformers").AutoConfig.from_pretrained(name).save_pretrained(place / ARCHITECTURE_FOLDER)
+        transformers_configuration(name, local=True).save_pretrained(place / ARCHITECTURE_FOLDER)
 
 
-def checks_of(rows: list[Row], rate: float) -> dict[str, float]:
-    """In-domain numbers of a network and of its features by name; of each task where there are several."""
-    chosen = [row for row in rows if row.noise_rate == rate and row.shift == CLEAN_SHIFT]
-    checks = {row.metric: row.value for row in chosen if row.method == PRETRAINING}
-    features = [row for row in chosen if row.method == FEATURES]
-    for row in features:
-        _, several, task = row.data.partition("/")
-        checks[f"{row.metric} ({task})" if several else row.metric] = row.value
-    return checks
+def _numbers(cell: Cell) -> dict[float, dict[str, float]]:
+    """Rate -> in-domain numbers of its network and of its features by name; of each task where there are several."""
+    found: dict[float, dict[str, float]] = {}
+    for part in (NETWORKS, *(Part("features", task) for task in cell.tasks)):
+        values = cell.cache.load(cell.plan.identity(cell.name, part))
+        suffix = f" ({part.task})" if len(cell.tasks) > 1 and part.task else ""
+        for rate, shift, metric, value in values.numbers if values is not None else ():
+            if shift == CLEAN_SHIFT:
+                found.setdefault(rate, {})[metric + suffix] = value
+    return found
 
 
 def versions() -> dict[str, str]:

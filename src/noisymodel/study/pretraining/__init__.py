@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .kinds import ARCHITECTURES, NOISE_KINDS, NOISE_OF, OBJECTIVES, fits
+from .compatibility import ARCHITECTURES, NOISE_KINDS, NOISE_OF, OBJECTIVES, fits
 from .network import ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, Pretrained
 from .objectives import measures
+from .pretrain import pretrain, untrained
 from .request import PretrainingRequest
-from .run import pretrain, untrained
 
 __all__ = [
     "ARCHITECTURES",

@@ -11,13 +11,13 @@ from torch import nn
 from ..._random import seeded, tensor_generator
 from ...errors import ConfigError
 from ..config import PretrainingConfig, unknown_name
-from .kinds import ARCHITECTURES, LIBRARIES, OF_PICTURES, OF_TEXTS
+from .batched import build_network, small_mlp
+from .compatibility import ARCHITECTURES, LIBRARIES, OF_PICTURES, OF_TEXTS
 from .libraries import open_clip_network, timm_body, transformers_pictures, transformers_texts
 from .network import Body, ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, classifier
 from .pictures import SmallVisionTransformer, small_resnet
 from .request import INITIALISATION, PretrainingRequest
 from .texts import SmallTransformer
-from .together import build_network, small_mlp
 
 
 def build(request: PretrainingRequest) -> Network:

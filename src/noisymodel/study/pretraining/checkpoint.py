@@ -59,17 +59,17 @@ class Checkpoint:
         write_file(self.path, encode_tensors({name: value.clone() for name, value in tensors.items()}, record))
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> Position | None:
-        """Bring network and optimiser to the file's state; ``None`` where there is no file yet.
+        """Bring network and optimiser to the file's state; ``None`` where there is no file that can be read.
 
         Raises:
-            StudyError: a file that is damaged, or of another training.
+            StudyError: a file of another training.
         """
         if not self.path.exists():
             return None
         try:
             tensors, record = read_tensors(self.path)
-        except ValueError as error:
-            raise StudyError(str(error)) from None
+        except (OSError, ValueError):
+            return None
         if not isinstance(record, dict) or record.get("noisymodel pre-training") != _VERSION:
             raise StudyError(f"{self.path} is no checkpoint of this version's pre-training: name another folder")
         self._check(record["run"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -83,7 +84,7 @@ def transformers_pictures(name: str, shape: Sequence[int], image_size: int) -> B
         ConfigError: no such configuration, or one of another kind of model.
         MissingExtraError: transformers is not installed.
     """
-    config = _configuration(name)
+    config = transformers_configuration(name)
     if image_size and hasattr(config, "image_size"):
         config.image_size = image_size
     wanted = getattr(config, "image_size", None) or image_size
@@ -119,7 +120,7 @@ def transformers_texts(name: str, tokens: int, length: int) -> Body:
         ConfigError: no such configuration, one of another kind of model, or one for shorter texts.
         MissingExtraError: transformers is not installed.
     """
-    config = _configuration(name)
+    config = transformers_configuration(name)
     longest = getattr(config, "max_position_embeddings", None)
     if isinstance(longest, int) and 0 < longest < length:
         raise ConfigError(f"config key `architectures`: {name} takes {longest} tokens, and the texts have {length}")
@@ -131,17 +132,34 @@ def transformers_texts(name: str, tokens: int, length: int) -> Body:
     return Body(f"transformers:{name}", _Texts(model), length, transformers_backbone(model).num_features)
 
 
-def _configuration(name: str) -> Any:
+def transformers_configuration(name: str, *, local: bool = False) -> Any:
+    """The configuration of a folder, or of a name on the Hub; code of others is never run.
+
+    Args:
+        name: which.
+        local: whether to make no request.
+
+    Raises:
+        ConfigError: there is none, or one that needs code of its own.
+        MissingExtraError: transformers is not installed.
+    """
     transformers = _imported("transformers", "hf")
+    local = local or Path(name).is_dir()
     try:
-        return transformers.AutoConfig.from_pretrained(name)
+        found = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False, local_files_only=local)
     except (OSError, ValueError, KeyError) as error:
         raise _unknown("transformers", name, error) from error
+    if getattr(found, "auto_map", None):
+        raise ConfigError(
+            f"config key `architectures`: transformers:{name} brings code of its own (`auto_map`), which is not run: "
+            "expected a model that transformers itself has"
+        )
+    return found
 
 
 def _model(name: str, config: Any, takes: str, what: str) -> nn.Module:
     try:
-        model = import_module("transformers").AutoModel.from_config(config)
+        model = import_module("transformers").AutoModel.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _unknown("transformers", name, error) from error
     if model.main_input_name != takes:

@@ -12,9 +12,9 @@ from torch import Tensor, distributed, nn
 from ..._random import seeded, tensor_generator
 from ...errors import StudyError
 from .checkpoint import Checkpoint, Position
+from .distributed import global_statistics, sum_gradients
 from .network import Network
 from .objectives import Batch, Objective
-from .ranks import global_statistics, sum_gradients
 from .request import DROPOUT, ORDER, PretrainingRequest
 from .schedule import Saved, Schedule, diverged
 

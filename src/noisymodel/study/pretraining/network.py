@@ -135,7 +135,8 @@ def he_linear(before: int, after: int, generator: torch.Generator) -> nn.Linear:
 
 def linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
     """Weights U(−√(scale/before), √(scale/before)); biases zero."""
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias))
+    device = "meta" if torch.get_default_device().type == "meta" else "cpu"  # meta: sizes are looked at, not values
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias, device=device))
     bound = math.sqrt(scale / before)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
     if bias:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from ..._random import tensor_generator
 from ..data import Examples, Inputs, batches, take
 from .corruption import noisy_captions, noisy_labels, noisy_tokens
+from .distributed import all_rows, own_part
 from .network import ClassifyingNetwork, Embeddings, MaskedTokenNetwork, Network, PairedNetwork
-from .ranks import all_rows, own_part
 from .request import MASKS, PretrainingRequest
 
 if TYPE_CHECKING:

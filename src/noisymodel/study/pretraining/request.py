@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import ConfigError
 from ..config import PretrainingConfig, unknown_name
 from ..data import Examples
-from .kinds import NOISE_KINDS, NOISE_OF, OBJECTIVES
+from .compatibility import NOISE_KINDS, NOISE_OF, OBJECTIVES
 
 INITIALISATION, ORDER, DROPOUT, MASKS = 0, 1, 0x64726F70, 0x6D61736B
 """Streams of a request's seed."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from ..analysis import Correlation
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
-from ..intervals import effect_size
-from ..record import FEATURES
-from ..statistics import NOISY, SummaryRow, is_headline
+from ..analysis.intervals import effect_size
+from ..analysis.summary import NOISY, SummaryRow, is_headline
+from ..rows import FEATURES
 from .results import Results
 from .tables import Table, grouped, p_text, ranges
 from .wording import WHERE, Entry, interval_entry, plus_minus, rate_text

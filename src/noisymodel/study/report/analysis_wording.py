@@ -6,7 +6,7 @@ import math
 
 from ..analysis import Correlation
 from ..analysis.correlations import WITHIN_RATE, WITHIN_SEED
-from ..statistics import NOISY
+from ..analysis.summary import NOISY
 from .analysis_tables import MEASURE_LABELS, correlation_entry
 from .results import Results
 from .wording import WHERE, capitalized, listed, outcome, signed

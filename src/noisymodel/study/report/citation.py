@@ -1,4 +1,4 @@
-"""What to cite, and what a study's results were made from: BibTeX, and hashes of configuration, code and files."""
+"""What to cite, and what a study's results were made from: BibTeX, and hashes of configuration and files."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from hashlib import sha256
 
-from ..record import StudyRecord
-from ..storage import code_fingerprint
+from ..rows import StudyRecord
 
 _PAPERS = """\
 @inproceedings{chen2024understanding,
@@ -54,9 +53,8 @@ def config_hash(record: StudyRecord) -> str:
 def hashes(record: StudyRecord, files: Mapping[str, bytes]) -> dict[str, str]:
     """What -> hash, for the page and ``results.json``.
 
-    ``"configuration"`` (see `config_hash`), ``"code"`` (of the library's code that numbers depend on, and of the
-    versions of what it computes with; parts in the cache are named by it), and SHA-256 of the files of numbers.
+    ``"configuration"`` (see `config_hash`), and SHA-256 of the files of numbers.
     """
-    found = {"configuration": config_hash(record), "code": code_fingerprint()}
+    found = {"configuration": config_hash(record)}
     numbers = (name for name in files if "/" not in name and name.endswith((".csv", ".safetensors")))
     return found | {name: sha256(files[name]).hexdigest() for name in numbers}

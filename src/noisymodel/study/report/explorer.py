@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..record import CLEAN_SHIFT
-from ..statistics import CLEAN, MEAN_SHIFT, SummaryRow
+from ..analysis.summary import CLEAN, MEAN_SHIFT, SummaryRow
+from ..rows import CLEAN_SHIFT
 from .figure_style import PLAIN_COLORS, method_styles
 from .groups import Named
 from .results import Results

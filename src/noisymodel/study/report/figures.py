@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..analysis.bootstrap import FEWEST_SEEDS
-from ..record import FEATURES
+from ..rows import FEATURES
 from .accuracy_figures import draw_accuracy, draw_differences, draw_shifts
 from .analysis_figures import curve_methods, draw_ablation, draw_correlations, draw_curves, draw_drift
 from .analysis_tables import DRIFT_METRICS, MEASURE_LABELS

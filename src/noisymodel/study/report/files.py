@@ -16,8 +16,9 @@ from safetensors.numpy import save
 
 from ...files import write_file
 from ..analysis import Correlation, correlate
-from ..record import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
-from ..statistics import SummaryRow, is_headline, summarize
+from ..analysis.summary import SummaryRow, is_headline, summarize
+from ..output_folder import FAILURES_FILE, TABLES_FILE, remove_report
+from ..rows import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
 from .analysis_tables import ablation_table
 from .citation import bibtex, hashes
 from .export_tables import latex, markdown
@@ -36,7 +37,7 @@ _FORMATS = ("png", "svg", "pdf")
 
 
 def write_report(folder: Path, record: StudyRecord) -> list[Path]:
-    """Write all files of a study into ``folder``, each under a temporary name first; ``results.json`` comes last.
+    """Write all files of a study into ``folder`` in place of an older report's; ``results.json`` comes last.
 
     ``results.csv`` (the rows, floats by ``repr``, in an order that depends on the record's rows only as a set),
     ``summary.csv`` (see `summarize`), ``correlations.csv`` (see `correlate`), ``curves.csv`` where there are learning
@@ -49,17 +50,18 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
 
     Raises:
         MissingExtraError: if matplotlib or jinja2 is not installed.
-        ValueError: if the record's table is incomplete or holds tuning shifts (see `summarize`), or is empty.
+        ValueError: if the record's table holds a number twice or tuning shifts (see `summarize`), or is empty.
     """
     if not record.table:
         raise ValueError("`record` must have rows in its table, got none")
     rows = ordered_rows(record)
     summary = summarize(rows, record.shifts, bases(record.methods))
+    files: dict[str, bytes] = {TABLES_FILE: (terminal_tables(record, summary) + "\n").encode()}
     correlations = correlate(rows)
     shown = [Results(record, summary, view, correlations) for view in views(summary)]
     groups = named(shown)
     figures = figures_by_folder(groups)
-    files: dict[str, bytes] = {
+    files |= {
         "results.csv": _csv(Row._fields, rows),
         "summary.csv": _csv(SummaryRow._fields, summary),
         "correlations.csv": _csv(Correlation._fields, correlations),
@@ -77,6 +79,7 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     files["results.json"] = _json(record, summary, hashes(record, files))
     for name, content in files.items():
         write_file(folder / name, content)
+    remove_report(folder, keep=(*files, FAILURES_FILE))
     return [folder / name for name in files]
 
 
@@ -106,9 +109,8 @@ def _table_files(groups: Sequence[Named]) -> dict[str, bytes]:
     return files
 
 
-def terminal_tables(record: StudyRecord) -> str:
+def terminal_tables(record: StudyRecord, summary: Sequence[SummaryRow]) -> str:
     """Accuracy, spectra and paired differences as aligned plain text, at most 100 columns wide."""
-    summary = summarize(ordered_rows(record), record.shifts, bases(record.methods))
     groups = named([Results(record, summary, view) for view in views(summary)])
     blocks = [plain_text(table) for table in overview_tables(groups)]
     for group in groups:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..record import FEATURES
-from ..statistics import NOISY, SummaryRow, is_variant
+from ..analysis.summary import NOISY, SummaryRow, is_variant
+from ..rows import FEATURES
 from .results import Results, View
 from .tables import Table
 from .wording import WHERE, Entry, interval_entry, plus_minus, rate_text

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import MissingExtraError
-from ..record import ShiftNote, StudyRecord
-from ..statistics import is_headline
+from ..analysis.summary import is_headline
+from ..rows import ShiftNote, StudyRecord
 from .analysis_tables import analysis_tables, further_analysis_tables
 from .analysis_wording import analysis_sentences
 from .citation import bibtex, hashes

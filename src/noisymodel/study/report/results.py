@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..analysis import Correlation
-from ..record import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row, StudyRecord
-from ..statistics import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
+from ..analysis.summary import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
+from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row, StudyRecord
+from .wording import listed
 
 NOISE = {"supervised": "label noise", "contrastive": "caption noise", "masked_token": "token noise"}
 """What is noisy, by objective."""
@@ -82,11 +83,23 @@ class Results:
         self.seeds = max((row.seeds for row in rows), default=0)
         self.table = tuple(row for row in record.table if view.holds(row))
         self.curves = tuple(row for row in record.curves if view.holds(row))
+        self.gaps = tuple(gap for gap in record.gaps if gap[:4] == view[:4] and gap.shots == view.shots)
 
     @property
     def noise(self) -> str:
         """What is noisy in pre-training."""
         return self.view.noise
+
+    @property
+    def lacking(self) -> dict[str, str]:
+        """Label of a method that lacks seeds -> which, and why: it has no means and is compared with nothing."""
+        found: dict[str, str] = {}
+        for note in self.record.methods:
+            gaps = [gap for gap in self.gaps if gap.method == note.name]
+            if gaps:
+                seeds = listed(str(gap.seed) for gap in gaps)
+                found[note.label] = f"{'seed' if len(gaps) == 1 else 'seeds'} {seeds}: {gaps[0].reason}"
+        return found
 
     @property
     def reference_method(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..statistics import NOISY, is_headline, is_variant
+from ..analysis.summary import NOISY, is_headline, is_variant
 from .results import Results, changes_by_rate
 from .wording import WHERE, Outcome, capitalized, listed, outcome, rate_text, signed
 

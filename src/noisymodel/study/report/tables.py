@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..record import FEATURES, PRETRAINING
-from ..statistics import NOISY, SummaryRow
+from ..analysis.summary import NOISY, SummaryRow
+from ..rows import FEATURES, PRETRAINING
 from .results import Results
 from .wording import Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
 
 FEATURE_METRICS = (
-    ("singular_value_entropy", "SVE", 1.0, 3),
-    ("largest_singular_value_ratio", "LSVR", 1.0, 3),
+    ("singular_value_entropy", "SVE", 1.0, 2),
+    ("largest_singular_value_ratio", "LSVR", 1.0, 2),
     ("effective_rank", "effective rank", 1.0, 1),
 )
 PRETRAINING_METRICS = (
@@ -41,9 +41,17 @@ def accuracy_table(results: Results, split: str) -> Table:
         found = [results.find(note.name, rate, split=split) for rate in results.rates]
         if any(found):
             rows.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
+    rows += [(Entry(label), *(Entry("–") for _ in results.rates)) for label in results.lacking]
     header = ("method", *(rate_text(rate) for rate in results.rates))
-    caption = f"{where} (%), by {results.noise} in pre-training{ranges(results)}"
+    caption = f"{where} (%), by {results.noise} in pre-training{ranges(results)}{_gaps(results)}"
     return Table(f"accuracy-{split}", caption, header, tuple(rows))
+
+
+def _gaps(results: Results) -> str:
+    """Why some methods have no numbers, for the end of a caption."""
+    if not results.lacking:
+        return ""
+    return "; no numbers of " + "; ".join(f"{label} ({why})" for label, why in results.lacking.items())
 
 
 def change_table(results: Results, split: str) -> Table:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from ..statistics import NOISY, SummaryRow
+from ..analysis.summary import NOISY, SummaryRow
 
 Outcome = Literal["gain", "loss", "not significant", "no interval"]
 """What a difference says; ``"no interval"`` where there is one seed."""

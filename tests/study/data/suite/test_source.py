@@ -10,12 +10,12 @@ import pytest
 
 from noisymodel.errors import ConfigError
 from noisymodel.study import StudyConfig
-from noisymodel.study.cells import Cell
+from noisymodel.study.cell import Cell
 from noisymodel.study.data import open_source, reported_shifts
 from noisymodel.study.data.source import LazyInputs, Source
 from noisymodel.study.data.suite import Suite
-from noisymodel.study.grid import CellName
-from noisymodel.study.storage import Storage
+from noisymodel.study.part_cache import Storage
+from noisymodel.study.plan import CellName
 from study.data.suite.lookalikes import encoded, folder, opened, suite, write
 
 

@@ -131,9 +131,9 @@ class SuiteTable:
     tasks: tuple[TaskTable, ...] = ()
 
     def resolve(self, path: str) -> Path:
-        """A path of the configuration: ``~`` and ``$VARIABLES`` expanded, counted from ``root``."""
+        """A path of the configuration, absolute: ``~`` and ``$VARIABLES`` expanded, counted from ``root``."""
         own = Path(os.path.expandvars(path)).expanduser()
-        return own if own.is_absolute() else Path(os.path.expandvars(self.root)).expanduser() / own
+        return (Path(os.path.expandvars(self.root)).expanduser() / own).absolute()
 
     def sets(self) -> dict[str, SetTable]:
         """Every set by its key in the configuration."""

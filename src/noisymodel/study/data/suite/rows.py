@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
+from ....files import file_checksum
 from .declaration import SetTable
 from .pictures import Pictures
 
@@ -42,6 +44,22 @@ class Found:
     """Folder and paths of one file a row, likewise."""
     extra: str = ""
     """What else identifies the data, such as the fingerprint of a Hugging Face data set."""
+
+    @cached_property
+    def state(self) -> str:
+        """Hash of what the files hold, as far as one look at each tells; they are looked at once.
+
+        Raises:
+            OSError: a file has gone.
+        """
+        digest = sha256()
+        folder, names = self.picture_files or (Path(), [])
+        for path in self.lists:
+            digest.update(f"{path.name} {file_checksum(path)}\n".encode())
+        for name, path in [*((path.name, path) for path in self.files), *((name, folder / name) for name in names)]:
+            status = path.stat()
+            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import ConfigError
-from ...record import ShiftNote
+from ...rows import ShiftNote
 from ..source import Examples, Inputs
 from .answers import label_map_paths, match_test
 from .declaration import SetTable, SuiteTable, read_declaration
@@ -118,18 +120,42 @@ class Suite:
                     found.append(f"Under {shift} only {valid:,} of the {task.classes:,} classes of {name} are answers.")
         return tuple(found)
 
-    @property
-    def identity(self) -> str:
-        """What the data are; see :mod:`noisymodel.study.data.suite.identity`."""
-        return self._identity
+    def input_record(self) -> dict[str, Any]:
+        """What pre-training inputs depend on: the sets, and what they are made into."""
+        made = self.declared.texts if self.kind == "texts" else self.declared.pictures
+        how = dataclasses.asdict(made)
+        how = {key: value for key, value in how.items() if key not in ("keep_megabytes", "threads", "tokenizer")}
+        if self.kind == "pairs":
+            how |= {"length": self.declared.texts.length, "vocabulary": self.declared.texts.vocabulary}
+        return {"kind": self.kind, "inputs": how, "sets": self._input_identity}
 
     @cached_property
-    def _identity(self) -> str:
+    def _input_identity(self) -> str:
         declared = self.declared
-        maps = [path for table in declared.sets().values() for path in label_map_paths(table, declared)]
         folder = declared.resolve(declared.texts.tokenizer)
         spelling = sorted(path for path in folder.glob("*") if path.is_file()) if self._tokenizer_in_folder else []
-        return identity(self._sets.values(), [*maps, *spelling])
+        return identity([self._sets["suite.pretraining"], self._check], spelling)
+
+    def task_record(self, name: str) -> dict[str, Any]:
+        """What the examples of a task depend on besides; its name is no part of it."""
+        return {"sets": self._task_identities[name], "shifts": list(self.tasks[name].matched)}
+
+    @cached_property
+    def _task_identities(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for name, task in self.tasks.items():
+            maps = [path for shift in task.declared.shifts for path in label_map_paths(shift, self.declared)]
+            matched = task.matched.values()
+            answers = [None if one.answers is None else one.answers.tolist() for one in matched]
+            found[name] = identity([task.train, task.in_domain, *(one.rows for one in matched)], maps, answers)
+        return found
+
+    def reseeded(self, seed: int) -> Suite:
+        """The same suite at another seed: its sets are not opened again."""
+        other = copy.copy(self)
+        object.__setattr__(other, "seed", seed)
+        other.__dict__["_tasks"] = {name: task.reseeded(seed, other.examples) for name, task in self._tasks.items()}
+        return other
 
     # ---- the sets ----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -10,7 +11,7 @@ import numpy as np
 from ...._checks import check_choice
 from ...._random import array_generator
 from ....errors import ConfigError
-from ...record import ShiftNote
+from ...rows import ShiftNote
 from ..source import Examples
 from .answers import Matched, match_shift, match_test
 from .declaration import SuiteTable
@@ -56,6 +57,12 @@ class SuiteTask:
             )
             for number, shift in enumerate(self.declared.shifts)
         }
+
+    def reseeded(self, seed: int, examples: Callable[[Rows, Integers | None], Examples]) -> SuiteTask:
+        """The same task with other training samples."""
+        other = copy.copy(self)
+        other.seed, other.examples = seed, examples
+        return other
 
     @property
     def classes(self) -> int:

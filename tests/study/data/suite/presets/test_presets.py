@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
+from noisymodel.study.data.suite.presets.texts import _FOREIGN, _TASKS  # pyright: ignore[reportPrivateUsage]
+from noisymodel.study.data.suite.presets.vision import TASKS
 from pyarrow import parquet
 from scipy.io import savemat
 
 from noisymodel.errors import ConfigError, MissingDataError
 from noisymodel.study.data.suite import PRESETS, Suite, declared_sets, describe, presets
 from noisymodel.study.data.suite.presets import check_presets, expand_presets, missing_files
-from noisymodel.study.data.suite.presets.texts import _FOREIGN, _TASKS  # pyright: ignore[reportPrivateUsage]
-from noisymodel.study.data.suite.presets.vision import TASKS
 from study.data.suite.lookalikes import encoded, folder, many_folders, shard, suite, write
 
 SYNSETS = [f"n{number:08d}" for number in range(1000)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,21 +13,22 @@ from .....errors import ConfigError, InputFileError, MissingDataError
 from ....config import unknown_name
 from ..places import matching
 from .preset import Part, Preset, PresetTask
-from .pretraining import CC12M, IMAGENET_1K, YFCC15M
-from .shifts import DOMAINNET, IMAGENET_VARIANTS
-from .texts import GLUE, GLUE_X
-from .vision import VISION_14
 
-PRESETS: Mapping[str, Preset] = {
-    "imagenet-1k": IMAGENET_1K,
-    "yfcc15m": YFCC15M,
-    "cc12m": CC12M,
-    "vision-14": VISION_14,
-    "domainnet": DOMAINNET,
-    "imagenet-variants": IMAGENET_VARIANTS,
-    "glue": GLUE,
-    "glue-x": GLUE_X,
-}
+NAMES = ("imagenet-1k", "yfcc15m", "cc12m", "vision-14", "domainnet", "imagenet-variants", "glue", "glue-x")
+"""Each is ``NAME.toml`` beside this file."""
+
+
+def _read(name: str) -> Preset:
+    held = tomllib.loads(files(__package__ or "").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    parts = {own: Part(**part) for own, part in held.pop("parts").items()}
+    tasks = tuple(
+        PresetTask({"shifts": [], **{key: value for key, value in task.items() if key != "parts"}}, task["parts"])
+        for task in held.pop("tasks", [])
+    )
+    return Preset(**held, parts=parts, tasks=tasks)
+
+
+PRESETS: Mapping[str, Preset] = {name: _read(name) for name in NAMES}
 """Name in a configuration -> preset."""
 
 _PICTURES = {"size": 224, "shorter_side": 256}
@@ -119,15 +122,15 @@ def check_presets(values: Mapping[str, Any]) -> None:
             needed += task.parts if task in preset.tasks else ()
         wanted |= {part: preset.parts[part] for part in needed}
     absent = {name: missing_files(part, root) for name, part in wanted.items()}
-    absent = {name: files for name, files in absent.items() if files}
+    absent = {name: lacking for name, lacking in absent.items() if lacking}
     if not absent:
         return
     lines = [
         f"config key `suite.preset`: data of {', '.join(names)} are not there: {len(absent)} of {len(wanted)} parts "
         f"lack something below {root.resolve()}"
     ]
-    for name, files in absent.items():
-        lines += ["", f"{name}: {wanted[name].title}", *(f"  missing: {file}" for file in files)]
+    for name, lacking in absent.items():
+        lines += ["", f"{name}: {wanted[name].title}", *(f"  missing: {file}" for file in lacking)]
         lines += [f"  {line}" for line in _particulars(wanted[name])]
     raise MissingDataError("\n".join(lines))
 

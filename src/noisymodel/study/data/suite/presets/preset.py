@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ class Part:
     """One published data set: what is wanted of it, and where it comes from."""
 
     title: str
-    files: tuple[str, ...]
+    files: Sequence[str]
     """What must be there, below the root; patterns with ``*`` and ``{a,b}``."""
     layout: str
     """The same as a tree, for people."""
@@ -20,7 +20,7 @@ class Part:
     """Official address."""
     terms: str
     """Licence and registration, as far as they are known."""
-    size: str
+    size: str = ""
     notes: str = ""
     folders: Mapping[str, int] = field(default_factory=dict[str, int])
     """Folder -> how many folders of classes it must hold."""
@@ -32,7 +32,7 @@ class PresetTask:
 
     declaration: Mapping[str, Any]
     """As in a configuration."""
-    parts: tuple[str, ...]
+    parts: Sequence[str]
 
     @property
     def name(self) -> str:
@@ -50,5 +50,5 @@ class Preset:
     kind: str = "pictures"
     pretraining: Mapping[str, Any] | None = None
     pretraining_check: Mapping[str, Any] | None = None
-    pretraining_parts: tuple[str, ...] = ()
+    pretraining_parts: Sequence[str] = ()
     tasks: tuple[PresetTask, ...] = ()

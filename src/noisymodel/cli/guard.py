@@ -1,0 +1,175 @@
+"""One guard around every command: whatever goes wrong is one line on stderr and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError
+from ._parser import BAD_INPUT, FAILED, INTERRUPTED
+from .checking import remove_empty_folders
+
+_PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE has ended
+_DEBUG = "NOISYMODEL_TRACEBACK"
+_BAD_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+class _Ctrl:
+    """Whether Ctrl-C was pressed; an import that it interrupts may turn it into any other error."""
+
+    pressed = False
+
+    def __call__(self, *_: object) -> NoReturn:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+
+def guarded(run: Callable[[], int]) -> int:
+    """The exit code of a command: its own; 2 for bad input, 1 for other failures, 130 after Ctrl-C.
+
+    Where whoever reads the output has gone (``| head``), the command ends without a word, with 141. With
+    ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised as it is.
+    """
+    with _ctrl_c() as ctrl, _any_encoding():
+        try:
+            _open_closed_descriptors()
+            try:
+                code = run()
+            finally:
+                remove_empty_folders()
+            return code or _flushed()
+        except BrokenPipeError:
+            _silence(sys.stdout)
+            return _PIPE_CLOSED
+        except KeyboardInterrupt:
+            return _complain("stopped", INTERRUPTED)
+        except Exception as error:
+            if ctrl.pressed:
+                return _complain("stopped", INTERRUPTED)
+            return _failed(error)
+        except BaseException:  # argparse has said what it had to say
+            with contextlib.suppress(OSError):
+                sys.stdout.flush()
+            raise
+
+
+def say_loading(command: str) -> None:
+    """Say that imports take a while, where somebody is watching."""
+    if sys.stderr.isatty() and "torch" not in sys.modules:
+        print(f"noisymodel {command}: loading PyTorch …", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _ctrl_c() -> Generator[_Ctrl]:
+    ctrl = _Ctrl()
+    own = threading.current_thread() is threading.main_thread()
+    if not own or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield ctrl
+        return
+    signal.signal(signal.SIGINT, ctrl)
+    try:
+        yield ctrl
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _any_encoding() -> Generator[None]:
+    """A terminal of another encoding gets a question mark for a letter that it lacks."""
+    changed: list[tuple[Any, str]] = []
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            changed.append((stream, stream.errors))
+            narrow = "utf" not in str(stream.encoding).lower()
+            stream.reconfigure(errors="replace" if narrow else "backslashreplace")  # pyright: ignore[reportAttributeAccessIssue] # as checked
+    try:
+        yield
+    finally:
+        for stream, errors in changed:
+            with contextlib.suppress(OSError, ValueError):
+                stream.reconfigure(errors=errors)
+
+
+def _open_closed_descriptors() -> None:
+    """Nothing else may take the number of a standard stream that was closed: it would get the output."""
+    closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    if not closed:
+        return
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(handle)
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115, PTH123 # pyright: ignore[reportUnnecessaryComparison]
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
+    if "stdout" in closed:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
+        raise OSError(errno.EBADF, "standard output is closed: give it a file or /dev/null")
+
+
+def _failed(error: Exception) -> int:
+    if os.environ.get(_DEBUG) == "1":
+        raise error
+    if isinstance(error, OSError) and not isinstance(error, MissingExtraError | OutputFolderError):
+        return _failed_to_read_or_write(error)
+    if isinstance(error, ConfigError | InputFileError | MissingExtraError | OutputFolderError):
+        return _complain(str(error), BAD_INPUT)
+    if type(error).__module__ == "noisymodel.errors":
+        return _complain(str(error), FAILED)
+    if isinstance(error, MemoryError):
+        return _complain(f"the memory does not suffice ({error or 'none is left'})", FAILED)
+    where = _place(error)
+    return _complain(f"{type(error).__name__}: {error or 'no message'}{where}; {_DEBUG}=1 shows all", FAILED)
+
+
+def _failed_to_read_or_write(error: OSError) -> int:
+    if (code := _flushed()) != 0:
+        return code
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path)]
+    if isinstance(error, FileNotFoundError) and names:
+        return _complain(f"there is no file {names[0]}", BAD_INPUT)
+    reason = error.strerror or str(error) or type(error).__name__
+    return _complain(": ".join([*names[:1], reason]), BAD_INPUT if isinstance(error, _BAD_PATHS) else FAILED)
+
+
+def _flushed() -> int:
+    """0, or the exit code where the standard output cannot be written."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        return _PIPE_CLOSED
+    except OSError as error:
+        _silence(sys.stdout)
+        return _complain(f"the standard output cannot be written: {error.strerror or error}", FAILED)
+    return 0
+
+
+def _place(error: Exception) -> str:
+    """The innermost line of this library, for a report of what should not have happened."""
+    root = str(Path(__file__).parent.parent)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if frame.filename.startswith(root):
+            return f" ({Path(frame.filename).relative_to(root)}, line {frame.lineno})"
+    return ""
+
+
+def _silence(stream: TextIO) -> None:
+    """What is left in the stream's buffer goes nowhere when Python ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _complain(message: str, code: int) -> int:
+    lines = [line.rstrip() for line in message.splitlines() if line.strip()]
+    try:
+        print(f"noisymodel: {lines[0] if lines else message}", *lines[1:], sep="\n", file=sys.stderr, flush=True)
+    except OSError:
+        _silence(sys.stderr)
+    return code

@@ -1,0 +1,77 @@
+"""One process at a time: a lock that the operating system gives back when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+
+from .reading import parse_json
+
+
+class LockedError(RuntimeError):
+    """Somebody else has the lock; the message says who, as far as the lock's file tells."""
+
+
+class Lock:
+    """An exclusive lock on a file, held from construction until `release`, which deletes the file.
+
+    It lies on the open file, so no lock is ever stale: the system drops it with the process that held it, also after
+    ``kill -9``. Processes forked from the holder (DataLoader workers) do not have it and do not keep it alive. The text
+    of the file says who holds it, for messages alone. The file is no link.
+
+    Raises:
+        LockedError: another process, or another lock of this one, has it.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "writer.lock"
+    >>> with Lock(path) as lock:
+    ...     lock.held, path.exists()
+    (True, True)
+    >>> path.exists()
+    False
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path, timeout=0, thread_local=False)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise LockedError(_holder(path)) from None
+        with contextlib.suppress(OSError):  # Windows lets nobody write into a locked file
+            path.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}), encoding="utf-8")
+
+    @property
+    def held(self) -> bool:
+        """Whether this process still holds the lock; a forked copy of the process does not."""
+        return self._lock.is_locked
+
+    def release(self) -> None:
+        """Let the next one in; does nothing when the lock is released already."""
+        if self.held:
+            with contextlib.suppress(OSError):  # Windows deletes no open file
+                self.path.unlink()
+            self._lock.release(force=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        record = parse_json(path.read_bytes())
+        return f"process {record['pid']} on {record['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

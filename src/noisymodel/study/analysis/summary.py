@@ -1,0 +1,250 @@
+"""Means and paired differences over seeds, with t-intervals: from the rows of a study to its summary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, Row, ShiftNote
+from .intervals import Interval, holm, mean_interval, paired_interval
+
+BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
+"""What each NMTune variant is compared with, where present; the first is what the others are compared with too."""
+
+COUNTERPARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "whitened_probe": ("linear_probe",),
+        "local_gradient_matching": ("linear_probe", "mlp"),
+        "full_fine_tuning": ("linear_probe",),
+        "lora": ("linear_probe",),
+        "lp_ft": ("linear_probe", "full_fine_tuning"),
+        "wise_ft": ("linear_probe", "full_fine_tuning", "lp_ft"),
+        "l2_sp": ("linear_probe", "full_fine_tuning"),
+        "batch_spectral_shrinkage": ("linear_probe", "full_fine_tuning"),
+        "embedding_distortion": ("linear_probe", "full_fine_tuning"),
+        "nmtune_fine_tuning": ("linear_probe", "full_fine_tuning"),
+        "nmtune_fine_tuning_mlp": ("linear_probe", "full_fine_tuning"),
+        "nmtune_lora": ("linear_probe", "lora"),
+        "nmtune_lora_mlp": ("linear_probe", "lora"),
+    }
+)
+"""What the other methods are compared with, where present: the first baseline, and what they add something to."""
+
+VARIANT_PREFIX = "nmtune"
+"""Methods whose name begins so are variants of NMTune."""
+
+CLEAN = "clean"
+"""The value of ``baseline`` in rows that give the change against pre-training without noise."""
+
+NOISY = "noisy"
+"""The value of ``noise_rate`` in rows over the mean of all rates above 0."""
+
+MEAN_SHIFT = "mean"
+"""The value of ``shift`` in rows over the mean of all reported shifts."""
+
+
+class SummaryRow(NamedTuple):
+    """One line of ``summary.csv``: a mean over seeds, or a difference paired by seed.
+
+    ``baseline`` is ``""`` for a mean, ``"clean"`` for the change of the method against noise rate 0, or the method
+    that is subtracted. ``noise_rate`` is a rate, or ``"noisy"``: for each seed the mean over all rates above 0 comes
+    first. ``shift`` is ``"none"`` (in-domain), a shift, or ``"mean"``: for each seed the mean over all reported ones
+    comes first. ``seeds`` counts them. ``p_value`` and ``significant`` (the 95 % interval excludes zero) are of
+    differences only; ``p_holm`` of the headline comparisons and of the ablation only (see `summarize`).
+    """
+
+    data: str
+    objective: str
+    architecture: str
+    noise_kind: str
+    noise_rate: str
+    method: str
+    baseline: str
+    shots: int
+    split: str
+    shift: str
+    metric: str
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    p_value: float
+    p_holm: float
+    significant: bool | None
+
+
+class _Cell(NamedTuple):
+    """What is the same for all seeds of one number."""
+
+    data: str
+    objective: str
+    architecture: str
+    noise_kind: str
+    noise_rate: str
+    method: str
+    shots: int
+    split: str
+    shift: str
+    metric: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.metric} ({self.split}, shift {self.shift}, noise rate {self.noise_rate})"
+
+
+_Cells = dict[_Cell, dict[int, float]]
+
+
+def summarize(
+    table: Iterable[Row], shifts: Sequence[ShiftNote], bases: Mapping[str, str] | None = None
+) -> list[SummaryRow]:
+    """All means, changes against clean pre-training, and paired differences of a study; intervals at 95 %.
+
+    All of it is within a group: one data set (and task), objective, architecture, kind of noise and number of shots.
+
+    Differences (accuracy; in-domain, and the mean over the reported shifts): each variant of NMTune against each of
+    `BASELINES` that is present, the methods of `COUNTERPARTS` against theirs, the other baselines against the first
+    one, and each method of ``bases`` against its base. Holm's correction runs over the headline comparisons of the
+    whole table, all groups together: (variant or method of `COUNTERPARTS`) × baseline × {in-domain, mean of shifts} at
+    ``noise_rate`` ``"noisy"``. The comparisons of ``bases`` at ``"noisy"``, which explain and do not claim, are a
+    family of their own. Nothing else is corrected.
+
+    Args:
+        table: the rows of a study.
+        shifts: what its shifts were used for.
+        bases: method -> the method that it is a variation of.
+
+    A number that some seed of its group lacks is a gap: no mean of it, and no difference with it. (Seeds without any
+    number in a group count for nothing there.)
+
+    Raises:
+        ValueError: if a number is there twice, or a shift that chose hyper-parameters is in the table.
+    """
+    bases = bases or {}
+    cells = _collect(table, {shift.name for shift in shifts if shift.role == "tuning"})
+    cells = _complete(cells)
+    cells |= _pool(cells, "shift", MEAN_SHIFT, lambda cell: cell.shift != CLEAN_SHIFT)
+    cells |= _pool(cells, "noise_rate", NOISY, lambda cell: float(cell.noise_rate) > 0)
+    rows = [_row(cell, "", mean_interval(list(values.values()))) for cell, values in cells.items()]
+    rows += [_row(cell, CLEAN, interval) for cell, interval in _changes(cells)]
+    rows += [_row(cell, baseline, interval) for cell, baseline, interval in _differences(cells, bases)]
+    rows = _with_holm(rows, is_headline)
+    return _with_holm(rows, lambda row: is_ablation(row, bases) and not is_headline(row))
+
+
+def is_variant(method: str) -> bool:
+    """Whether a method is a variant of NMTune."""
+    return method.startswith(VARIANT_PREFIX)
+
+
+def is_headline(row: SummaryRow) -> bool:
+    """Whether a row is one of the comparisons that Holm's correction runs over."""
+    return row.noise_rate == NOISY and row.baseline in compared_with(row.method)
+
+
+def is_ablation(row: SummaryRow, bases: Mapping[str, str]) -> bool:
+    """Whether a row compares a method with the one that it is a variation of, over the noisy rates."""
+    return row.noise_rate == NOISY and bool(row.baseline) and bases.get(row.method) == row.baseline
+
+
+def compared_with(method: str) -> tuple[str, ...]:
+    """The baselines of a method that the study's headline comparisons are about; none of a baseline itself."""
+    if method in COUNTERPARTS:
+        return COUNTERPARTS[method]
+    return BASELINES if is_variant(method) else ()
+
+
+def _collect(table: Iterable[Row], tuning_shifts: set[str]) -> _Cells:
+    cells: _Cells = {}
+    for row in table:
+        if row.shift in tuning_shifts:
+            raise ValueError(f"`table` must not report shift {row.shift!r}: it was used to choose hyper-parameters")
+        cell = _Cell(
+            row.data, row.objective, row.architecture, row.noise_kind, repr(float(row.noise_rate)),
+            row.method, row.shots, row.split, row.shift, row.metric,
+        )  # fmt: skip
+        values = cells.setdefault(cell, {})
+        if row.seed in values:
+            raise ValueError(f"`table` must give each number once, got seed {row.seed} of {cell} twice")
+        values[row.seed] = float(row.value)
+    return cells
+
+
+def _complete(cells: _Cells) -> _Cells:
+    """Those that have all seeds of their group; a method's seeds are its group's, one that lacks some is left out."""
+    seeds: dict[tuple[str, ...], set[int]] = {}
+    for cell, values in cells.items():
+        if cell.method not in (PRETRAINING, FEATURES):
+            seeds.setdefault(cell[:4], set()).update(values)
+    return {cell: values for cell, values in cells.items() if set(values) >= seeds.get(cell[:4], set())}
+
+
+def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], bool]) -> _Cells:
+    """For each seed the mean over the values of ``column``; none where a value of the series is missing."""
+    groups: dict[_Cell, _Cells] = {}
+    expected: dict[_Cell, set[str]] = {}
+    for cell, values in cells.items():
+        if belongs(cell):
+            groups.setdefault(cell._replace(**{column: label}), {})[cell] = values
+            expected.setdefault(_series(cell), set()).add(getattr(cell, column))
+    pooled: _Cells = {}
+    for group, members in groups.items():
+        missing = expected[_series(group)] - {getattr(cell, column) for cell in members}
+        seeds = {seed for values in members.values() for seed in values}
+        if missing or any(seeds - set(values) for values in members.values()):
+            continue
+        pooled[group] = {seed: float(np.mean([values[seed] for values in members.values()])) for seed in sorted(seeds)}
+    return pooled
+
+
+def _series(cell: _Cell) -> _Cell:
+    """One metric of one method in one group: what must have the same shifts and rates throughout."""
+    return cell._replace(noise_rate="", split="", shift="")
+
+
+def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
+    for cell, values in cells.items():
+        clean = cells.get(cell._replace(noise_rate=repr(0.0)))
+        if clean is None or clean is values or set(clean) != set(values):
+            continue
+        yield cell, paired_interval(values, clean, what=str(cell))
+
+
+def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cell, str, Interval]]:
+    for cell, values in cells.items():
+        if cell.metric != "accuracy" or cell.shift not in (CLEAN_SHIFT, MEAN_SHIFT):
+            continue
+        base = [bases[cell.method]] if cell.method in bases else []
+        for baseline in dict.fromkeys([*_baselines(cell.method), *base]):
+            other = cells.get(cell._replace(method=baseline))
+            if other is not None and set(other) == set(values):
+                yield cell, baseline, paired_interval(values, other, what=f"{cell} against {baseline}")
+
+
+def _baselines(method: str) -> tuple[str, ...]:
+    return BASELINES[:1] if method in BASELINES[1:] else compared_with(method)
+
+
+def _row(cell: _Cell, baseline: str, interval: Interval) -> SummaryRow:
+    return SummaryRow(
+        **cell._asdict(),
+        baseline=baseline,
+        mean=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        seeds=interval.count,
+        p_value=interval.p_value if baseline else math.nan,
+        p_holm=math.nan,
+        significant=interval.excludes_zero if baseline else None,
+    )
+
+
+def _with_holm(rows: list[SummaryRow], belongs: Callable[[SummaryRow], bool]) -> list[SummaryRow]:
+    """The same rows, those of one family with the corrected p-value."""
+    places = [place for place, row in enumerate(rows) if belongs(row)]
+    for place, corrected in zip(places, holm([rows[place].p_value for place in places]), strict=True):
+        rows[place] = rows[place]._replace(p_holm=corrected)
+    return rows

@@ -1,0 +1,253 @@
+"""One cell of a study: pre-train with every noise rate, measure the networks, tune with every method."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from .. import spectrum
+from .data import Examples, Task, batches, chosen_tasks
+from .evaluation import CurveRecorder, against_clean, scores, tuned_features
+from .failures import Failure, failure
+from .methods import Material
+from .part_cache import Curve, Number, PartCache, Values
+from .plan import NETWORKS, CellName, Part, Plan
+from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
+from .rows import CLEAN_SHIFT
+
+
+def compute_cell(plan: Plan, name: CellName, cache: PartCache, tell: Callable[[str], None]) -> list[Failure]:
+    """Compute what the cache lacks of one cell; a cell that cannot even be opened has failed as a whole."""
+    try:
+        cell = Cell(plan, name, cache)
+    except Exception as error:
+        return [failure(name, plan.spoken(NETWORKS), error)]
+    return cell.compute(tell)
+
+
+class FrozenFeatures(NamedTuple):
+    """What a pre-trained network makes of a task."""
+
+    training: Mapping[int, Tensor]
+    """Features ``(n, D)`` of the training examples, by the number of shots."""
+    tests: Mapping[str, Tensor]
+    """The same of each test set; ``"none"`` is the in-domain one."""
+
+
+class Cell:
+    """The parts of one cell, computed or taken from the cache.
+
+    Args:
+        plan: the study.
+        name: one of its cells.
+        cache: where finished parts are kept.
+    """
+
+    def __init__(self, plan: Plan, name: CellName, cache: PartCache) -> None:
+        self.plan, self.name, self.cache = plan, name, cache
+        self.rates = plan.config.noise_rates
+        self.source = plan.source_of(name)
+        self.tasks: Mapping[str, Task] = chosen_tasks(plan.config, self.source)
+        self._frozen: dict[tuple[float, str], FrozenFeatures] = {}
+        self._pretrained: Pretrained | None = None
+
+    # ---- parts -------------------------------------------------------------------------------------------------------
+
+    def compute(self, tell: Callable[[str], None]) -> list[Failure]:
+        """Compute and keep what is not there yet; ``tell`` is called with the name of each part when it is.
+
+        A part that fails does not keep the others from being computed, but for the pre-training, on which all depend.
+        """
+        failures: list[Failure] = []
+        for part in self.plan.parts:
+            try:
+                self.complete(part)
+            except Exception as error:
+                pretrained = self._pretrained is not None
+                failures.append(failure(self.name, self.plan.spoken(part if pretrained else NETWORKS), error))
+                if not pretrained:
+                    return failures
+                continue
+            tell(self.plan.spoken(part))
+        return failures
+
+    def complete(self, part: Part) -> None:
+        """Compute a part and keep it, unless it is there."""
+        identity = self.plan.identity(self.name, part)
+        curves = part.stage == "tuning" and self.plan.config.learning_curves
+        if self.cache.load(identity, curves=curves) is None:
+            network = self.pretrained().network.name
+            compute = {"networks": self._networks, "features": self._features, "tuning": self._tuning}[part.stage]
+            self.cache.save(identity, compute(part)._replace(network=network))
+
+    # ---- networks ----------------------------------------------------------------------------------------------------
+
+    def pretrained(self) -> Pretrained:
+        """The networks, one per noise rate, trained or taken from the cache."""
+        if self._pretrained is None:
+            self._pretrained = self.stored_networks() or self._pretrain()
+        return self._pretrained
+
+    def stored_networks(self) -> Pretrained | None:
+        """The networks from the cache, or ``None``."""
+        states = self.cache.load_networks(self.plan.pretraining(self.name))
+        if states is None:
+            return None
+        shape = untrained(self.request)
+        wanted = {name: value.shape for name, value in shape.state_dict().items()}
+        if any({name: value.shape for name, value in state.items()} != wanted for state in states):
+            return None
+        return Pretrained(shape, tuple(states))
+
+    @cached_property
+    def examples(self) -> Examples:
+        """What the networks are pre-trained on, with clean labels."""
+        return self.source.pretraining()
+
+    @cached_property
+    def request(self) -> PretrainingRequest:
+        """What is to be pre-trained; its checkpoints are needed until the networks are stored."""
+        return PretrainingRequest(
+            objective=self.name.objective,
+            architecture=_absolute(self.name.architecture),
+            noise_kind=self.name.noise_kind,
+            noise_rates=self.rates,
+            examples=self.examples,
+            seed=self.name.seed,
+            classes=self.source.pretraining_classes,
+            vocabulary=self.source.vocabulary,
+            config=self.plan.config.pretraining.resolved(self.name.objective, self.name.architecture),
+            checkpoints=self.cache.checkpoints(self.plan.pretraining(self.name)),
+        )
+
+    def _pretrain(self) -> Pretrained:
+        identity = self.plan.pretraining(self.name)
+        ranks = distributed.is_initialized()  # they share one pre-training; rank 0 owns it already
+        with nullcontext() if ranks else self.cache.owned(identity):
+            stored = None if ranks else self.stored_networks()  # another study may have made them meanwhile
+            if stored is not None:
+                return stored
+            trained = pretrain(self.request)
+            if not ranks or distributed.get_rank() == 0:  # rank 0 writes what all have
+                self.cache.save_networks(identity, trained.states)
+                shutil.rmtree(self.cache.checkpoints(identity), ignore_errors=True)
+        return trained
+
+    # ---- features ----------------------------------------------------------------------------------------------------
+
+    def frozen(self, rate: float, task: str) -> FrozenFeatures:
+        """Features of a task by the network that was pre-trained at ``rate``."""
+        if (rate, task) not in self._frozen:
+            network = self.pretrained().one(self.rates.index(rate))
+            training, tests = self.examples_of(task)
+            self._frozen[rate, task] = FrozenFeatures(
+                {shots: features_of(network, examples) for shots, examples in training.items()},
+                {shift: features_of(network, examples) for shift, examples in tests.items()},
+            )
+        return self._frozen[rate, task]
+
+    def examples_of(self, task: str) -> tuple[Mapping[int, Examples], Mapping[str, Examples]]:
+        """Downstream training examples by shots, and test examples by shift; the same for all networks."""
+        return self._examples[task]
+
+    @cached_property
+    def _examples(self) -> Mapping[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]]:
+        found: dict[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]] = {}
+        for name, task in self.tasks.items():
+            training = {shots: task.training(shots) for shots in self.plan.config.shots}
+            shifted = {shift: task.shifted(shift) for shift in self.plan.shifts[name]}
+            found[name] = training, {CLEAN_SHIFT: task.test(), **shifted}
+        return found
+
+    # ---- computing ---------------------------------------------------------------------------------------------------
+
+    def _networks(self, _: Part) -> Values:
+        """How well each network does its own task: on held-out examples, and on the noisy ones that it was given."""
+        numbers: list[Number] = []
+        for index, rate in enumerate(self.rates):
+            found = measures(self.request, rate, self.pretrained().one(index), self.source.pretraining_check())
+            numbers += [(rate, CLEAN_SHIFT, metric, value) for metric, value in found.items()]
+        return Values(numbers)
+
+    def _features(self, part: Part) -> Values:
+        """Measures of the frozen features on each test set, and their spectra."""
+        numbers: list[Number] = []
+        spectra: dict[str, list[list[float]]] = {}
+        clean = self.frozen(self.rates[0], part.task).tests
+        for rate in self.rates:
+            for shift, features in self.frozen(rate, part.task).tests.items():
+                analysis = spectrum.analyze(features)
+                found = _spectral(analysis) | against_clean(features, clean[shift], self.tasks[part.task].classes)
+                numbers += [(rate, shift, metric, value) for metric, value in found.items()]
+                spectra.setdefault(shift, []).append(np.asarray(analysis.singular_values).tolist())
+        return Values(numbers, spectra=spectra)
+
+    def _tuning(self, part: Part) -> Values:
+        """Scores of a method on each test set, and measures of the features that it makes."""
+        method = self.plan.methods[part.method]
+        numbers: list[Number] = []
+        curves: list[Curve] = []
+        for rate in self.rates:
+            frozen = self.frozen(rate, part.task)
+            tests = {
+                shift: examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
+                for shift, examples in self.examples_of(part.task)[1].items()
+            }
+            recorder = CurveRecorder(rate, tests) if self.plan.config.learning_curves else None
+            network = self.pretrained().one(self.rates.index(rate))
+            head = method.fitted(self.material(network, frozen.training[part.shots], part), recorder)
+            for shift, examples in tests.items():
+                numbers += [(rate, shift, metric, value) for metric, value in scores(head, examples).items()]
+            tuned = tuned_features(head, tests[CLEAN_SHIFT].inputs)
+            if tuned is not None:
+                found = _spectral(spectrum.analyze(tuned))
+                numbers += [(rate, CLEAN_SHIFT, metric, value) for metric, value in found.items()]
+            curves += recorder.curves if recorder is not None else []
+        return Values(numbers, curves=curves if self.plan.config.learning_curves else None)
+
+    def material(self, network: Network, features: Tensor, part: Part) -> Material:
+        """What a method may train on, features of its training examples by a network included."""
+        training = self.examples_of(part.task)[0][part.shots]
+        return Material(
+            network=network,
+            inputs=training.inputs,
+            features=features,
+            labels=torch.from_numpy(training.labels),
+            classes=self.tasks[part.task].classes,
+            seed=self.name.seed,
+            tuning=self.plan.config.tuning,
+        )
+
+    def all_examples(self) -> Iterator[Examples]:
+        """All training and test examples of all tasks."""
+        for training, tests in self._examples.values():
+            yield from itertools.chain(training.values(), tests.values())
+
+
+def features_of(network: Network, examples: Examples) -> Tensor:
+    """What a network makes of inputs, ``(n, D)``."""
+    with torch.no_grad():
+        return torch.cat([network.features(batch) for batch in batches(examples.inputs)])
+
+
+def _spectral(analysis: spectrum.Spectrum) -> dict[str, float]:
+    return {
+        "singular_value_entropy": analysis.entropy,
+        "largest_singular_value_ratio": analysis.largest_ratio,
+        "effective_rank": analysis.effective_rank,
+    }
+
+
+def _absolute(architecture: str) -> str:
+    """The same, a folder by its absolute path."""
+    library, colon, name = architecture.partition(":")
+    return f"{library}:{Path(name).absolute()}" if colon and Path(name).is_dir() else architecture

@@ -1,0 +1,98 @@
+"""Computing what a plan lacks: in this process, in parallel ones, as tasks of a cluster, or a shard of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import torch
+from tqdm import tqdm
+
+from ..cell import compute_cell
+from ..failures import Failure
+from ..part_cache import PartCache
+from ..plan import CellName, Part, Plan
+from .shard import Shard
+
+BACKENDS = ("processes", "ray")
+
+
+def execute(
+    plan: Plan,
+    cache: PartCache,
+    *,
+    workers: int | None = None,
+    progress: bool = False,
+    backend: str = "processes",
+    shard: Shard | None = None,
+) -> list[Failure]:
+    """Compute all parts that the cache lacks, or those of a shard; what failed is returned, the rest is kept.
+
+    Args:
+        plan: what is to be computed.
+        cache: where parts are, and where they go.
+        workers: processes, or Ray tasks at once; ``None`` for one per core; 1 computes in this process.
+        progress: whether to show a bar on stderr.
+        backend: ``"processes"`` or ``"ray"``.
+        shard: which cells; all by default.
+    """
+    cells = plan.cells[shard.index :: shard.count] if shard else plan.cells
+    lacking = {cell: missing for cell in cells if (missing := missing_parts(plan, cell, cache))}
+    with _progress(plan, lacking, cache, shown=progress) as (tell, look):
+        if backend == "ray":
+            from .ray_tasks import run_as_ray_tasks  # the extra
+
+            return run_as_ray_tasks(plan, list(lacking), cache, workers, look)
+        count = min(workers or os.cpu_count() or 1, len(lacking))
+        if count > 1:
+            from .processes import run_in_processes
+
+            return run_in_processes(plan, list(lacking), cache, count, look)
+        with one_thread():
+            return [failure for cell in lacking for failure in compute_cell(plan, cell, cache, tell)]
+
+
+def missing_parts(plan: Plan, cell: CellName, cache: PartCache) -> list[Part]:
+    """The parts of a cell that are not kept whole."""
+    curves = plan.config.learning_curves
+    return [
+        part
+        for part in plan.parts
+        if cache.load(plan.identity(cell, part), curves=curves and part.stage == "tuning") is None
+    ]
+
+
+@contextmanager
+def _progress(
+    plan: Plan, lacking: dict[CellName, list[Part]], cache: PartCache, *, shown: bool
+) -> Generator[tuple[Callable[[str], None], Callable[[], None]]]:
+    """A bar, and two ways to move it: being told of a part, and looking which parts have come into the cache."""
+    awaited = {cache.path(plan.identity(cell, part)) for cell, parts in lacking.items() for part in parts}
+    pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: a log file needs few
+    shown = shown and bool(lacking)
+    with tqdm(total=len(awaited), desc="study", unit="part", disable=not shown, mininterval=pause) as bar:
+
+        def tell(part: str) -> None:
+            bar.set_postfix_str(part, refresh=False)
+            bar.update()
+
+        def look() -> None:
+            there = {path for path in awaited if path.exists()} if shown else set()
+            awaited.difference_update(there)
+            bar.update(len(there))
+
+        yield tell, look
+        look()
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """As in a worker process: sums of one thread do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

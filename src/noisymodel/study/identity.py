@@ -1,0 +1,132 @@
+"""What a part of a study is: all that its values depend on, and nothing else.
+
+A part has no name. Its identity gives the key under which it is kept; what people call its method, task and data is
+said when results are collected. Where a computation runs and how often it saves its state are no part of it, nor are
+settings of networks that it does not use, nor the library's source code: whoever changes what a stage computes raises
+the stage's number in `STAGES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from .config import PretrainingConfig
+
+STAGES: Mapping[str, int] = {"pretraining": 1, "networks": 1, "features": 1, "tuning": 1}
+"""Stage -> its version. Raise it when the stage gives other numbers than before."""
+
+Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """All that the values of one part depend on, JSON-ready."""
+
+    stage: str
+    """A key of `STAGES`."""
+    data: Record
+    """What networks are pre-trained on: source, options; of files, what they hold."""
+    network: Record
+    """Objective, architecture, the settings that these use; of an architecture in files, what they hold."""
+    noise: Record
+    """Kind, rates, options."""
+    seed: int
+    task: Record = field(default_factory=dict[str, Any])
+    """What is tuned and tested on, its shifts included."""
+    shots: int = 0
+    method: Record = field(default_factory=dict[str, Any])
+    """What builds the head, all of its settings, and the settings of the training."""
+    libraries: Record = field(default_factory=dict[str, Any])
+    """Versions of the packages that compute it."""
+
+    def record(self) -> dict[str, Any]:
+        """JSON-ready, with the version of the stage."""
+        return json.loads(json.dumps({**asdict(self), "version": STAGES[self.stage]}, allow_nan=False))
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits, the same in every process.
+
+        >>> one = Identity("tuning", {"source": "glyphs"}, {}, {"kind": "symmetric"}, seed=1)
+        >>> one.key == Identity("tuning", {"source": "glyphs"}, {}, {"kind": "symmetric"}, seed=1).key
+        True
+        """
+        text = json.dumps(self.record(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+_OF_ALL = ("epochs", "batch_size", "learning_rate", "weight_decay", "warmup")
+_TRANSFORMER = ("transformer_width", "transformer_depth", "transformer_heads")
+_OF_ARCHITECTURE: Mapping[str, tuple[str, ...]] = {
+    "mlp": ("widths",),
+    "resnet": ("resnet_widths",),
+    "vit": ("patch_size", *_TRANSFORMER),
+    "transformer": _TRANSFORMER,
+    "timm": ("image_size",),
+    "transformers": ("image_size",),
+    "open_clip": ("image_size",),
+}
+_OF_OBJECTIVE: Mapping[str, tuple[str, ...]] = {
+    "supervised": ("classifier_init",),
+    "contrastive": ("temperature", "embedding", *_TRANSFORMER),
+    "masked_token": ("mask_share",),
+}
+LIBRARY_OF = {"timm": "timm", "transformers": "transformers", "open_clip": "open_clip_torch"}
+"""Prefix of an architecture -> package whose version matters."""
+
+
+def network_record(objective: str, architecture: str, settings: PretrainingConfig) -> dict[str, Any]:
+    """Objective and architecture with the settings that they use; ``settings`` with overrides resolved."""
+    library, colon, name = architecture.partition(":")
+    used = [*_OF_ALL, *_OF_ARCHITECTURE.get(library, ()), *_OF_OBJECTIVE[objective]]
+    if library == "open_clip":  # brings an encoder of captions and projections of its own
+        used = [key for key in used if key != "embedding" and key not in _TRANSFORMER]
+    record: dict[str, Any] = {"objective": objective, "architecture": architecture}
+    record |= {key: getattr(settings, key) for key in sorted(set(used))}
+    if colon:
+        held = architecture_files(name)
+        if held:
+            record |= {"architecture": library, "files": held}
+        elif library == "transformers":
+            record["configuration"] = _remote_configuration(name)
+    return record
+
+
+def architecture_files(name: str) -> dict[str, str]:
+    """Checksums of the small files of an architecture that is a folder or a file; none of one with a name alone."""
+    path = Path(name.removeprefix("local-dir:")).expanduser()
+    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
+    plain = [file for file in files if file.is_file() and file.suffix in (".json", ".py", ".txt", ".yaml", ".yml")]
+    return {file.name if file == path else file.relative_to(path).as_posix(): _checksum(file) for file in plain}
+
+
+def _checksum(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _remote_configuration(name: str) -> dict[str, Any]:
+    """What a name on a hub stands for at present."""
+    from .pretraining.libraries import transformers_configuration
+
+    known = transformers_configuration(name).to_dict()
+    known = {key: value for key, value in known.items() if key not in ("_name_or_path", "transformers_version")}
+    return json.loads(json.dumps(known, default=str))
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Versions of torch, numpy and further packages; of those that are not installed, nothing."""
+    found: dict[str, str] = {}
+    for name in ("torch", "numpy", *names):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,164 @@
+"""What a tuning method of the study is: how to build its head, and how to train it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from ..._random import tensor_generator
+from ...baselines import interpolate
+from ...errors import MissingExtraError
+from ...heads import Head
+from ...training import fit
+from ..config import TuningConfig
+from ..data.source import Inputs, as_rows, take
+from ..pretraining import Network
+
+_INITIALISATION = 2
+OF_EVERY_METHOD = ("learning_rate", "epochs_factor", "batch_size")
+"""Settings of the training that a study may change of every method."""
+OF_THE_TRAINING = (*OF_EVERY_METHOD, "interpolation")
+"""Settings that are not arguments of ``build``."""
+
+Watch = Callable[[Head, Mapping[str, float]], None]
+"""What is called after each epoch with the head, in evaluation mode, and the epoch's entry of the history."""
+
+
+class Material(NamedTuple):
+    """What a method may train on: a pre-trained network, and the downstream task's training pictures."""
+
+    network: Network
+    """In evaluation mode, its parameters frozen; a method that tunes it tunes a copy."""
+    inputs: Inputs
+    """``(n, ...)``: the pictures or token ids."""
+    features: Tensor
+    """``(n, D)``: what the frozen network makes of them."""
+    labels: Tensor
+    """``(n,)``."""
+    classes: int
+    seed: int
+    tuning: TuningConfig
+
+    @property
+    def pixels(self) -> Tensor:
+        """``(n, P)``: the inputs as rows."""
+        return as_rows(take(self.inputs, np.arange(len(self.inputs))))
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to tune a classifier on frozen features."""
+
+    label: str
+    description: str
+    role: str
+    build: Callable[..., Head]
+    """``build(in_features, num_classes, *, generator, **settings)``."""
+    settings: Mapping[str, float]
+    """Keyword arguments of ``build``, and ``learning_rate``, ``epochs_factor`` (times ``tuning.epochs``) and
+    ``batch_size`` (in place of ``tuning.batch_size``)."""
+    base: str = ""
+    """The method that it is a variation of, for ablations and the variants of a configuration."""
+    options: tuple[str, ...] = ()
+    """Arguments of ``build`` that a study may change besides those in ``settings``."""
+    version: int = 1
+    """Raise it when the same settings give other results than before."""
+
+    sees_pictures = False
+    """Whether the head's rows are pictures, not features."""
+
+    def head(self, in_features: int, num_classes: int, seed: int) -> Head:
+        """A fresh head, its initial values drawn from ``seed``."""
+        return self.build(in_features, num_classes, generator=tensor_generator(seed, _INITIALISATION), **self.keywords)
+
+    def fitted(self, material: Material, watch: Watch | None = None) -> Head:
+        """The head of this method, trained; ``watch`` is called after each epoch."""
+        head = self.head(material.features.shape[1], material.classes, material.seed)
+        return self.trained(head, material.features, material, watch)
+
+    def trained(self, head: Head, rows: Tensor, material: Material, watch: Watch | None = None) -> Head:
+        """A head after this method's training on rows of the material, features or pictures."""
+        fit(
+            head,
+            rows,
+            material.labels,
+            epochs=self.epochs(material.tuning.epochs),
+            batch_size=round(self.settings.get("batch_size", material.tuning.batch_size)),
+            learning_rate=self.learning_rate,
+            weight_decay=material.tuning.weight_decay,
+            seed=material.seed,
+            on_epoch=watch,
+        )
+        return head
+
+    @property
+    def keywords(self) -> dict[str, float]:
+        """The settings that ``build`` is called with."""
+        return {key: value for key, value in self.settings.items() if key not in OF_THE_TRAINING}
+
+    @property
+    def own_settings(self) -> tuple[str, ...]:
+        """The settings that a study may change, besides those of every method."""
+        return tuple(key for key in self.settings if key not in OF_EVERY_METHOD)
+
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate."""
+        return self.settings["learning_rate"]
+
+    @property
+    def record(self) -> dict[str, object]:
+        """What its results depend on besides data and the common training, JSON-ready; its names are no part of it."""
+        known = inspect.signature(self.build).parameters.values()
+        defaults = {item.name: item.default for item in known if isinstance(item.default, int | float)}
+        settings = {name: float(value) for name, value in {**defaults, **self.settings}.items()}
+        return {"build": self.build.__qualname__, "settings": settings, "version": self.version}
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages besides torch whose version its results depend on."""
+        return ()
+
+    def epochs(self, tuning_epochs: int) -> int:
+        """Epochs of training where ``tuning.epochs`` is given; at least one."""
+        return max(1, round(tuning_epochs * self.settings.get("epochs_factor", 1)))
+
+    def check_packages(self) -> None:
+        """Nothing, or a `MissingExtraError`."""
+
+
+@dataclass(frozen=True)
+class MaterialMethod(Method):
+    """A method whose ``build(material, *, generator, **settings)`` sees the training data, the network included.
+
+    With the setting ``interpolation`` α the trained head is put between where it started and where it ended,
+    (1 − α)·start + α·end: meant for heads whose classifier is of use at the start, too.
+    """
+
+    sees_pictures: bool = False
+    needs_peft: bool = False
+
+    def fitted(self, material: Material, watch: Watch | None = None) -> Head:
+        """The head of this method, trained; ``watch`` sees the training, not what interpolation makes of it."""
+        head = self.build(material, generator=tensor_generator(material.seed, _INITIALISATION), **self.keywords)
+        start = {name: value.clone() for name, value in head.state_dict().items()}
+        self.trained(head, material.pixels if self.sees_pictures else material.features, material, watch)
+        if "interpolation" in self.settings:
+            head.load_state_dict(interpolate(start, head.state_dict(), self.settings["interpolation"]))
+        return head
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages besides torch whose version its results depend on."""
+        return ("peft",) if self.needs_peft else ()
+
+    def check_packages(self) -> None:
+        """That peft is installed, where it is needed."""
+        if self.needs_peft and find_spec("peft") is None:
+            raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study")

@@ -1,0 +1,234 @@
+"""Methods that tune the network itself, with and without NMTune's terms: the study runs them by name.
+
+None of their settings was tuned here: they are those of the papers or of the published code where these say so, and
+plain values where they do not. The learning rates are those of the published code for networks and linear probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import cast
+
+import torch
+from torch import nn
+
+from ...heads import Head
+from ...heads.network import TuningNetwork
+from ...objective import NMTuneLoss
+from ...training import fit
+from .base import Material, MaterialMethod
+from .frozen import probe
+from .tuned_network import (
+    TunedNetwork,
+    moved_embeddings,
+    small_spectrum,
+    towards_the_start,
+    with_lora,
+)
+
+_PROBE_LEARNING_RATE = 1e-2
+
+# ---- in the network --------------------------------------------------------------------------------------------------
+
+
+def _fine_tuned(material: Material, *, generator: torch.Generator) -> Head:
+    return TunedNetwork(material.network, material.classes, generator=generator)
+
+
+def _low_rank(material: Material, *, generator: torch.Generator, rank: float, alpha: float) -> Head:
+    backbone = with_lora(material.network, rank=round(rank), alpha=round(alpha), generator=generator)
+    return TunedNetwork(material.network, material.classes, backbone=backbone, generator=generator)
+
+
+def _from_a_probe(material: Material, *, generator: torch.Generator, probe_learning_rate: float) -> Head:
+    """A network whose classifier begins as a linear probe of its features, trained as long as the network will be."""
+    start = probe(material.features.shape[1], material.classes, generator=generator)
+    fit(
+        start,
+        material.features,
+        material.labels,
+        epochs=material.tuning.epochs,
+        batch_size=material.tuning.batch_size,
+        learning_rate=probe_learning_rate,
+        weight_decay=material.tuning.weight_decay,
+        seed=material.seed,
+    )
+    head = TunedNetwork(material.network, material.classes, generator=generator)
+    cast(nn.Linear, head.classifier).load_state_dict(cast(nn.Linear, start.classifier).state_dict())
+    return head
+
+
+def _near_the_start(material: Material, *, generator: torch.Generator, alpha: float, beta: float) -> Head:
+    penalty = towards_the_start(material.network, alpha=alpha, beta=beta)
+    return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
+
+
+def _shrunk(material: Material, *, generator: torch.Generator, weight: float, num_smallest: float) -> Head:
+    penalty = small_spectrum(weight=weight, num_smallest=round(num_smallest))
+    return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
+
+
+def _undistorted(material: Material, *, generator: torch.Generator, weight: float) -> Head:
+    penalty = moved_embeddings(weight=weight)
+    return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
+
+
+def _published(consistency_weight: float, covariance_weight: float, dominant_weight: float) -> NMTuneLoss:
+    """NMTune's objective with the published code's top 5 singular values."""
+    return NMTuneLoss(
+        consistency_weight=consistency_weight,
+        covariance_weight=covariance_weight,
+        dominant_weight=dominant_weight,
+        top_k=5,
+        reduction="mean",
+    )
+
+
+def _nmtune(
+    material: Material,
+    *,
+    generator: torch.Generator,
+    covariance_weight: float,
+    dominant_weight: float,
+    consistency_weight: float | None = None,
+    rank: float | None = None,
+    alpha: float = 0.0,
+) -> Head:
+    """Terms on the network's own features; with ``consistency_weight`` on those of NMTune's network on top of it."""
+    width = material.features.shape[1]
+    backbone = None
+    if rank is not None:
+        backbone = with_lora(material.network, rank=round(rank), alpha=round(alpha), generator=generator)
+    on_top = consistency_weight is not None
+    after = None
+    if on_top:
+        after = TuningNetwork(
+            width,
+            hidden_features=4 * width,
+            depth=1,
+            norm="batch",
+            residual=True,
+            dropout=0.0,
+            input_noise=0.0,
+            generator=generator,
+        )
+    return TunedNetwork(
+        material.network,
+        material.classes,
+        backbone=backbone,
+        after=after,
+        objective=_published(consistency_weight or 0.0, covariance_weight, dominant_weight),
+        with_reference=on_top,
+        generator=generator,
+    )
+
+
+# ---- the table -------------------------------------------------------------------------------------------------------
+
+_TERMS = {"covariance_weight": 0.04, "dominant_weight": 0.001}
+_LORA = {"rank": 8, "alpha": 8}
+
+IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
+    {
+        "full_fine_tuning": MaterialMethod(
+            "full fine-tuning",
+            "The whole network and a new linear classifier, learning rate 0.001.",
+            "baseline",
+            _fine_tuned,
+            {"learning_rate": 1e-3},
+            sees_pictures=True,
+        ),
+        "lora": MaterialMethod(
+            "LoRA",
+            "Rank-8 adapters on every linear layer of the frozen network and a new classifier, learning rate 0.001.",
+            "baseline",
+            _low_rank,
+            {"learning_rate": 1e-3, **_LORA},
+            sees_pictures=True,
+            needs_peft=True,
+        ),
+        "lp_ft": MaterialMethod(
+            "LP-FT",
+            "Full fine-tuning that begins from a trained linear probe, learning rate 0.01, then 0.001.",
+            "baseline",
+            _from_a_probe,
+            {"learning_rate": 1e-3, "probe_learning_rate": _PROBE_LEARNING_RATE},
+            sees_pictures=True,
+        ),
+        "wise_ft": MaterialMethod(
+            "WiSE-FT",
+            "LP-FT, then half-way back to the pre-trained network with its linear probe (α 0.5): both ends have a "
+            "trained classifier.",
+            "baseline",
+            _from_a_probe,
+            {"learning_rate": 1e-3, "probe_learning_rate": _PROBE_LEARNING_RATE, "interpolation": 0.5},
+            sees_pictures=True,
+        ),
+        "l2_sp": MaterialMethod(
+            "L2-SP",
+            "Full fine-tuning with decay of the network towards its start and of the classifier towards zero, both "
+            "0.01, learning rate 0.001.",
+            "baseline",
+            _near_the_start,
+            {"learning_rate": 1e-3, "alpha": 0.01, "beta": 0.01},
+            sees_pictures=True,
+        ),
+        "batch_spectral_shrinkage": MaterialMethod(
+            "BSS",
+            "Full fine-tuning with batch spectral shrinkage of its features: weight 0.001, the smallest singular "
+            "value, learning rate 0.001.",
+            "baseline",
+            _shrunk,
+            {"learning_rate": 1e-3, "weight": 0.001, "num_smallest": 1},
+            sees_pictures=True,
+        ),
+        "embedding_distortion": MaterialMethod(
+            "embedding distortion",
+            "Full fine-tuning with one minus the cosine between tuned and pre-trained features, weight 1, learning "
+            "rate 0.001.",
+            "baseline",
+            _undistorted,
+            {"learning_rate": 1e-3, "weight": 1.0},
+            sees_pictures=True,
+        ),
+        "nmtune_fine_tuning": MaterialMethod(
+            "NMTune terms, fine-tuning",
+            "Full fine-tuning with the published code's terms on the network's own features: covariance 0.04, dominant "
+            "singular values 0.001 (top 5), no consistency, learning rate 0.001.",
+            "method",
+            _nmtune,
+            {"learning_rate": 1e-3, **_TERMS},
+            sees_pictures=True,
+        ),
+        "nmtune_lora": MaterialMethod(
+            "NMTune terms, LoRA",
+            "LoRA with the same terms on the network's own features, no consistency.",
+            "method",
+            _nmtune,
+            {"learning_rate": 1e-3, **_TERMS, **_LORA},
+            sees_pictures=True,
+            needs_peft=True,
+        ),
+        "nmtune_fine_tuning_mlp": MaterialMethod(
+            "NMTune on fine-tuning",
+            "Full fine-tuning with NMTune's network (residual) on top, the same terms on its output, and consistency "
+            "(weight 1) against the frozen network's features.",
+            "method",
+            _nmtune,
+            {"learning_rate": 1e-3, "consistency_weight": 1.0, **_TERMS},
+            sees_pictures=True,
+        ),
+        "nmtune_lora_mlp": MaterialMethod(
+            "NMTune on LoRA",
+            "LoRA with NMTune's network (residual) on top, the same terms on its output, and consistency (weight 1) "
+            "against the frozen network's features.",
+            "method",
+            _nmtune,
+            {"learning_rate": 1e-3, "consistency_weight": 1.0, **_TERMS, **_LORA},
+            sees_pictures=True,
+            needs_peft=True,
+        ),
+    }
+)
+"""Name -> method, in the order of tables."""

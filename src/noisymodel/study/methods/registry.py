@@ -1,0 +1,121 @@
+"""The methods that a study may run: those of the tables, and the variants that a configuration defines."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from ...errors import ConfigError
+from ..config import StudyConfig, unknown_name
+from ..rows import FEATURES, PRETRAINING, MethodNote
+from .ablation import ABLATIONS, FULL
+from .base import OF_EVERY_METHOD, Method
+from .finetuning import IN_THE_NETWORK
+from .frozen import ON_FEATURES, OTHERS
+
+ALIASES: Mapping[str, str] = MappingProxyType({"linear_adamw": "linear_probe"})
+"""Another name -> the method that it stands for."""
+ALL_METHODS: Mapping[str, Method] = MappingProxyType({**ON_FEATURES, **OTHERS, **IN_THE_NETWORK})
+KNOWN: Mapping[str, Method] = MappingProxyType({**ALL_METHODS, **ABLATIONS})
+"""Every method that a configuration may name."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "default": tuple(ON_FEATURES),
+        "neighbours": tuple(OTHERS),
+        "whitebox": tuple(IN_THE_NETWORK),
+        "all": tuple(ALL_METHODS),
+        "ablation": (FULL, *ABLATIONS),
+    }
+)
+"""Names that stand for several methods in a configuration."""
+
+
+def chosen_methods(config: StudyConfig) -> dict[str, Method]:
+    """The methods that a configuration names, in the table's order, with its settings; by default `ON_FEATURES`.
+
+    Its variants follow, each with the settings of its method in the table and its own in their place.
+
+    Raises:
+        ConfigError: a method or a setting that there is not, or a variant under a name that is taken.
+        MissingExtraError: a method needs a package that is not installed.
+    """
+    wanted = _expanded(config.methods or ("default",))
+    names = [name for name in KNOWN if name in wanted]
+    options = {ALIASES.get(name, name): given for name, given in config.method_options.items()}
+    for name in options:
+        if name not in names:
+            raise unknown_name("method_options", name, names)
+    methods = {name: _with_options(KNOWN[name], options.get(name, {}), f"method_options.{name}") for name in names}
+    methods |= {name: _variant(name, dict(given)) for name, given in config.variants.items()}
+    for method in methods.values():
+        method.check_packages()
+    return methods
+
+
+def _expanded(names: Iterable[str]) -> set[str]:
+    """The methods that names of methods and of groups stand for."""
+    found: set[str] = set()
+    for name in (ALIASES.get(name, name) for name in names):
+        if name not in KNOWN and name not in GROUPS:
+            raise unknown_name("methods", name, [*KNOWN, *GROUPS])
+        found.update(GROUPS.get(name, (name,)))
+    return found
+
+
+def _with_options(method: Method, options: Mapping[str, float], key: str) -> Method:
+    if not options:
+        return method
+    known = [*OF_EVERY_METHOD, *dict.fromkeys((*method.own_settings, *method.options))]
+    for option, value in options.items():
+        if option not in known:
+            raise unknown_name(key, option, known)
+        expected = _RANGES.get(option)
+        if expected is not None and not expected[1](value):
+            raise ConfigError(f"config key `{key}.{option}`: expected {expected[0]}, got {value:g}")
+    changed = ", ".join(f"{name} {value:g}" for name, value in options.items())
+    description = f"{method.description} Changed in this study: {changed}."
+    return replace(method, description=description, settings={**method.settings, **options})
+
+
+_RANGES = {
+    "learning_rate": ("a positive number", lambda value: value > 0),
+    "epochs_factor": ("a positive number", lambda value: value > 0),
+    "batch_size": ("an integer of at least 2", lambda value: value >= 2 and value == round(value)),
+    "top_k": ("a positive integer", lambda value: value >= 1 and value == round(value)),
+    "width": ("a positive number", lambda value: value > 0),
+    "dropout": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
+    "label_smoothing": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
+}
+
+
+def _variant(name: str, given: dict[str, Any]) -> Method:
+    """The method that a configuration defines as ``variants.NAME``."""
+    key = f"variants.{name}"
+    if name in KNOWN or name in GROUPS or name in (*ALIASES, PRETRAINING, FEATURES):
+        raise ConfigError(f"config key `{key}`: expected a name that no method has, got {name!r}")
+    base = given.pop("method", None)
+    if base is None:
+        raise ConfigError(f"config key `{key}.method`: expected the name of a method to vary, got none")
+    base = ALIASES.get(str(base), str(base))
+    if base not in KNOWN:
+        raise unknown_name(f"{key}.method", base, list(KNOWN))
+    label = given.pop("label", name)
+    if not isinstance(label, str):
+        raise ConfigError(f"config key `{key}.label`: expected a string, got {label!r}")
+    for setting, value in given.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ConfigError(f"config key `{key}.{setting}`: expected a number, got {value!r}")
+    options = {setting: float(value) for setting, value in given.items()}
+    varied = _with_options(KNOWN[base], options, key)
+    return replace(varied, label=label, role="ablation", base=base)
+
+
+def method_notes(methods: Mapping[str, Method]) -> tuple[MethodNote, ...]:
+    """How the report speaks of methods."""
+    return tuple(
+        MethodNote(name, method.label, method.description, method.role, method.base) for name, method in methods.items()
+    )

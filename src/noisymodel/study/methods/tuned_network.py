@@ -1,0 +1,209 @@
+"""A head that contains the pre-trained network: its rows are pictures, so that `fit` trains it like any other head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..._checks import check_integer, check_rows
+from ..._random import seeded
+from ...baselines import batch_spectral_shrinkage, embedding_distortion, l2_sp_penalty
+from ...errors import MissingExtraError
+from ...heads import Head
+from ...heads.network import classifier
+from ...losses import NMTuneTerms
+from ...objective import NMTuneLoss
+from ..pretraining import Network
+
+
+class Step(NamedTuple):
+    """What a penalty may look at."""
+
+    head: TunedNetwork
+    pixels: Tensor
+    embedded: Tensor
+    """The backbone's features of the pixels."""
+
+
+Penalty = Callable[[Step], Tensor]
+"""What is added to the loss of a batch, weight included."""
+
+
+class _Network(nn.Module):
+    """Pixels (N, P) to what the classifier sees."""
+
+    def __init__(self, backbone: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.after = after
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.after(self.backbone(pixels))
+
+
+class TunedNetwork(Head):
+    """A copy of a pre-trained network with a new classifier, all of it trained.
+
+    Args:
+        pretrained: the network; it is not changed, and answers for the pre-trained features.
+        num_classes: K.
+        backbone: what is trained: by default a copy of the network's own backbone, all of its parameters.
+        after: what lies between backbone and classifier, of the features' width.
+        objective: task loss, and regularizers on what the classifier sees; by default none.
+        with_reference: whether the consistency term compares with the pre-trained features; otherwise there is none.
+        penalties: what is added to the loss; ``total`` carries them, no term of its own does.
+        generator: what draws the classifier's initial values.
+
+    Such heads live in the study alone: they are neither saved nor loaded by themselves.
+    """
+
+    def __init__(
+        self,
+        pretrained: Network,
+        num_classes: int,
+        *,
+        backbone: nn.Module | None = None,
+        after: nn.Module | None = None,
+        objective: NMTuneLoss | None = None,
+        with_reference: bool = False,
+        penalties: Sequence[Penalty] = (),
+        generator: torch.Generator,
+    ) -> None:
+        self._width = pretrained.num_features
+        super().__init__(
+            pretrained.num_inputs,
+            num_classes,
+            network=_Network(trainable(pretrained) if backbone is None else backbone, after or nn.Identity()),
+            objective=objective or NMTuneLoss(consistency_weight=0, covariance_weight=0, dominant_weight=0),
+            classifier_init="linear",
+            generator=generator,
+        )
+        self._pretrained = (pretrained.backbone,)  # in a tuple: no part of this module, neither trained nor saved
+        self.with_reference = with_reference
+        self.penalties = tuple(penalties)
+
+    def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
+        """Begin a new classifier on the features, which are of another width than the rows."""
+        count = check_integer(num_classes or 0, "num_classes", minimum=1)
+        self.classifier = classifier(self._width, count, self.classifier_init, generator)
+
+    def tune(self, features: Tensor) -> Tensor:
+        """The tuned features (N, D) of pixels (N, P)."""
+        return self._network(check_rows(features, num_features=self.in_features))
+
+    def pretrained_features(self, pixels: Tensor) -> Tensor:
+        """The features (N, D) that the network made before it was tuned."""
+        with torch.no_grad():
+            return self._pretrained[0](pixels)
+
+    def loss(
+        self,
+        features: Tensor,
+        targets: Tensor,
+        *,
+        reference: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+    ) -> NMTuneTerms:
+        """The terms of a batch of pixels (N, P); the penalties are in ``total`` alone."""
+        embedded = self._network.backbone(features)
+        tuned = self._network.after(embedded)
+        logits = cast(nn.Linear, self.classifier)(tuned)
+        if self.with_reference and reference is None:
+            reference = self.pretrained_features(features)
+        terms = self.objective(
+            logits,
+            targets,
+            tuned=tuned if self.regularized else None,
+            reference=reference,
+            sample_weight=sample_weight,
+        )
+        step = Step(self, features, embedded)
+        return terms._replace(total=sum((penalty(step) for penalty in self.penalties), terms.total))
+
+    @property
+    def _network(self) -> _Network:
+        return cast(_Network, self.network)
+
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+class AdaptedBackbone(nn.Module):
+    """A backbone with LoRA; the statistics of its BatchNorms are frozen like all that it was."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """What the backbone makes of rows."""
+        return self.module(rows)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the adapters; BatchNorm stays as it was pre-trained."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, BATCH_NORMS):
+                module.eval()
+        return self
+
+
+def trainable(pretrained: Network) -> nn.Module:
+    """A copy of the backbone to train, all of it."""
+    return copy.deepcopy(pretrained.backbone).requires_grad_(True).train()
+
+
+def with_lora(pretrained: Network, *, rank: int, alpha: int, generator: torch.Generator) -> AdaptedBackbone:
+    """A copy of the backbone with W + (α/r)·B·A in place of the weight W of each linear layer; A and B are trained.
+
+    Where there is no linear layer (a residual network), of each convolution without groups.
+
+    Raises:
+        MissingExtraError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study") from None
+    backbone = AdaptedBackbone(copy.deepcopy(pretrained.backbone))
+    with seeded(generator.initial_seed()):  # peft draws from torch's global generator
+        inject_adapter_in_model(
+            LoraConfig(r=rank, lora_alpha=alpha, target_modules=_adaptable(backbone.module)), backbone.module
+        )
+    for name, parameter in backbone.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+    return backbone.train()
+
+
+def _adaptable(backbone: nn.Module) -> list[str]:
+    """The layers that LoRA takes.
+
+    ``MultiheadAttention`` multiplies by the weight of its last layer itself: a layer put in its place is never called.
+    """
+    modules = dict(backbone.named_modules())
+    within = {f"{name}.out_proj" for name, module in modules.items() if isinstance(module, nn.MultiheadAttention)}
+    linear = [name for name, module in modules.items() if isinstance(module, nn.Linear) and name not in within]
+    return linear or [name for name, module in modules.items() if isinstance(module, nn.Conv2d) and module.groups == 1]
+
+
+# ---- penalties -------------------------------------------------------------------------------------------------------
+
+
+def towards_the_start(pretrained: Network, *, alpha: float, beta: float) -> Penalty:
+    """L2-SP from the pre-trained backbone."""
+    start = {f"network.backbone.{name}": value.detach() for name, value in pretrained.backbone.named_parameters()}
+    return lambda step: l2_sp_penalty(dict(step.head.named_parameters()), start, alpha=alpha, beta=beta)
+
+
+def small_spectrum(*, weight: float, num_smallest: int) -> Penalty:
+    """Batch spectral shrinkage of the backbone's features."""
+    return lambda step: batch_spectral_shrinkage(step.embedded, num_smallest=num_smallest) * weight
+
+
+def moved_embeddings(*, weight: float) -> Penalty:
+    """Distortion of the backbone's features."""
+    return lambda step: embedding_distortion(step.embedded, step.head.pretrained_features(step.pixels)) * weight

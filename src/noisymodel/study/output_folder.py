@@ -1,0 +1,109 @@
+"""The output folder of a study: whose it is, whether it may be written to, and where things lie in it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from ..errors import OutputFolderError
+from ..files import write_file
+from .config import StudyConfig
+
+CONFIG_FILE = "config.json"
+RESULTS_FILE = "results.json"
+TABLES_FILE = "tables.txt"
+FAILURES_FILE = "failures.json"
+CACHE_FOLDER = "cache"
+LOCK_FILE = ".claim.lock"
+REPORT = (
+    RESULTS_FILE,
+    FAILURES_FILE,
+    TABLES_FILE,
+    "results.csv",
+    "summary.csv",
+    "correlations.csv",
+    "curves.csv",
+    "spectra.safetensors",
+    "citation.bib",
+    "report.html",
+    "figures",
+    "tables",
+)
+"""All that a report leaves, ``results.json`` first: without it a folder is unfinished."""
+
+
+def read_claim(path: Path) -> dict[str, Any] | None:
+    """The configuration of the study that a folder holds, or ``None``."""
+    try:
+        held = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return cast("dict[str, Any]", held) if isinstance(held, Mapping) else None
+
+
+def is_finished(path: Path, config: StudyConfig) -> bool:
+    """Whether a folder holds the whole results of this very study."""
+    complete = (path / RESULTS_FILE).exists() and not (path / FAILURES_FILE).exists()
+    return complete and read_claim(path) == config.to_dict()
+
+
+def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) -> None:
+    """Make the output folder this study's, or refuse. Processes that claim it together do so one after the other.
+
+    Raises:
+        OutputFolderError: the folder holds another study, an unfinished run without ``resume``, or something else.
+    """
+    from filelock import FileLock
+
+    if path.exists() and not path.is_dir():
+        raise OutputFolderError(f"{str(path)!r} is a file; the output of a study is a folder")
+    ours = config.to_dict()
+    if resume and read_claim(path) == ours:
+        return
+    if not force:
+        _refuse_foreign(path)
+    path.mkdir(parents=True, exist_ok=True)
+    with FileLock(path / LOCK_FILE, poll_interval=0.01):
+        held = read_claim(path)
+        if held is not None and not force:
+            _refuse(path, held, ours, resume=resume)
+        if held != ours:
+            remove_report(path)
+        if held != ours or force:
+            write_file(path / CONFIG_FILE, (json.dumps(ours, indent=2) + "\n").encode())
+
+
+def remove_report(path: Path, *, keep: tuple[str, ...] = ()) -> None:
+    """Delete what a report left in a folder, but for the files to keep; without ``results.json`` it is unfinished."""
+    for name in REPORT:
+        place = path / name
+        for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if file.relative_to(path).as_posix() not in keep and not file.is_dir():
+                file.unlink(missing_ok=True)
+        if place.is_dir() and not any(file.is_file() for file in place.rglob("*")):
+            shutil.rmtree(place)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Nothing but what a study leaves may be in the folder; another process may be claiming it right now."""
+    names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
+    foreign = [name for name in names if name != LOCK_FILE and not name.startswith(f".{CONFIG_FILE}.")]
+    if foreign and read_claim(path) is None:
+        raise OutputFolderError(
+            f"{str(path)!r} is not empty and holds no study; choose another folder, or add --force to write there"
+        )
+
+
+def _refuse(path: Path, held: Mapping[str, Any], ours: Mapping[str, Any], *, resume: bool) -> None:
+    if held != ours:
+        different = sorted(key for key in {*held, *ours} if held.get(key) != ours.get(key))
+        raise OutputFolderError(
+            f"{str(path)!r} holds another study (it differs in {', '.join(f'`{key}`' for key in different)}); "
+            f"choose another folder, or add --force to replace it"
+        )
+    if not resume:
+        state = "the results" if (path / RESULTS_FILE).exists() else "an unfinished run"
+        raise OutputFolderError(f"{str(path)!r} holds {state} of this study; add --resume to go on with it")

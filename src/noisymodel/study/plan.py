@@ -1,0 +1,208 @@
+"""A study before anything is computed: every name checked, every source opened once, every part known by identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from itertools import product
+from typing import Any, NamedTuple
+
+from ..errors import ConfigError, MissingExtraError
+from .config import PretrainingConfig, StudyConfig, unknown_name
+from .data import (
+    Source,
+    Task,
+    chosen_tasks,
+    input_record,
+    open_source,
+    packages_of,
+    reported_shifts,
+    reseeded,
+    task_record,
+)
+from .identity import LIBRARY_OF, Identity, library_versions, network_record
+from .methods import Method, chosen_methods
+from .pretraining.compatibility import ARCHITECTURES, LIBRARIES, NOISE_KINDS, OBJECTIVES, fits
+
+_EXTRA_OF = {"timm": "timm", "transformers": "hf", "open_clip": "open-clip"}
+
+
+class CellName(NamedTuple):
+    """What one cell is about; all noise rates are in it."""
+
+    objective: str
+    architecture: str
+    noise_kind: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.objective} {self.architecture}, {self.noise_kind} noise, seed {self.seed}"
+
+
+class Part(NamedTuple):
+    """One part of a cell: measures of its networks, of their features on a task, or a method on a task."""
+
+    stage: str
+    """``"networks"``, ``"features"`` or ``"tuning"``."""
+    task: str = ""
+    shots: int = 0
+    method: str = ""
+
+
+NETWORKS = Part("networks")
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What is to be computed. Made by `plan`; travels to other processes with the sources that it opened."""
+
+    config: StudyConfig
+    source: Source
+    """At the first seed."""
+
+    def __post_init__(self) -> None:
+        _ = self.cells, self.methods, self.shifts  # errors come now
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plan, (self.config, self.source)
+
+    @cached_property
+    def cells(self) -> tuple[CellName, ...]:
+        """All cells, all seeds of one group after the other, so that shards share every group."""
+        return _cells(self.config, self.source)
+
+    @cached_property
+    def methods(self) -> Mapping[str, Method]:
+        """The methods by name, in the order of tables."""
+        return chosen_methods(self.config)
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Task]:
+        """The tasks by name, at the first seed."""
+        return chosen_tasks(self.config, self.source)
+
+    @cached_property
+    def shifts(self) -> Mapping[str, tuple[str, ...]]:
+        """Task -> the shifts that are reported."""
+        return reported_shifts(self.config, self.source)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts of every cell, in the order in which they are computed."""
+        tuned = product(self.tasks, self.config.shots, self.methods)
+        features = (Part("features", task) for task in self.tasks)
+        return (NETWORKS, *features, *(Part("tuning", *what) for what in tuned))
+
+    def source_of(self, cell: CellName) -> Source:
+        """The source at a cell's seed; files are not opened again."""
+        return reseeded(self.source, cell.seed)
+
+    def settings_of(self, cell: CellName) -> PretrainingConfig:
+        """The settings of a cell's pre-training, overrides resolved."""
+        return self.config.pretraining.resolved(cell.objective, cell.architecture)
+
+    def spoken(self, part: Part) -> str:
+        """What people call a part: with shots and task where there are several."""
+        if part == NETWORKS:
+            return "pretraining"
+        name = part.method or part.stage
+        several = [f"{part.shots} shots"] * (len(self.config.shots) > 1 and bool(part.method))
+        several += [part.task] * (len(self.tasks) > 1)
+        return f"{name} ({', '.join(several)})" if several else name
+
+    def data_label(self, task: str = "") -> str:
+        """What stands in the column ``data`` of results: with the task where there are several."""
+        return f"{self.config.data}/{task}" if task and len(self.tasks) > 1 else self.config.data
+
+    # ---- identities --------------------------------------------------------------------------------------------------
+
+    def pretraining(self, cell: CellName) -> Identity:
+        """The identity of a cell's networks."""
+        settings = self.settings_of(cell)
+        library = LIBRARY_OF.get(cell.architecture.partition(":")[0])
+        noise = {"kind": cell.noise_kind, "rates": self.config.noise_rates, "options": dict(settings.noise_options)}
+        return Identity(
+            "pretraining",
+            data=self._data,
+            network=self._networks[cell[:2]],
+            noise=noise,
+            seed=cell.seed,
+            libraries=library_versions(*packages_of(self.config), *([library] if library else [])),
+        )
+
+    def identity(self, cell: CellName, part: Part) -> Identity:
+        """The identity of a part."""
+        root = self.pretraining(cell)
+        known = {"data": root.data, "network": root.network, "noise": root.noise, "seed": cell.seed}
+        libraries = dict(root.libraries)
+        if part == NETWORKS:
+            return Identity("networks", **known, libraries=libraries)
+        task = self._tasks[part.task]
+        if part.stage == "features":
+            return Identity("features", **known, task=task, libraries=libraries)
+        method = self.methods[part.method]
+        libraries |= library_versions(*method.packages)
+        record = {**method.record, "training": asdict(self.config.tuning)}
+        return Identity("tuning", **known, task=task, shots=part.shots, method=record, libraries=libraries)
+
+    @cached_property
+    def _data(self) -> dict[str, Any]:
+        return input_record(self.config, self.source)
+
+    @cached_property
+    def _networks(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """Per objective and architecture; files of architectures are read once."""
+        kinds = {cell[:2]: cell for cell in self.cells}
+        return {kind: network_record(*kind, self.settings_of(cell)) for kind, cell in kinds.items()}
+
+    @cached_property
+    def _tasks(self) -> dict[str, dict[str, Any]]:
+        return {name: task_record(self.source, name, self.shifts[name]) for name in self.tasks}
+
+    def check_packages(self) -> None:
+        """Whether the libraries of architectures and methods are installed.
+
+        Raises:
+            MissingExtraError: one is not.
+        """
+        for architecture in self.config.architectures:
+            library, colon, _ = architecture.partition(":")
+            if colon and find_spec(library) is None:
+                raise MissingExtraError(library, extra=_EXTRA_OF[library], purpose=f"pre-training models of {library}")
+
+
+def plan(config: StudyConfig) -> Plan:
+    """Check all that can be known before computing, and open the study's source.
+
+    Raises:
+        ConfigError: a name that there is not, names that do not go together, data that are not what they should be.
+        MissingExtraError: a method or the data need a package that is not installed.
+    """
+    return Plan(config, open_source(config, config.seeds[0]))
+
+
+def _cells(config: StudyConfig, source: Source) -> tuple[CellName, ...]:
+    for key, known in (("objectives", OBJECTIVES), ("noise_kinds", NOISE_KINDS)):
+        for name in getattr(config, key):
+            if name not in known:
+                raise unknown_name(key, name, known)
+    for name in config.pretraining.overrides:
+        first, _, rest = name.partition("/")
+        architecture = rest if first in OBJECTIVES else name
+        if architecture and architecture not in ARCHITECTURES and architecture.partition(":")[0] not in LIBRARIES:
+            raise unknown_name("pretraining.overrides", name, [*OBJECTIVES, *ARCHITECTURES])
+    grid = product(config.objectives, config.architectures, config.noise_kinds)
+    groups = [group for group in grid if fits(source.kind, *group)]
+    axes = ("objectives", "architectures", "noise_kinds")
+    for place, key in enumerate(axes):
+        for name in getattr(config, key):
+            if all(group[place] != name for group in groups):
+                listed = {other: ", ".join(getattr(config, other)) for other in axes if other != key}
+                others = " and ".join(f"`{other}` {names}" for other, names in listed.items())
+                raise ConfigError(
+                    f"config key `{key}`: expected names that go together, got {name!r}, which fits nothing of "
+                    f"{others} on {source.kind} ({config.data})"
+                )
+    return tuple(CellName(*group, seed) for group in groups for seed in config.seeds)

@@ -1,0 +1,118 @@
+"""How far a study is: which cells and parts are stored, which failed, what is being pre-trained."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import OutputFolderError
+from .config import StudyConfig
+from .execution import missing_parts
+from .output_folder import CACHE_FOLDER, FAILURES_FILE, RESULTS_FILE, read_claim
+from .part_cache import PartCache
+from .plan import NETWORKS, CellName, Plan, plan
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """How far one cell is."""
+
+    name: CellName
+    parts: int
+    """Parts that it has: the networks, their features on each task, and one per task, number of shots and method."""
+    missing: tuple[str, ...]
+    """Those that are not stored."""
+    failures: tuple[str, ...]
+    """What went wrong when it was last tried, ``"part: message"`` each."""
+    checkpoint_age: float | None
+    """Seconds since the last checkpoint of an unfinished pre-training, ``None`` where there is none."""
+
+
+@dataclass(frozen=True)
+class StudyStatus:
+    """How far a study is."""
+
+    path: Path
+    cells: tuple[CellStatus, ...]
+    reported: bool
+    """Whether there is a report. Where ``cells`` are missing it is of those that were whole."""
+
+    @property
+    def parts(self) -> int:
+        """All parts of all cells."""
+        return sum(cell.parts for cell in self.cells)
+
+    @property
+    def missing(self) -> int:
+        """Parts that are not stored."""
+        return sum(len(cell.missing) for cell in self.cells)
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: {self.parts - self.missing} of {self.parts} parts, {self._whole()} cells whole"]
+        groups = dict.fromkeys(cell.name[:3] for cell in self.cells)
+        for group in groups:
+            cells = [cell for cell in self.cells if cell.name[:3] == group]
+            whole = sum(not cell.missing for cell in cells)
+            objective, architecture, kind = group
+            lines.append(f"  {objective} {architecture}, {kind} noise: {whole} of {len(cells)} seeds whole")
+            lacking = Counter(part for cell in cells for part in cell.missing)
+            if lacking:
+                lines.append("    missing: " + ", ".join(f"{part} × {seeds}" for part, seeds in lacking.items()))
+        for cell in self.cells:
+            lines += [f"  failed: {cell.name}, {failure}" for failure in cell.failures]
+            if cell.checkpoint_age is not None:
+                lines.append(f"  pre-training: {cell.name}, last checkpoint {cell.checkpoint_age:.0f} s ago")
+        lines.append("  the report is there" if self.reported else "  no report yet")
+        return "\n".join(lines)
+
+    def _whole(self) -> str:
+        return f"{sum(not cell.missing for cell in self.cells)} of {len(self.cells)}"
+
+
+def status(path: str | Path, *, cache: str | Path | None = None) -> StudyStatus:
+    """How far the study in a folder is, also while it is running.
+
+    Args:
+        path: the output folder.
+        cache: its folder of finished parts, if not the one inside.
+
+    Raises:
+        OutputFolderError: the folder holds no study.
+
+    Parts that cannot be read, or that other versions of a stage or of its packages computed, count as missing: they
+    would be computed anew.
+    """
+    folder = Path(path)
+    held = read_claim(folder)
+    if held is None:
+        raise OutputFolderError(f"{str(folder)!r} holds no study: expected the folder that --out of a study named")
+    planned = plan(StudyConfig.from_mapping(held))
+    parts = PartCache(cache or folder / CACHE_FOLDER)
+    failures = _failures(folder)
+    cells = tuple(_cell(planned, name, parts, failures) for name in planned.cells)
+    return StudyStatus(folder, cells, (folder / RESULTS_FILE).exists())
+
+
+def _cell(planned: Plan, name: CellName, cache: PartCache, failures: list[dict[str, str]]) -> CellStatus:
+    missing = missing_parts(planned, name, cache)
+    said = [f"{failed['part']}: {failed['message']}" for failed in failures if failed["cell"] == str(name)]
+    age = _checkpoint_age(cache.checkpoints(planned.pretraining(name))) if NETWORKS in missing else None
+    return CellStatus(name, len(planned.parts), tuple(map(planned.spoken, missing)), tuple(said), age)
+
+
+def _failures(folder: Path) -> list[dict[str, str]]:
+    """What failed when the study was last tried; what cannot be read counts as nothing."""
+    try:
+        held: Any = json.loads((folder / FAILURES_FILE).read_text(encoding="utf-8"))
+        return [{key: str(one[key]) for key in ("cell", "part", "message")} for one in held]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
+def _checkpoint_age(folder: Path) -> float | None:
+    written = [path.stat().st_mtime for path in folder.glob("*.safetensors")] if folder.is_dir() else []
+    return max(0.0, time.time() - max(written)) if written else None
