@@ -240,6 +240,8 @@ class FeatureStore:
 
     def __getitem__(self, index: object, /) -> Tensor:
         """``store.features[index]``."""
+        if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:  # as scikit-learn indexes rows
+            index = index[0]
         return self._features[index]
 
     def __repr__(self) -> str:
