@@ -135,6 +135,8 @@ def check_sequence(values: object, name: str, what: str) -> None:
     plain = hasattr(values, "__getitem__") and hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
     if not plain or isinstance(values, str | bytes | Mapping | AbstractSet) or hasattr(values, "toarray"):
         raise TypeError(f"`{name}` must be a sequence of {what}, got {_shown(values)}")
+    if isinstance(values, torch.Tensor):
+        check_strided(values, name)
 
 
 def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str = "", detach: bool = True) -> Array:
