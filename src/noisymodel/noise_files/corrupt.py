@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .._checks import check_seed
+from .._checks import check_flag, check_integer, check_path, check_seed, check_text
 from ..errors import InputFileError, OutputFolderError
 from ..features.manifest import MANIFEST_NAME
 from ..files import Lock, LockedError, check_writable, file_checksum, open_table, write_file
@@ -72,9 +72,14 @@ def corrupt_labels(
         OutputFolderError: ``out`` holds an audit.
         ValueError, TypeError: for noise that cannot be.
     """
+    if num_classes is not None:
+        check_integer(num_classes, "num_classes", minimum=1)
     known: dict[str, Any] = {"kind": kind, "rate": rate, "num_classes": num_classes, "seed": check_seed(seed)}
+    if column is not None:
+        check_text(column, "column")
     settings = Settings(LABELS, column, None, {**known, "options": options}, False)
-    return _corrupt(Path(source), Path(out), settings, force, progress)
+    paths = check_path(source, "source"), check_path(out, "out")
+    return _corrupt(*paths, settings, check_flag(force, "force"), check_flag(progress, "progress"))
 
 
 def corrupt_captions(
@@ -117,8 +122,9 @@ def corrupt_captions(
         ValueError: a request that cannot be met.
     """
     noise = {"rate": rate, "mode": mode, "seed": check_seed(seed)}
-    settings = Settings(CAPTIONS, column, image_column, noise, alike)
-    return _corrupt(Path(source), Path(out), settings, force, progress)
+    settings = Settings(CAPTIONS, column, image_column, noise, check_flag(alike, "alike"))
+    paths = check_path(source, "source"), check_path(out, "out")
+    return _corrupt(*paths, settings, check_flag(force, "force"), check_flag(progress, "progress"))
 
 
 def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress: bool) -> dict[str, Any]:

@@ -196,15 +196,18 @@ def _variant(results: Results, variant: str) -> Finding | None:
 
 def after_holm(row: SummaryRow) -> Outcome:
     """What a headline comparison says after Holm's correction over all of them."""
-    said = outcome(row)
-    return "not significant" if said in ("gain", "loss") and not row.p_holm <= _LEVEL else said
+    return _certain(outcome(row), row.p_holm)
 
 
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
     """What differences say together: Holm's correction over those of one question."""
     p_values = holm([row.p_value for row in rows])
     said = zip(map(outcome, rows), p_values, strict=True)
-    return ["not significant" if one in ("gain", "loss") and not p <= _LEVEL else one for one, p in said]
+    return [_certain(one, p) for one, p in said]
+
+
+def _certain(said: Outcome, p_value: float) -> Outcome:
+    return "not significant" if said in ("gain", "loss") and not p_value <= _LEVEL else said
 
 
 def _after_holm(results: Results, significant: Sequence[SummaryRow]) -> str:
