@@ -214,7 +214,7 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     frame, level = sys._getframe(1), 2  # pyright: ignore[reportPrivateUsage] # warnings of Python 3.12 skip files
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "noisymodel":
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _integer(value: object, name: str) -> int:

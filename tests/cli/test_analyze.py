@@ -181,7 +181,7 @@ def test_terminals_that_know_few_letters(files: Path, monkeypatch: pytest.Monkey
         )
         shown.flush()
         printed = shown.buffer.getvalue().decode(encoding)
-        assert "\\u0394 \\u65e5" in printed
+        assert "? ?" in printed
         assert json.loads((out / "results.json").read_text(encoding="utf-8"))["files"][1]["name"] == "Δ 日"
 
 

@@ -435,6 +435,6 @@ def test_of_tuples_the_label_is_the_last_entry() -> None:
         assert [sample[-1] for sample in shown] == FIXED.labels.tolist()
         assert [type(sample) for sample in shown] == [type(sample) for sample in samples]
     named = namedtuple("named", "label image")
-    assert list(NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED))[0] == named(FIXED.labels[0], 0.0)
+    assert NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED)[0] == named(FIXED.labels[0], 0.0)
     streamed = NoisyLabelDataset(Stream([(key, label) for key, label in zip(KEYS, LABELS, strict=True)]), NOISE, key=0)  # type: ignore[arg-type]
     assert dict(streamed) == BY_KEY
