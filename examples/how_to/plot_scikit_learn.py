@@ -25,7 +25,7 @@ training, testing = slice(0, 900), slice(900, None)
 
 # %%
 # Three classifiers with one interface: a logistic regression, the network of NMTune without its regularizers, and
-# NMTune with its default weights. ``weights="auto"`` would choose them by validation on the training rows.
+# what cross-validation on the training rows chooses from probes and NMTune heads.
 
 classifiers = {
     "logistic regression": LogisticRegression(max_iter=1000),
@@ -34,11 +34,12 @@ classifiers = {
 }
 for classifier in classifiers.values():
     classifier.fit(features[training], labels[training])
+print(classifiers["NMTune"].explanation_)
 
 # %%
 # Cross-validation, pipelines and grid searches work as for every estimator.
 
-scores = cross_val_score(NMTuneClassifier(epochs=3, random_state=0), features[training], labels[training], cv=3)
+scores = cross_val_score(NMTuneClassifier(method="linear", random_state=0), features[training], labels[training], cv=3)
 print("accuracy on each of three folds:", scores.round(3))
 
 # %%
@@ -63,4 +64,4 @@ reshaped = classifiers["NMTune"].transform(features)
 print(reshaped.shape, reshaped.dtype)
 
 # %%
-# More: :doc:`/choosing_weights`, on ``weights="auto"``, on files and the command line, and on what all of it is worth.
+# More: :doc:`/choosing_weights`, on the rule, on files and the command line, and on what all of it is worth.
