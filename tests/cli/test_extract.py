@@ -82,7 +82,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["resnet50", texts], "`backbone` must begin with timm:"),
         ([f"hf:{tmp_path / 'none'}", texts], "cannot be loaded"),
         ([minilm(), str(tmp_path / "folder")], "takes texts, and"),
-        ([minilm(), str(tmp_path / "none.txt")], "cannot be read as texts"),
+        ([minilm(), str(tmp_path / "none.txt")], "there is no file"),
         ([minilm(), texts, "--layer", "head"], "`layer` 'head' is no part of the backbone"),
         ([minilm(), texts, "--pooling", "max"], "--pooling"),
     ]:

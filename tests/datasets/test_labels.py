@@ -388,7 +388,7 @@ def test_labels_that_are_not_those_of_the_noise() -> None:
 @pytest.mark.parametrize(
     ("sample", "options", "error", "message"),
     [
-        ((1.0, 2), {}, ValueError, "`label` must be an index of a sample, which is a tuple of 2; got 'label'"),
+        ((1.0, 2), {"label": "y"}, ValueError, "`label` must be an index of a sample, which is a tuple of 2; got 'y'"),
         ((1.0, 2), {"label": 2}, ValueError, "which is a tuple of 2; got 2"),
         ({"y": 2}, {}, ValueError, "`label` must be one of the keys of a sample, 'y'; got 'label'"),
         ({"label": 2}, {"key": "id"}, ValueError, "`key` must be one of the keys of a sample, 'label'; got 'id'"),
@@ -435,6 +435,6 @@ def test_of_tuples_the_label_is_the_last_entry() -> None:
         assert [sample[-1] for sample in shown] == FIXED.labels.tolist()
         assert [type(sample) for sample in shown] == [type(sample) for sample in samples]
     named = namedtuple("named", "label image")
-    assert list(NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED))[0] == named(FIXED.labels[0], 0.0)
+    assert NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED)[0] == named(FIXED.labels[0], 0.0)
     streamed = NoisyLabelDataset(Stream([(key, label) for key, label in zip(KEYS, LABELS, strict=True)]), NOISE, key=0)  # type: ignore[arg-type]
     assert dict(streamed) == BY_KEY

@@ -204,6 +204,7 @@ WELCOME: list[tuple[set[tuple[str, str]], Callable[[Any], bool]]] = [
     ({(name, "features") for name in (
         "covariance_loss", "dominant_singular_value_loss", "batch_spectral_shrinkage", "NMTune.forward", "NMTune.tune",
         "NMTune.regularization")}, _is_nan),
+    ({("FeatureStore.append", "features")}, lambda value: isinstance(value, np.ndarray) and value.shape == (0, 4)),
     ({("channels_last", "features")}, lambda value: isinstance(value, torch.Tensor)),
     ({("NMTune.from_preset", "num_classes"), ("NMTune.reset", "num_classes")}, lambda value: value is None),
     ({("*", "generator")}, lambda value: isinstance(value, torch.Generator)),
@@ -216,7 +217,7 @@ def verdict(call: Call, argument: str, name: str) -> Finding:
     welcome = fits(call, argument, value)
     value = BAD[name]()  # looking used up a generator
     try:
-        with quiet(), limit(_SECONDS):
+        with quiet(), limit(_SECONDS), torch.random.fork_rng(devices=[]):
             found = call(**{argument: value})
     except (
         ValueError,

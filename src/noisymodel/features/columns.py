@@ -176,7 +176,7 @@ def _strings(values: Sequence[object], name: str) -> Column:
                 f"`{name}` must have one string per row, got {value!r} in row {row} of these: it holds half of a "
                 "surrogate pair, which no file can hold"
             ) from None
-    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64)
+    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64, device="cpu")
     joined = np.array(np.frombuffer(b"".join(encoded), dtype=np.uint8))
     return Column(ColumnType(STRING), torch.from_numpy(joined), lengths)
 

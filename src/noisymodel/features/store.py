@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_choice, check_integer, check_seed, check_sequence, check_strided
 from ..errors import FeatureStoreError
 from .lazy_columns import ShardedRows, ShardedStrings
 from .manifest import FEATURE_DTYPES, STRING, Manifest
@@ -133,6 +133,11 @@ class FeatureStore:
             OSError: a shard could not be written; the rows wait on, and `flush` tries again.
         """
         writer = self._writing()
+        for name, values in (("features", features), ("labels", labels), ("ids", ids)):
+            if values is not None:
+                check_sequence(values, name, "one entry for each row")
+            if isinstance(values, Tensor):
+                check_strided(values, name)
         try:
             writer.append(features, labels, ids, columns or {}, allow_nonfinite)
         finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -47,6 +48,12 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tup
 def partial_name(path: Path) -> Path:
     """``.NAME.RANDOM.partial`` beside a file or folder, for what will have its name when it is complete."""
     return path.with_name(f".{path.name[:48]}.{secrets.token_hex(6)}.partial")
+
+
+def partials_of(path: Path) -> list[Path]:
+    """What writers of a file or folder have not completed: dead ones, where the caller knows that none is alive."""
+    name = re.compile(re.escape(f".{path.name[:48]}.") + r"[0-9a-f]{12}\.partial")
+    return [one for one in path.parent.iterdir() if name.fullmatch(one.name)] if path.parent.is_dir() else []
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def _variant(results: Results, variant: str) -> Finding | None:
         for baseline in baselines
         for split in WHERE
     }
-    outcomes = [after_holm(row) for row in rows.values() if row is not None]
+    outcomes: list[Outcome] = [after_holm(row) for row in rows.values() if row is not None]
     if not outcomes:
         return None
     if "no interval" in outcomes:
@@ -179,7 +179,7 @@ def _variant(results: Results, variant: str) -> Finding | None:
     else:
         parts: list[str] = []
         for split, where in WHERE.items():
-            there = [after_holm(row) for (_, at), row in rows.items() if at == split and row is not None]
+            there: list[Outcome] = [after_holm(row) for (_, at), row in rows.items() if at == split and row is not None]
             if there:
                 parts.append(f"{where} {_score(there)}")
         answer, tone = _sentence(parts), _tone(outcomes)
@@ -196,15 +196,17 @@ def _variant(results: Results, variant: str) -> Finding | None:
 
 def after_holm(row: SummaryRow) -> Outcome:
     """What a headline comparison says after Holm's correction over all of them."""
-    said = outcome(row)
-    return "not significant" if said in ("gain", "loss") and not row.p_holm <= _LEVEL else said
+    return _certain(outcome(row), row.p_holm)
 
 
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
     """What differences say together: Holm's correction over those of one question."""
     p_values = holm([row.p_value for row in rows])
-    said = zip(map(outcome, rows), p_values, strict=True)
-    return ["not significant" if one in ("gain", "loss") and not p <= _LEVEL else one for one, p in said]
+    return [_certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
+
+
+def _certain(said: Outcome, p_value: float) -> Outcome:
+    return "not significant" if said in ("gain", "loss") and not p_value <= _LEVEL else said
 
 
 def _after_holm(results: Results, significant: Sequence[SummaryRow]) -> str:
