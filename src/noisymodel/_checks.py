@@ -135,6 +135,8 @@ def check_sequence(values: object, name: str, what: str) -> None:
     plain = hasattr(values, "__getitem__") and hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
     if not plain or isinstance(values, str | bytes | Mapping | AbstractSet) or hasattr(values, "toarray"):
         raise TypeError(f"`{name}` must be a sequence of {what}, got {_shown(values)}")
+    if isinstance(values, torch.Tensor):
+        check_strided(values, name)
 
 
 def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str = "", detach: bool = True) -> Array:
@@ -162,8 +164,8 @@ def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str 
     if "U" in kinds and array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat):
         array = array.astype(str)
     if array.dtype.kind not in kinds and array.size:
-        odd = next((one for one in array.flat if type(one) is not int), None) if array.dtype.kind == "O" else None
-        got = f"{array.dtype}" if odd is None else f"object, with {_shown(odd)} in it"
+        odd = [one for one in array.flat if type(one) is not int] if array.dtype.kind == "O" else []
+        got = f"object, with {_shown(odd[0])} in it" if odd else f"{array.dtype}"
         raise TypeError(f"`{name}` must be {wanted}, got {got}; convert it explicitly")
     return array
 

@@ -164,21 +164,8 @@ def test_terminals_that_know_few_letters(files: Path, monkeypatch: pytest.Monkey
         name = files / "Δ 日.npy"
         np.save(name, features())
         out = files / encoding
-        assert (
-            main(
-                [
-                    "analyze",
-                    str(files / "clean.npy"),
-                    str(name),
-                    "--baseline",
-                    "clean",
-                    "--no-figures",
-                    "--out",
-                    str(out),
-                ]
-            )
-            == 0
-        )
+        arguments = ["analyze", str(files / "clean.npy"), str(name), "--baseline", "clean", "--no-figures"]
+        assert main([*arguments, "--out", str(out)]) == 0
         shown.flush()
         printed = shown.buffer.getvalue().decode(encoding)
         assert "? ?" in printed

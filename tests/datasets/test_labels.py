@@ -388,7 +388,7 @@ def test_labels_that_are_not_those_of_the_noise() -> None:
 @pytest.mark.parametrize(
     ("sample", "options", "error", "message"),
     [
-        ((1.0, 2), {}, ValueError, "`label` must be an index of a sample, which is a tuple of 2; got 'label'"),
+        ((1.0, 2), {"label": "y"}, ValueError, "`label` must be an index of a sample, which is a tuple of 2; got 'y'"),
         ((1.0, 2), {"label": 2}, ValueError, "which is a tuple of 2; got 2"),
         ({"y": 2}, {}, ValueError, "`label` must be one of the keys of a sample, 'y'; got 'label'"),
         ({"label": 2}, {"key": "id"}, ValueError, "`key` must be one of the keys of a sample, 'label'; got 'id'"),

@@ -10,7 +10,8 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, MissingExtraError
-from .config import PretrainingConfig, StudyConfig, unknown_name
+from .config import PretrainingConfig, StudyConfig
+from .config_values import unknown_name
 from .data import (
     Source,
     Task,

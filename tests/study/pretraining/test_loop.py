@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import dataclasses
+import importlib
 import math
 from pathlib import Path
 from typing import Any

@@ -171,7 +171,7 @@ def _variant(results: Results, variant: str) -> Finding | None:
         for baseline in baselines
         for split in WHERE
     }
-    outcomes = [after_holm(row) for row in rows.values() if row is not None]
+    outcomes: list[Outcome] = [after_holm(row) for row in rows.values() if row is not None]
     if not outcomes:
         return None
     if "no interval" in outcomes:
@@ -179,7 +179,7 @@ def _variant(results: Results, variant: str) -> Finding | None:
     else:
         parts: list[str] = []
         for split, where in WHERE.items():
-            there = [after_holm(row) for (_, at), row in rows.items() if at == split and row is not None]
+            there: list[Outcome] = [after_holm(row) for (_, at), row in rows.items() if at == split and row is not None]
             if there:
                 parts.append(f"{where} {_score(there)}")
         answer, tone = _sentence(parts), _tone(outcomes)
@@ -202,8 +202,7 @@ def after_holm(row: SummaryRow) -> Outcome:
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
     """What differences say together: Holm's correction over those of one question."""
     p_values = holm([row.p_value for row in rows])
-    said = zip(map(outcome, rows), p_values, strict=True)
-    return [_certain(one, p) for one, p in said]
+    return [_certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
 
 
 def _certain(said: Outcome, p_value: float) -> Outcome:
