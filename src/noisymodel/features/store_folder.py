@@ -41,11 +41,11 @@ def open_for_writing(
         shard_rows = max(1, SHARD_BYTES // (num_features * FEATURE_DTYPES[name].itemsize))
     shard_rows = check_integer(shard_rows, "shard_rows", minimum=1)
     new = Manifest(num_features, name, checked_metadata(metadata), _versions())
-    _check_free(folder, append)
+    check_free(folder, append)
     folder.mkdir(parents=True, exist_ok=True)
     lock = writer_lock(folder)
     try:
-        _check_free(folder, append)
+        check_free(folder, append)
         manifest = _continued(folder, new, metadata is None)
     except BaseException:
         lock.release()
@@ -107,7 +107,7 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _check_free(folder: Path, append: bool) -> None:
+def check_free(folder: Path, append: bool) -> None:
     """Raise unless a store may be written into the folder."""
     if not folder.exists():
         return

@@ -83,7 +83,7 @@ def directly(folder: Path, text: str) -> torch.Tensor:
 
 
 def test_texts_are_tokenized_and_pooled_without_their_padding(bert: Path, tmp_path: Path) -> None:
-    store = extract(f"hf:{bert}", [(TEXTS[:2], [0, 1]), (TEXTS[2:], [2])], tmp_path / "store")
+    store = extract(f"hf:{bert}", [(TEXTS[:2], [0, 1]), (TEXTS[2:], [2])], tmp_path / "store", pooling="mean")
     assert store.labels is not None
     assert store.labels[:].tolist() == [0, 1, 2]
     for place, text in enumerate(TEXTS):
@@ -110,7 +110,7 @@ def test_weights_that_the_checkpoint_lacks_are_found(bert: Path, tmp_path: Path)
 
 def test_minilm(tmp_path: Path) -> None:
     name = f"hf:{minilm()}"
-    stores = extract(name, [TEXTS], tmp_path / "stores", layer=["output", "encoder.layer.0"])
+    stores = extract(name, [TEXTS], tmp_path / "stores", layer=["output", "encoder.layer.0"], pooling="mean")
     assert stores["output"].shape == (3, 384)
     torch.testing.assert_close(stores["output"][1], directly(minilm(), TEXTS[1]).mean(0), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(stores["output"][:], stores["encoder.layer.0"][:], atol=0.01)
@@ -124,7 +124,7 @@ def test_pictures_go_through_the_models_own_processor(vit: Path, tmp_path: Path)
     from transformers import ViTImageProcessor, ViTModel
 
     pictures = [picture(0), picture(1, (20, 50)), picture(2).convert("L")]
-    store = extract(f"hf:{vit}", [(pictures, [0, 1, 0])], tmp_path / "store")
+    store = extract(f"hf:{vit}", [(pictures, [0, 1, 0])], tmp_path / "store", pooling="mean")
     processor = ViTImageProcessor.from_pretrained(vit)
     model = ViTModel.from_pretrained(vit, add_pooling_layer=False).eval()
     values = processor([one.convert("RGB") for one in pictures], return_tensors="pt")
@@ -134,7 +134,7 @@ def test_pictures_go_through_the_models_own_processor(vit: Path, tmp_path: Path)
     transform = load_backbone(f"hf:{vit}").transform
     assert transform is not None
     ready = torch.stack([transform(one) for one in pictures])
-    again = extract(f"hf:{vit}", [{"pixel_values": ready}], tmp_path / "again")
+    again = extract(f"hf:{vit}", [{"pixel_values": ready}], tmp_path / "again", pooling="mean")
     torch.testing.assert_close(again[:], wanted, atol=1e-5, rtol=1e-4)
 
 
@@ -160,5 +160,5 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(MissingExtraError, match=rf"noisymodel\[{extra}\]"):
             load_backbone(name)
-    with pytest.raises(ValueError, match="must begin with timm:, open_clip: or hf:"):
+    with pytest.raises(ValueError, match="must begin with timm:, open_clip:, hf:, st: or onnx:"):
         load_backbone("keras:resnet")

@@ -244,7 +244,7 @@ extract(Slow(), loader(30), sys.argv[1], shard_rows=5)
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     tests = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": tests}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "store"), tests], env=environment, check=False)
     assert done.returncode == -9
     assert len(FeatureStore.open(tmp_path / "store")) == 15
@@ -303,7 +303,7 @@ def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`layer` must be different names"):
         extract(backbone(), loader(), path, layer=["0", "0"])
     with pytest.raises(ValueError, match="`pooling`"):
-        extract(backbone(), loader(), path, pooling="max")
+        extract(backbone(), loader(), path, pooling="median")
     with pytest.raises(ValueError, match="`loader` has no batches"):
         extract(backbone(), [], path)
     with pytest.raises(TypeError, match="holds list, expected a tensor: only backbones that are given by name"):
@@ -316,7 +316,9 @@ def test_bad_arguments(tmp_path: Path) -> None:
         extract(nn.Identity(), [torch.ones(2, 3, 1, 1, 1)], path)
     with pytest.raises(ValueError, match=r"NaN|finite"):
         extract(nn.Identity(), [torch.full((2, 3), torch.nan)], path, check_determinism=False)
-    with pytest.raises(ValueError, match="`backbone` must begin with timm:, open_clip: or hf:, got 'resnet50'"):
+    with pytest.raises(
+        ValueError, match="must begin with timm:, open_clip:, hf:, st: or onnx:, got 'resnet50'"
+    ):
         extract("resnet50", loader(), path)
 
 
