@@ -29,10 +29,8 @@ def test_each_entry_counts(key: str) -> None:
 def test_settings_within_an_entry_are_named() -> None:
     mine, other = ({"transform": {"max_length": length, "prompt": "a"}} for length in (128, 256))
     assert differences(mine, other) == "transform.max_length is 128 here and 256 there"
-    assert (
-        differences({"transform": {}}, {"transform": {"prompt": ""}}) == (
+    assert differences({"transform": {}}, {"transform": {"prompt": ""}}) == (
         "transform.prompt is missing here and '' there"
-    )
     )
 
 

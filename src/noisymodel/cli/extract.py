@@ -28,8 +28,8 @@ def add(commands: Commands) -> None:
         "extract",
         help="features of pictures or texts, from a backbone by name, into a feature store",
         description="Compute a backbone's features. Needs a backbone (timm:NAME, open_clip:MODEL/WEIGHTS, hf:NAME, "
-        "hf:FOLDER, st:NAME or onnx:FILE) and data that it takes: a folder of pictures with a folder for each class, or "
-        "texts (a file with one a line, or a CSV or TSV file with a column text, and label where there are labels). A "
+        "hf:FOLDER, st:NAME or onnx:FILE) and data that it takes: a folder of pictures with a folder for each class, "
+        "or texts (a file with one a line, or a CSV or TSV file with a column text, and label where there are some). A "
         "stopped run goes on when called again. Under torchrun all ranks write one store together.",
     )
     extract.add_argument("backbone", metavar="BACKBONE", help="such as timm:resnet50 or hf:bert-base-uncased")

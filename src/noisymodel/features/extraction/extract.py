@@ -150,13 +150,15 @@ def extract(
         check_folder(place, resume)  # all that can be checked before the model is loaded
     loaded = _loaded(backbone, prompt, weights, autocast)
     check_layers(loaded.module, names)
-    if pooling is not None and loaded.metadata["backbone"].startswith("st:"):
+    whole = loaded.metadata["backbone"].startswith("st:")  # pools by itself
+    if pooling is not None and whole and OUTPUT in names:
         raise ValueError("`pooling` has no part in st: models, which bring their own; hf: takes the tokens themselves")
     passes = Passes(loaded.module, names, pooling, loaded.pooling, autocast, _note(loaded))
     there = device if device is None else torch.device(device)
     described = {**loaded.metadata, **(metadata or {})}
+    told = {name: f"{name}, own" if whole and name == OUTPUT else passes.described(name) for name in names}
     layers = {
-        name: _Layer(place, described | {"layer": passes.described(name)}, dtype, resume, shard_rows)
+        name: _Layer(place, described | {"layer": told[name]}, dtype, resume, shard_rows)
         for name, place in folders.items()
     }
     check = _Check(passes, loaded, there) if check_determinism else None
