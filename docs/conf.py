@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,12 +20,14 @@ version = release = noisymodel.__version__
 extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["evidence", "figures", "static"]
+exclude_patterns = ["evidence", "figures", "static", "templates"]
+templates_path = ["templates"]
 default_role = "py:obj"  # docstrings write names of the library between single backticks
 
 myst_enable_extensions = ["colon_fence"]
@@ -32,6 +35,7 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
+autosummary_generate = False  # the tables of names only: each name has its entry on a page of docs/api
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 napoleon_numpy_docstring = False
@@ -47,6 +51,7 @@ sphinx_gallery_conf = {
     "capture_repr": (),
     "download_all_examples": False,
     "min_reported_time": 0,
+    "reset_argv": "how_to_order.picture_for",
     "remove_config_comments": True,
     "show_memory": False,
     "write_computation_times": False,  # its page loads scripts from elsewhere
@@ -61,6 +66,7 @@ html_title = f"noisymodel {version}"
 html_show_sphinx = False
 html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
+html_context = {"site_versions": json.loads((Path(__file__).parent / "versions.json").read_text(encoding="utf-8"))}
 
 
 def setup(app: Sphinx) -> None:

@@ -12,9 +12,14 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     noisymodel study --preset full --out /tmp/full
     python docs/update_study.py full=/tmp/full
 
-Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study.md`` (``whitebox``: of
-``methods.md``; ``full``: of ``full_study.md``), with the date, the machine and the command that made it; the figures of
-``default`` go to ``figures/study-*.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
+    python -m docs.evidence fonts --cache /tmp/evidence
+    DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts.toml --out /tmp/fonts
+    python docs/update_study.py fonts=/tmp/fonts
+
+Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study_results.md`` (``whitebox``: of
+``methods.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that made it.
+The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
+``figures/full-groups.png`` and ``figures/fonts-groups.png``, the page of ``full`` to
 ``published/full_study_report.html``.
 """
 
@@ -37,6 +42,7 @@ COMMANDS = {
     "kaiming": "noisymodel study --config examples/studies/kaiming_pretraining.toml",
     "whitebox": "noisymodel study --config examples/studies/whitebox_methods.toml",
     "full": "noisymodel study --preset full",
+    "fonts": "noisymodel study --config examples/studies/fonts.toml",
     "weights": "python examples/choose_weights.py",
 }
 
@@ -59,7 +65,8 @@ def block(name: str, source: Path) -> str:
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
     for name, folder in (argument.split("=", 1) for argument in arguments):
-        page = DOCS / {"whitebox": "methods.md", "full": "full_study.md"}.get(name, "study.md")
+        pages = {"whitebox": "methods.md", "full": "full_study.md", "fonts": "fonts_study.md"}
+        page = DOCS / pages.get(name, "study_results.md")
         text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
         if not pattern.search(text):
@@ -69,8 +76,9 @@ def main(arguments: list[str]) -> None:
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
+        if name in ("full", "fonts"):
+            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / f"{name}-groups.png")
         if name == "full":
-            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
             shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study_report.html")
 
 

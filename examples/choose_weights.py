@@ -13,7 +13,6 @@ import argparse
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +21,10 @@ from tqdm import tqdm
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, fit
 from noisymodel.heads import Head
-from noisymodel.study import StudyConfig
-from noisymodel.study.cell import Cell
-from noisymodel.study.plan import cell_names
+from noisymodel.study import StudyConfig, plan
 from noisymodel.study.analysis.summary import mean_interval
-from noisymodel.study.part_cache import Storage
+from noisymodel.study.cell import Cell
+from noisymodel.study.part_cache import PartCache
 
 Build = Callable[..., Head]
 """``build(in_features, num_classes, generator=...)``."""
@@ -67,11 +65,11 @@ class Tests(NamedTuple):
 
 def features_of(cell: Cell) -> list[Tests]:
     """Features by the network of each noise rate."""
-    task, (shots,) = cell.tasks["fine"], cell.config.shots
+    task, (shots,) = cell.tasks["fine"], cell.plan.config.shots
     tuning_shifts = [note.name for note in task.shifts if note.role == "tuning"]
     pictures = [task.training(shots), task.test(), *(task.shifted(name) for name in tuning_shifts)]
     found = []
-    for index in range(len(cell.config.noise_rates)):
+    for index in range(len(cell.rates)):
         network = cell.pretrained().one(index)
         parts = [(network.features(torch.from_numpy(p.inputs)), torch.from_numpy(p.labels)) for p in pictures]
         found.append(Tests(parts[0], parts[1:]))
@@ -105,14 +103,15 @@ def main() -> None:
         noise_rates=(0.0, 0.1, 0.3),
         data_options={"pretraining_images": options.pretraining_images},
     )
+    planned = plan(config)
     found: dict[str, list[np.ndarray]] = {name: [] for name in SETTINGS}
     with tempfile.TemporaryDirectory() as folder:
-        for cell_name in tqdm(cell_names(config), unit="seed"):
-            cell = Cell(config, cell_name, Storage(Path(folder)))
+        for cell_name in tqdm(planned.cells, unit="seed"):
+            cell = Cell(planned, cell_name, PartCache(folder))
             features = features_of(cell)
             for name, (build, rate) in SETTINGS.items():
                 found[name].append(
-                    accuracies(features, cell.seed, cell.tasks["fine"].classes, build, rate, options.epochs)
+                    accuracies(features, cell.name.seed, cell.tasks["fine"].classes, build, rate, options.epochs)
                 )
     print("points against the MLP (learning rate 0.003), ± 95 % over seeds, noise 0 / 10 / 30 %")
     for name, values in found.items():

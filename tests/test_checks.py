@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from noisymodel._checks import check_choice, check_integer, check_number, check_rows, check_seed
+from noisymodel._checks import (
+    check_array,
+    check_attention,
+    check_choice,
+    check_device,
+    check_flag,
+    check_generator,
+    check_integer,
+    check_number,
+    check_rows,
+    check_seed,
+    check_sequence,
+)
 
 
 @pytest.mark.parametrize("value", [0, 7, np.int64(3), torch.tensor(5)])
@@ -96,3 +109,58 @@ def test_rows() -> None:
 def test_what_are_no_rows(value: object, width: int | None, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         check_rows(value, num_features=width)
+
+
+def test_flags_are_booleans() -> None:
+    assert check_flag(np.True_, "edge") is True
+    for value in ("False", "", 0, 1, None, [], torch.tensor(True)):
+        with pytest.raises(TypeError, match="`edge` must be True or False, got "):
+            check_flag(value, "edge")
+
+
+def test_numbers_of_unusual_kinds() -> None:
+    assert check_number(Fraction(1, 4), "rate") == check_number(np.array(0.25), "rate") == 0.25
+    for value in (np.True_, 1j, np.datetime64("2020"), np.ma.masked, torch.tensor(True), torch.zeros(1), object()):
+        with pytest.raises(TypeError, match="`rate` must be a number, got "):
+            check_number(value, "rate")
+    with pytest.raises(ValueError, match="`rate` must be in"):
+        check_number(10**400, "rate")
+    with pytest.raises(ValueError, match="`count` must be at most 9223372036854775807, got 9223372036854775808"):
+        check_integer(2**63, "count")
+
+
+def test_arrays() -> None:
+    assert check_array([1, 2], "labels", kinds="iu").dtype == np.int64
+    plain = np.ma.masked_array([1.0, 2.0], [False, False])
+    assert type(check_array(plain, "rows")) is np.ndarray
+    cases = [
+        (np.ma.masked_array([1.0, 2.0], [False, True]), "must not hold masked values, got 1"),
+        ([1.0, np.ma.masked], "a sequence of numbers, got list"),
+        (torch.eye(2).to_sparse(), "must be a dense tensor"),
+        (torch.empty(2, device="meta"), 'the device "meta"'),
+        (np.array([1j]), "got complex128"),
+        (np.array(["1"]), "got <U1"),
+        ([1, None], "got object, with None in it"),
+        ((number for number in range(3)), r"got generator; list\(...\) makes one"),
+        ([[1], [1, 2]], "inhomogeneous"),
+        ("12", "must be an array or a sequence, got str"),
+    ]
+    for value, message in cases:
+        with pytest.raises(TypeError, match=f"`rows` .*{message}"):
+            check_array(value, "rows")
+
+
+def test_masks_devices_generators_and_sequences() -> None:
+    assert check_attention([1, 0], "mask", (2,)).tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"`mask` must hold 0 .padding. and 1 .token., got nan"):
+        check_attention([1.0, math.nan], "mask", (2,))
+    assert check_device("cpu") == torch.device("cpu")
+    with pytest.raises(ValueError, match=r"`device` must be the name of a device"):
+        check_device("gpu")
+    with pytest.raises(TypeError, match=r"`device` must be a torch.device or its name, got 1.5"):
+        check_device(1.5)
+    with pytest.raises(TypeError, match=r"`generator` must be a torch.Generator, got 3"):
+        check_generator(3)
+    for value in ("ab", {1: 2}, {1}, 3, np.array(1)):
+        with pytest.raises(TypeError, match="`names` must be a sequence of names, got "):
+            check_sequence(value, "names", "names")

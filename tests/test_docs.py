@@ -68,24 +68,22 @@ def test_python_blocks_run_as_shown(page: str, tmp_path: Path) -> None:
 
 @over(dict(blocks("toml")), "code")
 def test_configurations_are_valid(code: str, tmp_path: Path) -> None:
-    from noisymodel.study import StudyConfig
-    from noisymodel.study.runner import check_study
+    from noisymodel.study import StudyConfig, plan
 
     (tmp_path / "config.toml").write_text(code)
-    check_study(StudyConfig.load(tmp_path / "config.toml"))
+    plan(StudyConfig.load(tmp_path / "config.toml"))
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: path.stem)
 def test_example_studies_are_valid(path: Path) -> None:
-    from noisymodel.study import StudyConfig
+    from noisymodel.study import StudyConfig, plan
     from noisymodel.study.data.suite import declared_sets
-    from noisymodel.study.runner import check_study
 
     config = StudyConfig.load(path)
     if config.data == "suite":  # the data themselves are somebody's own
         assert declared_sets(config.suite)
     else:
-        check_study(config)
+        plan(config)
 
 
 OTHERS = {"text", "bibtex"}  # what a command printed, and what is to be copied

@@ -27,7 +27,7 @@ class Objective(nn.Module):
         with torch.random.fork_rng():
             torch.default_generator.manual_seed(0)
             self.backbone = nn.Sequential(nn.Linear(FEATURES, 16), nn.GELU(), nn.Linear(16, FEATURES))
-            self.head = NMTune(FEATURES, CLASSES, norm="layer", top_k=top_k, gather=gather, **WEIGHTS)
+            self.head = NMTune(FEATURES, CLASSES, norm="layer", top_k=top_k, gather=gather, **WEIGHTS, input_noise=0.0)
 
     def forward(self, inputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> NMTuneTerms:
         return self.head.loss(self.backbone(inputs), targets, sample_weight=weights)

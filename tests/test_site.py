@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import types
 from pathlib import Path
@@ -11,9 +12,8 @@ from pathlib import Path
 import noisymodel
 
 DOCS = Path(__file__).parent.parent / "docs"
-MODULES = re.findall(
-    r"automodule:: (\S+)", "".join(page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.md")))
-)
+API = {page.stem: page.read_text(encoding="utf-8") for page in sorted((DOCS / "api").glob("*.md"))}
+MODULES = re.findall(r"automodule:: (\S+)", "".join(API.values()))
 
 
 def home(value: object) -> tuple[str, str]:
@@ -21,14 +21,18 @@ def home(value: object) -> tuple[str, str]:
     return getattr(value, "__module__", ""), getattr(value, "__qualname__", "")
 
 
-def documented() -> set[tuple[str, str]]:
-    """What the API pages show: what their modules list in ``__all__``, or define."""
-    found: set[tuple[str, str]] = set()
-    for name in MODULES:
-        module = importlib.import_module(name)
-        own = (n for n, value in vars(module).items() if getattr(value, "__module__", None) == name and n[0] != "_")
-        found |= {home(getattr(module, public)) for public in getattr(module, "__all__", own)}
+def entries(page: str) -> list[str]:
+    """The full names that an API page documents, in its order."""
+    found, module = [], ""
+    for directive, name in re.findall(r"^\.\. (\w+):: (\S+)$", API[page], re.MULTILINE):
+        if directive in ("automodule", "currentmodule"):
+            module = name
+        else:
+            found.append(f"{module}.{name}")
     return found
+
+
+ENTRIES = [name for page in API for name in entries(page)]
 
 
 def public_objects() -> list[tuple[str, object]]:
@@ -45,12 +49,34 @@ def public_objects() -> list[tuple[str, object]]:
 
 
 def test_every_public_name_has_an_entry() -> None:
-    shown = documented()
+    modules = {name: importlib.import_module(name.rpartition(".")[0]) for name in ENTRIES}
+    shown = {home(getattr(module, name.rpartition(".")[2])) for name, module in modules.items()}
     for name, value in public_objects():
         if isinstance(value, types.ModuleType):
             assert value.__name__ in MODULES, f"docs/api has no page with noisymodel.{name}"
         elif inspect.isclass(value) or inspect.isfunction(value):
             assert home(value) in shown, f"docs/api shows no noisymodel.{name}"
+
+
+def test_the_index_lists_every_entry_once_with_its_summary() -> None:
+    """In the order of the pages; the summary is the first line of the docstring."""
+    listed = re.findall(r"^   ~(noisymodel[\w.]+)$", API["index"], re.MULTILINE)
+    pages = re.search(r"```\{toctree\}\n:hidden:\n\n(.*?)\n```", API["index"], re.DOTALL)[1].split()
+    assert listed == [name for page in pages for name in entries(page)]
+    for name in ENTRIES:
+        module, _, last = name.rpartition(".")
+        assert getattr(importlib.import_module(module), last).__doc__, name
+
+
+def test_every_api_page_says_what_it_is_for() -> None:
+    for page, text in API.items():
+        assert re.match(r"# [^\n]+\n\n[A-Z`]", text), f"docs/api/{page}.md does not begin with a sentence"
+
+
+def test_the_version_is_one_that_readers_can_switch_to() -> None:
+    versions = json.loads((DOCS / "versions.json").read_text(encoding="utf-8"))
+    assert noisymodel.__version__ in [entry["version"] for entry in versions]
+    assert all(set(entry) == {"version", "path"} for entry in versions)
 
 
 def test_every_page_is_in_the_table_of_contents() -> None:

@@ -76,16 +76,16 @@ def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterat
 
     The shifts are those that the study reports, or those that its own weights were tuned on.
     """
-    from noisymodel.study import StudyConfig
+    from noisymodel.study import StudyConfig, plan
     from noisymodel.study.cell import Cell
-    from noisymodel.study.plan import cell_names
-    from noisymodel.study.part_cache import Storage
+    from noisymodel.study.part_cache import PartCache
 
     config = StudyConfig(data=data, seeds=tuple(seeds), noise_rates=(0.0, 0.1, 0.3))
     (shots,) = config.shots
-    for name in cell_names(config):
+    planned = plan(config)
+    for name in planned.cells:
         with tempfile.TemporaryDirectory() as folder:
-            cell = Cell(config, name, Storage(Path(folder)))
+            cell = Cell(planned, name, PartCache(folder))
             (source,) = cell.tasks.values()
             shifts = [note.name for note in source.shifts if (note.role == "tuning") == tuning]
             pictures = {"ID": source.test(), **{name: source.shifted(name) for name in shifts}}
@@ -97,7 +97,7 @@ def study_splits(data: str, seeds: list[int], *, tuning: bool = False) -> Iterat
 
                 tests = {name: features(part) for name, part in pictures.items()}
                 training = features(source.training(shots))
-                yield Split(f"{data}, {rate:.0%} noise", cell.seed, shots, training, tests)
+                yield Split(f"{data}, {rate:.0%} noise", name.seed, shots, training, tests)
 
 
 def logistic_regression(split: Split) -> object:

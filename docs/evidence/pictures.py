@@ -121,7 +121,8 @@ def emoji(packages: Packages) -> tuple[dict[str, list[np.ndarray]], list[str], l
         if kind is None or code not in names or code not in colour:
             continue
         slug = re.sub(r"[^a-z0-9]+", "-", re.sub(r"[’'.]", "", names[code].lower())).strip("-")
-        svg = [colour[code], *(fluent / f"icons/{style}/{slug}.svg" for style in ("modern", "flat", "high-contrast"))]
+        icons = [fluent / "icons" / style for style in ("modern", "flat", "high-contrast")]
+        svg = [colour[code], *(_fluent(folder, slug) for folder in icons)]
         png = [noto / "img/google/64" / entry["image"], twitter / "img/twitter/64" / entry["image"]]
         if kind == "flag":
             svg = svg[:1]  # Fluent has no flags of countries
@@ -136,6 +137,12 @@ def emoji(packages: Packages) -> tuple[dict[str, list[np.ndarray]], list[str], l
         rest = " ".join(VARIANT.sub(" ", names[code].lower().replace("-", " ").replace("’", "")).split())
         groups.append(f"{kind}: {names[code] if kind == 'flag' else rest or entry['subcategory']}")
     return styles, kinds, groups
+
+
+def _fluent(folder: Path, slug: str) -> Path:
+    """A picture by its name, of people in the default colour of skin."""
+    path = folder / f"{slug}.svg"
+    return path if path.is_file() else folder / f"{slug}-default.svg"
 
 
 def _opened(path: Path, size: int) -> np.ndarray:

@@ -5,7 +5,7 @@
 Writes spectra-scree.png, spectra-energy.png, spectra-rates.png, spectra-angles.png and spectra-tuning.png, and prints
 the numbers in them. The features are of the in-domain test pictures; the tuned ones are those of `NMTuneClassifier`
 with its default settings, fitted to the downstream training pictures. One seed: the bars are over the pictures, and
-what another pre-training would give is not in them (docs/study.md has eight).
+what another pre-training would give is not in them (docs/study_results.md has eight).
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ import torch
 from noisymodel import NMTuneClassifier
 from noisymodel.plot import angle_map, before_after, cumulative_energy, metrics_against_rate, scree
 from noisymodel.spectrum import analyze, jackknife_intervals
-from noisymodel.study import StudyConfig
+from noisymodel.study import StudyConfig, plan
 from noisymodel.study.cell import Cell
-from noisymodel.study.plan import cell_names
-from noisymodel.study.part_cache import Storage
+from noisymodel.study.part_cache import PartCache
 from noisymodel.subspace import principal_angles
 
 SEED = 7000
@@ -43,8 +42,8 @@ def features_by_rate() -> dict[float, Features]:
     config = StudyConfig(seeds=(SEED,))
     found: dict[float, Features] = {}
     with tempfile.TemporaryDirectory() as folder:
-        (name,), (shots,) = cell_names(config), config.shots
-        cell = Cell(config, name, Storage(Path(folder)))
+        planned, (shots,) = plan(config), config.shots
+        cell = Cell(planned, planned.cells[0], PartCache(folder))
         training, test = cell.tasks["fine"].training(shots), cell.tasks["fine"].test()
         for index, rate in enumerate(config.noise_rates):
             network = cell.pretrained().one(index)

@@ -9,6 +9,14 @@ flipped, and what rate came out.
 # %%
 # The digits again: their classes, and a mean picture of each, from which similar classes follow.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if find_spec("matplotlib") is None:
+    sys.exit("matplotlib is missing: pip install 'noisymodel[plot]'")
+
+# sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -47,6 +55,11 @@ for column, (name, noisy) in zip(axes.T, injected.items(), strict=True):
 axes[0, 0].set_ylabel("matrix")
 axes[1, 0].set_ylabel("realised")
 figure.colorbar(image, ax=axes, label="share of a class", shrink=0.8)
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_label_noise.png.")
+figure.savefig((sys.argv[1:] or ["plot_label_noise.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # The audit of what was done is JSON, and can be drawn again.

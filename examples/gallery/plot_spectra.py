@@ -8,6 +8,14 @@ How many directions do features really use? The singular values say it, and how 
 # %%
 # Two feature matrices of the same shape: pictures, whose features depend on each other, and numbers drawn at random.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if find_spec("matplotlib") is None:
+    sys.exit("matplotlib is missing: pip install 'noisymodel[plot]'")
+
+# sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -27,6 +35,11 @@ for name, spectrum in spectra.items():
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 scree(spectra, ax=left)
 cumulative_energy(spectra, ax=right)
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_spectra.png.")
+figure.savefig((sys.argv[1:] or ["plot_spectra.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # Intervals: what other rows of the same kind would have given.

@@ -10,6 +10,14 @@ of eight and a shorter list of methods.
 # %%
 # The configuration is what a file for ``noisymodel study --config`` would hold.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if missing := [name for name in ("joblib", "matplotlib") if find_spec(name) is None]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[study]'")
+
+# sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -58,3 +66,8 @@ for split, style in (("id", "-"), ("ood", "--")):
     )
 entropy.set(xlabel="wrong labels in pre-training (%)", ylabel="singular-value entropy (nats)")
 entropy.legend(frameon=False, fontsize=8)
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_study_in_small.png.")
+figure.savefig((sys.argv[1:] or ["plot_study_in_small.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore

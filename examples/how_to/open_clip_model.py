@@ -2,17 +2,23 @@
 open_clip
 =========
 
-Either tower of a model of open_clip, before or after its projection. **Not run when this site was built:** open_clip
-needs torchvision, which the site's environment leaves out; the tests run this script in an environment of its own.
-Needs ``pip install 'noisymodel[open-clip,plot]'``.
+Put an NMTune head on either tower of an open_clip model, before or after its projection.
+**Not run when this site was built:** open_clip needs torchvision, which the site's environment leaves out;
+the tests run this script in another environment. This page needs ``pip install 'noisymodel[open-clip,plot]'``.
 """
 
 # %%
-# Yours: a model, by ``open_clip.create_model("ViT-B-32", pretrained="laion2b_s34b_b79k")``, and pictures. Here it is
-# tiny and its weights are random, so that nothing is downloaded, and the pictures are scikit-learn's digits,
-# enlarged.
+# You bring pictures and a model, from ``open_clip.create_model("ViT-B-32", pretrained="laion2b_s34b_b79k")``. Here the
+# model is tiny with random weights, so that nothing is downloaded; the pictures are scikit-learn's digits, enlarged.
 
+# sphinx_gallery_start_ignore
 import sys
+from importlib.util import find_spec
+
+if missing := [name for name in ("matplotlib", "open_clip") if find_spec(name) is None]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[open-clip,plot]'")
+
+# sphinx_gallery_end_ignore
 
 import matplotlib.pyplot as plt
 import open_clip
@@ -36,9 +42,9 @@ clip = open_clip.CLIP(
 )
 
 # %%
-# ``feature="post_proj"`` is the embedding, not normalised, ``"pre_proj"`` what goes into the projection;
-# ``tower="text"`` takes token ids. The weights are shared with the model, not copied: with ``freeze=True`` neither
-# tower changes.
+# ``feature="post_proj"`` is the embedding before normalisation, ``"pre_proj"`` the input of the projection.
+# ``tower="text"`` takes token ids. The backbone shares its weights with the model: with ``freeze=True`` neither tower
+# changes.
 
 spectra, history = {}, {}
 for feature in ("pre_proj", "post_proj"):
@@ -69,10 +75,11 @@ for (feature, values), style in zip(history.items(), ["-", "--"], strict=True):
 left.set(xlabel="step", ylabel="task term")
 left.legend(frameon=False)
 scree(spectra, ax=right)
-if sys.argv[1:]:
-    figure.savefig(sys.argv[1], dpi=110)
-else:
-    plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in open_clip_model.png.")
+figure.savefig((sys.argv[1:] or ["open_clip_model.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # .. figure:: /figures/how-to-open-clip.png
@@ -81,5 +88,5 @@ else:
 #    ``NOISYMODEL_FIGURES=docs/figures pytest tests/models/test_vision_models.py -k how_to``, 25 November 2026, two
 #    cores of an AMD EPYC, open_clip 3.3.0, torch 2.13.0 (CPU)
 #
-# To copy: ``examples/open_clip_backbone.py``, both towers, with save and reload. Features into files: :doc:`/extract`,
-# where ``"open_clip:RN50/openai"`` is a name. More: :doc:`/white_box`.
+# To copy: ``examples/open_clip_backbone.py``, both towers, with save and reload. To write features into files use the
+# name ``"open_clip:RN50/openai"``: :doc:`/extract`. More: :doc:`/white_box`.

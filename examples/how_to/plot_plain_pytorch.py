@@ -2,14 +2,22 @@
 Plain PyTorch
 =============
 
-A loop of your own needs one change: the loss is ``model(inputs, targets=targets).terms.total``. Needs nothing but
-``pip install noisymodel`` and, for the picture, matplotlib.
+Your training loop needs one change: the loss is ``model(inputs, targets=targets).terms.total``. The picture needs
+``pip install 'noisymodel[plot]'``.
 """
 
 # %%
-# Yours: a pre-trained backbone, and labelled data. Here scikit-learn's pictures of digits, and a small network that has
-# been trained to tell large digits from small ones while three labels in ten were wrong.
+# You bring a pre-trained backbone and labelled data. This page takes scikit-learn's pictures of digits and trains a
+# small network to tell large digits from small ones, with three wrong labels in ten.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if find_spec("matplotlib") is None:
+    sys.exit("matplotlib is missing: pip install 'noisymodel[plot]'")
+
+# sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
@@ -42,9 +50,9 @@ for _ in range(30):
         optimizer.zero_grad()
 
 # %%
-# Backbone and head are one module. ``freeze=True`` keeps the backbone as it is, in evaluation mode, whatever
-# ``model.train()`` says; without it the backbone is trained too. The loader drops a last batch that may have one row:
-# one row has no covariance.
+# Backbone and head are one module. ``freeze=True`` keeps the backbone's weights and its evaluation mode, also after
+# ``model.train()``; without it the backbone is trained too. ``drop_last=True`` avoids a last batch of one row: one row
+# has no covariance.
 
 model = TunedModel(backbone, NMTune(64, 10), freeze=True)
 loader = DataLoader(TensorDataset(pictures[:900], targets[:900]), batch_size=100, shuffle=True, drop_last=True)
@@ -60,16 +68,15 @@ for _ in range(20):
         history.append([term.item() for term in terms])
 
 # %%
-# In evaluation the model gives logits, and with ``return_features=True`` also what the backbone gave (F) and what the
-# head made of it (Z).
+# In evaluation mode the model returns logits. ``return_features=True`` adds the backbone's features F and the reshaped
+# features Z.
 
 with torch.no_grad():
     output = model.eval()(pictures[900:], return_features=True)
 print(f"accuracy {(output.logits.argmax(1) == targets[900:]).float().mean():.1%}")
 
 # %%
-# Every term is to be watched: one that does not move has a weight that is too small, one that pulls the task's up has
-# one that is too large. The covariance term grows with the fourth power of the features' scale.
+# Watch every term. If a term does not move, its weight is too small; if the task term rises, a weight is too large.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 for name, values, style in zip(terms._fields, zip(*history, strict=True), ["-", "--", "-.", ":", "-"], strict=True):
@@ -78,7 +85,11 @@ for name, values, style in zip(terms._fields, zip(*history, strict=True), ["-", 
 left.set(xlabel="step", ylabel="term, unweighted")
 left.legend(frameon=False)
 scree({"features F": analyze(output.features), "reshaped Z": analyze(output.tuned)}, ax=right)
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_plain_pytorch.png.")
+figure.savefig((sys.argv[1:] or ["plot_plain_pytorch.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # Save with ``torch.save(model.state_dict(), file)``, or the head alone with ``model.head.save_pretrained(folder)``.

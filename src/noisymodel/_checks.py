@@ -94,11 +94,49 @@ def check_path(value: object, name: str) -> Path:
     return Path(value)
 
 
+def check_device(device: object, name: str = "device") -> torch.device | None:
+    """A device that torch knows, or None."""
+    if device is None or isinstance(device, torch.device):
+        return device
+    if not isinstance(device, str):
+        raise TypeError(f"`{name}` must be a torch.device or its name, got {_shown(device)}")
+    try:
+        return torch.device(device)
+    except RuntimeError:
+        raise ValueError(f'`{name}` must be the name of a device, such as "cpu" or "cuda:0", got {device!r}') from None
+
+
+def check_generator(generator: object, name: str = "generator") -> torch.Generator | None:
+    """A torch generator on the CPU, or None."""
+    if generator is None:
+        return None
+    if not isinstance(generator, torch.Generator):
+        raise TypeError(f"`{name}` must be a torch.Generator, got {_shown(generator)}")
+    if generator.device.type != "cpu":
+        raise ValueError(f"`{name}` must be on the CPU, where the numbers are drawn, got {generator.device}")
+    return generator
+
+
+def check_callable(function: object, name: str) -> None:
+    """A function, or another thing that can be called."""
+    if not callable(function):
+        raise TypeError(f"`{name}` must be callable, got {_shown(function)}")
+
+
+def check_unmasked(values: object, name: str) -> None:
+    """No masked array with masked values, which numpy would take as they lie below the mask."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        masked = int(np.ma.count_masked(values))
+        raise TypeError(f"`{name}` must not hold masked values, got {masked}; .compressed() drops them")
+
+
 def check_sequence(values: object, name: str, what: str) -> None:
     """Something with a length and places: a list, a tuple, an array, a column of a table."""
     plain = hasattr(values, "__getitem__") and hasattr(values, "__len__") and getattr(values, "ndim", 1) > 0
     if not plain or isinstance(values, str | bytes | Mapping | AbstractSet) or hasattr(values, "toarray"):
         raise TypeError(f"`{name}` must be a sequence of {what}, got {_shown(values)}")
+    if isinstance(values, torch.Tensor):
+        check_strided(values, name)
 
 
 def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str = "", detach: bool = True) -> Array:
@@ -126,8 +164,8 @@ def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str 
     if "U" in kinds and array.dtype.kind == "O" and all(isinstance(one, str) for one in array.flat):
         array = array.astype(str)
     if array.dtype.kind not in kinds and array.size:
-        odd = next((one for one in array.flat if type(one) is not int), None) if array.dtype.kind == "O" else None
-        got = f"{array.dtype}" if odd is None else f"object, with {_shown(odd)} in it"
+        odd = [one for one in array.flat if type(one) is not int] if array.dtype.kind == "O" else []
+        got = f"object, with {_shown(odd[0])} in it" if odd else f"{array.dtype}"
         raise TypeError(f"`{name}` must be {wanted}, got {got}; convert it explicitly")
     return array
 
@@ -178,7 +216,7 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     frame, level = sys._getframe(1), 2  # pyright: ignore[reportPrivateUsage] # warnings of Python 3.12 skip files
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "noisymodel":
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level - 1)
+    warnings.warn(message, category, stacklevel=level)
 
 
 def _integer(value: object, name: str) -> int:
@@ -202,11 +240,7 @@ def _scalar(value: object) -> object:
 
 
 def _numpy(values: object, name: str) -> npt.NDArray[Any]:
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        masked = int(np.ma.count_masked(values))
-        raise TypeError(
-            f"`{name}` must not hold masked values, got {masked}; .compressed() or .filled(...) takes them out"
-        )
+    check_unmasked(values, name)
     if isinstance(values, np.ndarray):
         return np.asarray(values)
     is_sequence = (

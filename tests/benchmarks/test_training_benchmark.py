@@ -80,7 +80,7 @@ def bare_loop(head: Head, features: Tensor, targets: Tensor, *, epochs: int, bat
     for _ in range(epochs):
         for index in torch.randperm(len(features), generator=generator).split(batch):
             index = index.to(features.device)
-            rows, labels = features[index], targets[index]
+            rows, labels = head.normalized(features[index]), targets[index]
             tuned = network(rows)
             loss = functional.cross_entropy(classifier(tuned), labels)
             if head.regularized:

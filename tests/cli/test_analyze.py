@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from pathlib import Path
@@ -154,3 +155,50 @@ def test_bad_input(arguments: str, told: str, files: Path, capsys: pytest.Captur
     assert len(err.splitlines()) == 1, err
     assert told in err
     assert sorted(files.rglob("*")) == before
+
+
+def test_terminals_that_know_few_letters(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for encoding in ("ascii", "cp1252"):
+        shown = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr("sys.stdout", shown)
+        name = files / "Δ 日.npy"
+        np.save(name, features())
+        out = files / encoding
+        arguments = ["analyze", str(files / "clean.npy"), str(name), "--baseline", "clean", "--no-figures"]
+        assert main([*arguments, "--out", str(out)]) == 0
+        shown.flush()
+        printed = shown.buffer.getvalue().decode(encoding)
+        assert "? ?" in printed
+        assert json.loads((out / "results.json").read_text(encoding="utf-8"))["files"][1]["name"] == "Δ 日"
+
+
+def test_the_output_folder_is_tried_before_the_work(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the work was begun")
+
+    monkeypatch.setattr("noisymodel.spectrum_files.analyze_files", never)
+    (files / "file").write_text("x")
+    for out, told in (
+        (f"@{'x' * 300}", "too long"),
+        ("@file/deep", "cannot be written to"),
+        ("/proc/x", "/proc/x"),
+    ):
+        code, _, err = run(f"@clean.npy --no-figures --out {out}", files, capsys)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert told in err
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    code, out, err = run("@clean.npy --no-figures --out @out", files, capsys)
+    assert code == 2
+    assert "Marchenko" in out, "what was found is shown"
+    assert err.strip().endswith("cannot be written to (No space left on device)")
+    assert not list((files / "out").rglob("*.partial"))

@@ -104,7 +104,8 @@ def test_bad_input(labels: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         ([*common, "--kind", "from_transition", "--matrix", str(tmp_path / "pipe.csv")], "is a pipe or a device"),
         ([*common, "--kind", "from_transition", "--matrix", str(tmp_path / "m.csv")], "cannot be read as a matrix"),
         ([*common, "--kind", "symmetric", "--rate", "0.1", "--column", "kind"], "no column 'kind'"),
-        (["--verify", str(tmp_path / "none.json")], "is no audit"),
+        (["--verify", str(tmp_path / "none.json")], "there is no file"),
+        (["--verify", str(tmp_path / "m.csv")], "is no audit"),
     ]:
         try:
             code = main(["noise", *arguments])

@@ -48,6 +48,13 @@ class Pictures(Dataset[Any]):
         return float(index), self.targets[index]
 
 
+class Unsized:
+    """Records that can be iterated over, again and again, and nothing else."""
+
+    def __iter__(self) -> Any:
+        return iter(RECORDS)
+
+
 class Stream(IterableDataset[Any]):
     """Records, each worker its own part."""
 
@@ -163,6 +170,27 @@ def test_samples_keep_their_kind_and_are_not_changed() -> None:
     assert special["label"] == 1
 
 
+def test_targets_have_the_keys_of_their_samples() -> None:
+    class Keyed(Pictures):
+        def __getitem__(self, index: int) -> Any:
+            return {"__key__": f"key {index}", "id": index + 7, "label": self.targets[index]}
+
+    for options in ({}, {"key": "id"}, {"key": None}):
+        noisy = NoisyLabelDataset(Keyed(LABELS), NOISE, **options)
+        assert noisy.targets.tolist() == [int(sample["label"]) for sample in noisy], options
+    tuples = NoisyLabelDataset(Pictures(LABELS), NOISE, label=1)
+    tuples.targets  # noqa: B018 - the access is the test
+    assert len(tuples.source.read) == 1, "whole samples are read for their keys alone"
+
+
+def test_an_iterator_is_no_stream() -> None:
+    for source in (iter(RECORDS), (record for record in RECORDS), map(dict, RECORDS)):
+        with pytest.raises(TypeError, match="`source` must be a stream that can be read again, got an iterator"):
+            NoisyLabelDataset(source, NOISE)
+    twice = NoisyLabelDataset(Unsized(), NOISE)
+    assert as_pairs(twice) == as_pairs(twice) == BY_KEY
+
+
 def test_multi_label_targets() -> None:
     clean = np.random.default_rng(0).integers(2, size=(20, 6))
     noise = multi_label(clean, missing=0.4, spurious=0.2, seed=0)
@@ -232,7 +260,7 @@ def test_what_a_stream_passes_on() -> None:
         noisy.records  # noqa: B018 - the access is the test
     with pytest.raises(TypeError, match="a stream has no sample 3: iterate over it"):
         noisy[3]
-    unsized = NoisyLabelDataset((record for record in RECORDS), NOISE)
+    unsized = NoisyLabelDataset(Unsized(), NOISE)
     with pytest.raises(TypeError, match="has no len"):
         len(unsized)
     assert as_pairs(unsized) == BY_KEY
@@ -360,7 +388,7 @@ def test_labels_that_are_not_those_of_the_noise() -> None:
 @pytest.mark.parametrize(
     ("sample", "options", "error", "message"),
     [
-        ((1.0, 2), {}, ValueError, "`label` must be an index of a sample, which is a tuple of 2; got 'label'"),
+        ((1.0, 2), {"label": "y"}, ValueError, "`label` must be an index of a sample, which is a tuple of 2; got 'y'"),
         ((1.0, 2), {"label": 2}, ValueError, "which is a tuple of 2; got 2"),
         ({"y": 2}, {}, ValueError, "`label` must be one of the keys of a sample, 'y'; got 'label'"),
         ({"label": 2}, {"key": "id"}, ValueError, "`key` must be one of the keys of a sample, 'label'; got 'id'"),
@@ -407,6 +435,6 @@ def test_of_tuples_the_label_is_the_last_entry() -> None:
         assert [sample[-1] for sample in shown] == FIXED.labels.tolist()
         assert [type(sample) for sample in shown] == [type(sample) for sample in samples]
     named = namedtuple("named", "label image")
-    assert list(NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED))[0] == named(FIXED.labels[0], 0.0)
+    assert NoisyLabelDataset([named(label, at) for at, label in PAIRS], FIXED)[0] == named(FIXED.labels[0], 0.0)
     streamed = NoisyLabelDataset(Stream([(key, label) for key, label in zip(KEYS, LABELS, strict=True)]), NOISE, key=0)  # type: ignore[arg-type]
     assert dict(streamed) == BY_KEY

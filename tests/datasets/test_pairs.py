@@ -177,7 +177,7 @@ def test_of_tuples_the_text_is_the_second_entry() -> None:
     shown = list(NoisyPairDataset(source, noise))
     assert [sample[1] for sample in shown] == [f"text {at}" for at in noise.permutation]
     assert [sample[::2] for sample in shown] == [sample[::2] for sample in source]
-    assert list(NoisyPairDataset([sample[::-1] for sample in source], noise, image=2))[0][1] == shown[0][1]
+    assert NoisyPairDataset([sample[::-1] for sample in source], noise, image=2)[0][1] == shown[0][1]
 
 
 def test_names_are_keys_or_indices() -> None:

@@ -21,17 +21,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from noisymodel import NMTune, NMTuneClassifier, fit
 from noisymodel._random import tensor_generator
-from noisymodel.estimator import classifier as module
+from noisymodel.estimator import predicting
 from noisymodel.estimator.rows import canonical_order
 from noisymodel.estimator.suspicion import SuspiciousFeaturesWarning
-from noisymodel.sweeping.choice import Choice
 
-QUICK = {"epochs": 20, "minimum_steps": 0, "batch_size": 32, "learning_rate": 1e-2, "random_state": 0}
-CHECKED = {
-    "nmtune": {"minimum_steps": 200, "learning_rate": 1e-2},
-    "mlp": {"method": "mlp", "minimum_steps": 100, "learning_rate": 1e-2},
-    "linear": {"method": "linear", "minimum_steps": 100, "learning_rate": 5e-2},
-}
+FAST = {"epochs": 20, "minimum_steps": 0, "batch_size": 32, "learning_rate": 1e-2, "random_state": 0}
+QUICK = {**FAST, "weights": "fixed"}
+METHODS = ("nmtune", "mlp", "linear", "kernel")
 
 
 def blobs(count: int = 120, features: int = 8, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -50,12 +46,12 @@ def probabilities(**settings: object) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", CHECKED)
-def test_all_checks_of_scikit_learn_pass(kind: str) -> None:
-    """Not one is expected to fail, and the number of checks is looked at: an estimator may opt out of most."""
+@pytest.mark.parametrize("method", METHODS)
+def test_all_checks_of_scikit_learn_pass(method: str) -> None:
+    """With the defaults, not one is expected to fail; their number is looked at: an estimator may opt out of most."""
     passed, skipped = 0, []
     legacy = np.random.get_state()  # noqa: NPY002 - the checks draw from numpy's global generator
-    for estimator, check in estimator_checks_generator(NMTuneClassifier(**CHECKED[kind])):
+    for estimator, check in estimator_checks_generator(NMTuneClassifier(method=method)):
         name = getattr(check, "func", check).__name__
         if name == "check_array_api_input":  # needs SCIPY_ARRAY_API in the environment
             skipped.append(name)
@@ -93,20 +89,30 @@ def test_pandas_in_and_out() -> None:
         classifier.predict(frame.rename(columns={"f0": "other"}))
 
 
-@pytest.mark.parametrize("method", ["nmtune", "mlp", "linear"])
-def test_methods_learn_and_transform(method: str) -> None:
+@pytest.mark.parametrize("weights", ["auto", "fixed"])
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_learn_and_transform(method: str, weights: str) -> None:
     features, labels = blobs()
     test_features, test_labels = blobs(seed=1)
-    classifier = NMTuneClassifier(method=method, **QUICK).fit(features, labels)
-    assert classifier.score(test_features, test_labels) > 0.9
-    tuned = classifier.transform(test_features)
-    assert tuned.shape == test_features.shape
-    if method == "linear":
-        np.testing.assert_allclose(tuned * classifier.scale_, test_features)
+    classifier = NMTuneClassifier(method=method, **FAST, weights=weights).fit(features, labels)
+    assert classifier.score(test_features, test_labels) > 0.88
+    assert classifier.transform(test_features).shape == test_features.shape
     logits = classifier.decision_function(test_features)
     np.testing.assert_array_equal(logits.argmax(axis=1), classifier.predict(test_features))
     expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     np.testing.assert_allclose(classifier.predict_proba(test_features), expected, rtol=1e-9)
+    by_head = classifier.head_(torch.from_numpy(test_features).float()).softmax(1).detach()
+    np.testing.assert_allclose(classifier.predict_proba(test_features), by_head, atol=1e-4)
+    assert classifier.explanation_
+
+
+def test_nothing_depends_on_the_scale() -> None:
+    features, labels = blobs()
+    for method in ("nmtune", "linear", "kernel"):
+        plain, large = (
+            NMTuneClassifier(method=method, **FAST).fit(k * features, labels).predict_proba(k * features) for k in (1, 4096)
+        )
+        np.testing.assert_allclose(plain, large, atol=1e-6)
 
 
 def test_two_classes_have_one_logit() -> None:
@@ -117,22 +123,16 @@ def test_two_classes_have_one_logit() -> None:
     np.testing.assert_array_equal(logit > 0, classifier.predict(features) == 1)
 
 
-@pytest.mark.parametrize("method", ["nmtune", "linear"])
-def test_it_is_fit_on_the_head_of_the_same_settings(method: str) -> None:
-    """Nothing is hidden in the shell: by hand, on the scaled rows in their own order, the same head comes out."""
+def test_it_is_fit_on_the_head_of_the_same_settings() -> None:
+    """Nothing is hidden in the shell: by hand, on the rows in their own order, the same head comes out."""
     features, labels = blobs()
-    classifier = NMTuneClassifier(method=method, **QUICK).fit(features, labels)
+    classifier = NMTuneClassifier(**QUICK).fit(features, labels)
     seed = int(check_random_state(0).randint(2**31 - 1))
     order = canonical_order(features, labels)
-    scale = np.sqrt(np.mean(features**2))
-    rows = torch.from_numpy((features / scale).astype(np.float32))
-    settings = {
-        name: value for name, value in classifier.head_.config().items() if not name.startswith(("in_", "num_"))
-    }
-    head = type(classifier.head_)(8, 3, generator=tensor_generator(seed, 3), **settings)
+    rows = torch.from_numpy(features.astype(np.float32))
+    head = NMTune(8, 3, hidden_features=64, generator=tensor_generator(seed, 3))
     fit(head, rows[order], labels[order], epochs=20, learning_rate=1e-2, batch_size=32, seed=seed)
-    assert classifier.scale_ == pytest.approx(scale)
-    by_hand = head.double()(torch.from_numpy(features / scale)).detach()
+    by_hand = head.double()(torch.from_numpy(features)).detach()
     np.testing.assert_allclose(classifier.predict_proba(features), by_hand.softmax(1), rtol=1e-6, atol=1e-9)
 
 
@@ -144,7 +144,6 @@ def test_every_setting_of_the_head_and_the_training_is_exposed() -> None:
     head = set(inspect.signature(NMTune).parameters) - {"in_features", "num_classes", "gather", "generator"}
     training = set(inspect.signature(fit).parameters) - {
         *("head", "features", "targets", "validation", "seed", "progress", "checkpoint", "compile", "sample_weight"),
-        "on_epoch",
     }
     assert head | training <= set(own)
     for name in training - {"device"}:
@@ -152,21 +151,30 @@ def test_every_setting_of_the_head_and_the_training_is_exposed() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:the training loss is")
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"hidden_features": 16}, {"depth": 2}, {"norm": "layer"}, {"residual": False}, {"dropout": 0.3},
-        {"consistency_weight": 0.0}, {"covariance_weight": 0.0}, {"dominant_weight": 2.0}, {"top_k": 3},
-        {"reduction": "mean"}, {"label_smoothing": 0.2}, {"classifier_init": "kaiming"}, {"scale": None},
-        {"epochs": 21}, {"minimum_steps": 100}, {"batch_size": 40}, {"learning_rate": 2e-2}, {"weight_decay": 0.5},
-        {"warmup": 2}, {"validation_fraction": 0.25}, {"class_weight": {0: 5.0, 1: 1.0, 2: 1.0}}, {"random_state": 1},
-        {"preset": "paper"}, {"preset": "official"}, {"method": "mlp"}, {"method": "linear"},
-        {"validation_fraction": 0.25, "patience": 1, "epochs": 30},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_every_setting_changes_the_result(changed: dict[str, object]) -> None:
-    assert not np.allclose(probabilities(**changed), probabilities(), rtol=1e-4, atol=1e-6)
+def test_every_setting_changes_the_result() -> None:
+    plain = probabilities()
+    for changed in (
+        {"hidden_features": 16}, {"depth": 2}, {"norm": "layer"}, {"residual": True}, {"dropout": 0.3},
+        {"normalize": None}, {"input_noise": 0.0}, {"consistency_weight": 0.0}, {"covariance_weight": 0.0},
+        {"dominant_weight": 2.0}, {"dominant_weight": 2.0, "top_k": 3}, {"reduction": "mean"}, {"label_smoothing": 0.2},
+        {"classifier_init": "kaiming"}, {"epochs": 21}, {"minimum_steps": 100}, {"batch_size": 40},
+        {"learning_rate": 2e-2}, {"weight_decay": 0.5}, {"warmup": 2}, {"validation_fraction": 0.25},
+        {"class_weight": {0: 5.0, 1: 1.0, 2: 1.0}}, {"random_state": 1}, {"preset": "paper"}, {"preset": "official"},
+        {"method": "mlp"}, {"method": "linear"}, {"method": "kernel"}, {"weights": "auto"},
+        {"validation_fraction": 0.25, "calibrate": False}, {"validation_fraction": 0.25, "patience": 1, "epochs": 30},
+    ):  # fmt: skip
+        assert not np.allclose(probabilities(**changed), plain, rtol=1e-4, atol=1e-6), changed
+    held = {"validation_fraction": 0.25}
+    assert not np.allclose(probabilities(**held), probabilities(**held, calibrate=False), rtol=1e-4, atol=1e-6)
+
+
+def test_few_features_and_the_official_preset() -> None:
+    features, labels = blobs(features=3)
+    for preset in ("official", "paper"):
+        settings = {name: value for name, value in QUICK.items() if name != "weights"}
+        classifier = NMTuneClassifier(preset=preset, **settings).fit(features, labels)
+        assert isinstance(classifier.head_, NMTune)
+        assert classifier.head_.config()["hidden_features"] == 12
 
 
 def test_the_same_seed_gives_the_same_classifier_whatever_the_order_of_the_rows() -> None:
@@ -195,26 +203,41 @@ def test_predictions_in_pieces_are_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     features, labels = blobs()
     classifier = NMTuneClassifier(**QUICK).fit(features, labels)
     whole = classifier.transform(features)
-    monkeypatch.setattr(module, "_ROWS", 7)
+    monkeypatch.setattr(predicting, "ROWS", 7)
     np.testing.assert_allclose(classifier.transform(features), whole, rtol=1e-12)
 
 
-def test_whole_weights_repeat_rows_and_others_weigh() -> None:
+def test_weights_are_repeated_rows() -> None:
     features, labels = blobs(60)
     weights = np.random.default_rng(0).integers(0, 4, 60)
-    repeated = NMTuneClassifier(**QUICK).fit(features.repeat(weights, axis=0), labels.repeat(weights))
-    weighted = NMTuneClassifier(**QUICK).fit(features, labels, sample_weight=weights)
-    np.testing.assert_array_equal(weighted.predict_proba(features), repeated.predict_proba(features))
-    half = NMTuneClassifier(**QUICK).fit(features, labels, sample_weight=weights / 2 + 0.1)
-    assert not np.allclose(half.predict_proba(features), weighted.predict_proba(features), rtol=1e-3)
+    for settings in (FAST, QUICK, {"method": "linear", "random_state": 0}):
+        repeated = NMTuneClassifier(**settings).fit(features.repeat(weights, axis=0), labels.repeat(weights))
+        weighted = NMTuneClassifier(**settings).fit(features, labels, sample_weight=weights)
+        np.testing.assert_allclose(weighted.predict_proba(features), repeated.predict_proba(features), rtol=1e-6)
+        half = NMTuneClassifier(**settings).fit(features, labels, sample_weight=weights / 2 + 0.1)
+        assert not np.allclose(half.predict_proba(features), weighted.predict_proba(features), rtol=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:the training loss is")
+def test_held_out_rows_are_not_trained_on_whatever_their_weight() -> None:
+    random = np.random.default_rng(0)
+    features, labels = random.standard_normal((200, 16)), random.integers(0, 4, 200)
+    for rows, weights in ((features, np.full(200, 3.0)), (features, None)):
+        classifier = NMTuneClassifier(**{**QUICK, "validation_fraction": 0.25, "epochs": 40})
+        classifier.fit(rows, labels, sample_weight=weights)
+        assert classifier.history_[-1]["validation_accuracy"] < 0.5
+    twice = NMTuneClassifier(**{**QUICK, "validation_fraction": 0.25, "epochs": 40})
+    twice.fit(features.repeat(3, axis=0), labels.repeat(3))
+    assert twice.history_[-1]["validation_accuracy"] < 0.5
 
 
 def test_weights_and_class_weights_move_the_decision() -> None:
     random = np.random.default_rng(0)
     features, labels = random.standard_normal((200, 4)), random.integers(0, 2, 200)
-    for settings, weight in (({"class_weight": {0: 50.0, 1: 1.0}}, None), ({}, np.where(labels == 0, 50.5, 1.0))):
-        classifier = NMTuneClassifier(**{**QUICK, "epochs": 40, **settings}).fit(features, labels, weight)
-        assert (classifier.predict(features) == 0).mean() > 0.9
+    for common in ({**QUICK, "epochs": 40}, FAST, {"method": "linear"}, {"method": "kernel"}):
+        for settings, weight in (({"class_weight": {0: 50.0, 1: 1.0}}, None), ({}, np.where(labels == 0, 50.5, 1.0))):
+            classifier = NMTuneClassifier(**{**common, **settings}).fit(features, labels, weight)
+            assert (classifier.predict(features) == 0).mean() > 0.9
     balanced = NMTuneClassifier(class_weight="balanced", **QUICK).fit(*blobs())
     np.testing.assert_allclose(balanced.predict_proba(blobs()[0][:20]), probabilities(), rtol=1e-4, atol=1e-6)
 
@@ -257,21 +280,65 @@ def test_patience_stops_early() -> None:
         NMTuneClassifier(patience=2, **QUICK).fit(features, labels)
 
 
-def test_auto_chooses_and_says_what_it_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = module.default_grid()[::6]
-    monkeypatch.setattr(module, "default_grid", lambda _: few)
+def test_held_out_rows_of_auto_are_evaluated() -> None:
     features, labels = blobs()
-    classifier = NMTuneClassifier(**{**QUICK, "weights": "auto", "hidden_features": 20}).fit(features, labels)
-    choice = classifier.selection_
-    assert isinstance(choice, Choice)
-    assert len(choice.table) == len(few)
-    config = classifier.head_.config()
-    for name, value in choice.configuration.items():
-        if name in config:
-            assert config[name] == value, name
-    assert config["hidden_features"] == 20
-    assert classifier.history_[0]["learning_rate"] == choice.configuration["learning_rate"]
-    assert NMTuneClassifier(**QUICK).fit(features, labels).selection_ is None
+    classifier = NMTuneClassifier(validation_fraction=0.25, random_state=0).fit(features, labels)
+    assert set(classifier.history_[-1]) == {"epoch", "validation_loss", "validation_accuracy"}
+    with pytest.raises(ValueError, match='`patience` needs weights="fixed"'):
+        NMTuneClassifier(patience=2).fit(features, labels)
+
+
+@pytest.mark.filterwarnings("ignore:the training loss is")
+def test_warm_start_goes_on() -> None:
+    features, labels = blobs()
+    once = NMTuneClassifier(**{**QUICK, "epochs": 2, "learning_rate": 1e-3}, warm_start=True)
+    first = once.fit(features, labels).history_[0]["train_total"]
+    for _ in range(5):
+        once.fit(features, labels)
+    assert once.history_[0]["train_total"] < 0.9 * first
+    assert once.fit(features[:, :6], labels).n_features_in_ == 6
+    assert NMTuneClassifier(warm_start=True, random_state=0).fit(features, labels).fit(features, labels).score(features, labels) > 0.9
+
+
+def test_on_epoch_is_told_of_every_record() -> None:
+    features, labels = blobs()
+    for settings in (QUICK, FAST):
+        told: list[tuple[object, dict]] = []
+        classifier = NMTuneClassifier(**settings, on_epoch=lambda head, record, told=told: told.append((head, dict(record))))
+        classifier.fit(features, labels)
+        assert [record for _, record in told] == classifier.history_
+        assert all(isinstance(head, torch.nn.Module) for head, _ in told)
+
+
+def test_integers_of_a_search_are_saved(tmp_path: Path) -> None:
+    features, labels = blobs()
+    search = GridSearchCV(NMTuneClassifier(**QUICK), {"epochs": np.array([2, 3]), "hidden_features": np.array([8])}, cv=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        best = search.fit(features, labels).best_estimator_
+    best.save(tmp_path)
+    assert NMTuneClassifier.load(tmp_path).hidden_features == 8
+
+
+def test_devices_that_are_not_there_are_named() -> None:
+    features, labels = blobs()
+    for device in ("cuda:7", "tpu", "gpu"):
+        with pytest.raises(ValueError, match=r"`device` must be one that is there \(cpu.*\), got '" + device):
+            NMTuneClassifier(device=device).fit(features, labels)
+    assert NMTuneClassifier(device="cpu", random_state=0).fit(features, labels).score(features, labels) > 0.9
+
+
+def test_one_row_does_not_copy_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = blobs()
+    classifier = NMTuneClassifier(**FAST).fit(features, labels)
+    first = classifier.predict_proba(features)
+    monkeypatch.setattr(predicting.copy, "deepcopy", lambda _: pytest.fail("the head was copied"))
+    np.testing.assert_allclose(classifier.predict_proba(features[:1]), first[:1], rtol=1e-10)
+    monkeypatch.undo()
+    with torch.no_grad():
+        for parameter in classifier.head_.parameters():
+            parameter.mul_(0.5)
+    assert not np.allclose(classifier.predict_proba(features), first)
 
 
 # --- files
@@ -281,7 +348,8 @@ def test_auto_chooses_and_says_what_it_tried(monkeypatch: pytest.MonkeyPatch) ->
 def test_saved_and_loaded_it_predicts_the_same(tmp_path: Path, labels: list[object]) -> None:
     features, targets = blobs()
     named = np.array(labels)[targets]
-    classifier = NMTuneClassifier(**QUICK, class_weight="balanced").fit(features, named)
+    settings = FAST if labels[0] == 3 else QUICK
+    classifier = NMTuneClassifier(**settings, class_weight="balanced").fit(features, named)
     classifier.save(tmp_path / "model")
     loaded = NMTuneClassifier.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.predict(features), classifier.predict(features))
@@ -305,11 +373,19 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     NMTuneClassifier(**QUICK).fit(features, labels).save(tmp_path)
     path = tmp_path / "classifier.json"
     record = json.loads(path.read_text())
-    path.write_text(json.dumps({**record, "format": 2}))
-    with pytest.raises(ValueError, match="has format 2, this version reads 1: install a newer noisymodel"):
+    path.write_text(json.dumps({**record, "format": 3}))
+    with pytest.raises(ValueError, match="has format 3, this version reads 2: install a newer noisymodel"):
         NMTuneClassifier.load(tmp_path)
-    path.write_text(json.dumps({**record, "classes": {"dtype": "<i8", "labels": [0, 1]}}))
-    with pytest.raises(ValueError, match="lists 2 classes, the head beside it has 3"):
+    for changed in ({"classes": {"dtype": "<i8", "labels": [0, 2, 1]}}, {"history": []}, {"explanation": "other"}):
+        path.write_text(json.dumps({**record, **changed}))
+        with pytest.raises(ValueError, match="the checksum of classifier.json does not fit its content"):
+            NMTuneClassifier.load(tmp_path)
+    path.write_text(json.dumps(record))
+    weights = tmp_path / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="the checksum of model.safetensors is not the one"):
         NMTuneClassifier.load(tmp_path)
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"classifier\.json is damaged or was not written"):
@@ -332,12 +408,11 @@ def test_labels_that_json_cannot_hold_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "svm"}, "`method` must be one of 'nmtune', 'mlp', 'linear', got 'svm'"),
-        ({"weights": "best"}, "`weights` must be one of 'fixed', 'auto', got 'best'"),
+        ({"method": "svm"}, "`method` must be one of 'nmtune', 'mlp', 'linear', 'kernel', got 'svm'"),
+        ({"weights": "best"}, "`weights` must be one of 'auto', 'fixed', got 'best'"),
         ({"preset": "ours"}, "`preset` must be one of 'paper', 'official', got 'ours'"),
         ({"preset": "paper", "method": "mlp"}, "`preset` is for method=\"nmtune\", got 'paper' with method='mlp'"),
-        ({"preset": "paper", "weights": "auto"}, "`preset` fixes the weights"),
-        ({"scale": "max"}, "`scale` must be one of 'rms', None, got 'max'"),
+        ({"normalize": "max"}, "`normalize` must be one of 'l2', None, got 'max'"),
         ({"epochs": 0}, "`epochs` must be at least 1, got 0"),
         ({"batch_size": 0}, "`batch_size` must be at least 1, got 0"),
         ({"minimum_steps": -1}, "`minimum_steps` must be at least 0, got -1"),
@@ -380,7 +455,7 @@ def test_suspicious_features_are_named(change, message: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         with pytest.warns(SuspiciousFeaturesWarning, match=message):
-            NMTuneClassifier(**QUICK).fit(change(features), labels)
+            NMTuneClassifier(**QUICK, normalize=None).fit(change(features), labels)
 
 
 def test_a_dead_feature_is_no_wild_scale() -> None:
@@ -389,14 +464,6 @@ def test_a_dead_feature_is_no_wild_scale() -> None:
         warnings.simplefilter("error", SuspiciousFeaturesWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         NMTuneClassifier(**QUICK).fit(features * np.r_[1e-8, np.ones(7)], labels)
-
-
-def test_unscaled_features_and_a_covariance_term_are_named() -> None:
-    features, labels = blobs()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        with pytest.warns(SuspiciousFeaturesWarning, match="grows with its fourth power"):
-            NMTuneClassifier(**QUICK, scale=None).fit(features * 20, labels)
 
 
 def test_a_training_that_hardly_began_is_named() -> None:
@@ -408,5 +475,8 @@ def test_a_training_that_hardly_began_is_named() -> None:
 def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
     NMTuneClassifier(**QUICK, verbose=1).fit(*blobs())
     assert "step" in capsys.readouterr().err
+    NMTuneClassifier(**FAST, verbose=1).fit(*blobs())
+    shown = capsys.readouterr()
+    assert "kernel probe: 9 penalties, 5 folds" in shown.out + shown.err
     NMTuneClassifier(**QUICK).fit(*blobs())
     assert capsys.readouterr().err == ""

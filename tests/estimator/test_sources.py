@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
 from noisymodel import FeatureStore, NMTuneClassifier
 from noisymodel.errors import FeatureStoreError
 
@@ -78,3 +80,41 @@ def test_unseen_labels_count_as_wrong_with_a_warning() -> None:
     classifier = NMTuneClassifier(**SETTINGS).fit(features.numpy(), labels)
     with pytest.warns(UserWarning, match="labels that fit has not seen, which count as wrong: 7"):
         assert classifier.score(features[:2].numpy(), [7, 7]) == 0
+
+
+def test_loaders_and_iterators_and_tensors_of_all_kinds() -> None:
+    features, labels = rows()
+    plain = NMTuneClassifier(**SETTINGS).fit(features.numpy(), labels)
+    loader = torch.utils.data.DataLoader(
+        torch.utils.data.TensorDataset(features, torch.tensor(labels)), batch_size=7
+    )
+    fitted = NMTuneClassifier(**SETTINGS).fit(loader)
+    wanted = plain.predict_proba(features.numpy())
+    np.testing.assert_array_equal(fitted.predict_proba(features.numpy()), wanted)
+    np.testing.assert_array_equal(plain.predict_proba(loader), wanted)
+    np.testing.assert_array_equal(plain.predict_proba(iter(features.split(9))), wanted)
+    np.testing.assert_array_equal(plain.predict(part.numpy() for part in features.split(9)), plain.predict(features))
+    assert plain.score(loader) == plain.score(features, labels)
+    for dtype in (torch.float64, torch.float16, torch.bfloat16):
+        given = features.to(dtype).requires_grad_()
+        assert NMTuneClassifier(**SETTINGS).fit(given, torch.tensor(labels)).predict(given).shape == (60,)
+    with pytest.raises(ValueError, match="got batches without labels"):
+        NMTuneClassifier(**SETTINGS).fit(iter(features.split(9)))
+    with pytest.raises(ValueError, match="an iterator can be read once only"):
+        plain.predict(iter([]))
+
+
+def test_labels_that_are_none() -> None:
+    features, labels = rows()
+    for missing in ([None, *labels[1:]], np.array([None, *labels[1:]], dtype=object)):
+        with pytest.raises(ValueError, match=r"got None in 1 of 60 rows \(rows 0\): leave those rows out"):
+            NMTuneClassifier(**SETTINGS).fit(features.numpy(), missing)
+
+
+def test_cross_validation_on_a_store(tmp_path: Path) -> None:
+    held = store(tmp_path / "store")
+    labels = np.asarray(held.labels)
+    scores = cross_val_score(NMTuneClassifier(method="linear", random_state=0), held, labels, cv=3)
+    assert scores.min() > 0.8
+    search = GridSearchCV(NMTuneClassifier(method="linear", random_state=0), {"calibrate": [True, False]}, cv=2)
+    assert search.fit(held, labels).score(held, labels) > 0.8

@@ -22,7 +22,7 @@ def parts(head, rows: int):
 
 
 def test_terms_are_those_of_the_head() -> None:
-    head = NMTune(8, 3, covariance_weight=0.3, norm="layer")
+    head = NMTune(8, 3, covariance_weight=0.3, norm="layer", input_noise=0.0)
     logits, targets, tuned, features = parts(head, 10)
     wanted = head.loss(features, targets)
     for training in (True, False):
@@ -39,7 +39,9 @@ def test_a_head_without_regularizers_has_the_task_alone() -> None:
 
 @pytest.mark.parametrize(("rows", "top_k"), [(1, 1), (2, 4), (3, 4)])
 def test_small_batches_of_evaluation_have_what_is_defined(rows: int, top_k: int) -> None:
-    head = NMTune(8, 3, top_k=top_k, norm="layer", consistency_weight=2.0, reduction="batchmean").eval()
+    head = NMTune(
+        8, 3, top_k=top_k, norm="layer", consistency_weight=2.0, reduction="batchmean", input_noise=0.0
+    ).eval()
     logits, targets, tuned, features = parts(head, rows)
     found = batch_terms(head, logits, targets, tuned, features, training=False)
     assert found.covariance.isnan() == (rows < 2)

@@ -51,7 +51,9 @@ def train(folder: Path, world: int) -> None:
         vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
         hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
-    model = NMTuneForSequenceClassification.from_backbone(BertModel(config), 3, seed=1, norm="layer", gather=True)
+    model = NMTuneForSequenceClassification.from_backbone(
+        BertModel(config), 3, seed=1, norm="layer", gather=True, input_noise=0.0
+    )
     ids = torch.randint(4, 50, (64, 8))
     rows = [{"input_ids": row, "labels": row[0] % 3} for row in ids]
     arguments = TrainingArguments(

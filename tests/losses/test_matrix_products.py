@@ -240,7 +240,7 @@ def test_nothing_in_a_training_step_waits(shape: tuple[int, int], top_k: int, dt
     weights = {"consistency_weight": 1.0, "covariance_weight": 0.3, "dominant_weight": 0.5, "top_k": top_k}
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(0)
-        head = NMTune(shape[1], 4, hidden_features=12, label_smoothing=0.1, **weights).to(dtype)
+        head = NMTune(shape[1], 4, hidden_features=12, label_smoothing=0.1, input_noise=0.0, **weights).to(dtype)
         layers = torch.nn.ModuleList([torch.nn.Linear(shape[1], shape[1]), torch.nn.Linear(shape[1], 4)]).to(dtype)
     criterion = NMTuneLoss(label_smoothing=0.1, **weights)
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)

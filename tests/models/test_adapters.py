@@ -87,7 +87,8 @@ def test_loss_falls_and_a_checkpoint_gives_the_same_logits(make, data, freeze):
 
     def build():
         backbone = transformers_backbone(make())
-        head = NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1))
+        weights = {"consistency_weight": 0.1, "covariance_weight": 0.1}
+        head = NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1), input_noise=0.0, **weights)
         objective = None if freeze else NMTuneLoss(covariance_weight=0.04, dominant_weight=0.001)
         return TunedModel(backbone, head, freeze=freeze, reference="frozen", objective=objective)
 
@@ -119,7 +120,9 @@ def test_two_views_of_texts_by_token_dropout():
     inputs, targets = texts()
     dropped = dict(inputs, attention_mask=inputs["attention_mask"] * (torch.arange(8) != 2))
     model = TunedModel(
-        transformers_backbone(bert()), NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1)), freeze=True
+        transformers_backbone(bert()),
+        NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1), input_noise=0.0),
+        freeze=True,
     ).eval()
     strong, weak = (model(**view, return_features=True) for view in (dropped, inputs))
     output = model(**dropped, targets=targets, reference_inputs=inputs, both_views=True)
@@ -132,7 +135,9 @@ def test_two_views_of_texts_by_token_dropout():
 def test_what_is_not_used_asks_for_no_gradient():
     backbone = transformers_backbone(bert())
     assert not any(p.requires_grad for p in backbone.model.pooler.parameters())
-    model = TunedModel(backbone, NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1)), freeze=True)
+    model = TunedModel(
+        backbone, NMTune(WIDTH, K, generator=torch.Generator().manual_seed(1), input_noise=0.0), freeze=True
+    )
     model.unfreeze_backbone().train()
     inputs, targets = texts()
     with seeded(0):
@@ -177,4 +182,6 @@ def test_wrong_models():
     with pytest.raises(ValueError, match=r"`model` has two towers: give model\.vision_model or model\.text_model"):
         transformers_backbone(towers)
     with pytest.raises(ValueError, match="`head` must be for the backbone's 16 features, got in_features=8"):
-        TunedModel(transformers_backbone(vit()), NMTune(8, K, generator=torch.Generator().manual_seed(1)))
+        TunedModel(
+            transformers_backbone(vit()), NMTune(8, K, generator=torch.Generator().manual_seed(1), input_noise=0.0)
+        )

@@ -35,7 +35,7 @@ def backbone(dtype=torch.float32):
 
 
 def model(head=None, layer="3", **options):
-    head = NMTune(D, K, generator=generator(1)) if head is None else head
+    head = NMTune(D, K, generator=generator(1), input_noise=0.0) if head is None else head
     return TunedModel(backbone(), head, layer, **options)
 
 
@@ -125,7 +125,7 @@ def test_unfrozen_backbone_trains_and_may_keep_its_start_as_reference():
     tuned.eval().train()
     assert not tuned.reference_backbone[1].training
     output = tuned(inputs, targets=targets)
-    wanted = consistency_loss(output.tuned, frozen_features)
+    wanted = consistency_loss(output.tuned, frozen_features, reduction="batchmean")
     torch.testing.assert_close(output.terms.consistency, wanted)
     output.terms.total.backward()
     assert tuned.backbone[0].weight.grad.abs().sum() > 0
@@ -149,7 +149,9 @@ def test_what_the_consistency_term_compares_with(kind):
         assert output.terms.consistency == 0
         return
     reference = {"features": output.features, "frozen": start}.get(kind, given).detach()
-    torch.testing.assert_close(output.terms.consistency, consistency_loss(output.tuned, reference))
+    torch.testing.assert_close(
+        output.terms.consistency, consistency_loss(output.tuned, reference, reduction="batchmean")
+    )
     output.terms.total.backward()
     assert given.grad is None
 
@@ -160,7 +162,9 @@ def test_terms_on_the_backbone_s_own_features_as_published_for_full_fine_tuning(
     if of_the_head:
         tuned = model(SpectralProbe(D, K, **published, generator=generator())).train()
     else:
-        tuned = model(LinearProbe(D, K, generator=generator()), objective=NMTuneLoss(**published)).train()
+        tuned = model(
+            LinearProbe(D, K, normalize=None, generator=generator()), objective=NMTuneLoss(**published)
+        ).train()
     inputs, targets = batch()
     output = tuned(inputs, targets=targets)
     rows = output.features.detach().double().numpy()
@@ -188,7 +192,7 @@ def test_regularize_is_for_a_task_loss_of_one_s_own():
     with_task, without = (tuned(inputs, **options).terms for options in ({"targets": targets}, {"regularize": True}))
     assert without.task == 0
     torch.testing.assert_close(without.total, with_task.total - with_task.task)
-    bare = model(NMTune(D, 0, generator=generator()), freeze=True).eval()
+    bare = model(NMTune(D, 0, generator=generator(), input_noise=0.0), freeze=True).eval()
     output = bare(inputs, regularize=True)
     assert torch.equal(output.logits, output.tuned)
     with pytest.raises(ValueError, match=r"`targets` need a head with a classifier, got one of `num_classes` 0"):
@@ -203,7 +207,7 @@ def test_two_views_of_which_one_is_the_reference(freeze, reference):
     weak, _ = batch(seed=4)
     output = tuned(strong, targets=targets, reference_inputs=weak)
     z, f = (x.detach().double().numpy() for x in (output.tuned, tuned.backbone[:4](weak)))
-    np.testing.assert_allclose(output.terms.consistency.item(), naive_losses.consistency(z, f, "mean"), rtol=1e-5)
+    np.testing.assert_allclose(output.terms.consistency.item(), naive_losses.consistency(z, f, "batchmean"), rtol=1e-5)
     np.testing.assert_allclose(output.terms.covariance.item(), naive_losses.covariance(z), rtol=1e-4)
     as_tuple, as_keyword = (tuned(strong, targets=targets, reference_inputs=way) for way in ((weak,), {"input": weak}))
     torch.testing.assert_close(as_tuple.terms, output.terms, rtol=0, atol=0)
@@ -268,7 +272,7 @@ def test_tokens_are_pooled_as_the_mask_says(pooling):
 def test_state_dict_deepcopy_and_pickle(freeze):
     tuned, (inputs, targets) = model(freeze=freeze, reference="frozen", max_rows=8).train(), batch()
     tuned(inputs, targets=targets)
-    other = model(NMTune(D, K, generator=generator(9)), freeze=freeze, reference="frozen", max_rows=8)
+    other = model(NMTune(D, K, generator=generator(9), input_noise=0.0), freeze=freeze, reference="frozen", max_rows=8)
     other.load_state_dict(tuned.state_dict(), strict=True)
     stream = io.BytesIO()
     torch.save(tuned.state_dict(), stream)
@@ -315,7 +319,7 @@ def test_resumed_loop_equals_one_that_did_not_stop(freeze):
 
 
 def test_head_in_float32_on_a_backbone_in_bfloat16():
-    tuned = TunedModel(backbone(torch.bfloat16), NMTune(D, K, generator=generator()), "3")
+    tuned = TunedModel(backbone(torch.bfloat16), NMTune(D, K, generator=generator(), input_noise=0.0), "3")
     inputs, targets = batch(dtype=torch.bfloat16)
     output = tuned(inputs, targets=targets, reference=torch.ones(N, D, dtype=torch.bfloat16))
     assert {output.features.dtype, output.logits.dtype, *(term.dtype for term in output.terms)} == {torch.float32}
@@ -348,7 +352,7 @@ torch_s_own = pytest.mark.filterwarnings(
 def test_compile(layer, whole):
     """In one graph without a layer; torch cannot trace that hooks are made, so with a layer the graph breaks."""
     torch.compiler.reset()
-    head = NMTune(4 if layer is None else D, K, generator=generator())
+    head = NMTune(4 if layer is None else D, K, generator=generator(), input_noise=0.0)
     tuned = model(head, layer, freeze=True).train()
     compiled = torch.compile(tuned, backend="eager", fullgraph=whole)
     for seed in (2, 3):
@@ -389,14 +393,14 @@ def test_gradient_checkpointing_changes_nothing_but_the_hidden_is_found():
     plain = model().train()
     plain(inputs, targets=targets).terms.total.backward()
     for layer in (None, "body.2"):
-        head = NMTune(D if layer is None else 10, K, generator=generator(1))
+        head = NMTune(D if layer is None else 10, K, generator=generator(1), input_noise=0.0)
         tuned = TunedModel(Checkpointed(False), head, layer).train()
         tuned(inputs, targets=targets).terms.total.backward()
         gradient = tuned.backbone.body[0].weight.grad
         if layer is None:
             torch.testing.assert_close(gradient, plain.backbone[0].weight.grad)
         assert gradient.abs().sum() > 0
-    hidden = TunedModel(Checkpointed(True), NMTune(10, K, generator=generator()), "body.2").train()
+    hidden = TunedModel(Checkpointed(True), NMTune(10, K, generator=generator(), input_noise=0.0), "body.2").train()
     with pytest.raises(ValueError, match=r"'body\.2' have no gradient.*use_reentrant=False"):
         hidden(inputs.requires_grad_(), targets=targets)
 
@@ -411,7 +415,7 @@ def test_smallest_batch_can_be_trained_on_and_less_is_an_error():
     assert tuned.eval()(inputs[:1]).shape == (1, K)
     with pytest.raises(ValueError, match="must have at least two rows for a covariance, got 1"):
         tuned(inputs[:1], targets=targets[:1])
-    few = model(NMTune(D, K, top_k=4, generator=generator()), freeze=True).train()
+    few = model(NMTune(D, K, top_k=4, generator=generator(), input_noise=0.0), freeze=True).train()
     assert few.smallest_batch == 4
     with pytest.raises(ValueError, match="`top_k` must be at most"):
         few(inputs, targets=targets)
@@ -430,7 +434,7 @@ def test_ignored_labels_do_not_count():
 
 
 def test_class_probabilities_and_label_smoothing():
-    head = NMTune(D, K, label_smoothing=0.1, generator=generator())
+    head = NMTune(D, K, label_smoothing=0.1, generator=generator(), input_noise=0.0)
     tuned, (inputs, targets) = model(head, freeze=True).eval(), batch()
     soft = torch.rand(N, K, generator=generator()).softmax(1)
     for given in (targets, soft):
@@ -440,7 +444,7 @@ def test_class_probabilities_and_label_smoothing():
 
 
 def test_wrong_arguments():
-    head = NMTune(D, K, generator=generator())
+    head = NMTune(D, K, generator=generator(), input_noise=0.0)
     with pytest.raises(TypeError, match="`backbone` must be a torch module, got function"):
         TunedModel(lambda x: x, head)
     with pytest.raises(TypeError, match="`head` must be NMTune, MLPProbe, LinearProbe or another Head, got Linear"):
@@ -454,7 +458,7 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="`pooling` must be one of 'mean', 'cls', 'last', None, got 'max'"):
         model(pooling="max")
     with pytest.raises(ValueError, match="`max_rows` must be at least 5, which the regularizers need, got 4"):
-        model(NMTune(D, K, top_k=5, generator=generator()), max_rows=4)
+        model(NMTune(D, K, top_k=5, generator=generator(), input_noise=0.0), max_rows=4)
     inputs, targets = batch()
     with pytest.raises(ValueError, match=r"layer '1' gives features of shape \(16, 10\).* and the head takes 8"):
         model(layer="1")(inputs)

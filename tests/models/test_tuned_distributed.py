@@ -29,12 +29,12 @@ def network(*, batch_norm: bool = False) -> nn.Sequential:
 
 
 def tuned(gather: bool, **options: object) -> TunedModel:
-    head = NMTune(FEATURES, CLASSES, norm="layer", top_k=3, gather=gather, **WEIGHTS)
+    head = NMTune(FEATURES, CLASSES, norm="layer", top_k=3, gather=gather, **WEIGHTS, input_noise=0.0)
     return TunedModel(network(batch_norm="freeze" in options), head, **options)
 
 
 def dense(gather: bool) -> TunedModel:
-    head = NMTune(FEATURES, CLASSES, norm="layer", gather=gather, **WEIGHTS)
+    head = NMTune(FEATURES, CLASSES, norm="layer", gather=gather, **WEIGHTS, input_noise=0.0)
     backbone = nn.Sequential(nn.Conv2d(INPUTS, 16, 3, padding=1), nn.GELU(), nn.Conv2d(16, FEATURES, 1))
     return TunedModel(backbone, head, pooling=None, reference="features")
 

@@ -77,7 +77,9 @@ def test_timm_from_scratch(name, freeze):
 
     def begin():
         backbone = timm_backbone(TIMM[name]())
-        head = NMTune(backbone.num_features, K, hidden_features=64, generator=torch.Generator().manual_seed(1))
+        head = NMTune(
+            backbone.num_features, K, hidden_features=64, generator=torch.Generator().manual_seed(1), input_noise=0.0
+        )
         model = TunedModel(backbone, head, freeze=freeze).train()
         return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
 
@@ -161,7 +163,7 @@ def test_open_clip_before_and_after_the_projection(kind, tower):
 @pytest.mark.parametrize("freeze", [True, False])
 def test_open_clip_is_tuned(tower, data, freeze):
     backbone = open_clip_backbone(clip_model(), tower=tower, feature="pre_proj")
-    head = NMTune(backbone.num_features, K, generator=torch.Generator().manual_seed(1))
+    head = NMTune(backbone.num_features, K, generator=torch.Generator().manual_seed(1), input_noise=0.0)
     model = TunedModel(backbone, head, freeze=freeze, reference="frozen").train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-3)
     inputs, targets = data()

@@ -478,3 +478,22 @@ def test_confusion_of_real_annotators() -> None:
     sizes = np.bincount(many)[:, None]
     shares = empirical_transition(many, np.asarray(found.labels), 10)
     assert (np.abs(shares - wanted) <= 5 * np.sqrt(wanted * (1 - wanted) / sizes) + 1e-9).all()
+
+
+def test_the_audit_of_soft_labels_can_be_verified() -> None:
+    import json
+
+    targets = np.random.default_rng(0).dirichlet(np.ones(4), size=200)
+    law = noise.LabelNoise("symmetric", 0.4, num_classes=4, seed=1)
+    for one, subset in ((law, None), (law, np.arange(200) < 100), (law.then(law), None)):
+        found = noise.soft_label(targets, one, subset=subset)
+        audit = json.loads(json.dumps(found.audit()))
+        again = noise.verify(audit, targets, subset=subset)
+        np.testing.assert_array_equal(again.labels, found.labels)
+        other = targets.copy()
+        other[0] = np.sort(other[0])[::-1]
+        other[0, 1:3] = other[0, 2:0:-1]
+        with pytest.raises(ValueError, match=r"`audit` is of other (soft )?labels"):
+            noise.verify(audit, other, subset=subset)
+        with pytest.raises(ValueError, match="`labels` must be the clean soft labels"):
+            noise.verify(audit, targets.argmax(axis=1), subset=subset)

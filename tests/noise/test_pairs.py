@@ -431,8 +431,8 @@ def test_keys_that_allow_no_order() -> None:
         ([], ValueError, "`num_pairs_or_image_ids` must be one-dimensional with at least one id"),
         (np.zeros((2, 2), int), ValueError, r"one-dimensional with at least one id, got shape \(2, 2\)"),
         (np.zeros(3), TypeError, "`num_pairs_or_image_ids` must be integers or strings, got float64"),
-        ("abc", TypeError, "must be an array or a sequence of ids, got str"),
-        ({1, 2}, TypeError, "must be an array or a sequence of ids, got set"),
+        ("abc", TypeError, "must be a sequence of ids, got 'abc'"),
+        ({1, 2}, TypeError, "must be a sequence of ids, got "),
         ([[1], [2]], TypeError, "`num_pairs_or_image_ids` must be hashable, got a sequence of list"),
     ],
 )

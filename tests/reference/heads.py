@@ -52,3 +52,8 @@ def terms(features, tuned, *, top_k, reduction):
     off_diagonal = covariance - np.diag(np.diag(covariance))
     sigma = np.linalg.svd(tuned, compute_uv=False)
     return consistency, (off_diagonal**2).sum() / tuned.shape[1], -sigma[:top_k].mean() / sigma.sum()
+
+
+PLAIN = {"normalize": None, "input_noise": 0.0, "residual": True, "reduction": "mean"}
+"""Settings of a head whose terms are plain functions of its features: no scale is taken away, no noise drawn."""
+PLAIN.update(dict.fromkeys(("consistency_weight", "covariance_weight", "dominant_weight"), 1.0))

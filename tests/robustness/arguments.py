@@ -116,6 +116,8 @@ def fits(call: Call, argument: str, value: Any) -> bool:
         one for one in (good.get(argument, inspect.Parameter.empty), default) if one is not inspect.Parameter.empty
     ]
     if value is None:
+        if any(test(None) for names, test in WELCOME if (call.name, argument) in names):
+            return True
         return default is None or "None" in annotation or good.get(argument, 0) is None
     if isinstance(value, bool | np.bool_) or (
         isinstance(value, torch.Tensor) and value.dtype == torch.bool and not value.ndim
@@ -161,6 +163,11 @@ def _integers(value: Any) -> bool:
     return plain or (isinstance(value, set | tuple | list) and all(type(one) is int for one in value))
 
 
+def _is_nan(value: Any) -> bool:
+    plain = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    return plain and not value.is_nested and bool(value.isnan().all())
+
+
 def _always(value: Any) -> bool:
     return True
 
@@ -189,6 +196,17 @@ WELCOME: list[tuple[set[tuple[str, str]], Callable[[Any], bool]]] = [
     ({("NoisyLabelDataset", "key"), ("NoisyPairDataset", "key"), ("NoisyLabelDataset", "image")}, _always),
     ({("NMTune.loss", "targets"), ("NMTuneLoss.forward", "targets"), ("*", "sample_weight")}, _always),
     ({("*", "metadata"), ("*", "data_options"), ("*", "suite")}, lambda value: isinstance(value, dict)),
+    ({("*", "singular_values")}, lambda value: isinstance(value, np.ndarray) and value.dtype == np.uint64),
+    ({("SpectrumAccumulator.update", "batch")}, lambda value: isinstance(value, np.ndarray) and value.shape == (0, 4)),
+    ({("angle_map", "rows"), ("angle_map", "columns"), ("before_after", "titles")},
+     lambda value: isinstance(value, list) and value == ["a", "b"]),
+    # a tensor of NaN gives NaN, without waiting for the device
+    ({(name, "features") for name in (
+        "covariance_loss", "dominant_singular_value_loss", "batch_spectral_shrinkage", "NMTune.forward", "NMTune.tune",
+        "NMTune.regularization")}, _is_nan),
+    ({("FeatureStore.append", "features")}, lambda value: isinstance(value, np.ndarray) and value.shape == (0, 4)),
+    ({("channels_last", "features")}, lambda value: isinstance(value, torch.Tensor)),
+    ({("NMTune.from_preset", "num_classes"), ("NMTune.reset", "num_classes")}, lambda value: value is None),
     ({("*", "generator")}, lambda value: isinstance(value, torch.Generator)),
 ]  # fmt: skip
 
@@ -199,7 +217,7 @@ def verdict(call: Call, argument: str, name: str) -> Finding:
     welcome = fits(call, argument, value)
     value = BAD[name]()  # looking used up a generator
     try:
-        with quiet(), limit(_SECONDS):
+        with quiet(), limit(_SECONDS), torch.random.fork_rng(devices=[]):
             found = call(**{argument: value})
     except (
         ValueError,

@@ -9,7 +9,7 @@ import pytest
 
 from noisymodel.errors import ConfigError
 from noisymodel.study import PretrainingConfig, StudyConfig, TuningConfig
-from noisymodel.study.config import unknown_name
+from noisymodel.study.config_values import unknown_name
 
 
 def test_default_is_the_study_of_the_readme() -> None:

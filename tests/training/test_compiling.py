@@ -59,7 +59,7 @@ def test_it_gives_the_same_in_one_graph(make, train, compiled):
 
 def test_nothing_is_compiled_unless_asked(train, compiled):
     run(new(), *train)
-    run(new(), *train, compile=0)
+    run(new(), *train, compile=False)
     assert compiled.options == []
 
 

@@ -53,7 +53,7 @@ def test_weights_change_the_task_alone(train):
 def test_weights_of_another_length_are_refused(train):
     features, targets = train
     with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(100,\), got \(3,\)"):
-        new().loss(features, targets, sample_weight=torch.ones(3))
+        new(input_noise=0.0).loss(features, targets, sample_weight=torch.ones(3))
     with pytest.raises(ValueError, match=r"`sample_weight` must have shape \(100,\), got \(100, 1\)"):
         fit(new(), features, targets, sample_weight=torch.ones(100, 1))
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from .discriminant import DiscriminantSums
 from .interpolation import interpolate
 from .matching import local_gradient_matching
 from .penalties import embedding_distortion, l2_sp_penalty
@@ -12,6 +13,7 @@ from .shrinkage import batch_spectral_shrinkage
 from .whitening import WhitenedProbe, whitening
 
 __all__ = [
+    "DiscriminantSums",
     "WhitenedProbe",
     "batch_spectral_shrinkage",
     "embedding_distortion",

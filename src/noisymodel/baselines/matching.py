@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .._checks import check_number, check_rows
+from .._checks import check_callable, check_generator, check_number, check_rows, check_strided
 from .._gather import global_mean
 from ..objective import IGNORED, check_targets
 
@@ -57,13 +57,17 @@ def local_gradient_matching(
     >>> local_gradient_matching(lambda rows: rows @ weight.T, features, targets, perturbed=moved).item().__round__(4)
     0.5
     """
+    check_callable(classify, "classify")
+    if not isinstance(targets, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`targets` must be a torch tensor, got {type(targets).__name__}; torch.as_tensor makes one")
+    check_strided(targets, "targets")
     rows = check_rows(features).detach()
     rows = rows.reshape(-1, rows.shape[-1])
     if len(rows) == 0:
         raise ValueError(f"`features` must have at least one row, got shape {tuple(features.shape)}")
     if perturbed is None:
         std = check_number(noise_std, "noise_std", minimum=0)
-        noise = torch.randn(rows.shape, generator=generator, dtype=torch.float32, device="cpu").to(
+        noise = torch.randn(rows.shape, generator=check_generator(generator), dtype=torch.float32, device="cpu").to(
             rows.device, rows.dtype
         )
         moved = rows + noise * (std * rows.square().mean().sqrt())

@@ -45,6 +45,9 @@ def l2_sp_penalty(
     """
     alpha = check_number(alpha, "alpha", minimum=0)
     beta = check_number(beta, "beta", minimum=0)
+    for argument, tensors in (("parameters", parameters), ("start", start)):
+        if not isinstance(tensors, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`{argument}` must map names to tensors, got {type(tensors).__name__}")
     for name, value in start.items():
         if name not in parameters:
             raise ValueError(f"`parameters` must have the names of `start`, {name!r} is missing")

@@ -12,6 +12,7 @@ from ._parser import INTERRUPTED, positive
 from .checking import make_output_folder
 
 if TYPE_CHECKING:
+    from ..spectrum_files import FilesAnalysis
     from ._parser import Commands
 
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
@@ -24,9 +25,9 @@ def add(commands: Commands) -> None:
         "analyze",
         help="spectra of features in files (SVE, LSVR, ranks), side by side and against a baseline",
         description="Measure the singular values of features. Needs files of features (N, D): feature stores' folders, "
-        ".npy, .npz, .safetensors, .parquet (or a folder of them), .bin with --dtype and --num-features; each a column "
-        "of the table. They are read in blocks and may be larger than memory. Prints a table; with --out also writes "
-        "results.json, spectra.safetensors, figures and report.html.",
+        ".npy, .npz, .safetensors, .parquet (or a folder of them), .csv, .tsv, .bin with --dtype and --num-features; "
+        "each is a column of the table. They are read in blocks and may be larger than memory. Prints a table; with "
+        "--out also writes results.json, spectra.safetensors, figures and report.html.",
     )
     analyze.add_argument(
         "files", metavar="[NAME=]FILE", nargs="+",
@@ -35,8 +36,8 @@ def add(commands: Commands) -> None:
     rows = analyze.add_argument_group("what is read")
     rows.add_argument(
         "--key", "--column", dest="keys", metavar="NAME", action="append", default=[],
-        help="array of an .npz or safetensors file, column of a Parquet file (f* for several columns of numbers); "
-        "repeat it for several arrays of each file (default: features, or the only one)",
+        help="array of an .npz or safetensors file, column of a Parquet or CSV file (f* for several columns of "
+        "numbers); repeat it for several arrays of each file (default: features, or the only one)",
     )  # fmt: skip
     rows.add_argument("--rows", metavar="A:B", type=_span, default=(0, None), help="rows A to B (B not included)")
     rows.add_argument("--max-rows", metavar="N", type=positive, help="at most N rows of each file")
@@ -66,7 +67,7 @@ def add(commands: Commands) -> None:
 
 def _analyze(options: argparse.Namespace) -> int:
     from ..errors import ConfigError, InputFileError, OutputFolderError
-    from ..spectrum_files import analyze_files, text_tables, write_report
+    from ..spectrum_files import analyze_files, text_tables
     from ..spectrum_files.figures import check_drawable
     from ..spectrum_files.report import check_folder
 
@@ -87,15 +88,31 @@ def _analyze(options: argparse.Namespace) -> int:
         return INTERRUPTED
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if options.json else f"{text_tables(found)}\n")
     where = "printed alone; --out DIR keeps them as JSON, figures and a page"
-    if options.out is not None:
-        command = shlex.join(["noisymodel", *sys.argv[1:]]) if options.command == "analyze" else None
-        paths = write_report(found, options.out, figures=not options.no_figures, force=options.force, command=command)
-        where = ", ".join(str(path) for path in paths[::-1] if path.suffix not in (".png", ".svg"))
-        where += "" if options.no_figures else f", {paths[0].parent}"
+    try:
+        if options.out is not None:
+            where = _write(found, options)
+    finally:  # what was found is shown, whatever becomes of the files
+        print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if options.json else f"{text_tables(found)}\n")
     print(f"Results: {where}", file=sys.stderr if options.json else sys.stdout)
     return 0
+
+
+def _write(found: FilesAnalysis, options: argparse.Namespace) -> str:
+    """Write the results, and say where they are."""
+    from ..errors import OutputFolderError
+    from ..files.reading import reason
+    from ..spectrum_files import write_report
+
+    command = shlex.join(["noisymodel", *sys.argv[1:]]) if options.command == "analyze" else None
+    try:
+        paths = write_report(found, options.out, figures=not options.no_figures, force=options.force, command=command)
+    except OSError as error:
+        if isinstance(error, OutputFolderError):
+            raise
+        raise OutputFolderError(f"{options.out} cannot be written to ({reason(error)})") from None
+    where = ", ".join(str(path) for path in paths[::-1] if path.suffix not in (".png", ".svg"))
+    return where if options.no_figures else f"{where}, {paths[0].parent}"
 
 
 def _arguments(options: argparse.Namespace) -> dict[str, Any]:
@@ -125,9 +142,10 @@ def _named(given: list[str]) -> list[str] | dict[str, str]:
     from pathlib import Path
 
     from ..errors import ConfigError
+    from ..files.reading import is_there
     from ..spectrum_files.naming import short_names
 
-    pairs = [("", text) if Path(text).exists() else text.partition("=")[::2] for text in given]
+    pairs = [("", text) if is_there(text) else text.partition("=")[::2] for text in given]
     pairs = [(name, path) if path else ("", name) for name, path in pairs]
     if not any(name for name, _ in pairs):
         return given

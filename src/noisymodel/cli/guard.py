@@ -84,7 +84,7 @@ def _ctrl_c() -> Generator[_Ctrl]:
 @contextlib.contextmanager
 def _any_encoding() -> Generator[None]:
     """A terminal of another encoding gets a question mark for a letter that it lacks."""
-    changed: list[tuple[Any, str]] = []
+    changed: list[tuple[Any, str | None]] = []
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             changed.append((stream, stream.errors))
@@ -106,7 +106,7 @@ def _open_closed_descriptors() -> None:
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(handle)
-    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115, PTH123 # pyright: ignore[reportUnnecessaryComparison]
+    sys.stdin = sys.stdin or open(os.devnull)  # noqa: SIM115, PTH123
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
     if "stdout" in closed:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123

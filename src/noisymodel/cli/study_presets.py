@@ -22,7 +22,7 @@ def add(commands: Commands) -> None:
 
 
 def _presets(options: argparse.Namespace) -> int:
-    from ..study.config import unknown_name
+    from ..study.config_values import unknown_name
     from ..study.data.suite import describe, presets
     from ..study.presets import STUDIES, preset_text
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 REPORT = "report.json"
 MODEL = "model"
+_BASELINES = ("linear", "kernel", "mlp")
 
 
 def add(commands: Commands) -> None:
@@ -24,18 +25,18 @@ def add(commands: Commands) -> None:
     tune = commands.add_parser(
         "tune",
         help="fit a classifier on features, validate it beside its baselines, save it",
-        description="Fit a classifier on features and labels, validate it on held-out rows beside a linear probe and "
-        "an MLP, and save it. Needs features (a feature store's folder or an .npy file of shape (N, D)) and labels: "
+        description="Fit a classifier on features and labels, validate it on held-out rows beside a linear probe, "
+        "a kernel probe and an MLP, and save it. Needs features (a feature store's folder or an .npy file of shape (N, D)) and labels: "
         "the store's own, or --labels. Writes the classifier and report.json into the output folder.",
     )
     tune.add_argument("features", metavar="FEATURES", help="feature store, or .npy file (N, D)")
     tune.add_argument("--labels", metavar="FILE", help=".npy, .csv, .tsv, or one label a line (default: the store's)")
     tune.add_argument("--label-column", metavar="NAME", help="column of a table (default: label, or the only one)")
-    tune.add_argument("--method", choices=("nmtune", "mlp", "linear"), default="nmtune", help="default: nmtune")
+    tune.add_argument("--method", choices=("nmtune", "mlp", "linear", "kernel"), default="nmtune", help="default: nmtune")
     tune.add_argument("--preset", choices=("paper", "official"), help="published settings of NMTune")
-    tune.add_argument("--weights", choices=("fixed", "auto"), default="fixed", help="auto: choose them by validation")
+    tune.add_argument("--weights", choices=("auto", "fixed"), default="auto", help="auto (default): by cross-validation")
     tune.add_argument(
-        "--baselines", nargs="*", choices=("linear", "mlp"), default=["linear", "mlp"], help="default: both"
+        "--baselines", nargs="*", choices=_BASELINES, default=list(_BASELINES), help="default: all three"
     )
     tune.add_argument("--validation", metavar="FRACTION", type=_fraction, default=0.2, help="held out (default: 0.2)")
     tune.add_argument(
@@ -123,7 +124,6 @@ def _write_report(path: Path, options: argparse.Namespace, found: Comparison) ->
     from ..files import write_file
 
     arguments = {name: value for name, value in vars(options).items() if name not in ("run", "command")}
-    selections = {name: one.selection_ for name, one in found.classifiers.items()}
     report = {
         "library_version": __version__,
         "arguments": arguments,
@@ -131,7 +131,8 @@ def _write_report(path: Path, options: argparse.Namespace, found: Comparison) ->
         "saved": "trained on all rows" if options.refit else "trained without the validation rows",
         "accuracies": [row._asdict() for row in found.accuracies],
         "differences": [row._asdict() for row in found.differences],
-        "chosen": {name: choice.configuration for name, choice in selections.items() if choice is not None},
+        "scores": [{"method": row.method, "data": row.data, **row.scores._asdict()} for row in found.scores],
+        "explanations": {name: one.explanation_ for name, one in found.classifiers.items()},
     }
     write_file(path, (json.dumps(report, indent=2) + "\n").encode())
 
@@ -147,6 +148,12 @@ def _tables(found: Comparison) -> str:
     for row in found.differences:
         shown = f"{100 * row.mean:+5.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
         lines.append(f"{shown:<30}{row.method} − {row.baseline}, {row.data}")
+    names = ("log loss", "calibration error", "macro F1", "balanced accuracy", "average precision")
+    lines += ["", "".join(f"{name:<19}" for name in names) + "method"]
+    for row in found.scores:
+        shown = "".join(f"{value:<19.3f}" for value in row.scores)
+        lines.append(f"{shown}{row.method:<10}{row.data}")
+    lines += ["", *(f"{name}: {one.explanation_}" for name, one in found.classifiers.items())]
     return "\n".join([*lines, ""])
 
 

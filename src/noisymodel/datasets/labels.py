@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
@@ -40,7 +41,8 @@ class NoisyLabelDataset(View):
         image: where samples and outliers have their image, of tuples by default the first entry; for outliers alone.
 
     Attributes:
-        targets: of a source with ``targets`` (torchvision's), the noisy ones, of the same kind.
+        targets: of a source with ``targets`` (torchvision's), the noisy ones, of the same kind; samples that have
+            keys are read for them.
         classes, class_to_idx: the source's.
 
     Raises:
@@ -48,12 +50,15 @@ class NoisyLabelDataset(View):
         ValueError: as many noisy labels as there are not samples; when read, a field that the sample lacks, or a clean
             label that is not the noise's.
 
+    >>> import torch
     >>> from noisymodel.noise import LabelNoise, symmetric
     >>> source = [("a", 0), ("b", 1), ("c", 2), ("d", 0)]
     >>> list(NoisyLabelDataset(source, symmetric([0, 1, 2, 0], 0.5, seed=1)))
     [('a', 2), ('b', 0), ('c', 2), ('d', 0)]
-    >>> stream = ({"__key__": name, "label": label} for name, label in source)
-    >>> list(NoisyLabelDataset(stream, LabelNoise("pair_flip", 1.0, num_classes=3, seed=0)))[0]
+    >>> class Stream(torch.utils.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return ({"__key__": name, "label": label} for name, label in source)
+    >>> list(NoisyLabelDataset(Stream(), LabelNoise("pair_flip", 1.0, num_classes=3, seed=0)))[0]
     {'__key__': 'a', 'label': 1}
     """
 
@@ -125,8 +130,14 @@ class NoisyLabelDataset(View):
         if isinstance(self.noise, NoisyLabels):
             noisy: Any = as_numpy(self.noise.labels)
         else:
-            noisy = as_numpy(self.noise.at_many(range(len(self)), as_numpy(clean)))
+            noisy = as_numpy(self.noise.at_many(self._keys(), as_numpy(clean)))
         return as_label(clean, noisy)
+
+    def _keys(self) -> Iterable[Any]:
+        """The keys of all samples; samples are read for them where they have any."""
+        if self.key is None or not len(self) or self.keyless(self.source[0]):
+            return range(len(self))
+        return [self.key_of(self.source[index], index) for index in range(len(self))]
 
     @property
     def classes(self) -> Any:

@@ -15,7 +15,17 @@ DEFAULT_KEY = "__key__"
 
 
 def is_stream(source: Any) -> bool:
-    """Whether samples come one after the other, and not by index."""
+    """Whether samples come one after the other, and not by index.
+
+    Raises:
+        TypeError: an iterator, such as a generator: it can be read once, so a second epoch would be empty, and every
+            worker of a loader would read all of it.
+    """
+    if isinstance(source, Iterator) and not isinstance(source, IterableDataset):
+        raise TypeError(
+            f"`source` must be a stream that can be read again, got an iterator ({type(source).__name__}), which is "
+            "empty after one epoch: give what iter() was called on, or an IterableDataset whose __iter__ begins anew"
+        )
     return isinstance(source, IterableDataset) or not (hasattr(source, "__getitem__") and hasattr(source, "__len__"))
 
 
@@ -71,10 +81,13 @@ class View(Dataset[Any]):
             raise IndexError(f"`index` must be in [0, {len(self)}), got {number}")
         return number % len(self)
 
+    def keyless(self, sample: Sample) -> bool:
+        """Whether the key of a sample of a map-style source is its index."""
+        return self.key is None or (self.key == DEFAULT_KEY and not (hasattr(sample, "keys") and DEFAULT_KEY in sample))
+
     def key_of(self, sample: Sample, index: int | None) -> Any:
         """The key of a sample: its field; by index where ``key`` is None or, by default, the sample has none."""
-        keyless = self.key == DEFAULT_KEY and not (hasattr(sample, "keys") and DEFAULT_KEY in sample)
-        if index is not None and (self.key is None or keyless):
+        if index is not None and self.keyless(sample):
             return index
         if self.key is None:
             raise ValueError("`key` must be given for a stream: its samples have no index")

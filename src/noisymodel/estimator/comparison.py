@@ -14,14 +14,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from .._checks import check_choice, check_number, check_seed
 from ..features import FeatureStore
 from ..heads.nmtune import PRESETS
-from .classifier import ARGUMENTS, NMTuneClassifier
+from .classifier import NMTuneClassifier
 from .rows import Integers
+from .scores import Scores, scores
+from .settings import ARGUMENTS
 from .sources import rows_of, training_rows
 
 VALIDATION = "validation"
 _LEVEL = 0.95
-_DEFAULTS: Mapping[str, dict[str, Any]] = {"linear": {"learning_rate": 1e-2}, "mlp": {}, "nmtune": {}}
-_SHARED = ("weights", "epochs", "minimum_steps", "batch_size", "device", "verbose", "class_weight", "scale")
+_SHARED = ("weights", "epochs", "minimum_steps", "batch_size", "device", "verbose", "class_weight", "calibrate", "normalize")
 _OF_NETWORKS = (*ARGUMENTS["mlp"], "learning_rate", "weight_decay", "warmup")
 
 Array = npt.NDArray[Any]
@@ -49,6 +50,14 @@ class Difference(NamedTuple):
     high: float
 
 
+class Scored(NamedTuple):
+    """A method's `Scores` on some rows."""
+
+    method: str
+    data: str
+    scores: Scores
+
+
 class Comparison(NamedTuple):
     """What `compare` returns: the fitted classifiers by method, the first being the one asked for, and the figures."""
 
@@ -56,6 +65,7 @@ class Comparison(NamedTuple):
     accuracies: list[Accuracy]
     differences: list[Difference]
     num_training: int
+    scores: list[Scored]
 
 
 def compare(
@@ -63,7 +73,7 @@ def compare(
     labels: Any = None,
     *,
     method: str = "nmtune",
-    baselines: Sequence[str] = ("linear", "mlp"),
+    baselines: Sequence[str] = ("linear", "kernel", "mlp"),
     validation_fraction: float = 0.2,
     tests: Mapping[str, tuple[Any, Any]] | None = None,
     seed: int = 0,
@@ -72,8 +82,8 @@ def compare(
     """Fit a method and its baselines on the same rows and evaluate all on the rows that were held out, and on tests.
 
     ``validation_fraction`` of every class is held out (a class with one row stays in training). The baselines are
-    trained with the same ``weights`` ("auto" chooses theirs too), epochs, batch size, seed and device, and the MLP with
-    NMTune's network, smoothing, learning rate and weight decay. The linear probe's learning rate is 1e-2.
+    fitted with the same ``weights`` ("auto" chooses the MLP's smoothing and rate too), epochs, batch size, seed and
+    device, and the MLP with NMTune's network, smoothing, learning rate and weight decay.
 
     Args:
         features: (N, D), an array or a `FeatureStore`.
@@ -101,7 +111,7 @@ def compare(
     check_number(validation_fraction, "validation_fraction", minimum=0, maximum=0.999, exclusive_minimum=True)
     check_seed(seed)
     for baseline in baselines:
-        check_choice(baseline, "baselines", ("linear", "mlp"))
+        check_choice(baseline, "baselines", ("linear", "kernel", "mlp"))
     rows, labels, backbone = training_rows(features, labels)
     rows, labels = np.asarray(rows), np.asarray(labels)
     if rows.ndim != 2 or labels.shape != rows.shape[:1]:
@@ -123,16 +133,23 @@ def compare(
         classifiers[own] = one
         right.update({(own, name): one.predict(x) == y for name, (x, y) in evaluated.items()})
     accuracies = [_accuracy(own, name, hits) for (own, name), hits in right.items()]
-    return Comparison(classifiers, accuracies, list(_differences(method, classifiers, evaluated, right)), len(kept))
+    differences = list(_differences(method, classifiers, evaluated, right))
+    scored = [
+        Scored(own, name, scores(one.predict_proba(x), np.searchsorted(one.classes_, y).astype(np.int64)))
+        for own, one in classifiers.items()
+        for name, (x, y) in evaluated.items()
+    ]
+    return Comparison(classifiers, accuracies, differences, len(kept), scored)
 
 
 def _settings(own: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the method, or what of them concerns a baseline: the MLP is NMTune's network, trained alike."""
-    start = {"method": own, **_DEFAULTS[own]}
+    start = {"method": own}
     if own == method:
         return {**start, **settings}
     shared = (*_SHARED, *(_OF_NETWORKS if {own, method} == {"nmtune", "mlp"} else ()))
-    given = {**PRESETS.get(settings.get("preset") or "", {}), **settings}
+    preset = settings.get("preset")
+    given = {**PRESETS.get(preset or "", {}), **settings, **({"weights": "fixed"} if preset else {})}
     return {**start, **{key: given[key] for key in shared if key in given}}
 
 

@@ -1,7 +1,8 @@
-"""A fitted classifier on disk: JSON and safetensors, no pickle."""
+"""A fitted classifier on disk: JSON and safetensors, no pickle, a checksum over everything."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,54 +10,109 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
 
 from .. import __version__
-from ..files import write_file
-from ..heads import LinearProbe, MLPProbe, NMTune
-from ..heads.base import Head
+from ..files import file_checksum, write_file
+from ..heads import AveragedHead
+from ..heads.averaged import MEMBERS
+from ..heads.files import CONFIG_NAME, WEIGHTS_NAME, load_head
 
 FILE = "classifier.json"
-HEADS: Mapping[str, type[Head]] = {"nmtune": NMTune, "mlp": MLPProbe, "linear": LinearProbe}
-_FORMAT = 1
+KINDS: dict[str, Any] = {**MEMBERS, "AveragedHead": AveragedHead}
+_FORMAT = 2
 
 
-def save_classifier(folder: str | Path, head: Head, record: Mapping[str, Any], classes: npt.NDArray[Any]) -> None:
-    """Write the head and then, as the last file, what the classifier is."""
+def save_classifier(folder: str | Path, head: nn.Module, record: Mapping[str, Any], classes: npt.NDArray[Any]) -> None:
+    """Write the head and then, as the last file, what the classifier is, with checksums of all."""
     folder = Path(folder)
     plain = all(isinstance(label, str | int | float) for label in classes.tolist())
     if classes.dtype.kind not in "biufUO" or not plain:
         raise TypeError(f"`classes_` must be strings or numbers to be saved, got {classes.dtype}")
-    content = {
+    content: dict[str, Any] = {
         "format": _FORMAT,
         "library_version": __version__,
         "classes": {"dtype": classes.dtype.str, "labels": classes.tolist()},
         **record,
     }
-    text = json.dumps(content, indent=2)  # before anything is written: it may fail
-    head.save_pretrained(folder)
-    write_file(folder / FILE, (text + "\n").encode())
+    _encoded(content)  # before anything is written: it may fail
+    head.save_pretrained(folder)  # pyright: ignore[reportCallIssue] - all kinds of heads have it
+    content["files"] = {name: file_checksum(folder / name) for name in (CONFIG_NAME, WEIGHTS_NAME)}
+    content["sha256"] = hashlib.sha256(_encoded(content)).hexdigest()
+    write_file(folder / FILE, json.dumps(content, indent=2, default=_plain).encode() + b"\n")
 
 
-def load_classifier(folder: str | Path) -> tuple[Head, dict[str, Any], npt.NDArray[Any]]:
+def load_classifier(folder: str | Path) -> tuple[Any, dict[str, Any], npt.NDArray[Any]]:
     """The head in evaluation mode, the record, and the classes.
 
     Raises:
         FileNotFoundError: for a missing file.
         ValueError: for a file that `save_classifier` did not write so.
     """
-    path = Path(folder) / FILE
+    folder = Path(folder)
+    path = folder / FILE
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no saved classifier: {FILE} is missing")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         written = record.pop("format")
+        if written == _FORMAT:
+            _verify(folder, {"format": written, **record})
         classes = np.array(record["classes"]["labels"], dtype=np.dtype(record.pop("classes")["dtype"]))
-        kind = HEADS[record["parameters"]["method"]]
+        name = json.loads((folder / CONFIG_NAME).read_bytes())["head"]
+        kind = KINDS[name]
+        record["parameters"]["method"]  # noqa: B018 - that it is there
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged or was not written by NMTuneClassifier.save ({error!r})") from None
-    if written != _FORMAT:
+    if written not in (1, _FORMAT):
         raise ValueError(f"{path} has format {written}, this version reads {_FORMAT}: install a newer noisymodel")
-    head = kind.from_pretrained(folder)
+    head = _unscaled(folder, name, float(record.pop("scale"))) if written == 1 else kind.from_pretrained(folder)
+    if written == 1:
+        del record["parameters"]["scale"]
+        record["parameters"] |= {"weights": "fixed", "normalize": None, "input_noise": 0.0}
     if head.num_classes != len(classes):
         raise ValueError(f"{path} lists {len(classes)} classes, the head beside it has {head.num_classes}")
     return head, record, classes
+
+
+def _verify(folder: Path, content: dict[str, Any]) -> None:
+    claimed = content.pop("sha256")
+    if hashlib.sha256(_encoded(content)).hexdigest() != claimed:
+        raise ValueError(f"the checksum of {FILE} does not fit its content: save the classifier anew")
+    for name, checksum in content["files"].items():
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} has no {name}: save the classifier anew")
+        if file_checksum(folder / name) != checksum:
+            raise ValueError(f"the checksum of {name} is not the one that {FILE} has: save the classifier anew")
+
+
+def _encoded(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, sort_keys=True, default=_plain).encode()
+
+
+def _plain(value: object) -> object:
+    """A number of numpy's as one of Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} {value!r} cannot be saved: give a string or a number")
+
+
+def _unscaled(folder: Path, name: str, scale: float) -> Any:
+    """A head of format 1, whose features were divided by ``scale`` before they went in, as one that needs no division.
+
+    Z is then in the features' own units: that number times what it was.
+    """
+    arguments, weights = load_head(folder, name)
+    residual = "network.scale" in weights
+    for key in ("network.layers.0.weight",) if "network.layers.0.weight" in weights else ():
+        weights[key] = weights[key] / scale
+    if residual:
+        weights["network.scale"] = weights["network.scale"] * scale
+    if residual or name == "LinearProbe":
+        weights["classifier.weight"] = weights["classifier.weight"] / scale
+    arguments |= {"normalize": None} | ({} if name == "LinearProbe" else {"input_noise": 0.0})
+    with torch.device("meta"):
+        head = KINDS[name](**arguments)
+    head.load_state_dict(weights, strict=True, assign=True)
+    return head.eval()

@@ -1,4 +1,4 @@
-"""The rows that a classifier is fitted on: an order of their own, what they weigh, which are held out."""
+"""The rows that a classifier is fitted on: an order of their own, each once, and what they weigh."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy.typing as npt
 from .._random import array_generator
 
 _ORDER = 0x6F72
-_MOST_REPEATS = 10  # whole weights become repeated rows up to so many times as many rows
 _CHUNK = 1 << 14
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -35,20 +34,30 @@ def fitting_rows(
 ) -> Rows:
     """The rows in an order that does not depend on the order in which they came, without those of weight zero.
 
-    Whole numbers as ``sample_weight`` repeat the rows, which is what scikit-learn means by them, up to ten times as
-    many rows; other weights, and those of classes (K,), multiply the loss.
+    Rows of equal features and class become one, whose weight is the sum of theirs: a row of weight 3 and three equal
+    rows are the same to the fit, and no row is both trained on and held out. The weights of classes (K,) multiply those
+    of rows; all are then divided by their mean.
     """
     index = canonical_order(features, targets)
-    weights = None
-    if sample_weight is not None:
-        index = index[sample_weight[index] > 0]
-        weights = sample_weight[index]
-        if np.all(weights == np.floor(weights)) and weights.sum() <= _MOST_REPEATS * len(targets):
-            index, weights = np.repeat(index, weights.astype(np.int64)), None
+    weights = np.ones(len(index)) if sample_weight is None else np.asarray(sample_weight, np.float64)[index]
+    index, weights = index[weights > 0], weights[weights > 0]
+    first = np.flatnonzero(_differs(features, targets, index))
+    index, weights = index[first], np.add.reduceat(weights, first)
     if class_weight is not None:
-        own = class_weight[targets[index]]
-        weights = own if weights is None else weights * own
-    return Rows(features[index], targets[index], weights)
+        weights = weights * class_weight[targets[index]]
+        index, weights = index[weights > 0], weights[weights > 0]
+    alike = bool(np.all(weights == weights[0]))
+    return Rows(features[index], targets[index], None if alike else weights / weights.mean())
+
+
+def _differs(features: Floats, targets: Integers, index: Integers) -> npt.NDArray[np.bool_]:
+    """(N,) whether each row of an index is another than the one before it."""
+    found = np.ones(len(index), dtype=np.bool_)
+    for begin in range(1, len(index), _CHUNK):
+        here, before = index[begin : begin + _CHUNK], index[begin - 1 : begin - 1 + _CHUNK][: len(index) - begin]
+        same = (features[here] == features[before]).all(axis=1) & (targets[here] == targets[before])
+        found[begin : begin + len(here)] = ~same
+    return found
 
 
 def canonical_order(features: Floats, targets: Integers) -> Integers:
@@ -59,14 +68,3 @@ def canonical_order(features: Floats, targets: Integers) -> Integers:
         piece = features[begin : begin + _CHUNK].astype(np.float64)
         along[begin : begin + _CHUNK] = (piece * direction).sum(axis=1)  # by rows: no BLAS, so whatever stands beside
     return np.lexsort((along, targets)).astype(np.int64)
-
-
-def root_mean_square(features: Floats) -> float:
-    """The root of the mean of all squared entries, in float64; 1 where all are zero.
-
-    >>> root_mean_square(np.array([[3.0, 4.0], [0.0, 0.0]]))
-    2.5
-    """
-    pieces = np.array_split(features, len(features) // _CHUNK + 1)
-    total = sum(float(np.square(piece, dtype=np.float64).sum()) for piece in pieces)
-    return float(np.sqrt(total / features.size)) or 1.0

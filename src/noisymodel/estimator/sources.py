@@ -1,31 +1,94 @@
-"""What a classifier is given: arrays, or a feature store that says which backbone its rows are of."""
+"""What a classifier is given: arrays, tensors, a feature store, a loader, or an iterator of batches."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from ..features import FeatureStore
 from ..features.provenance import FINGERPRINT_KEYS
 
 
 def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
-    """Features, labels (a store's own where none are given), and where a store's features come from, if it says so."""
-    if not isinstance(X, FeatureStore):
-        return X, y, None
-    if y is None:
-        if X.labels is None:
+    """Features, labels (the source's own where none are given), and where a store's features come from, if it says so.
+
+    Raises:
+        ValueError: where there are no labels, and for labels that are None.
+    """
+    known = None
+    if isinstance(X, FeatureStore):
+        if y is None and X.labels is None:
             raise ValueError(f"`y` is missing, and the store {X.path} has no labels")
-        y = np.asarray(X.labels)
-    known = {key: X.metadata[key] for key in FINGERPRINT_KEYS if key in X.metadata}
-    return np.asarray(X.features), y, known or None
+        y = np.asarray(X.labels) if y is None else y
+        known = {key: X.metadata[key] for key in FINGERPRINT_KEYS if key in X.metadata} or None
+        X = np.asarray(X.features)
+    elif _is_stream(X):
+        pairs = _batches(X)
+        if any(not isinstance(batch, list | tuple) or len(batch) < 2 for batch in pairs) and y is None:
+            raise ValueError("`X` must give batches of (features, labels) to be fitted on, got batches without labels")
+        if y is None:
+            y = np.concatenate([np.asarray(_array(batch[1])) for batch in pairs]) if pairs else np.zeros(0)
+        X = _joined(pairs)
+    X, y = _array(X), None if y is None else _array(y)
+    _refuse_missing(y)
+    return X, y, known
+
+
+def check_backbone(X: Any, backbone: dict[str, Any] | None) -> None:
+    """A store of another backbone than the head was fitted on is an error."""
+    if isinstance(X, FeatureStore) and backbone is not None:
+        X.check_backbone(backbone)
 
 
 def rows_of(X: Any, backbone: dict[str, Any] | None) -> Any:
     """Features to predict on; a store of another backbone than the head was fitted on is an error."""
-    if not isinstance(X, FeatureStore):
-        return X
-    if backbone is not None:
-        X.check_backbone(backbone)
-    return np.asarray(X.features)
+    check_backbone(X, backbone)
+    if isinstance(X, FeatureStore):
+        return np.asarray(X.features)
+    return _joined(_batches(X)) if _is_stream(X) else _array(X)
+
+
+def _is_stream(X: Any) -> bool:
+    return isinstance(X, DataLoader | Iterator)
+
+
+def _batches(X: Any) -> list[Any]:
+    """All batches; a loader draws a seed from torch's global generator, which stays as it was."""
+    with torch.random.fork_rng(devices=[], enabled=isinstance(X, DataLoader)):
+        return list(X)
+
+
+def _joined(batches: list[Any]) -> npt.NDArray[Any]:
+    """The features (N, D) of batches of features, or of tuples that begin with them."""
+    parts = [np.asarray(_array(batch[0] if isinstance(batch, list | tuple) else batch)) for batch in batches]
+    if not parts:
+        raise ValueError("`X` must give at least one batch, got none: an iterator can be read once only")
+    return np.concatenate(parts)
+
+
+def _array(values: Any) -> Any:
+    """A tensor of any type and device as an array; everything else as it is."""
+    if not isinstance(values, Tensor):
+        return values
+    values = values.detach().cpu()
+    if values.dtype in (torch.bfloat16, torch.float16):
+        values = values.float()
+    return values.numpy()
+
+
+def _refuse_missing(y: Any) -> None:
+    labels = np.asarray(y, dtype=object) if isinstance(y, list | tuple) else y
+    if isinstance(labels, np.ndarray) and labels.dtype == object and labels.ndim == 1:
+        missing = np.flatnonzero([label is None for label in labels])
+        if len(missing):
+            shown = ", ".join(map(str, missing[:5].tolist()))
+            raise ValueError(
+                f"`y` must have a label for every row, got None in {len(missing)} of {len(labels)} rows "
+                f"(rows {shown}): leave those rows out"
+            )

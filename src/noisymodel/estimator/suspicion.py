@@ -19,8 +19,8 @@ class SuspiciousFeaturesWarning(UserWarning):
     """Features that a head can be fitted on, but hardly those that were meant."""
 
 
-def suspect_features(features: npt.NDArray[Any], *, covariance_weight: float) -> None:
-    """Warn of constant features and of wild scales; looks at 10,000 rows at most."""
+def suspect_features(features: npt.NDArray[Any], *, scaled: bool) -> None:
+    """Warn of constant features and of wild scales; looks at 10,000 rows at most. ``scaled``: the head scales rows."""
     some = features[:: max(1, len(features) // _ROWS)].astype(np.float64)
     spread, size = some.std(axis=0), np.sqrt(np.mean(some**2))
     constant = spread <= 1e-12 * max(1.0, size)
@@ -38,13 +38,8 @@ def suspect_features(features: npt.NDArray[Any], *, covariance_weight: float) ->
             f"the features' standard deviations run from {live.min():.1e} to {live.max():.1e}: large ones will hide "
             "small ones; put sklearn.preprocessing.StandardScaler before the classifier"
         )
-    elif not 1 / _WILD <= size <= _WILD:
+    elif not scaled and not 1 / _WILD <= size <= _WILD:
         _warn(f"the features' root mean square is {size:.1e}: scale them to about 1, learning rates are made for that")
-    elif covariance_weight > 0 and size > 10:
-        _warn(
-            f"the features' root mean square is {size:.1e} and the covariance term grows with its fourth power: scale "
-            "the features to about 1, or lower `covariance_weight`"
-        )
 
 
 def suspect_training(history: list[dict[str, float]], num_classes: int) -> None:

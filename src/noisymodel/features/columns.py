@@ -84,9 +84,7 @@ def label_column(labels: object) -> Column:
             f"`labels` must be integer class ids of shape (n,), got {values.dtype} of shape {tuple(values.shape)}"
         )
     else:
-        if values.dtype == torch.uint64 and len(values) and bool((values.view(torch.int64) < 0).any()):
-            raise ValueError("`labels` must be class ids below 2**63")
-        values = values.long()
+        values = _as_int64(values, "labels")
     return Column(_kind(values), values)
 
 
@@ -106,7 +104,19 @@ def id_column(ids: object) -> Column:
     column = any_column(ids, "ids")
     if column.kind.shape or column.values.is_floating_point() or column.values.dtype == torch.bool:
         raise TypeError(f"`ids` must have one string or integer per row, got {_described(column.values)}")
-    return column if column.kind.dtype == STRING else Column(ColumnType("int64"), column.values.long())
+    return column if column.kind.dtype == STRING else Column(ColumnType("int64"), _as_int64(column.values, "ids"))
+
+
+def _as_int64(values: Tensor, name: str) -> Tensor:
+    """The same integers as int64; those that it cannot hold are refused, and not wrapped around."""
+    if values.dtype == torch.uint64:
+        too_large = (values.view(torch.int64) < 0).nonzero()
+        if len(too_large):
+            row = int(too_large[0])
+            value = int(values.numpy()[row])
+            what = "class ids" if name == "labels" else "integers"
+            raise ValueError(f"`{name}` must be {what} below 2**63, got {value} in row {row} of these")
+    return values.long()
 
 
 def check_column_names(columns: Mapping[str, object]) -> None:
@@ -159,9 +169,14 @@ def _strings(values: Sequence[object], name: str) -> Column:
     for row, value in enumerate(values):
         try:
             encoded.append(cast("str", value).encode())
-        except (AttributeError, UnicodeEncodeError):
+        except AttributeError:
             raise TypeError(f"`{name}` must have one string per row, got {value!r} in row {row} of these") from None
-    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64)
+        except UnicodeEncodeError:
+            raise TypeError(
+                f"`{name}` must have one string per row, got {value!r} in row {row} of these: it holds half of a "
+                "surrogate pair, which no file can hold"
+            ) from None
+    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64, device="cpu")
     joined = np.array(np.frombuffer(b"".join(encoded), dtype=np.uint8))
     return Column(ColumnType(STRING), torch.from_numpy(joined), lengths)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -12,8 +13,9 @@ from typing import Any, cast
 
 import torch
 
-from ..errors import FeatureStoreError
-from ..files import write_file
+from ..errors import FeatureStoreError, InputFileError
+from ..files import check_file, write_file
+from ..files.reading import reason, shown
 
 MANIFEST_NAME = "manifest.json"
 FORMAT = "noisymodel.features"
@@ -22,6 +24,11 @@ FEATURE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16"
 STRING = "string"
 
 _UNSIGNED = b"0" * 64  # stands where the checksum will be while the checksum is computed
+
+
+def shard_name(number: int) -> str:
+    """The file of shard ``number``: in the store's folder, and nowhere else."""
+    return f"shard-{number:06d}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -88,12 +95,16 @@ class Manifest:
             FeatureStoreError: there is none; it is damaged, of a later version, or of something else.
         """
         path = folder / MANIFEST_NAME
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        if not os.path.lexists(path):
             raise FeatureStoreError(
-                f"{folder} is no feature store: it has no {MANIFEST_NAME}; FeatureStore.create makes a store"
-            ) from None
+                f"{shown(folder)} is no feature store: it has no {MANIFEST_NAME}; FeatureStore.create makes a store"
+            )
+        try:
+            content = check_file(path).read_bytes()
+        except InputFileError as error:
+            raise FeatureStoreError(str(error)) from None
+        except OSError as error:
+            raise FeatureStoreError(f"{shown(path)} cannot be read ({reason(error)})") from None
         return cls.decode(content, path)
 
     @classmethod
@@ -117,6 +128,13 @@ class Manifest:
         manifest = cls(*names, columns, shards)
         if manifest.rows != record["rows"] or manifest.dtype not in FEATURE_DTYPES:
             raise ValueError("rows or dtype do not fit")
+        for number, shard in enumerate(shards):
+            if shard.file != shard_name(number):
+                raise ValueError(f"the shard {number} is called {shard.file!r}")
+        sizes = [manifest.num_features, *(size for shard in shards for size in (shard.rows, shard.bytes))]
+        sizes += [size for kind in columns.values() for size in kind.shape]
+        if not all(type(size) is int and size >= 0 for size in sizes) or not isinstance(manifest.metadata, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from a file
+            raise ValueError("sizes or metadata are none")
         return manifest
 
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import FeatureStoreError
 from ..files import file_checksum, write_file
-from .manifest import STRING, ColumnType, ShardRecord
+from ..files.reading import parse_json
+from .manifest import STRING, ColumnType, ShardRecord, shard_name
 
 _NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -29,11 +31,6 @@ class Entry(NamedTuple):
 
     dtype: torch.dtype
     shape: tuple[int, ...]
-
-
-def shard_name(number: int) -> str:
-    """The file of shard ``number``."""
-    return f"shard-{number:06d}.safetensors"
 
 
 def entries(types: Mapping[str, ColumnType], rows: int, text_bytes: Mapping[str, int]) -> dict[str, Entry]:
@@ -80,6 +77,15 @@ def _header(layout: Mapping[str, Entry]) -> tuple[bytes, int]:
     return len(text).to_bytes(_LENGTH, "little") + text, start
 
 
+def _mapped_bytes(path: Path, size: int) -> Tensor:
+    """The bytes of a file; torch opens no path that is not UTF-8, numpy does and keeps the file open."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return torch.from_numpy(np.memmap(path, np.uint8, "c", shape=(size,)))
+    return torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+
+
 class Shard:
     """A committed shard of a store, mapped into memory when it is first needed."""
 
@@ -88,6 +94,8 @@ class Shard:
         self.record = record
         self._types = types
         self._mapped: dict[str, Tensor] | None = None
+        self._sizes: dict[str, int] = {}
+        self._checked: set[str] = set()
 
     def check_size(self) -> None:
         """Raise `FeatureStoreError` unless the file is there in its size."""
@@ -105,7 +113,9 @@ class Shard:
         self.check_size()
         if file_checksum(self.path) != self.record.sha256:
             raise FeatureStoreError(f"{self.path} is damaged or another file: its checksum differs; restore it")
-        _ = self._map()
+        for name, content in self._map().items():
+            if name.endswith(".offsets"):
+                self._check_texts(content, name)
 
     def forgotten(self) -> Shard:
         """The same shard, not yet mapped."""
@@ -127,18 +137,27 @@ class Shard:
         """The tensor ``name``: a view of the file's pages."""
         if self._mapped is None:
             self._mapped = self._map()
+        if name.endswith(".offsets") and name not in self._checked:
+            self._check_texts(self._mapped[name], name)
+            self._checked.add(name)
         return self._mapped[name]
+
+    def _check_texts(self, ends: Tensor, name: str) -> None:
+        """Raise unless the texts follow each other from the first byte to the last."""
+        size = self._sizes[name.removesuffix(".offsets")]
+        if int(ends[0]) != 0 or int(ends[-1]) != size or bool((ends.diff() < 0).any()):
+            raise FeatureStoreError(f"{self.path} is damaged: the offsets of {name!r} do not fit its texts; restore it")
 
     def _map(self) -> dict[str, Tensor]:
         self.check_size()
         # a private map: who writes into a view changes his own copy of the page, never the file; no file stays open
-        content = torch.from_file(str(self.path), shared=False, size=self.record.bytes, dtype=torch.uint8)
+        content = _mapped_bytes(self.path, self.record.bytes)
         length = int.from_bytes(bytes(content[:_LENGTH].tolist()), "little")
         start = _LENGTH + length
         try:
             if length > len(content) - _LENGTH:
                 raise ValueError(f"a header of {length} bytes")
-            header = json.loads(bytes(content[_LENGTH:start].numpy()))
+            header = parse_json(bytes(content[_LENGTH:start].numpy()))
             spans = self._spans(cast("dict[str, Any]", header), len(content) - start)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise FeatureStoreError(f"{self.path} is not a shard of this store ({error}); restore it") from None
@@ -152,6 +171,7 @@ class Shard:
         texts = {
             name: header[f"{name}.bytes"]["shape"][0] for name, kind in self._types.items() if kind.dtype == STRING
         }
+        self._sizes = texts
         layout = entries(self._types, self.record.rows, texts)
         wanted, end = _header(layout)
         if header != json.loads(wanted[_LENGTH:]) or end != size:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_choice, check_integer, check_seed, check_sequence, check_strided
 from ..errors import FeatureStoreError
 from .lazy_columns import ShardedRows, ShardedStrings
 from .manifest import FEATURE_DTYPES, STRING, Manifest
@@ -82,7 +83,7 @@ class FeatureStore:
             FeatureStoreError: another writer has the store, or it is damaged.
             ValueError: an argument, or with ``append`` ``num_features``, ``dtype`` or ``metadata`` of other features.
         """
-        folder = Path(path)
+        folder = Path(path).absolute()
         writer = open_for_writing(folder, num_features, dtype, metadata, append, shard_rows)
         return cls(folder, writer.manifest, writer)
 
@@ -96,8 +97,8 @@ class FeatureStore:
             FileNotFoundError: there is nothing at ``path``.
             FeatureStoreError: it is no store, or the manifest or a shard is missing, damaged or of a later version.
         """
-        folder = Path(path)
-        if not folder.exists():
+        folder = Path(path).absolute()
+        if not os.path.lexists(folder):
             raise FileNotFoundError(f"there is no feature store at {folder}: FeatureStore.create makes one")
         store = cls(folder, Manifest.read(folder))
         for shard in store._shards:
@@ -133,6 +134,11 @@ class FeatureStore:
             OSError: a shard could not be written; the rows wait on, and `flush` tries again.
         """
         writer = self._writing()
+        for name, values in (("features", features), ("labels", labels), ("ids", ids)):
+            if values is not None:
+                check_sequence(values, name, "one entry for each row")
+            if isinstance(values, Tensor):
+                check_strided(values, name)
         try:
             writer.append(features, labels, ids, columns or {}, allow_nonfinite)
         finally:
@@ -179,7 +185,7 @@ class FeatureStore:
 
     @property
     def path(self) -> Path:
-        """The folder."""
+        """The folder, as an absolute path: a store stays the same one whatever the working directory becomes."""
         return self._path
 
     @property
@@ -249,6 +255,8 @@ class FeatureStore:
 
     def __getitem__(self, index: object, /) -> Tensor:
         """``store.features[index]``."""
+        if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:  # as scikit-learn indexes rows
+            index = index[0]
         return self._features[index]
 
     def __repr__(self) -> str:

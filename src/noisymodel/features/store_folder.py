@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -15,9 +16,9 @@ from .. import __version__
 from .._checks import check_choice, check_integer
 from ..errors import FeatureStoreError
 from ..files import Lock, LockedError, sync_folder
-from .manifest import FEATURE_DTYPES, MANIFEST_NAME, Manifest, checked_metadata
+from .manifest import FEATURE_DTYPES, MANIFEST_NAME, Manifest, checked_metadata, shard_name
 from .provenance import other_metadata
-from .shardfile import Shard, shard_name
+from .shardfile import Shard
 from .writer import Writer
 
 LOCK_NAME = "writer.lock"
@@ -41,11 +42,11 @@ def open_for_writing(
         shard_rows = max(1, SHARD_BYTES // (num_features * FEATURE_DTYPES[name].itemsize))
     shard_rows = check_integer(shard_rows, "shard_rows", minimum=1)
     new = Manifest(num_features, name, checked_metadata(metadata), _versions())
-    check_free(folder, append)
+    _check_free(folder, append)
     folder.mkdir(parents=True, exist_ok=True)
     lock = writer_lock(folder)
     try:
-        check_free(folder, append)
+        _check_free(folder, append)
         manifest = _continued(folder, new, metadata is None)
     except BaseException:
         lock.release()
@@ -107,24 +108,35 @@ def _versions() -> dict[str, str]:
     }
 
 
-def check_free(folder: Path, append: bool) -> None:
+def _check_free(folder: Path, append: bool) -> None:
     """Raise unless a store may be written into the folder."""
-    if not folder.exists():
-        return
+    if holds_store(folder) and not append:
+        raise FileExistsError(f"{folder} is a feature store already: append=True goes on with it")
+
+
+def holds_store(folder: Path) -> bool:
+    """Whether a store was begun in the folder; False for nothing, and for what a writer left that was killed first.
+
+    Raises:
+        FileExistsError: a file, or a folder with other files in it.
+    """
+    if not os.path.lexists(folder):
+        return False
     if not folder.is_dir():
         raise FileExistsError(f"{folder} is a file: choose a folder that does not exist")
-    if (folder / MANIFEST_NAME).exists():
-        if not append:
-            raise FileExistsError(f"{folder} is a feature store already: append=True goes on with it")
-        return
+    if os.path.lexists(folder / MANIFEST_NAME):
+        return True
     foreign = _foreign(_names(folder), 0)
     if foreign:
-        raise FileExistsError(f"{folder} holds other files, such as {foreign[0]}: choose a folder that does not exist")
+        raise FileExistsError(
+            f"{folder} is no feature store: it holds other files, such as {foreign[0]}: choose one that does not exist"
+        )
+    return False
 
 
 def _continued(folder: Path, new: Manifest, keep_metadata: bool) -> Manifest:
     """The manifest to go on with: that of the store in the folder, or a new one, written."""
-    if not (folder / MANIFEST_NAME).exists():
+    if not holds_store(folder):
         _remove_leftovers(folder, 0)
         new.write(folder)
         return new

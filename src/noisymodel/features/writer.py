@@ -178,7 +178,7 @@ class Writer:
             if kind.dtype == STRING:
                 lengths = [part.columns[name].lengths for part in rows]
                 ends = torch.cat([item for item in lengths if item is not None]).cumsum(0)
-                pieces[f"{name}.offsets"] = [torch.zeros(1, dtype=torch.int64), ends]
+                pieces[f"{name}.offsets"] = [torch.zeros(1, dtype=torch.int64, device="cpu"), ends]
                 pieces[f"{name}.bytes"] = values
             else:
                 pieces[name] = values

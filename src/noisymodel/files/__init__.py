@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .atomic import file_checksum, new_file, new_folder, sync_folder, write_file
+from .atomic import check_writable, file_checksum, new_file, new_folder, sync_folder, write_file
 from .labels import LabelFile, class_order, label_text, read_labels
 from .lock import Lock, LockedError
 from .reading import check_file, read_json
@@ -14,6 +14,7 @@ __all__ = [
     "Lock",
     "LockedError",
     "check_file",
+    "check_writable",
     "class_order",
     "encode_tensors",
     "file_checksum",

@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
+
+from ..errors import OutputFolderError
+from .reading import reason, shown
 
 _PIECE = 1 << 22  # bytes that are written and hashed while they are in the processor's cache
 
@@ -43,6 +48,12 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tup
 def partial_name(path: Path) -> Path:
     """``.NAME.RANDOM.partial`` beside a file or folder, for what will have its name when it is complete."""
     return path.with_name(f".{path.name[:48]}.{secrets.token_hex(6)}.partial")
+
+
+def partials_of(path: Path) -> list[Path]:
+    """What writers of a file or folder have not completed: dead ones, where the caller knows that none is alive."""
+    name = re.compile(re.escape(f".{path.name[:48]}.") + r"[0-9a-f]{12}\.partial")
+    return [one for one in path.parent.iterdir() if name.fullmatch(one.name)] if path.parent.is_dir() else []
 
 
 @contextmanager
@@ -84,6 +95,25 @@ def new_folder(path: Path) -> Generator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     sync_folder(path.parent)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise unless a file can be written into a folder: better before the work than after it. Nothing is left behind.
+
+    Raises:
+        OutputFolderError: it is a file, its name is too long, or the system lets nobody write there.
+    """
+    made = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise OutputFolderError(f"{shown(folder)} cannot be written to ({reason(error)}): name another") from None
+    finally:
+        for one in made:
+            with contextlib.suppress(OSError, ValueError):
+                one.rmdir()
 
 
 def _check_nothing_at(path: Path) -> None:

@@ -38,6 +38,16 @@ def check_file(path: Path) -> Path:
     return path
 
 
+def is_there(path: str | Path) -> bool:
+    """Whether there is something at a path; nothing is at one that the system refuses, such as a name too long."""
+    return os.path.exists(path)  # noqa: PTH110 - `Path.exists` raises for these
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder at a path; see `is_there`."""
+    return os.path.isdir(path)  # noqa: PTH112 - see above
+
+
 def suffix_of(path: Path) -> str:
     """The ending in lower case, without a ``.gz`` after it.
 

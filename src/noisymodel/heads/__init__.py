@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from .averaged import AveragedHead
 from .base import Head, NMTuneOutput
+from .convex_probes import FittedProbe, fit_kernel_probe, fit_linear_probe
+from .kernel import KernelProbe
 from .nmtune import PRESETS, NMTune
 from .probes import LinearProbe, MLPProbe
 from .spectral import SpectralProbe
@@ -11,11 +14,16 @@ from .table import HEADS, settings_of
 __all__ = [
     "HEADS",
     "PRESETS",
+    "AveragedHead",
+    "FittedProbe",
     "Head",
+    "KernelProbe",
     "LinearProbe",
     "MLPProbe",
     "NMTune",
     "NMTuneOutput",
     "SpectralProbe",
+    "fit_kernel_probe",
+    "fit_linear_probe",
     "settings_of",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self, overload
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_choice, check_rows
+from .._checks import check_choice, check_flag, check_generator, check_rows
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
 from .files import load_head, save_head
@@ -53,6 +53,7 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         check_choice(classifier_init, "classifier_init", CLASSIFIER_INITS)
+        check_generator(generator)
         self.in_features = in_features
         self.normalize = check_normalize(normalize)
         self.classifier_init = classifier_init
@@ -115,7 +116,7 @@ class Head(nn.Module):
         """
         tuned = self.tune(features)
         logits = tuned if self.classifier is None else self.classifier(tuned)
-        return NMTuneOutput(logits, tuned) if return_features else logits
+        return NMTuneOutput(logits, tuned) if check_flag(return_features, "return_features") else logits
 
     def loss(
         self,

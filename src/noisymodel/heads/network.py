@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from .._checks import check_choice, check_integer, check_number
+from .._checks import check_choice, check_flag, check_generator, check_integer, check_number
 from .randomness import Dropout, InputNoise
 
 HIDDEN_CAP = 2048
@@ -39,6 +39,7 @@ class TuningNetwork(nn.Module):
     ) -> None:
         super().__init__()
         check_choice(norm, "norm", ("batch", "layer", None))
+        check_generator(generator)
         if hidden_features is None:
             hidden_features = min(4 * in_features, HIDDEN_CAP)
         self.hidden_features = check_size(hidden_features, "hidden_features")
@@ -52,7 +53,7 @@ class TuningNetwork(nn.Module):
             layers += [linear(width, self.hidden_features, generator), *self._after_linear()]
             width = self.hidden_features
         self.layers = nn.Sequential(*layers, linear(width, in_features, generator))
-        self.scale = nn.Parameter(torch.ones(in_features)) if residual else None
+        self.scale = nn.Parameter(torch.ones(in_features)) if check_flag(residual, "residual") else None
 
     def _after_linear(self) -> list[nn.Module]:
         norms = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}

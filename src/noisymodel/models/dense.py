@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ def channels_last(features: Tensor) -> Tensor:
     >>> channels_last(torch.zeros(2, 7, 3, 5)).shape, channels_last(torch.zeros(2, 9, 7)).shape
     (torch.Size([2, 3, 5, 7]), torch.Size([2, 9, 7]))
     """
+    if not isinstance(features, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`features` must be a torch tensor, got {type(features).__name__}")
     if features.ndim < 2:
         raise ValueError(f"`features` must be (B, D), (B, T, D) or (B, D, H, W), got {tuple(features.shape)}")
     return features.movedim(1, -1) if features.ndim >= _MAP else features
@@ -165,4 +167,6 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
 
 def _draw(sampler: RowSampler, count: int) -> Tensor | None:
     """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody."""
-    return torch.compiler.disable(_next)(sampler, count) if torch.compiler.is_compiling() else _next(sampler, count)
+    if not torch.compiler.is_compiling():
+        return _next(sampler, count)
+    return cast("Any", torch.compiler.disable)(_next)(sampler, count)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from .._checks import check_choice, check_integer
+from .._checks import check_choice, check_flag, check_integer, check_seed, check_text
 from ..features.extraction.extract import POOLINGS
 from ..features.extraction.layers import OUTPUT, check_layers, pooled
 from ..heads import Head
@@ -119,7 +119,7 @@ class TunedModel(nn.Module):
     ) -> None:
         super().__init__()
         _check_parts(backbone, head, objective)
-        self.layer = OUTPUT if layer is None else layer
+        self.layer = OUTPUT if layer is None else check_text(layer, "layer")
         check_layers(backbone, [self.layer])
         check_width(backbone, head.in_features, self.layer)
         check_choice(reference, "reference", REFERENCES)
@@ -129,12 +129,13 @@ class TunedModel(nn.Module):
         self.backbone, self.head = backbone, head
         self.objective = head.objective if objective is None else objective
         smallest = self.objective.smallest_batch
+        check_seed(seed)
         self.sampler = None if max_rows is None else RowSampler(check_integer(max_rows, "max_rows"), seed=seed)
         if max_rows is not None and max_rows < smallest:
             raise ValueError(f"`max_rows` must be at least {smallest}, which the regularizers need, got {max_rows}")
         self.reference_backbone: nn.Module | None = None
         self.frozen = False
-        if freeze:
+        if check_flag(freeze, "freeze"):
             self.freeze_backbone()
         else:
             self._keep_reference()

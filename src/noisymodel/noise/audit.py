@@ -9,14 +9,14 @@ from typing import Any, cast
 import numpy as np
 
 from .injection import Subset
-from .inputs import Labels
+from .inputs import Labels, as_numpy
 from .instance import instance_dependent
 from .labels import asymmetric, pair_flip, symmetric
 from .matrix import from_confusion, from_transition, similarity
 from .open_set_noise import open_set
 from .posterior import posterior_dependent
 from .result import NoisyLabels
-from .targets import multi_label
+from .targets import multi_label, with_top_classes
 
 METHODS: dict[str, Callable[..., NoisyLabels]] = {
     injector.__name__: injector
@@ -33,7 +33,7 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
 
     Args:
         audit: what :meth:`NoisyLabels.audit` returned, or JSON made of it.
-        labels: the clean labels.
+        labels: the clean labels; for `soft_label` the clean soft labels.
         subset: the mask, where the noise had one. (Of noise on noise: the same for each step that had one.)
         inputs: the arrays that the audit has only a checksum of: ``features``, ``posterior``, ``prototypes``,
             ``counts``, or ``matrix``.
@@ -53,6 +53,8 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
     ValueError: `audit` is of other labels: its clean_checksum is ...
     """
     _check_audit(audit)
+    if isinstance(audit["inputs"], Mapping) and "soft" in audit["inputs"]:
+        return _verify_soft(audit, labels, subset, inputs)
     method = audit.get("method")
     if method not in METHODS:
         raise ValueError(f"`audit` is of method {method!r}; this version knows {', '.join(METHODS)}")
@@ -81,6 +83,22 @@ def _check_audit(audit: object) -> None:
     for name in ("method", "parameters", "inputs", "seed"):
         if name not in known:
             raise ValueError(f"`audit` must have the key {name!r}, as .audit() gives it, got {sorted(map(str, known))}")
+
+
+def _verify_soft(
+    audit: Mapping[str, Any], targets: Any, subset: Subset | None, inputs: Mapping[str, Any]
+) -> NoisyLabels:
+    """Of soft labels: the noise of their top classes, and then what it makes of them."""
+    array = as_numpy(targets)
+    if array.ndim != 2:
+        raise ValueError(f"`labels` must be the clean soft labels (N, K), got shape {array.shape}")
+    others = {name: known for name, known in audit["inputs"].items() if name != "soft"}
+    hard = verify({**audit, "inputs": others}, array.argmax(axis=1), subset=subset, **inputs)
+    again = with_top_classes(targets, hard)
+    found, wanted = again.audit()["inputs"]["soft"], audit["inputs"]["soft"]
+    if found != wanted:
+        raise ValueError(f"`audit` is of other soft labels: it has {wanted}, these labels give {found}")
+    return again
 
 
 def _decoded(name: str, value: Any) -> Any:

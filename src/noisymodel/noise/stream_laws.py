@@ -208,6 +208,8 @@ def frozen_option(name: str, value: Any) -> Any:
     """An option that nobody can change any more: arrays are copied and read-only."""
     if name == "mapping" and isinstance(value, Mapping):
         return checked_pairs(value)
+    if name == "include_true":
+        return check_flag(value, name)
     if name == "classes" and value is not None:
         return tuple(check_integer(label, "classes", minimum=0) for label in value)
     if name not in {"matrix", "counts", "prototypes"}:

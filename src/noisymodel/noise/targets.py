@@ -184,8 +184,13 @@ def soft_label(targets: Array, noise: LabelNoise | NoiseChain, *, subset: Subset
     clean = _probabilities(targets)
     if clean.shape[1] != noise.num_classes:
         raise ValueError(f"`targets` must have {noise.num_classes} columns, as `noise` has classes, got {clean.shape}")
+    return with_top_classes(targets, noise.apply(clean.argmax(axis=1), subset=subset))
+
+
+def with_top_classes(targets: Array, hard: NoisyLabels) -> NoisyLabels:
+    """Soft labels whose top classes have the noise ``hard``; what `soft_label` returns."""
+    clean = _probabilities(targets)
     top = clean.argmax(axis=1)
-    hard = noise.apply(top, subset=subset)
     becomes = as_numpy(hard.labels).astype(np.intp)
     rows = np.arange(len(clean))
     noisy = clean.copy()

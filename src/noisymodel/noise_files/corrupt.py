@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from .._checks import check_seed
+from .._checks import check_flag, check_integer, check_path, check_seed, check_text
 from ..errors import InputFileError, OutputFolderError
 from ..features.manifest import MANIFEST_NAME
-from ..files import Lock, LockedError, file_checksum, open_table, write_file
-from ..files.reading import shown
+from ..files import Lock, LockedError, check_writable, file_checksum, open_table, write_file
+from ..files.atomic import partials_of
+from ..files.reading import is_folder, is_there, shown
 from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
 from .listing import needs_listing, write_listing
 from .shards import is_shards, shards_of, write_shard
@@ -70,9 +72,14 @@ def corrupt_labels(
         OutputFolderError: ``out`` holds an audit.
         ValueError, TypeError: for noise that cannot be.
     """
+    if num_classes is not None:
+        check_integer(num_classes, "num_classes", minimum=1)
     known: dict[str, Any] = {"kind": kind, "rate": rate, "num_classes": num_classes, "seed": check_seed(seed)}
+    if column is not None:
+        check_text(column, "column")
     settings = Settings(LABELS, column, None, {**known, "options": options}, False)
-    return _corrupt(Path(source), Path(out), settings, force, progress)
+    paths = check_path(source, "source"), check_path(out, "out")
+    return _corrupt(*paths, settings, check_flag(force, "force"), check_flag(progress, "progress"))
 
 
 def corrupt_captions(
@@ -115,8 +122,9 @@ def corrupt_captions(
         ValueError: a request that cannot be met.
     """
     noise = {"rate": rate, "mode": mode, "seed": check_seed(seed)}
-    settings = Settings(CAPTIONS, column, image_column, noise, alike)
-    return _corrupt(Path(source), Path(out), settings, force, progress)
+    settings = Settings(CAPTIONS, column, image_column, noise, check_flag(alike, "alike"))
+    paths = check_path(source, "source"), check_path(out, "out")
+    return _corrupt(*paths, settings, check_flag(force, "force"), check_flag(progress, "progress"))
 
 
 def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress: bool) -> dict[str, Any]:
@@ -142,20 +150,22 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
         (out / AUDIT).unlink(missing_ok=True)  # what it says will not be true any more
         for name in [*names, FLIPPED]:
             _synced(work / name).replace(out / name)
+        shutil.rmtree(work)  # before the audit: a run that has one is not run again, and would not tidy up
         write_file(out / AUDIT, (json.dumps(audit, indent=1) + "\n").encode())
     return audit
 
 
 def _check_free(out: Path, force: bool) -> None:
-    if os.path.lexists(out) and not out.is_dir():
+    if os.path.lexists(out) and not is_folder(out):
         raise OutputFolderError(f"{shown(out)} is a file: name a folder for the results")
-    if (out / AUDIT).exists() and not force:
+    if is_there(out / AUDIT) and not force:
         raise OutputFolderError(f"{shown(out / AUDIT)} exists: name another folder, or replace it with --force")
 
 
 @contextmanager
 def _work_folder(out: Path) -> Generator[Path]:
     """A hidden folder in ``out``, gone afterwards; ``out`` too, if nothing came of it. One run at a time has it."""
+    check_writable(out)
     existed = out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -167,6 +177,8 @@ def _work_folder(out: Path) -> Generator[Path]:
             for left in out.glob(f"{_WORK}*"):  # of a run that was killed: it has no lock any more
                 if left.is_dir() and not left.is_symlink():
                     shutil.rmtree(left, ignore_errors=True)
+            for left in partials_of(out / AUDIT):
+                left.unlink()
             work = Path(tempfile.mkdtemp(prefix=_WORK, dir=out))
             try:
                 yield work
@@ -214,7 +226,7 @@ def _write_flips(path: Path, flips: Iterator[tuple[str, str, str]]) -> None:
 
 def _audit(source: Path, work: Path, settings: Settings, found: Derived, names: list[str]) -> dict[str, Any]:
     inputs = checksums(source)
-    return {
+    audit = {
         "format": FORMAT,
         "library": "noisymodel",
         "library_version": __version__,
@@ -228,6 +240,13 @@ def _audit(source: Path, work: Path, settings: Settings, found: Derived, names: 
         "output": {name: file_checksum(work / name) for name in names},
         "flipped": {FLIPPED: file_checksum(work / FLIPPED)},
     }
+    return {**audit, "checksum": audit_checksum(audit)}
+
+
+def audit_checksum(audit: Mapping[str, Any]) -> str:
+    """SHA-256 of all other entries, as JSON with sorted keys."""
+    others = {name: value for name, value in audit.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def checksums(source: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from ..errors import InputFileError
 from ..files import file_checksum, open_table, read_json
 from ..files.reading import shown
 from ..noise import LabelNoise
-from .corrupt import FLIPPED, FORMAT, checksums
+from .corrupt import FLIPPED, FORMAT, audit_checksum, checksums
 from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
 from .listing import needs_listing, write_listing
 from .shards import read_fields, shards_of
@@ -59,6 +59,9 @@ def verify_audit(audit: str | Path, *, source: str | Path | None = None, progres
     _compare_column(path, held, found)
     if held["flipped"][FLIPPED] != _flips_checksum(found.flips()):
         raise InputFileError(f"{path.parent / FLIPPED} does not list what was flipped")
+    foreign = set(held) - {*_ENTRIES, *found.record, *_OTHERS}
+    if foreign or held.get("checksum", audit_checksum(held)) != audit_checksum(held):
+        raise InputFileError(f"{shown(path)} was edited or is damaged: its checksum differs")
     return held
 
 
@@ -70,7 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
     if held.get("format") != FORMAT:
         raise InputFileError(f"{shown(path)} has format {_short(held.get('format'))}, this version reads {FORMAT}")
     for name, kind in _ENTRIES.items():
-        if not isinstance(held.get(name), kind):
+        if name not in held or not isinstance(held[name], kind):
             raise InputFileError(f"{shown(path)} is no audit of `noisymodel noise`: its {name} is missing or wrong")
     files = held["input"].get("files")
     names = [*held["output"], *held["flipped"]]
@@ -83,6 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
     return held
 
 
+_OTHERS = {"format", "library", "library_version", "checksum"}  # the first audits have no checksum
 _ENTRIES: dict[str, Any] = {
     "what": str, "column": str, "image_column": (str, type(None)), "alike": bool, "noise": dict, "input": dict,
     "output": dict, "flipped": dict, "column_checksum": str,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .._checks import check_array, check_flag
+from .._checks import check_array, check_flag, check_sequence, check_text
 from .drawing import INK, Label, axes_or_new, label_text
 
 if TYPE_CHECKING:
@@ -54,6 +54,12 @@ def angle_map(
     given = check_array(angles, "angles")
     values = np.asarray(given.cpu() if isinstance(given, torch.Tensor) else given, dtype=np.float64)
     check_flag(numbers, "numbers")
+    check_text(row_title, "row_title")
+    if column_title is not None:
+        check_text(column_title, "column_title")
+    check_sequence(rows, "rows", "labels")
+    if columns is not None:
+        check_sequence(columns, "columns", "labels")
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"`angles` must have shape (R, C), got {values.shape}")
     if np.any((values < 0) | (values > math.pi / 2 * (1 + 1e-12))):

@@ -103,5 +103,5 @@ def named(values: object, kind: type[Value], name: str) -> dict[str, Value]:
 def label_text(label: Label) -> str:
     """A label, a noise rate as percents."""
     if isinstance(label, str):
-        return label
+        return str(label)
     return f"{100 * check_number(label, 'label', minimum=0.0, maximum=1.0):.4g} % noise"

@@ -32,6 +32,8 @@ def metrics_of_models(points: Mapping[str, Mapping[str, Point]]) -> Figure:
     >>> [axes.get_xlabel() for axes in figure.axes]
     ['SVE (nats)']
     """
+    if not isinstance(points, Mapping) or not all(isinstance(held, Mapping) for held in points.values()):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+        raise TypeError(f"`points` must map metrics to models to points, got {type(points).__name__}")
     models = list(next(iter(points.values()), {}))
     if not models or any(list(held) != models for held in points.values()):
         found = {name: list(held) for name, held in points.items()}

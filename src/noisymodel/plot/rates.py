@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from .._checks import check_number, check_text
+from .._checks import check_number, check_sequence, check_text
 from ..spectrum import MetricInterval
 from .drawing import axes_or_new, legend, line_style, new_figure, quiet
 
@@ -101,7 +101,8 @@ def metrics_against_rate(
     ['SVE (nats)', 'LSVR (nats)']
     """
     lines = _lines(curves)
-    if not metrics or isinstance(metrics, str):
+    check_sequence(metrics, "metrics", "names")
+    if len(metrics) == 0 or not all(isinstance(name, str) for name in metrics):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
         raise ValueError(f"`metrics` must be a list of at least one name, got {metrics!r}")
     figure = new_figure(4.3 * len(metrics), 3.6)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]

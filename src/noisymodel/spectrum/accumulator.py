@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_flag, check_integer
-from .analysis import check_finite, check_rows_of, row_operations
+from .analysis import check_finite, check_magnitude, check_rows_of, row_operations
 from .blocks import Blocks
 from .gram import GramPrecisionWarning, gram_values
 from .result import Spectrum
@@ -28,6 +28,7 @@ Method: TypeAlias = Literal["tsqr", "gram"]
 METHODS = ("tsqr", "gram")
 __all__ = ["METHODS", "GramPrecisionWarning", "Method", "SpectrumAccumulator"]
 _BLOCK = 1 << 22  # entries of a block, 32 MiB of float64; where that is few rows 4·D, up to 128 MiB, and 2·D at least
+_SMALLEST = 1e-153  # squares of larger numbers do not underflow
 _FEWEST = 4096  # rows of a block of few features
 _NOISE = 8  # roundings of the mean, in units of ε·√n·‖mean‖
 
@@ -73,11 +74,11 @@ class SpectrumAccumulator:
     ) -> None:
         self.num_features = check_integer(num_features, "num_features", minimum=1)
         check_choice(method, "method", METHODS)
+        self.center_rows = check_flag(center_rows, "center_rows")
+        self.normalize = check_flag(normalize, "normalize")
         if center_rows and num_features < 2:
             raise ValueError(f"`center_rows` needs at least 2 features, got `num_features` = {num_features}")
         self.method: Method = method
-        self.center_rows = check_flag(center_rows, "center_rows")
-        self.normalize = check_flag(normalize, "normalize")
         self._epsilon = 0.0  # of the coarsest dtype that came
         self._kind: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
         self._block: Tensor | None = None  # rows that wait, and room for more
@@ -103,6 +104,8 @@ class SpectrumAccumulator:
         """
         rows, epsilon = check_rows_of(batch, "batch", self.num_features)
         check_finite(rows, "batch", first=self.count)
+        if not self.normalize:
+            check_magnitude(rows, "batch", "squares", _SMALLEST)
         if not len(rows):
             return
         if self._kind is None:
@@ -196,11 +199,11 @@ class SpectrumAccumulator:
         """The state as tensors: count, mean (D,), factor (r, D) (for "gram" the scatter (D, D)), epsilon, torch."""
         moments = self._all_moments()
         return {
-            "count": torch.tensor(moments.num_rows),
+            "count": torch.tensor(moments.num_rows, dtype=torch.int64, device="cpu"),
             "mean": moments.mean.clone(),
             "factor": moments.factor.clone(),
-            "epsilon": torch.tensor(self._epsilon, dtype=torch.float64),
-            "torch": torch.tensor(self._kind is Tensor),
+            "epsilon": torch.tensor(self._epsilon, dtype=torch.float64, device="cpu"),
+            "torch": torch.tensor(self._kind is Tensor, dtype=torch.bool, device="cpu"),
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:

@@ -103,7 +103,7 @@ def check_rows_of(features: object, name: str, num_features: int | None = None) 
         epsilon, rows = torch.finfo(features.dtype).eps, features
     else:
         epsilon = float(np.finfo(features.dtype).eps)
-        plain = features.dtype if features.dtype in (np.float32, np.float16) else np.float64
+        plain = features.dtype if features.dtype.itemsize <= 4 else np.dtype(np.float64)
         rows = torch.from_numpy(np.require(features, plain, ["C", "W"]))
     return (rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)), epsilon
 
@@ -127,6 +127,18 @@ def of_moderate_size(rows: torch.Tensor) -> tuple[torch.Tensor, float]:
         return rows, 1.0
     factor = 2.0 ** -max(-1000, min(1000, math.frexp(largest)[1]))
     return rows * factor, factor
+
+
+def check_magnitude(rows: torch.Tensor, name: str, what: str, smallest: float) -> None:
+    """Refuse float64 rows whose sums of products would over- or underflow; other dtypes hold no such numbers."""
+    if rows.dtype != torch.float64 or not rows.numel():
+        return
+    largest = float(rows.abs().amax())
+    if largest and not smallest < largest < 1 / smallest:
+        raise ValueError(
+            f"`{name}` must have entries whose {what} float64 holds, the largest in ({smallest:g}, {1 / smallest:g}), "
+            f"got {largest:g}: scale all rows alike"
+        )
 
 
 def row_operations(rows: torch.Tensor, *, normalize: bool, center: bool) -> torch.Tensor:

@@ -92,7 +92,7 @@ def _two_distances(rows: Tensor) -> Tensor:
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         distances = torch.addmm(squares, part, rows.T, alpha=-2)  # less the row's own square, which orders nothing
-        distances[torch.arange(len(part)), start + torch.arange(len(part))] = math.inf
+        distances.diagonal(start).fill_(math.inf)
         near = distances.topk(min(_CANDIDATES, len(rows) - 1), largest=False).indices
         exact = torch.linalg.vector_norm(rows[near] - part[:, None], dim=2)
         found.append(exact.topk(2, largest=False, sorted=True).values)

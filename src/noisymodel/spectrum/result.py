@@ -59,7 +59,7 @@ class Spectrum:
         features = check_integer(self.num_features, "num_features", minimum=1)
         check_flag(self.centered, "centered")
         check_number(self.epsilon, "epsilon", minimum=0.0, maximum=1.0)
-        if not isinstance(self.singular_values, torch.Tensor | np.ndarray):
+        if not isinstance(self.singular_values, torch.Tensor | np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             found = type(self.singular_values).__name__
             raise TypeError(f"`singular_values` must be a numpy array or a torch tensor, got {found}")
         values = sorted_values(self.singular_values)

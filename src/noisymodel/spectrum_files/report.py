@@ -9,7 +9,8 @@ import numpy as np
 from safetensors.numpy import save
 
 from ..errors import OutputFolderError
-from ..files import write_file
+from ..files import check_writable, write_file
+from ..files.reading import is_folder, is_there
 from .figures import NAMES, check_drawable, draw
 from .page import render_page
 from .result import FilesAnalysis
@@ -25,13 +26,14 @@ def check_folder(out: str | Path, *, force: bool = False, inputs: tuple[str, ...
         force: whether results that are there may be replaced.
         inputs: the files that are read; their folders may be ``out``, but a feature store may not.
     """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
+    folder = Path(out).absolute()
+    if is_there(folder) and not is_folder(folder):
         raise OutputFolderError(f"{folder} is a file: name a folder for the results")
-    if any(Path(path).is_dir() and Path(path).resolve() == folder.resolve() for path in inputs):
+    if any(is_folder(path) and Path(path).resolve() == folder.resolve() for path in inputs):
         raise OutputFolderError(f"{folder} is one of the inputs: name another folder for the results")
-    if (folder / RESULTS).exists() and not force:
+    if is_there(folder / RESULTS) and not force:
         raise OutputFolderError(f"{folder / RESULTS} exists: name another --out, or replace it with --force")
+    check_writable(folder)
 
 
 def write_report(
@@ -56,7 +58,7 @@ def write_report(
         OutputFolderError: there are results already, or the folder is a file.
         MissingExtraError: matplotlib (for figures) is not installed.
     """
-    folder = Path(out)
+    folder = Path(out).absolute()
     check_folder(folder, force=force)
     if figures:
         check_drawable()

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_choice, check_flag, check_integer, check_path, check_seed, check_sequence
 from ..spectrum import MetricInterval, jackknife_intervals
 from ..spectrum.accumulator import METHODS, Method
 from ..spectrum.analysis import Center, check_operations
@@ -92,6 +92,10 @@ def analyze_files(
     >>> found["clean"].spectrum.num_samples, round(found.comparisons[0].differences["entropy"], 3)
     (200, -0.03)
     """
+    for name, given_list in (("metrics", metrics), ("keys", keys), ("files", files)):
+        _check_names(given_list, name)
+    if baseline is not None:
+        check_path(baseline, "baseline")
     row_center, column = _centers(center, normalize, preset)
     plan = Plan(
         settings={
@@ -104,7 +108,7 @@ def analyze_files(
         first=check_integer(first_row, "first_row", minimum=0),
         last=None if last_row is None else check_integer(last_row, "last_row", minimum=1),
         seed=check_seed(seed),
-        progress=progress,
+        progress=check_flag(progress, "progress"),
     )  # fmt: skip
     check_choice(method, "method", METHODS)
     sources = sources_of(files, [keys] if isinstance(keys, str) else keys)
@@ -206,6 +210,21 @@ def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
         metrics={title: measure(spectrum) for title, measure in plan.measures.items()},
         intervals=held,
     )
+
+
+def _check_names(names: object, argument: str) -> None:
+    """A name or path, a list of them, or a mapping to paths."""
+    if isinstance(names, str | Path):
+        return
+    listed: Any = names
+    if isinstance(names, Mapping):
+        listed = list(cast("Mapping[object, object]", names).values())
+    check_sequence(listed, argument, "names or paths")
+    odd = [one for one in listed if not isinstance(one, str | Path)]
+    if odd or hasattr(listed, "dtype"):
+        raise TypeError(
+            f"`{argument}` must be a list of names or paths, got {type(odd[0] if odd else listed).__name__}"
+        )
 
 
 def _centers(center: str, normalize: bool, preset: str | None) -> tuple[bool, bool]:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
-import math
-import numbers
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from ..errors import ConfigError, MissingExtraError
-
-Config = TypeVar("Config")
+from .config_values import build, check_types, convert, demand, shown
 
 
 @dataclass(frozen=True)
@@ -65,23 +61,23 @@ class PretrainingConfig:
     def __post_init__(self) -> None:
         check_types(self, "pretraining.")
         for key in ("patch_size", "transformer_width", "transformer_depth", "transformer_heads", "embedding"):
-            _demand(getattr(self, key) > 0, f"pretraining.{key}", "a positive integer", getattr(self, key))
+            demand(getattr(self, key) > 0, f"pretraining.{key}", "a positive integer", getattr(self, key))
         positive = bool(self.resnet_widths) and min(self.resnet_widths) > 0
-        _demand(positive, "pretraining.resnet_widths", "positive integers", self.resnet_widths)
+        demand(positive, "pretraining.resnet_widths", "positive integers", self.resnet_widths)
         divides = self.transformer_width % self.transformer_heads == 0
-        _demand(divides, "pretraining.transformer_heads", "a divisor of transformer_width", self.transformer_heads)
-        _demand(self.temperature > 0, "pretraining.temperature", "a positive number", self.temperature)
-        _demand(0 < self.mask_share < 1, "pretraining.mask_share", "a number between 0 and 1", self.mask_share)
+        demand(divides, "pretraining.transformer_heads", "a divisor of transformer_width", self.transformer_heads)
+        demand(self.temperature > 0, "pretraining.temperature", "a positive number", self.temperature)
+        demand(0 < self.mask_share < 1, "pretraining.mask_share", "a number between 0 and 1", self.mask_share)
         for key in ("image_size", "checkpoint_seconds", "checkpoint_steps"):
-            _demand(getattr(self, key) >= 0, f"pretraining.{key}", "a number of at least 0", getattr(self, key))
-        _demand(bool(self.widths) and min(self.widths) > 0, "pretraining.widths", "positive integers", self.widths)
-        _demand(self.epochs > 0, "pretraining.epochs", "a positive integer", self.epochs)
-        _demand(self.batch_size > 1, "pretraining.batch_size", "an integer of at least 2", self.batch_size)
-        _demand(self.learning_rate > 0, "pretraining.learning_rate", "a positive number", self.learning_rate)
-        _demand(self.weight_decay >= 0, "pretraining.weight_decay", "a number of at least 0", self.weight_decay)
-        _demand(self.warmup >= 0, "pretraining.warmup", "a number of at least 0", self.warmup)
+            demand(getattr(self, key) >= 0, f"pretraining.{key}", "a number of at least 0", getattr(self, key))
+        demand(bool(self.widths) and min(self.widths) > 0, "pretraining.widths", "positive integers", self.widths)
+        demand(self.epochs > 0, "pretraining.epochs", "a positive integer", self.epochs)
+        demand(self.batch_size > 1, "pretraining.batch_size", "an integer of at least 2", self.batch_size)
+        demand(self.learning_rate > 0, "pretraining.learning_rate", "a positive number", self.learning_rate)
+        demand(self.weight_decay >= 0, "pretraining.weight_decay", "a number of at least 0", self.weight_decay)
+        demand(self.warmup >= 0, "pretraining.warmup", "a number of at least 0", self.warmup)
         known = self.classifier_init in ("linear", "kaiming")
-        _demand(known, "pretraining.classifier_init", "'linear' or 'kaiming'", self.classifier_init)
+        demand(known, "pretraining.classifier_init", "'linear' or 'kaiming'", self.classifier_init)
         for name in self.overrides:
             self._overridden(self, name)
 
@@ -105,12 +101,12 @@ class PretrainingConfig:
     def _overridden(self, others: PretrainingConfig, name: str) -> PretrainingConfig:
         """``others`` with the overrides of a name."""
         prefix, values = f"pretraining.overrides.{name}.", self.overrides[name]
-        _demand("overrides" not in values, f"{prefix}overrides", "no overrides of overrides", values)
+        demand("overrides" not in values, f"{prefix}overrides", "no overrides of overrides", values)
         hints = get_type_hints(PretrainingConfig)
         unknown = {key: value for key, value in values.items() if key not in hints}
         if unknown:
             build(PretrainingConfig, unknown, prefix)
-        converted = {key: _convert(value, hints[key], prefix + key) for key, value in values.items()}
+        converted = {key: convert(value, hints[key], prefix + key) for key, value in values.items()}
         return dataclasses.replace(others, overrides={}, **converted)
 
 
@@ -124,9 +120,9 @@ class TuningConfig:
 
     def __post_init__(self) -> None:
         check_types(self, "tuning.")
-        _demand(self.epochs > 0, "tuning.epochs", "a positive integer", self.epochs)
-        _demand(self.batch_size > 1, "tuning.batch_size", "an integer of at least 2", self.batch_size)
-        _demand(self.weight_decay >= 0, "tuning.weight_decay", "a number of at least 0", self.weight_decay)
+        demand(self.epochs > 0, "tuning.epochs", "a positive integer", self.epochs)
+        demand(self.batch_size > 1, "tuning.batch_size", "an integer of at least 2", self.batch_size)
+        demand(self.weight_decay >= 0, "tuning.weight_decay", "a number of at least 0", self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -179,19 +175,19 @@ class StudyConfig:
     def __post_init__(self) -> None:
         check_types(self, "")
         distinct = len(set(self.seeds)) == len(self.seeds) > 0 and min(self.seeds) >= 0
-        _demand(distinct, "seeds", "distinct integers of at least 0", list(self.seeds))
+        demand(distinct, "seeds", "distinct integers of at least 0", list(self.seeds))
         for key in ("objectives", "architectures", "noise_kinds"):
             named = getattr(self, key)
-            _demand(len(set(named)) == len(named) > 0, key, "distinct names", list(named))
-        _demand(len(set(self.tasks)) == len(self.tasks), "tasks", "distinct names", list(self.tasks))
+            demand(len(set(named)) == len(named) > 0, key, "distinct names", list(named))
+        demand(len(set(self.tasks)) == len(self.tasks), "tasks", "distinct names", list(self.tasks))
         rates = list(self.noise_rates)
         ascending = rates == sorted(set(rates)) and rates[:1] == [0.0] and rates[-1] <= 1
-        _demand(ascending, "noise_rates", "ascending numbers from 0 to at most 1, the first of them 0", rates)
-        _demand(len(set(self.methods)) == len(self.methods), "methods", "distinct names", list(self.methods))
-        _demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
+        demand(ascending, "noise_rates", "ascending numbers from 0 to at most 1, the first of them 0", rates)
+        demand(len(set(self.methods)) == len(self.methods), "methods", "distinct names", list(self.methods))
+        demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
         positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
-        _demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
-        _demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
+        demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
+        demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> StudyConfig:
@@ -216,13 +212,6 @@ class StudyConfig:
         return json.loads(json.dumps(dataclasses.asdict(self)))
 
 
-def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
-    """The error for a name that is not in a list, with the nearest one that is."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
-
-
 _PLURALS = {"objective": "objectives", "architecture": "architectures", "noise_kind": "noise_kinds", "task": "tasks"}
 """Keys of lists may be given in the singular, with a lone value."""
 
@@ -236,16 +225,6 @@ def _listed(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _demand(holds: bool, key: str, expected: str, got: object) -> None:
-    if not holds:
-        raise ConfigError(f"config key `{key}`: expected {expected}, got {_shown(got)}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= 100 else text[:97] + "..."
-
-
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
@@ -256,7 +235,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except ValueError as error:
         raise ConfigError(f"config file {str(path)!r} cannot be parsed: {' '.join(str(error).split())}") from None
     if not isinstance(values, Mapping):
-        raise ConfigError(f"config file {str(path)!r}: expected keys with values, got {_shown(values)}")
+        raise ConfigError(f"config file {str(path)!r}: expected keys with values, got {shown(values)}")
     return {str(key): value for key, value in values.items()}
 
 
@@ -275,78 +254,3 @@ def _parse(path: Path, text: str) -> object:
         return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None
-
-
-def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
-    """A dataclass from the keys of a configuration; errors name the key, after ``prefix``.
-
-    Raises:
-        ConfigError: an unknown key, or a value of the wrong type.
-    """
-    hints = get_type_hints(cls)
-    for key in values:
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, 1)
-            hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(hints)}"
-            raise ConfigError(f"config key `{prefix}{key}` is unknown; {hint}")
-    return cls(**{key: _convert(value, hints[key], prefix + key) for key, value in values.items()})
-
-
-def _convert(value: Any, kind: Any, key: str) -> Any:
-    """``value`` as the annotated type ``kind``; the few types that configurations are made of."""
-    if dataclasses.is_dataclass(kind):
-        _demand(isinstance(value, Mapping), key, "a table of keys", value)
-        return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
-    if get_origin(kind) is tuple:
-        element = get_args(kind)[0]
-        value = value.tolist() if hasattr(value, "tolist") else value
-        _demand(isinstance(value, list | tuple | range), key, f"a list of {_NOUNS[element]}s", value)
-        return tuple(_convert(item, element, f"{key}[{index}]") for index, item in enumerate(value))
-    if get_origin(kind) is not None:  # Mapping[str, ...]
-        element = get_args(kind)[1]
-        _demand(isinstance(value, Mapping), key, "a table of keys", value)
-        return {str(name): _convert(item, element, f"{key}.{name}") for name, item in value.items()}
-    if kind is Any:
-        return _plain(value, key)
-    if kind is bool:
-        _demand(isinstance(value, bool), key, "true or false", value)
-        return value
-    if kind is str:
-        _demand(isinstance(value, str), key, "a string", value)
-        return value
-    known = numbers.Integral if kind is int else numbers.Real
-    _demand(isinstance(value, known) and not isinstance(value, bool), key, f"{_ARTICLES[kind]} {_NOUNS[kind]}", value)
-    if kind is float:
-        _demand(math.isfinite(value), key, "a finite number", value)
-    return kind(value)
-
-
-def _plain(value: Any, key: str) -> Any:
-    """A value of any type that JSON knows; arrays become lists."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item, f"{key}.{name}") for name, item in cast(Mapping[Any, Any], value).items()}
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        items = enumerate(cast("Sequence[Any]", value))
-        return [_plain(item, f"{key}[{index}]") for index, item in items]
-    if isinstance(value, float):
-        _demand(math.isfinite(value), key, "a finite number", value)
-    _demand(isinstance(value, str | int | float | None), key, "a value that JSON knows", value)
-    return value
-
-
-def check_types(config: Any, prefix: str) -> None:
-    """Every field as its annotation says it, however the dataclass was made: lists become tuples, integers floats.
-
-    Raises:
-        ConfigError: a value of another type, or a number that is not finite.
-    """
-    for name, kind in get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if not dataclasses.is_dataclass(value):
-            object.__setattr__(config, name, _convert(value, kind, prefix + name))
-
-
-_NOUNS: Mapping[Any, str] = {int: "integer", float: "number", str: "string"}
-_ARTICLES: Mapping[Any, str] = {int: "an", float: "a"}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import product
 from typing import Any, NamedTuple
 
 from ..errors import ConfigError, MissingExtraError
-from .config import PretrainingConfig, StudyConfig, unknown_name
+from .config import PretrainingConfig, StudyConfig
+from .config_values import unknown_name
 from .data import (
     Source,
     Task,
@@ -135,17 +136,15 @@ class Plan:
     def identity(self, cell: CellName, part: Part) -> Identity:
         """The identity of a part."""
         root = self.pretraining(cell)
-        known = {"data": root.data, "network": root.network, "noise": root.noise, "seed": cell.seed}
-        libraries = dict(root.libraries)
         if part == NETWORKS:
-            return Identity("networks", **known, libraries=libraries)
-        task = self._tasks[part.task]
+            return replace(root, stage="networks")
+        known = replace(root, stage=part.stage, task=self._tasks[part.task])
         if part.stage == "features":
-            return Identity("features", **known, task=task, libraries=libraries)
+            return known
         method = self.methods[part.method]
-        libraries |= library_versions(*method.packages)
+        libraries = {**root.libraries, **library_versions(*method.packages)}
         record = {**method.record, "training": asdict(self.config.tuning)}
-        return Identity("tuning", **known, task=task, shots=part.shots, method=record, libraries=libraries)
+        return replace(known, shots=part.shots, method=record, libraries=libraries)
 
     @cached_property
     def _data(self) -> dict[str, Any]:

@@ -88,8 +88,8 @@ def run(
     >>> tiny = {"data": "digits", "seeds": [0], "noise_rates": [0, 0.3], "methods": ["linear_probe"],
     ...         "shots": 5, "pretraining": {"epochs": 1}, "tuning": {"epochs": 1}}
     >>> result = study.run(tiny, workers=1)
-    >>> sorted({row["metric"] for row in result.table})[:2]
-    ['accuracy', 'clean_accuracy']
+    >>> sorted({row["method"] for row in result.table})
+    ['features', 'linear_probe', 'pretraining']
     """
     planned = plan(_as_config(config))
     planned.check_packages()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_flag, check_integer
+from ..spectrum.analysis import check_magnitude
 from ..spectrum.singular_values import Array
 from ..spectrum.states import check_entries, each_rank, read_state, write_state
 from .angles import angles_between, directions_of_scatter
@@ -18,6 +19,8 @@ from .rows import check_paired, rows_of
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+
+_SMALLEST = 1e-75  # fourth powers of larger numbers do not underflow
 
 
 class SubspaceAccumulator:
@@ -69,6 +72,8 @@ class SubspaceAccumulator:
         first = rows_of(a, "a", self.num_features_a, first=self.count)
         second = rows_of(b, "b", self.num_features_b, first=self.count).to(first.device)
         check_paired(first, second)
+        for rows, name in ((first, "a"), (second, "b")):
+            check_magnitude(rows, name, "fourth powers", _SMALLEST)
         if not len(first):
             return
         if self._origin is None:
@@ -119,11 +124,11 @@ class SubspaceAccumulator:
         """The state as tensors: count, the origin, and about it the sums (zeros without rows)."""
         shapes = self._shapes()
         if self._products is None or self._origin is None:
-            found = {name: torch.zeros(shape, dtype=torch.float64) for name, shape in shapes.items()}
+            found = {name: torch.zeros(shape, dtype=torch.float64, device="cpu") for name, shape in shapes.items()}
         else:
             held = (*self._origin, *self._products[1:])
             found = {name: value.clone() for name, value in zip(shapes, held, strict=True)}
-        return {"count": torch.tensor(self.count), **found}
+        return {"count": torch.tensor(self.count, dtype=torch.int64, device="cpu"), **found}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Become what `state_dict` was taken from; the settings must be the same.

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_choice, check_integer, check_seed, check_sequence
 from ..heads import HEADS, Head, settings_of
 from .rates import Rates
 
@@ -54,6 +54,7 @@ def read_grid(
     """The configurations of a grid; what is wrong with one is told with its place and key."""
     if isinstance(grid, (Mapping, str)) or not isinstance(grid, Iterable):
         raise TypeError(f"`grid` must be a list of dictionaries, got {type(grid).__name__}")
+    check_sequence(grid, "grid", "dictionaries")
     check_integer(in_features, "in_features", minimum=1)
     check_integer(num_classes, "num_classes", minimum=1)
     shape = {"in_features": in_features, "num_classes": num_classes}
@@ -97,8 +98,7 @@ def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
 
 def read_seeds(seeds: object) -> list[int]:
     """Different seeds, at least one."""
-    if isinstance(seeds, str) or not isinstance(seeds, Iterable):
-        raise TypeError(f"`seeds` must be a sequence of integers, got {seeds!r}")
+    check_sequence(seeds, "seeds", "integers")
     checked = [check_seed(seed, "seeds") for seed in cast("Iterable[object]", seeds)]
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(f"`seeds` must be different integers, at least one, got {checked}")

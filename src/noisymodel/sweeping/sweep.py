@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .._checks import check_choice, check_integer
+from .._checks import check_choice, check_device, check_flag, check_integer, check_path
 from ..heads import Head
 from ..training.batches import RowSource, held_out_rows, labelled_rows
 from ..training.run import smallest_batch
@@ -127,6 +127,8 @@ def sweep(
     batch_size = check_integer(batch_size, "batch_size", minimum=1)
     max_heads = None if max_heads is None else check_integer(max_heads, "max_heads", minimum=1)
     check_choice(dtype, "dtype", (torch.float32, torch.float64))
+    check_flag(progress, "progress")
+    checkpoint = None if checkpoint is None else check_path(checkpoint, "checkpoint")
     defaults = Rates(learning_rate, weight_decay, warmup)
     configurations = read_grid(grid, in_features, num_classes, defaults=defaults, epochs=epochs, dtype=dtype)
     seeds = read_seeds(seeds)
@@ -169,8 +171,9 @@ def _train(
 
 
 def _device(device: torch.device | str | None, features: object) -> torch.device:
-    if device is not None:
-        return torch.device(device)
+    chosen = check_device(device)
+    if chosen is not None:
+        return chosen
     return features.device if isinstance(features, Tensor) else torch.device("cpu")
 
 

@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_rows
+from .._checks import check_rows, check_sequence, check_unmasked
 from ..features import FeatureStore
 from ..features.lazy_columns import ShardedRows
 from ..objective import IGNORED
 from .feeding import Batch, Carrier, feed
+from .targets import check_dense, checked_targets
 
 
 class RowSource(Protocol):
@@ -206,10 +207,10 @@ def held_out_rows(
 def _weights(sample_weight: object, count: int) -> Tensor:
     """Weights (N,) of rows, float32 with the mean 1."""
     if isinstance(sample_weight, Tensor):
-        _check_dense(sample_weight, "sample_weight")
+        check_dense(sample_weight, "sample_weight")
     try:
         weights = torch.as_tensor(sample_weight, dtype=torch.float64, device="cpu").detach()
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         raise TypeError(
             f"`sample_weight` must be numbers, one for each row, got {sample_weight!r:.80} ({error})"
         ) from None
@@ -220,17 +221,10 @@ def _weights(sample_weight: object, count: int) -> Tensor:
     return (weights / weights.mean()).float()
 
 
-def _check_dense(tensor: Tensor, name: str) -> None:
-    """A tensor with its entries in memory, one after the other."""
-    if tensor.is_meta:
-        raise ValueError(f"`{name}` must have values, got a tensor on the meta device, which has none")
-    if tensor.layout != torch.strided:
-        raise TypeError(f"`{name}` must be dense, got a tensor of layout {tensor.layout}; .to_dense() converts")
-
-
 def _source(features: object, name: str, num_features: int) -> Tensor | RowSource:
     if isinstance(features, Tensor):
-        _check_dense(features, name)
+        check_dense(features, name)
+    check_unmasked(features, name)
     if isinstance(features, np.ndarray) and _is_like_a_tensor(features):
         with warnings.catch_warnings():  # torch warns of arrays that may not be written; nothing here writes
             warnings.simplefilter("ignore", UserWarning)
@@ -241,6 +235,7 @@ def _source(features: object, name: str, num_features: int) -> Tensor | RowSourc
             f"`{name}` must be a tensor, an array or an object with len() and integer-array indexing, "
             f"got {type(features).__name__}"
         )
+    check_sequence(features, name, "rows")
     source = cast("Tensor | RowSource", features)
     if len(source) == 0:
         raise ValueError(f"`{name}` must have rows, got none")
@@ -265,72 +260,3 @@ def _as_tensor(rows: object, name: str = "features") -> Tensor:
     if array.dtype.kind != "f":
         raise TypeError(f"`{name}` must be floating point, got {array.dtype}; .astype(np.float32) converts")
     return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
-
-
-def checked_targets(targets: object, name: str, num_classes: int) -> Tensor:
-    """Class ids (N,) in [0, K) or `IGNORED`, as int64; or class probabilities (N, K), not negative, rows of sum 1.
-
-    Raises:
-        ValueError: for another shape, for ids out of range, and for what are no probabilities.
-        TypeError: for another type.
-    """
-    if isinstance(targets, Tensor):
-        _check_dense(targets, name)
-        targets = targets.detach()
-        if targets.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares few of these
-            targets = targets.cpu().numpy()
-    if not isinstance(targets, Tensor):
-        targets = _array_of_targets(targets, name, num_classes)
-    if targets.is_floating_point():
-        return _probabilities(targets, name, num_classes)
-    if targets.dtype == torch.bool or targets.is_complex() or targets.ndim != 1:
-        raise ValueError(
-            f"`{name}` must be integer class ids of shape (N,), got {targets.dtype} of shape {tuple(targets.shape)}"
-        )
-    labels = targets.long()
-    known = labels[labels != IGNORED]
-    if len(known):
-        _check_range(int(known.min()), int(known.max()), name, num_classes)
-    return labels
-
-
-def _array_of_targets(targets: object, name: str, num_classes: int) -> Tensor:
-    try:
-        array = np.asarray(targets)
-    except ValueError as error:
-        raise TypeError(f"`{name}` must be integer class ids or class probabilities, got {error}") from None
-    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
-        raise TypeError(
-            f"`{name}` must be integer class ids or class probabilities, got {array.dtype}; "
-            "np.unique(labels, return_inverse=True) gives ids"
-        )
-    if array.dtype.kind == "u":
-        if array.size:
-            _check_range(int(array.min()), int(array.max()), name, num_classes)
-        array = array.astype(np.int64)
-    return torch.from_numpy(np.require(array, array.dtype.newbyteorder("="), ["C", "W"]))
-
-
-def _check_range(low: int, high: int, name: str, num_classes: int) -> None:
-    if low < 0 or high >= num_classes:
-        raise ValueError(
-            f"`{name}` must be class ids in [0, {num_classes}), got ids from {low} to {high}; "
-            f"give the head more classes or renumber the labels ({IGNORED} is a row without one)"
-        )
-
-
-def _probabilities(targets: Tensor, name: str, num_classes: int) -> Tensor:
-    if targets.ndim != 2 or targets.shape[1] != num_classes:
-        raise ValueError(
-            f"`{name}` of floating type are class probabilities and must have shape (N, {num_classes}), "
-            f"got {tuple(targets.shape)}; class ids must be integers"
-        )
-    sums = targets.double().sum(1) if targets.device.type != "mps" else targets.float().sum(1)
-    tolerance = 1e-3 if targets.dtype in (torch.float32, torch.float64) else 2e-2
-    if not bool(((sums - 1).abs() <= tolerance).all() & (targets >= 0).all()):
-        raise ValueError(
-            f"`{name}` of floating type must be class probabilities, not negative and with rows of sum 1, got entries "
-            f"from {float(targets.min()):.4g} and sums from {float(sums.min()):.4g} to {float(sums.max()):.4g}; "
-            "torch.softmax makes probabilities of logits"
-        )
-    return targets

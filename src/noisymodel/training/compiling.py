@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._checks import check_choice
+from .._checks import check_choice, check_flag
 from ..heads import Head
 from ..losses import NMTuneTerms
 
@@ -22,7 +22,7 @@ Loss = Callable[..., NMTuneTerms]
 def check_mode(compile: object) -> bool | str:  # noqa: A002 - the argument's name
     """Whether to compile, or the mode of `torch.compile`."""
     if not isinstance(compile, str):
-        return bool(compile)
+        return check_flag(compile, "compile")
     check_choice(compile, "compile", MODES)
     return compile
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from .._checks import check_callable, check_device, check_flag, check_path
 from ..heads import Head
 from .batches import RowSource, held_out_rows, labelled_rows
 from .checkpoint import Checkpoint, Progress
@@ -112,6 +113,11 @@ def fit(
     """
     settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile, patience).checked()
     check_head(head)
+    check_flag(progress, "progress")
+    if on_epoch is not None:
+        check_callable(on_epoch, "on_epoch")
+    checkpoint = None if checkpoint is None else check_path(checkpoint, "checkpoint")
+    device = check_device(device)
     if patience is not None and validation is None:
         raise ValueError("`patience` needs `validation` rows to tell which epoch is better, got none")
     if device is not None:

@@ -57,6 +57,8 @@ def test_texts(tmp_path: Path) -> None:
     found = read_texts(tmp_path / "b.csv")
     assert found == (["a, b", "c", "d"], [1, 0, 1], ["y", "z"])
     assert list(found.batches(2)) == [(["a, b", "c"], [1, 0], [0, 1]), (["d"], [1], [2])]
+    (tmp_path / "d.jsonl").write_text('{"text": "a", "label": 10}\n{"text": "b", "label": 9}\n')
+    assert read_texts(tmp_path / "d.jsonl") == (["a", "b"], [1, 0], ["9", "10"])
     (tmp_path / "c.tsv").write_text("body\tkind\nx\t1\n")
     assert read_texts(tmp_path / "c.tsv", text_column="body").labels is None
     assert read_texts(tmp_path / "c.tsv", text_column="body", label_column="kind").classes == ["1"]
@@ -66,15 +68,15 @@ def test_texts(tmp_path: Path) -> None:
     ("name", "text", "told"),
     [
         ("a.txt", "", "has no texts"),
-        ("a.txt", "x\n\ny\n", r"text 1 \(counted from 0\) is empty"),
-        ("a.csv", "body\nx\n", "no column 'text', only body"),
+        ("a.txt", "x\n\ny\n", "line 2: the text is empty"),
+        ("a.csv", "body\nx\n", "no column 'text', only 'body'"),
         ("a.csv", "", "no column 'text', only nothing"),
-        ("a.csv", "text,label\nx\n", "row 2: 1 fields, but the header has 2"),
+        ("a.csv", "text,label\nx\n", "line 2: 1 fields, the header has 2"),
     ],
 )
 def test_bad_texts(tmp_path: Path, name: str, text: str, told: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InputFileError, match=told):
         read_texts(tmp_path / name)
-    with pytest.raises(InputFileError, match="cannot be read as texts"):
+    with pytest.raises(InputFileError, match="there is no file"):
         read_texts(tmp_path / "none.txt")

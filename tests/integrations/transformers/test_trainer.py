@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 def model_of(bert, **options: Any):
     return NMTuneForSequenceClassification.from_backbone(
-        bert(**NO_DROPOUT), 3, seed=1, **{"norm": "layer", **WEIGHTS, **options}
+        bert(**NO_DROPOUT), 3, seed=1, **{"norm": "layer", "input_noise": 0.0, **WEIGHTS, **options}
     )
 
 

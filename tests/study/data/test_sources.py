@@ -31,6 +31,10 @@ def make(name: str, seed: int = 3) -> Source:
     return SOURCES[name](seed=seed, **SMALL[name])
 
 
+def reported(config: StudyConfig) -> dict[str, tuple[str, ...]]:
+    return reported_shifts(config, open_source(config, config.seeds[0]))
+
+
 def test_every_source_is_tried() -> None:
     assert set(SMALL) == set(SOURCES) - {"suite"}
 
@@ -160,13 +164,11 @@ def test_unknown_shift_lists_the_known(name: str, task: str) -> None:
 def test_configuration_opens_a_source() -> None:
     config = StudyConfig.from_mapping({"data": "digits", "data_options": {"copies": 2}})
     assert open_source(config, 5) == Digits(seed=5, copies=2)
-    assert reported_shifts(config) == {
-        "digit": ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")
-    }
+    assert reported(config) == {"digit": ("rotation", "translation", "occlusion", "blur", "inversion", "strokes")}
     two = StudyConfig(shifts=("thin", "salt"))
-    assert reported_shifts(two) == {"fine": ("salt", "thin")}, "in the source's order"
+    assert reported(two) == {"fine": ("salt", "thin")}, "in the source's order"
     both = StudyConfig(tasks=("thickness", "fine"), shifts=("thin", "salt"))
-    assert reported_shifts(both) == {"fine": ("salt", "thin"), "thickness": ("salt",)}
+    assert reported(both) == {"fine": ("salt", "thin"), "thickness": ("salt",)}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +184,7 @@ def test_configuration_opens_a_source() -> None:
 )
 def test_bad_names_are_config_errors(values: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        reported_shifts(StudyConfig.from_mapping(values))
+        reported(StudyConfig.from_mapping(values))
 
 
 # ---- glyphs ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from noisymodel.losses import nmtune_regularization
 from noisymodel.objective import NMTuneLoss
 from noisymodel.study.config import PretrainingConfig
 from noisymodel.study.methods.tuned_network import (
-    RegularizedNetwork,
     TunedNetwork,
     moved_embeddings,
     small_spectrum,
@@ -108,7 +107,7 @@ def test_penalties_are_added_with_their_weights(network: SmallNetwork) -> None:
 def test_regularized_network_has_nmtune_s_terms(network: SmallNetwork, with_reference: bool) -> None:
     weights = {"consistency_weight": 1.0, "covariance_weight": 0.04, "dominant_weight": 0.001}
     weights |= {"top_k": 5, "reduction": "mean"}
-    head = RegularizedNetwork(
+    head = TunedNetwork(
         network,
         CLASSES,
         after=nn.Hardtanh() if with_reference else None,

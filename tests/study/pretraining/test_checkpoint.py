@@ -124,14 +124,11 @@ def test_checkpoints_of_others_are_refused(tmp_path: Path) -> None:
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     path = tmp_path / "rate-0.safetensors"
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(StudyError, match=r"rate-0\.safetensors is damaged or no safetensors file"):
-        pretrain(of_case("resnet", tmp_path))
-    path.unlink()
-    pretrain(of_case("resnet", tmp_path))
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(StudyError, match="is damaged"):
-        pretrain(of_case("resnet", tmp_path))
+    whole = pretrain(of_case("resnet", tmp_path)).states[0]
+    for content in (b"nothing of the kind", b"", path.read_bytes()[:-50]):  # what cannot be read is not there
+        path.write_bytes(content)
+        again = pretrain(of_case("resnet", tmp_path)).states[0]
+        assert all(torch.equal(value, whole[name]) for name, value in again.items())
     from safetensors.torch import save_file
 
     save_file({"a": torch.zeros(1)}, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import math
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ class Noisy(nn.Module):
 
 
 def test_dropout_follows_from_seed_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    from noisymodel.study.pretraining import run
+    run = importlib.import_module("noisymodel.study.pretraining.pretrain")
 
     seen: list[Noisy] = []
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from ...errors import InputFileError, MissingExtraError
+from ...files import check_file, open_table
+from ...files.labels import collect_labels
+from ...files.reading import open_bytes, shown, suffix_of, text_lines
+from ...files.tables import TEXT_TABLES, listed
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-_TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 class PictureFolder:
@@ -68,37 +70,42 @@ class Texts(NamedTuple):
 
 
 def read_texts(file: Path, *, text_column: str | None = None, label_column: str | None = None) -> Texts:
-    """One text a line, or the columns of a CSV or TSV file (``text`` and, where there is one, ``label``)."""
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            if file.suffix not in _TABLES:
-                texts, labels = [line.rstrip("\r\n") for line in lines], None
-            else:
-                rows = list(csv.reader(lines, delimiter=_TABLES[file.suffix]))
-                texts, labels = _columns(file, rows, text_column or "text", label_column)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"{file} cannot be read as texts: {error}") from None
-    if not texts:
-        raise InputFileError(f"{file} has no texts")
-    empty = next((place for place, text in enumerate(texts) if not text.strip()), None)
-    if empty is not None:
-        raise InputFileError(f"{file}: text {empty} (counted from 0) is empty")
-    if labels is None:
+    """One text a line, or columns of a CSV, TSV, JSONL or Parquet file: ``text`` and, where there is one, ``label``.
+
+    Raises:
+        InputFileError: there is no such file or column, a text is empty, or a label is missing: the row is named.
+    """
+    check_file(file)
+    if suffix_of(file) not in (*TEXT_TABLES, ".parquet"):
+        if text_column is not None or label_column is not None:
+            raise InputFileError(f"{shown(file)} has one text a line and no columns")
+        with open_bytes(file) as stream:
+            lines = [line.removesuffix("\n").removesuffix("\r") for line in text_lines(file, stream)]
+        _check_texts(file, enumerate(lines, start=1), "line")
+        return Texts(lines, None, [])
+    table = open_table(file)
+    text = _known(file, table.columns(), text_column or "text")
+    label = label_column or ("label" if "label" in table.columns() else None)
+    names = [text] if label is None else [text, _known(file, table.columns(), label)]
+    rows = list(table.values(*names))
+    _check_texts(file, ((number, values[0]) for number, values in rows), table.unit)
+    texts = [values[0] for _, values in rows]
+    if label is None:
         return Texts(texts, None, [])
-    classes = sorted(set(labels))
-    return Texts(texts, [classes.index(label) for label in labels], classes)
+    labels = collect_labels(file, ((number, values[1]) for number, values in rows), table.unit)
+    return Texts(texts, labels.codes.tolist(), list(labels.classes))
 
 
-def _columns(
-    file: Path, rows: Sequence[Sequence[str]], text: str, label: str | None
-) -> tuple[list[str], list[str] | None]:
-    header = rows[0] if rows else []
-    for name in (text, label):
-        if name is not None and name not in header:
-            raise InputFileError(f"{file} has no column {name!r}, only {', '.join(header) or 'nothing'}")
-    for number, row in enumerate(rows[1:], start=2):
-        if len(row) != len(header):
-            raise InputFileError(f"{file}, row {number}: {len(row)} fields, but the header has {len(header)}")
-    own = label if label is not None else "label" if "label" in header else None
-    texts = [row[header.index(text)] for row in rows[1:]]
-    return texts, None if own is None else [row[header.index(own)] for row in rows[1:]]
+def _known(file: Path, present: Sequence[str], name: str) -> str:
+    if name not in present:
+        raise InputFileError(f"{shown(file)} has no column {name!r}, only {listed(map(repr, present))}")
+    return name
+
+
+def _check_texts(file: Path, texts: Iterable[tuple[int, str]], unit: str) -> None:
+    number = None
+    for number, text in texts:
+        if not text.strip():
+            raise InputFileError(f"{shown(file)}, {unit} {number}: the text is empty")
+    if number is None:
+        raise InputFileError(f"{shown(file)} has no texts")

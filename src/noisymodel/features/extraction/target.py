@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from ...errors import FeatureStoreError
-from ..manifest import MANIFEST_NAME
 from ..store import FeatureStore
-from ..store_folder import check_free
+from ..store_folder import holds_store
 from .inputs import Batch
 
 COMMIT_SECONDS = 120.0
@@ -44,8 +43,7 @@ class Target:
         self.held: FeatureStore | None = None
         self.rows = 0
         self._last_commit, self._committed = time.monotonic(), 0
-        check_folder(folder, resume)
-        if (folder / MANIFEST_NAME).exists():
+        if check_folder(folder, resume):
             self.held = FeatureStore.open(folder)
             self.held.check_backbone(metadata)
             self.rows = len(self.held)
@@ -135,11 +133,12 @@ class Target:
             self.store.close()
 
 
-def check_folder(folder: Path, resume: bool) -> None:
-    """Raise unless a store may be made in the folder, or one that is there may be gone on with."""
-    if not resume and folder.exists() and any(folder.iterdir()):
+def check_folder(folder: Path, resume: bool) -> bool:
+    """Whether a store is there; raise where none may be made, or where one must not be gone on with."""
+    there = holds_store(folder)
+    if there and not resume:
         raise FileExistsError(f"{folder} is there and not empty: `resume=True` goes on with it")
-    check_free(folder, append=True)
+    return there
 
 
 def plain(values: Any) -> Any:

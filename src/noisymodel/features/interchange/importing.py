@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -14,6 +13,7 @@ import torch
 
 from ...errors import FeatureStoreError
 from ...files import new_folder
+from ...files.atomic import partials_of
 from ..store import FeatureStore
 from ..store_folder import writer_lock
 
@@ -63,9 +63,8 @@ def import_chunks(
 
 def _remove_leftovers(path: Path) -> None:
     """Delete what imports that were killed left behind; one that still runs has its lock, and keeps its folder."""
-    left = re.compile(re.escape(f".{path.name[:48]}.") + r"[0-9a-f]{12}\.partial")
-    for partial in path.parent.iterdir() if path.parent.is_dir() else ():
-        if left.fullmatch(partial.name) and partial.is_dir() and not partial.is_symlink():
+    for partial in partials_of(path):
+        if partial.is_dir() and not partial.is_symlink():
             try:
                 lock = writer_lock(partial)
             except (FeatureStoreError, OSError):

@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from ..._checks import check_integer
 from ...errors import InputFileError, MissingExtraError
@@ -14,7 +16,7 @@ from ...files import new_file
 from ...files.tables import load_pyarrow
 from ..store import FeatureStore
 from .arrow import METADATA_KEY, arrow_array, arrow_schema, column_values
-from .importing import BATCH_ROWS, Chunk, import_chunks
+from .importing import BATCH_ROWS, Chunk, as_array, import_chunks
 
 _LABELS = ("labels", "label")
 
@@ -180,13 +182,23 @@ def from_dataset(
 ) -> FeatureStore:
     """A store from a ``datasets.Dataset`` or ``IterableDataset``; else like `from_arrow`.
 
+    The rows are those that the data set gives: with a transform (``with_transform``) what that makes of them.
+
     Raises:
+        TypeError: a ``DatasetDict``: one of its splits is a data set.
         MissingExtraError: datasets is not installed.
     """
-    _datasets()
+    datasets = _datasets()
     check_integer(batch_rows, "batch_rows", minimum=1)
+    if isinstance(dataset, dict):  # DatasetDict and IterableDatasetDict
+        splits = ", ".join(map(repr, cast("dict[str, object]", dataset)))
+        raise TypeError(f"`dataset` must be one data set, got a dictionary of the splits {splits}: name one of them")
+    if isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom":  # what its transform gives
+        batches: Iterable[Any] = map(_transformed, dataset.iter(batch_size=batch_rows))
+    else:
+        batches = dataset.with_format("arrow").iter(batch_size=batch_rows)
     return _import(
-        dataset.with_format("arrow").iter(batch_size=batch_rows),
+        batches,
         path,
         "the dataset",
         (features, labels, ids, columns),
@@ -259,6 +271,22 @@ def _chunk(batch: Any, source: str, features: str, labels: str | None, ids: str 
         **{argument: read(name) for argument, name in given.items() if name is not None},
         columns={name: read(name) for name in others},
     )
+
+
+def _transformed(batch: Mapping[str, Any]) -> Any:
+    """A batch that a transform has made, lists or arrays or tensors, as a record batch."""
+    pyarrow = load_pyarrow()
+
+    def column(values: Any) -> Any:
+        array = as_array(values) if hasattr(values, "__array__") else np.asarray([as_array(one) for one in values])
+        if array.ndim == 1:
+            return pyarrow.array(array.tolist() if array.dtype.kind in "UO" else array)
+        flat = pyarrow.array(np.ascontiguousarray(array).reshape(-1))
+        for size in reversed(array.shape[1:]):
+            flat = pyarrow.FixedSizeListArray.from_arrays(flat, size)
+        return flat
+
+    return pyarrow.RecordBatch.from_pydict({name: column(values) for name, values in batch.items()})
 
 
 def _listed(files: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ...errors import InputFileError
-from ...files.reading import PICKLES, check_file, reason, shown, suffix_of
+from ...files.reading import PICKLES, check_file, is_folder, reason, shown, suffix_of
 from ..manifest import MANIFEST_NAME
 from ..store import FeatureStore
 from .archives import open_npz
@@ -53,9 +53,9 @@ def open_file(
     """
     file = Path(path)
     suffix = suffix_of(file)
-    if (dtype is not None or num_features is not None) and (file.is_dir() or suffix not in RAW):
+    if (dtype is not None or num_features is not None) and (is_folder(file) or suffix not in RAW):
         raise InputFileError(f"{shown(file)}: a dtype and a number of features are for {' and '.join(RAW)} files alone")
-    if file.is_dir():
+    if is_folder(file):
         return _open_folder(file, key)
     check_file(file)
     if suffix in (".npy", *RAW) and key is not None:

@@ -11,6 +11,7 @@ from ... import files
 from ...errors import InputFileError
 from ...files import LabelFile, class_order
 from ...files.labels import collect_labels
+from ...files.reading import is_folder
 from ..lazy_columns import ShardedStrings
 from ..store import FeatureStore
 
@@ -29,7 +30,7 @@ def read_labels(path: str | Path, *, column: str | None = None, key: str | None 
         InputFileError: there is no such file or column, or a label is missing or none (its row is named).
     """
     file = Path(path)
-    if not file.is_dir():
+    if not is_folder(file):
         return files.read_labels(file, column=column, key=key)
     return store_labels(FeatureStore.open(file), column if column is not None else key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...errors import InputFileError
+from ...files.reading import shown
 from .requests import Vectors
 
 _AT_ONCE = 500  # questions in one statement
@@ -23,13 +25,15 @@ class EmbeddingCache:
     """Vectors by (client, text). A write is in the file, whole, when the call returns; processes may share a file."""
 
     def __init__(self, path: Path, client: Mapping[str, Any]) -> None:
-        self._path = path
+        self._path = path = path.absolute()
         self._client = json.dumps(client, sort_keys=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._file = sqlite3.connect(path, timeout=_WAIT)
+            self._file = sqlite3.connect(os.fsencode(path), timeout=_WAIT)
             with self._file:
                 self._file.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+        except sqlite3.OperationalError as error:  # a folder that is read-only or full, a name that is too long
+            raise InputFileError(f"{shown(path)}: the cache of embeddings cannot be opened ({error})") from None
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from None
 
@@ -68,5 +72,5 @@ class EmbeddingCache:
 
     def _damaged(self, error: Exception) -> InputFileError:
         return InputFileError(
-            f"{self._path}: no cache of embeddings, or a damaged one ({error}): delete it, or name another file"
+            f"{shown(self._path)}: no cache of embeddings, or a damaged one ({error}): delete it, or name another file"
         )

@@ -17,6 +17,7 @@ from ..._checks import check_integer
 from ...errors import EmbeddingError, FeatureStoreError
 from ..columns import id_column, label_column
 from ..store import FeatureStore
+from ..store_folder import holds_store
 from .cache import EmbeddingCache
 from .client import EmbeddingClient
 from .requests import Vectors, check_text
@@ -75,7 +76,7 @@ def embed(
     ([[3.0, 1.0], [5.0, 1.0]], 1)
     """
     block_rows = check_integer(block_rows, "block_rows", minimum=1)
-    folder = Path(path)
+    folder = Path(path).absolute()
     given = {name: values for name, values in (("labels", labels), ("ids", ids)) if values is not None}
     if isinstance(texts, Sized):
         for name, values in given.items():
@@ -114,12 +115,10 @@ class _Target:
         self.metadata = {**client.metadata, "versions": {"noisymodel": version("noisymodel")}}
         self.store: FeatureStore | None = None
         self.there: list[str] = []
-        if (folder / "manifest.json").exists():
+        if holds_store(folder):
             if not resume:
                 raise FileExistsError(f"{folder} is there: `resume=True` goes on with it")
             self._continue(FeatureStore.open(folder))
-        elif folder.exists() and any(folder.iterdir()):
-            raise FileExistsError(f"{folder} is no feature store and not empty: name another folder")
         self.seen = 0
 
     def _continue(self, store: FeatureStore) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ...errors import ConfigError
-from ..config import StudyConfig, unknown_name
+from ..config import StudyConfig
+from ..config_values import unknown_name
 from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs

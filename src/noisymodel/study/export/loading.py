@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ...errors import ConfigError, InputFileError
 from ...files import file_checksum
-from ..config import PretrainingConfig, build
+from ..config import PretrainingConfig
+from ..config_values import build
 from ..data import Examples, Inputs, batches
 from ..output_folder import CONFIG_FILE
 from ..pretraining import NOISE_OF, Network, PretrainingRequest, untrained

@@ -104,7 +104,14 @@ def _nmtune(
     after = None
     if on_top:
         after = TuningNetwork(
-            width, hidden_features=None, depth=1, norm="batch", residual=True, dropout=0.0, generator=generator
+            width,
+            hidden_features=4 * width,
+            depth=1,
+            norm="batch",
+            residual=True,
+            dropout=0.0,
+            input_noise=0.0,
+            generator=generator,
         )
     return TunedNetwork(
         material.network,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from ...errors import ConfigError
-from ..config import StudyConfig, unknown_name
+from ..config import StudyConfig
+from ..config_values import unknown_name
 from ..rows import FEATURES, PRETRAINING, MethodNote
 from .ablation import ABLATIONS, FULL
 from .base import OF_EVERY_METHOD, Method
@@ -81,7 +82,7 @@ def _with_options(method: Method, options: Mapping[str, float], key: str) -> Met
     return replace(method, description=description, settings={**method.settings, **options})
 
 
-_RANGES = {
+_RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     "learning_rate": ("a positive number", lambda value: value > 0),
     "epochs_factor": ("a positive number", lambda value: value > 0),
     "batch_size": ("an integer of at least 2", lambda value: value >= 2 and value == round(value)),

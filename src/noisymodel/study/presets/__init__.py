@@ -5,7 +5,8 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 
-from ..config import StudyConfig, unknown_name
+from ..config import StudyConfig
+from ..config_values import unknown_name
 
 STUDIES = ("full",)
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from ..._random import seeded, tensor_generator
 from ...errors import ConfigError
-from ..config import PretrainingConfig, unknown_name
+from ..config import PretrainingConfig
+from ..config_values import unknown_name
 from .batched import build_network, small_mlp
 from .compatibility import ARCHITECTURES, LIBRARIES, OF_PICTURES, OF_TEXTS
 from .libraries import open_clip_network, timm_body, transformers_pictures, transformers_texts

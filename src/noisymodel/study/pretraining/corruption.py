@@ -17,7 +17,7 @@ from torch import nn
 
 from ... import noise
 from ...errors import ConfigError
-from ..config import unknown_name
+from ..config_values import unknown_name
 from ..data import batches
 from .request import PretrainingRequest
 

@@ -44,7 +44,7 @@ def pretrain(request: PretrainingRequest) -> Pretrained:
         ConfigError: names that there are not or that do not go together.
         MissingExtraError: the architecture's library is not installed.
         StudyError: loss or gradient is not finite; the message names the step, the learning rate and the checkpoint
-            before it. A checkpoint is of another training, or damaged.
+            before it. A checkpoint is of another training.
     """
     group = resolve_group(request.gather)
     if _batched(request) and group is None:

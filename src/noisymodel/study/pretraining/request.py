@@ -7,7 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from ...errors import ConfigError
-from ..config import PretrainingConfig, unknown_name
+from ..config import PretrainingConfig
+from ..config_values import unknown_name
 from ..data import Examples
 from .compatibility import NOISE_KINDS, NOISE_OF, OBJECTIVES
 

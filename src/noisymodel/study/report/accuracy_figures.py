@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.summary import MEAN_SHIFT, NOISY, SummaryRow
-from .figure_style import INK, legend_below, method_styles, new_figure, panels, rate_axis
+from .figure_style import INK, legend_below, method_styles, new_figure, panels, percent_axis, rate_axis
 from .results import Results
 from .wording import outcome, rate_text, signed
 
@@ -34,6 +34,7 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
         rate_axis(axes, results)
         axes.set_title(TITLES[split])
         axes.set_ylabel("accuracy (%)" if split == "id" else "accuracy, mean of shifts (%)")
+        percent_axis(axes)
     legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 4)
     return figure
 

@@ -12,7 +12,7 @@ from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
 from ..analysis.summary import NOISY
 from ..rows import FEATURES
 from .analysis_tables import ADJUSTMENTS, DRIFT_METRICS, MEASURE_LABELS
-from .figure_style import INK, VARIANT_COLORS, legend_below, method_styles, new_figure, panels, rate_axis
+from .figure_style import INK, VARIANT_COLORS, legend_below, method_styles, new_figure, panels, percent_axis, rate_axis
 from .results import Results
 from .tables import grouped
 from .wording import outcome, rate_text
@@ -154,6 +154,8 @@ def draw_curves(results: Results, narrow: bool) -> Figure:
             )  # fmt: skip
         if metric == "training_loss":
             axes.set_yscale("log")
+        else:
+            percent_axis(axes)
         axes.set_ylabel(label)
         axes.set_title(f"{rate_text(rate)} {results.noise}", fontsize=10)
         if place >= len(flat) - (1 if narrow else 3):

@@ -155,3 +155,9 @@ def legend_below(figure: Figure, axes: Axes, *, narrow: bool, columns: int, titl
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(2 if narrow else columns, len(labels)), title=title
     )
+
+
+def percent_axis(axes: Axes) -> None:
+    """Keep a vertical axis of percentages between 0 and 100, whatever intervals say; call it after drawing."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0.0), min(high, 100.0))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..analysis.summary import NOISY
-from .figure_style import INK, legend_below, method_styles, panels
+from .figure_style import INK, legend_below, method_styles, panels, percent_axis
 from .groups import Named, shots_text
 from .wording import outcome
 
@@ -78,5 +78,6 @@ def draw_shots(family: Sequence[Named], narrow: bool) -> Figure:
         axes.set_xlabel("labels per class")
         axes.set_title(TITLES[split])
         axes.set_ylabel("accuracy (%)" if split == "id" else "accuracy, mean of shifts (%)")
+        percent_axis(axes)
     legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 4)
     return figure

@@ -17,6 +17,7 @@ from .figure_style import (
     method_styles,
     new_figure,
     panels,
+    percent_axis,
     rate_axis,
     rate_colors,
 )
@@ -92,6 +93,7 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
                     s=22 if narrow else 34, color=colors[rate], marker=RATE_MARKERS[place % len(RATE_MARKERS)],
                     edgecolors="white", linewidths=0.5, label=rate_text(rate),
                 )  # fmt: skip
+            percent_axis(axes)
             axes.locator_params(axis="x", nbins=3 if narrow else 6)
             if row == 1:
                 axes.set_xlabel(f"{name} of the in-domain features")

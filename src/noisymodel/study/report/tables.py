@@ -12,8 +12,8 @@ from .results import Results
 from .wording import Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
 
 FEATURE_METRICS = (
-    ("singular_value_entropy", "SVE", 1.0, 3),
-    ("largest_singular_value_ratio", "LSVR", 1.0, 3),
+    ("singular_value_entropy", "SVE", 1.0, 2),
+    ("largest_singular_value_ratio", "LSVR", 1.0, 2),
     ("effective_rank", "effective rank", 1.0, 1),
 )
 PRETRAINING_METRICS = (

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from ..analysis.intervals import holm
 from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES
 from .results import Results, changes_by_rate
 from .wording import WHERE, Entry, Outcome, capitalized, interval_entry, listed, outcome, rate_text, rates_text, signed
 
 Tone = Literal["yes", "no", "mixed", "open"]
-"""How a finding is marked: the claim holds, it does not, partly, or it cannot be told."""
+"""How a finding is marked after Holm's correction: the claim holds, it does not, partly, or it cannot be told."""
 
+_LEVEL = 0.05
 METRICS = (("singular_value_entropy", "SVE"), ("largest_singular_value_ratio", "LSVR"))
 
 
@@ -21,6 +23,8 @@ class Finding(NamedTuple):
 
     question: str
     answer: str
+    sentence: str
+    """Question and answer in one sentence."""
     tone: Tone
     header: tuple[str, ...]
     evidence: tuple[tuple[Entry, ...], ...]
@@ -42,15 +46,26 @@ def _slight_noise(results: Results) -> Finding | None:
         return None
     rate, row = next(iter(changes.items()))
     size = interval_entry(row).text
-    answers: dict[Outcome, tuple[str, Tone]] = {
-        "gain": (f"Yes, it helps: {size} points.", "yes"),
-        "loss": (f"No, it hurts: {size} points.", "no"),
-        "not significant": (f"No significant difference: {size} points.", "open"),
-        "no interval": (f"It cannot be told from one seed; here the change is {size} points.", "open"),
+    what = f"slight {results.noise} in pre-training ({rate_text(rate)})"
+    answers: dict[Outcome, tuple[str, str, Tone]] = {
+        "gain": (f"Yes, it helps: {size} points.", f"{what} helps in-domain: {size} points", "yes"),
+        "loss": (f"No, it hurts: {size} points.", f"{what} hurts in-domain: {size} points", "no"),
+        "not significant": (
+            f"No significant difference: {size} points.",
+            f"{what} makes no significant difference in-domain: {size} points",
+            "open",
+        ),
+        "no interval": (
+            f"It cannot be told from one seed; here the change is {size} points.",
+            f"one seed cannot tell whether {what} helps in-domain",
+            "open",
+        ),
     }
-    answer, tone = answers[outcome(row)]
-    question = f"Does slight {results.noise} in pre-training ({rate_text(rate)}) help in-domain?"
-    return Finding(question, answer, tone, *_by_rate(results, changes), _across(results, method, rate))
+    answer, sentence, tone = answers[outcome(row)]
+    question = f"Does {what} help in-domain?"
+    return Finding(
+        question, answer, _sentence([sentence]), tone, *_by_rate(results, changes), _across(results, method, rate)
+    )
 
 
 def _by_rate(results: Results, changes: dict[str, SummaryRow]) -> tuple[tuple[str, ...], tuple[tuple[Entry, ...], ...]]:
@@ -77,14 +92,17 @@ def _any_noise(results: Results) -> Finding | None:
     answer, tone = _harm(changes)
     shifts = len(results.shifts)
     remark = f"Mean over {shifts} shifts." if shifts != 1 else f"One shift: {results.shifts[0]}."
-    return Finding("Does noise hurt under distribution shift?", answer, tone, *_by_rate(results, changes), remark)
+    sentence = _sentence([f"noise, under distribution shift: {answer[:1].lower()}{answer[1:].rstrip('.')}"])
+    return Finding(
+        "Does noise hurt under distribution shift?", answer, sentence, tone, *_by_rate(results, changes), remark
+    )
 
 
 def _harm(changes: dict[str, SummaryRow]) -> tuple[str, Tone]:
     """An answer about the harm of noise at each rate."""
     rates: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
-    for rate, row in changes.items():
-        rates[outcome(row)].append(rate_text(rate))
+    for rate, said in zip(changes, corrected(list(changes.values())), strict=True):
+        rates[said].append(rate_text(rate))
     if rates["no interval"]:
         falls = [rate_text(rate) for rate, row in changes.items() if row.mean < 0]
         return f"It cannot be told from one seed; here accuracy is lower at {listed(falls) or 'no rate'}.", "open"
@@ -112,7 +130,7 @@ def _spectrum(results: Results) -> Finding | None:
     for metric, name in METRICS:
         changes = changes_by_rate(results, FEATURES, "id", metric)
         if changes:
-            outcomes: list[Outcome] = [outcome(row) for row in changes.values()]
+            outcomes = corrected(list(changes.values()))
             courses[name] = _course(outcomes)
             everything += outcomes
             levels = [results.find(FEATURES, rate, metric=metric) for rate in results.rates]
@@ -121,8 +139,9 @@ def _spectrum(results: Results) -> Finding | None:
     if not courses:
         return None
     if "no interval" in everything:
-        answer, tone = "It cannot be told from one seed.", "open"
+        answer, tone, sentence = "It cannot be told from one seed.", "open", "one seed cannot tell how spectra change"
     else:
+        sentence = f"with noise {' and '.join(f'{name} goes {course}' for name, course in courses.items())}"
         same = len(set(courses.values())) == 1 and len(courses) > 1
         parts = [f"{' and '.join(courses)}: both {next(iter(courses.values()))}"] if same else []
         answer = _sentence(parts or [f"{name} {course}" for name, course in courses.items()])
@@ -132,7 +151,7 @@ def _spectrum(results: Results) -> Finding | None:
         f"mean at {rates_text(results.rates)}",
         f"change at {rate_text(results.noisy_rates[-1])}",
     )
-    return Finding("Do SVE and LSVR rise with noise?", answer, tone, header, tuple(evidence))
+    return Finding("Do SVE and LSVR rise with noise?", answer, _sentence([sentence]), tone, header, tuple(evidence))
 
 
 def _course(outcomes: Sequence[Outcome]) -> str:
@@ -152,7 +171,7 @@ def _variant(results: Results, variant: str) -> Finding | None:
         for baseline in baselines
         for split in WHERE
     }
-    outcomes: list[Outcome] = [outcome(row) for row in rows.values() if row is not None]
+    outcomes: list[Outcome] = [after_holm(row) for row in rows.values() if row is not None]
     if not outcomes:
         return None
     if "no interval" in outcomes:
@@ -160,7 +179,7 @@ def _variant(results: Results, variant: str) -> Finding | None:
     else:
         parts: list[str] = []
         for split, where in WHERE.items():
-            there: list[Outcome] = [outcome(row) for (_, at), row in rows.items() if at == split and row is not None]
+            there: list[Outcome] = [after_holm(row) for (_, at), row in rows.items() if at == split and row is not None]
             if there:
                 parts.append(f"{where} {_score(there)}")
         answer, tone = _sentence(parts), _tone(outcomes)
@@ -170,12 +189,29 @@ def _variant(results: Results, variant: str) -> Finding | None:
     )
     header = ("difference (points)", *WHERE.values())
     remark = _after_holm(results, [row for row in rows.values() if row is not None and row.significant])
-    return Finding(f"{capitalized(results.label(variant))}: does it help?", answer, tone, header, evidence, remark)
+    label = capitalized(results.label(variant))
+    sentence = f"{label}: {answer[:1].lower()}{answer[1:]}"
+    return Finding(f"{label}: does it help?", answer, sentence, tone, header, evidence, remark)
+
+
+def after_holm(row: SummaryRow) -> Outcome:
+    """What a headline comparison says after Holm's correction over all of them."""
+    return _certain(outcome(row), row.p_holm)
+
+
+def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
+    """What differences say together: Holm's correction over those of one question."""
+    p_values = holm([row.p_value for row in rows])
+    return [_certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
+
+
+def _certain(said: Outcome, p_value: float) -> Outcome:
+    return "not significant" if said in ("gain", "loss") and not p_value <= _LEVEL else said
 
 
 def _after_holm(results: Results, significant: Sequence[SummaryRow]) -> str:
     """What Holm's correction leaves of the differences that are significant alone."""
-    lost = [f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if row.p_holm > 0.05]
+    lost = [f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if not row.p_holm <= _LEVEL]
     if lost:
         return f"Not significant after Holm's correction: {listed(lost)}."
     return "What is significant here stays so after Holm's correction." if significant else ""

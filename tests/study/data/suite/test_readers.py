@@ -187,7 +187,7 @@ def test_tables_of_texts_in_several_files(tmp_path: Path) -> None:
     [
         ("a,b\n1,2\n", {}, "has no column 'path' or 'text', only a, b"),
         ("path,label\nx.png,1\n", {}, "names pictures that are not there: .*x.png"),
-        ("text,label\nx,1\n", {"label_column": "lable"}, "has no column 'lable', only text, label"),
+        ("text,label\nx,1\n", {"label_column": "lable"}, "has no column 'lable', only 'text', 'label'"),
         ("text,label\nx,1\ny\n", {}, "line 3: 1 fields, the header has 2"),
         ("text,label\n", {}, "holds no rows"),
         ("text,label\nx,one\n", {"labels": "index"}, "label 'one' is no integer"),

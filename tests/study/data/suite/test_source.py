@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from noisymodel.errors import ConfigError
-from noisymodel.study import StudyConfig
+from noisymodel.study import StudyConfig, plan
 from noisymodel.study.cell import Cell
+from noisymodel.study.collect import collect
 from noisymodel.study.data import open_source, reported_shifts
 from noisymodel.study.data.source import LazyInputs, Source
 from noisymodel.study.data.suite import Suite
-from noisymodel.study.part_cache import Storage
+from noisymodel.study.execution import missing_parts
+from noisymodel.study.part_cache import PartCache
 from noisymodel.study.plan import CellName
 from study.data.suite.lookalikes import encoded, folder, opened, suite, write
 
@@ -32,7 +34,7 @@ def test_it_is_a_source(tmp_path: Path) -> None:
     assert (source.kind, source.vocabulary, source.pretraining_classes) == ("pictures", 0, 2)
     assert source.default_tasks == ("animals",)
     assert [(note.name, note.description, note.role) for note in source.shifts] == [("dark", "darker", "report")]
-    assert reported_shifts(config(tmp_path)) == {"animals": ("dark",)}
+    assert reported_shifts(config(tmp_path), source) == {"animals": ("dark",)}
     pretraining, check = source.pretraining(), source.pretraining_check()
     assert pretraining.inputs.shape == (8, 3, 4, 4)
     assert pretraining.labels.tolist() == [0] * 4 + [1] * 4, "down comes before up"
@@ -198,11 +200,19 @@ def test_a_study_on_it_runs_and_computes_anew_when_the_data_change(tmp_path: Pat
         "pretraining": {"epochs": 1, "widths": [8, 4], "batch_size": 4},
         "tuning": {"epochs": 1, "batch_size": 4},
     }
-    storage = Storage(tmp_path / "cache")
-    cell = Cell(StudyConfig.from_mapping(own), CellName("supervised", "mlp", "symmetric", 3), storage)
-    assert cell.compute(lambda _: None) == []
-    accuracies = {(row.data, row.shift) for row in cell.rows() if row.metric == "accuracy"}
+    own["seeds"] = [3]
+    cache, name = PartCache(tmp_path / "cache"), CellName("supervised", "mlp", "symmetric", 3)
+
+    def missing() -> list[str]:
+        planned = plan(StudyConfig.from_mapping(own))
+        return list(map(planned.spoken, missing_parts(planned, name, cache)))
+
+    planned = plan(StudyConfig.from_mapping(own))
+    assert Cell(planned, name, cache).compute(lambda _: None) == []
+    accuracies = {(row.data, row.shift) for row in collect(planned, cache).table if row.metric == "accuracy"}
     assert accuracies == {("suite", "none"), ("suite", "dark")}
-    assert not Cell(cell.config, cell.name, storage).missing()
+    assert missing() == []
     write(tmp_path / "data/test/ant/0.png", encoded(200, size=(9, 9)))
-    assert Cell(cell.config, cell.name, storage).missing() == ["pretraining", "linear_probe", "lora"]
+    assert missing() == ["features", "linear_probe", "lora"], "the networks have not seen it"
+    write(tmp_path / "data/pre/up/0.png", encoded(100, size=(9, 9)))
+    assert missing() == ["pretraining", "features", "linear_probe", "lora"]

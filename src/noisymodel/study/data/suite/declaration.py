@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from ....errors import ConfigError
-from ...config import build, unknown_name
+from ...config_values import build, unknown_name
 
 Classes: TypeAlias = tuple[str | int, ...]
 LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ....errors import ConfigError, InputFileError
-from ...config import unknown_name
+from ...config_values import unknown_name
 from .declaration import SetTable, SuiteTable
 from .hub import HUB, read_hub
 from .places import expand_braces

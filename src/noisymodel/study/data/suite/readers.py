@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ....errors import InputFileError
 from ....features.extraction.files import PICTURES
-from ....noise_files.tables import open_table
+from ....files import open_table
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
 from .places import matching
@@ -125,7 +125,7 @@ def read_tables(path: Path, table: SetTable) -> Found:
     texts: list[tuple[str, ...]] = []
     columns = _columns(files[0], table)
     for file in files:
-        for values in open_table(file).values(*columns.values()):
+        for _, values in open_table(file).values(*columns.values()):
             row = dict(zip(columns, values, strict=True))
             if "path" in row:
                 paths.append(row["path"])

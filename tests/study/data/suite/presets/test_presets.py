@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pytest
-from noisymodel.study.data.suite.presets.texts import _FOREIGN, _TASKS  # pyright: ignore[reportPrivateUsage]
-from noisymodel.study.data.suite.presets.vision import TASKS
 from pyarrow import parquet
 from scipy.io import savemat
 
@@ -135,12 +134,15 @@ def make_vision(root: Path) -> None:
 
 
 def make_glue(root: Path) -> None:
-    for name, task in _TASKS.items():
-        parts = ["train", task.test] + ["validation_mismatched"] * (name == "mnli")
-        count = len(task.classes)
-        columns = {column: [f"{column} {row}" for row in range(count)] for column in task.columns}
+    for task in PRESETS["glue"].tasks:
+        table = task.declaration["test"]
+        test = Path(table["path"]).name.removesuffix("-*.parquet")
+        parts = ["train", test] + ["validation_mismatched"] * (task.name == "mnli")
+        count = len(table["classes"])
+        named = [table[key] for key in ("text_column", "text_pair_column") if key in table]
+        columns = {column: [f"{column} {row}" for row in range(count)] for column in named}
         for part in parts:
-            path = root / f"glue/{name}/{part}-00000-of-00001.parquet"
+            path = root / f"glue/{task.name}/{part}-00000-of-00001.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             parquet.write_table(
                 pyarrow.table({**columns, "label": list(range(count)), "idx": list(range(count))}), path
@@ -150,7 +152,11 @@ def make_glue(root: Path) -> None:
 
 def make_glue_x(root: Path) -> None:
     make_glue(root)
-    for name, (columns, labels) in _FOREIGN.items():
+    for part in PRESETS["glue-x"].parts.values():
+        found = re.search(r"(\S+)\.csv +columns (.+), label \((.+)\)", part.layout)
+        if found is None:
+            continue
+        name, columns, labels = found[1], found[2].split(", "), found[3].split(", ")
         rows = [",".join([*("words" for _ in columns), label]) for label in labels]
         write(root / f"glue-x/{name}.csv", "\n".join([",".join([*columns, "label"]), *rows]) + "\n")
 
@@ -212,7 +218,7 @@ def test_look_alikes_open_and_decode(name: str, opened: Callable[[str], Suite]) 
         for note in task.shifts:
             shifted = task.shifted(note.name)
             assert len(shifted.inputs) == len(shifted.labels) > 0, (key, note.name)
-    assert len(source.identity) == 16
+    assert len(source.input_record()["sets"]) == 16
     assert source.description
 
 
@@ -257,7 +263,7 @@ def test_layouts_name_the_files(name: str) -> None:
 
 def test_the_papers_suites_are_all_there() -> None:
     assert set(presets()) == set(CASES)
-    assert len(TASKS) == 14
+    assert len(PRESETS["vision-14"].tasks) == 14
     shifts = {
         key: [shift["name"] for shift in task.declaration["shifts"]] for key in PRESETS for task in PRESETS[key].tasks
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .....errors import ConfigError, InputFileError, MissingDataError
-from ....config import unknown_name
+from ....config_values import unknown_name
 from ..places import matching
 from .preset import Part, Preset, PresetTask
 

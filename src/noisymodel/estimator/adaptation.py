@@ -1,0 +1,73 @@
+"""Transductive answers: unlabelled rows of another domain change what a fitted classifier says of them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+_SUPPORT = 20
+_ROUNDS = 10
+_SHARPNESS = 10.0
+
+
+class Adapted(NamedTuple):
+    """Class probabilities (N, K) side by side: the classifier's own, and those of two rules.
+
+    ``unadapted``: the classifier's. ``t3a``: by the distance to prototypes of the rows that it is surest of (Iwasawa and
+    Matsuo, 2021). ``clusters``: the classifier's times those of soft clusters that begin at its classes. ``classes`` (K,).
+    """
+
+    unadapted: Array
+    t3a: Array
+    clusters: Array
+    classes: Array
+
+    def labels(self) -> dict[str, Array]:
+        """Rule -> labels (N,)."""
+        return {name: self.classes[getattr(self, name).argmax(axis=1)] for name in ("unadapted", "t3a", "clusters")}
+
+    def changed(self) -> dict[str, float]:
+        """Rule -> the share of rows whose label differs from the classifier's own, in [0, 1]."""
+        labels = self.labels()
+        return {name: float((labels[name] != labels["unadapted"]).mean()) for name in ("t3a", "clusters")}
+
+
+def adapted(logits: Array, tuned: Array, classes: Array) -> Adapted:
+    """Both rules on logits (N, K), of one column where there are two classes, and Z (N, D)."""
+    own = _softmax(logits)
+    centred = tuned - tuned.mean(axis=0)
+    unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    return Adapted(own, _t3a(own, unit), _clusters(own, unit), classes)
+
+
+def _t3a(own: Array, unit: Array) -> Array:
+    """Cosine to the mean of the 20 rows of each class with the lowest entropy; without rows, the weighted mean."""
+    entropy = -(own * np.log(np.maximum(own, 1e-300))).sum(axis=1)
+    guessed = own.argmax(axis=1)
+    prototypes = own.T @ unit
+    for label in range(own.shape[1]):
+        rows = np.flatnonzero(guessed == label)
+        if len(rows):
+            prototypes[label] = unit[rows[np.argsort(entropy[rows], kind="stable")[:_SUPPORT]]].mean(axis=0)
+    return _softmax(_SHARPNESS * unit @ _unit(prototypes).T)
+
+
+def _clusters(own: Array, unit: Array) -> Array:
+    """p ∝ p_own · exp(10 · cos(z, m_k)), m_k the mean of the rows weighted by p, in ten rounds."""
+    found = own
+    for _ in range(_ROUNDS):
+        means = _unit(found.T @ unit)
+        found = _softmax(np.log(np.maximum(own, 1e-300)) + _SHARPNESS * unit @ means.T)
+    return found
+
+
+def _unit(rows: Array) -> Array:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _softmax(logits: Array) -> Array:
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return odds / odds.sum(axis=1, keepdims=True)

@@ -1,0 +1,53 @@
+"""A head's answers in float64, so that a row's values do not depend on the rows beside it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+ROWS = 8192  # predicted at a time
+
+
+class _Copy(NamedTuple):
+    tensors: list[Tensor]
+    versions: list[int]
+    device: torch.device
+    head: nn.Module
+
+
+_COPIES: WeakKeyDictionary[nn.Module, _Copy] = WeakKeyDictionary()
+
+
+def outputs(head: nn.Module, features: npt.NDArray[Any], device: torch.device, what: str) -> npt.NDArray[np.float64]:
+    """``"logits"`` (N, K) or ``"tuned"`` (N, D) of features (N, D), computed in float64 (on MPS in float32)."""
+    exact = _exact(head, device)
+    kind = torch.float32 if device.type == "mps" else torch.float64
+    rows = torch.from_numpy(np.ascontiguousarray(features))
+    parts: list[Tensor] = []
+    with torch.inference_mode():
+        for piece in rows.split(ROWS):
+            given = piece.to(device, kind)
+            found = exact(given) if what == "logits" else exact.tune(given)  # pyright: ignore[reportCallIssue]
+            parts.append(found.double().cpu())
+    return (parts[0] if len(parts) == 1 else torch.cat(parts)).numpy()
+
+
+def _exact(head: nn.Module, device: torch.device) -> nn.Module:
+    """A copy of a head in float64 on a device, made once and again whenever the head's weights have changed."""
+    known = _COPIES.get(head)
+    if known is not None and known.device == device and [one._version for one in known.tensors] == known.versions:
+        return known.head
+    tensors = [*head.parameters(), *head.buffers()]
+    fresh = copy.deepcopy(head).requires_grad_(requires_grad=False).eval()
+    fresh = fresh.to(device, torch.float32 if device.type == "mps" else torch.float64)
+    for module in fresh.modules():
+        if hasattr(module, "objective"):
+            module.objective.gather = False
+    _COPIES[head] = _Copy(tensors, [one._version for one in tensors], device, fresh)
+    return fresh

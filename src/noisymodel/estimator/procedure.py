@@ -1,0 +1,200 @@
+"""``weights="auto"``: by cross-validation, which of the probes and heads are averaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ..heads import AveragedHead
+from ..heads.convex import fold_ids, log_loss, temperature
+from ..heads.convex_probes import KERNEL_PENALTIES, LINEAR_PENALTIES
+from .members import (
+    FREE,
+    KERNEL,
+    LANDMARKS,
+    LINEAR,
+    MOST_EPOCHS,
+    Data,
+    Member,
+    epochs_of,
+    free_member,
+    kernel_member,
+    linear_member,
+)
+from .progress import Bar, Stage
+
+FEW = 20
+"""Labels a class below which only probes are tried."""
+FEW_ROWS = 400
+"""Rows below which only probes are tried."""
+WITHIN = 1.1
+"""What is averaged has an out-of-fold log-loss of at most so many times the lowest."""
+_FOLDS = 5
+_MANY_ROWS = 20_000  # more are judged on a part of them
+_JUDGED = 10_000
+_KERNEL_SIZE = 10**9  # rows · landmarks · classes up to which the kernel is tried
+
+Report = Callable[[nn.Module, Mapping[str, float]], None]
+
+
+class Selection(NamedTuple):
+    """What ``weights="auto"`` tried and chose.
+
+    Attributes:
+        table: one dictionary for each member tried: ``member``, ``log_loss`` and ``accuracy`` of its calibrated
+            out-of-fold predictions, ``models`` (how many are averaged), ``chosen``, and its settings.
+        chosen: the names of the members that are averaged.
+        explanation: one or two sentences for people.
+        log_loss, accuracy: of the average, out of fold.
+    """
+
+    table: list[dict[str, Any]]
+    chosen: list[str]
+    explanation: str
+    log_loss: float
+    accuracy: float
+
+
+class Decided(NamedTuple):
+    """The head, what led to it, and one record for each member."""
+
+    head: nn.Module
+    selection: Selection
+    history: list[dict[str, float]]
+
+
+def folds_of(targets: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
+    """Five folds of all rows, or fewer where the smallest class has fewer rows; of many rows, one of 10,000."""
+    if len(targets) > _MANY_ROWS:
+        return fold_ids(targets, 1, seed, most=_JUDGED)
+    smallest = int(np.bincount(targets)[np.unique(targets)].min())
+    return fold_ids(targets, int(np.clip(smallest, 2, _FOLDS)), seed)
+
+
+def decide(
+    data: Data,
+    settings: Mapping[str, Any],
+    training: Mapping[str, Any],
+    *,
+    shown: bool = False,
+    on_member: Report | None = None,
+) -> Decided:
+    """Try what the data can carry and average what is good.
+
+    Below 20 labels a class (the mean over the classes) or 400 rows: the linear and the kernel probe. From there on: also
+    NMTune heads of ``settings``, the models of the folds. (The kernel up to 10⁹ rows · landmarks · classes.) Each has a
+    temperature of its own. Where the heads' out-of-fold log-loss, which is that of a single head, is the lowest, they
+    are taken alone. Else those within 1.1 times the lowest are averaged in log-probability; the linear probe only
+    where no heads are tried. The average has a temperature again.
+    """
+    labels = len(data.targets) / data.num_classes
+    few = labels < FEW or len(data.targets) < FEW_ROWS
+    names = [LINEAR, KERNEL] if few else [LINEAR, KERNEL, FREE]
+    count = len(data.targets)
+    if count * min(count, LANDMARKS) * data.num_classes > _KERNEL_SIZE:
+        names.remove(KERNEL)
+    batch_size = training["batch_size"]
+    epochs = epochs_of(data, batch_size, min(training["epochs"], MOST_EPOCHS), training["minimum_steps"])
+    own = {name: value for name, value in training.items() if name != "minimum_steps"} | {"epochs": epochs}
+    bar = Bar(_stages(data, names, own, settings), shown=shown)
+    found: list[Member] = []
+    history: list[dict[str, float]] = []
+    try:
+        for name in names:
+            began = time.perf_counter()
+            one = _try(data, name, settings, own, bar)
+            found.append(one)
+            record = {"epoch": len(found), "validation_loss": one.log_loss, "validation_accuracy": one.accuracy}
+            history.append({**record, "seconds": time.perf_counter() - began})
+            bar.say(f"{name}: out-of-fold log-loss {one.log_loss:.3f}, accuracy {100 * one.accuracy:.1f} %")
+            if on_member is not None:
+                on_member(_averaged([one], 1.0), history[-1])
+    finally:
+        bar.close()
+    return _average(data, found, labels, history)
+
+
+def _try(
+    data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar
+) -> Member:
+    folds = len(data.fold_list)
+    if name == LINEAR:
+        return linear_member(data, bar.begin(name, f"{len(LINEAR_PENALTIES)} penalties, {folds} folds"))
+    if name == KERNEL:
+        return kernel_member(data, bar.begin(name, f"{len(KERNEL_PENALTIES)} penalties, {folds} folds"))
+    step = bar.begin(name, f"{len(data.insides)} heads, {training['epochs']} epochs")
+    return free_member(data, settings, training, step)
+
+
+def _average(data: Data, found: list[Member], labels: float, history: list[dict[str, float]]) -> Decided:
+    chosen = _chosen(found)
+    mean = torch.stack([one.out_of_fold.log_softmax(1) for one in chosen]).mean(0)
+    logits, targets, weight = data.judged(mean)
+    factor = temperature(logits, targets, weights=weight)
+    loss = log_loss(factor * logits, targets, weights=weight)
+    right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
+    accuracy = float(right.mean() if weight is None else (right * weight).sum() / weight.sum())
+    names = [one.name for one in chosen]
+    table = [
+        {
+            "member": one.name,
+            "log_loss": one.log_loss,
+            "accuracy": one.accuracy,
+            "models": len(one.modules),
+            "chosen": one.name in names,
+            **one.detail,
+        }
+        for one in found
+    ]
+    selection = Selection(table, names, _explanation(found, names, labels), loss, accuracy)
+    return Decided(_averaged(chosen, factor), selection, history)
+
+
+def _chosen(found: list[Member]) -> list[Member]:
+    best = min(found, key=lambda one: one.log_loss)
+    if best.name == FREE:
+        return [best]
+    trained = any(one.name == FREE for one in found)
+    within = [one for one in found if one.log_loss <= WITHIN * best.log_loss]
+    return [one for one in within if one is best or not trained or one.name != LINEAR]
+
+
+def _averaged(members: list[Member], factor: float) -> nn.Module:
+    """The one module where there is one, calibrated already; else the average of all."""
+    modules = [module for one in members for module in one.modules]
+    if len(modules) == 1 and members[0].factor == 1.0:
+        return modules[0]
+    factors = [one.factor for one in members for _ in one.modules]
+    shares = [1 / len(one.modules) for one in members for _ in one.modules]
+    return AveragedHead(modules, factors=factors, shares=shares, factor=factor).eval()
+
+
+def _explanation(found: list[Member], chosen: list[str], labels: float) -> str:
+    what = " and ".join(f"the {name}" for name in chosen)
+    verb = "averaged" if len(chosen) > 1 else "taken alone"
+    losses = ", ".join(f"{one.name} {one.log_loss:.3f}" for one in found)
+    rows = f"{labels:.3g} labels a class"
+    why = "of the lowest out-of-fold log-loss" if len(chosen) == 1 else "close in out-of-fold log-loss"
+    few = "" if any(one.name == FREE for one in found) else "; so few rows do not carry a network, probes only were tried"
+    return f"{what[0].upper()}{what[1:]}, {verb}: {why} ({losses}) with {rows}{few}."
+
+
+def _stages(data: Data, names: list[str], training: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Stage]:
+    """What is tried, with its cost in products of the features with a matrix as wide as they are."""
+    count, width = data.features.shape
+    folds = len(data.fold_list)
+    fit = 60.0 * count * data.num_classes  # 30 iterations of two products each
+    hidden = settings["hidden_features"]
+    epoch = 12.0 * len(data.insides) * count * width * hidden  # two layers: forward, backward and the optimizer
+    stages = {
+        LINEAR: Stage(LINEAR, folds * len(LINEAR_PENALTIES), fit * width),
+        KERNEL: Stage(KERNEL, folds * len(KERNEL_PENALTIES), fit * min(LANDMARKS, count)),
+        FREE: Stage(FREE, training["epochs"], epoch),
+    }
+    return [stages[name] for name in names]

@@ -1,0 +1,85 @@
+"""A classifier's arguments as those of heads and trainings, checked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .._checks import check_choice, check_integer
+from ..heads.nmtune import PRESETS, preset_arguments
+
+METHODS = ("nmtune", "mlp", "linear", "kernel")
+NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout", "normalize", "input_noise")
+OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
+COMMON = ("label_smoothing", "classifier_init")
+ARGUMENTS = {"nmtune": (*NETWORK, *OBJECTIVE, *COMMON), "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON), "linear": (), "kernel": ()}
+MOST_SMALL_EPOCHS = 100
+_NARROWEST, _WIDEST_OF_FOLDS = 64, 1024
+
+
+def check_settings(parameters: Mapping[str, Any]) -> None:
+    """Arguments of `NMTuneClassifier` that heads and trainings do not check themselves."""
+    method, preset = parameters["method"], parameters["preset"]
+    check_choice(method, "method", METHODS)
+    check_choice(parameters["weights"], "weights", ("auto", "fixed"))
+    check_integer(parameters["batch_size"], "batch_size", minimum=1)
+    check_integer(parameters["epochs"], "epochs", minimum=1)
+    check_integer(parameters["minimum_steps"], "minimum_steps", minimum=0)
+    if preset is not None:
+        check_choice(preset, "preset", PRESETS)
+        if method != "nmtune":
+            raise ValueError(f'`preset` is for method="nmtune", got {preset!r} with method={method!r}')
+    if parameters["patience"] is not None and method == "nmtune" and not trains_one(parameters):
+        raise ValueError(f'`patience` needs weights="fixed", got {parameters["patience"]!r} with weights="auto"')
+
+
+def trains_one(parameters: Mapping[str, Any]) -> bool:
+    """Whether one head with the given weights is trained."""
+    return parameters["weights"] == "fixed" or parameters["preset"] is not None
+
+
+def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, Any]:
+    """The keywords of the head; few features get at least 64 hidden ones, and a preset's ``top_k`` is at most D."""
+    own = {name: parameters[name] for name in ARGUMENTS[parameters["method"]]}
+    if parameters["preset"] is not None:
+        own |= {name: PRESETS[parameters["preset"]].get(name, own[name]) for name in own}
+        own["hidden_features"] = preset_arguments(
+            parameters["preset"], in_features, hidden_features=own["hidden_features"]
+        )["hidden_features"]
+        own["top_k"] = min(own["top_k"], in_features)
+    if own.get("hidden_features", 0) is None:
+        if parameters["method"] == "nmtune" and not trains_one(parameters):
+            own["hidden_features"] = min(max(2 * in_features, _NARROWEST), _WIDEST_OF_FOLDS)
+        elif 4 * in_features < _NARROWEST:
+            own["hidden_features"] = _NARROWEST
+    return own
+
+
+def raised_epochs(epochs: int, minimum_steps: int, rows: int, batch_size: int) -> int:
+    """The epochs, raised to ``minimum_steps`` steps, but not beyond 100."""
+    needed = math.ceil(minimum_steps / math.ceil(rows / batch_size))
+    return max(epochs, min(needed, MOST_SMALL_EPOCHS))
+
+
+def device_of(device: str | torch.device | None) -> torch.device:
+    """The device to compute on; ``None``: a CUDA device where there is one, else the CPU.
+
+    Raises:
+        ValueError: for a device that is not there.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError):
+        found = None
+    known = {torch.device(name) for name in there} | {torch.device(name).type for name in there}
+    if found is None or (found if found.index is not None else found.type) not in {*known, torch.device("cpu:0")}:
+        raise ValueError(f"`device` must be one that is there ({', '.join(there)}), got {device!r}")
+    return found

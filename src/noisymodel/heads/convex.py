@@ -1,0 +1,219 @@
+"""Multinomial logistic regression: the convex problem, its penalty by cross-validation, its temperature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from .._random import array_generator
+
+_FOLDS = 0x666F6C64
+_PATH_STEPS, _PATH_TOLERANCE = 30, 1e-4  # of L-BFGS for each penalty, begun where the stronger penalty ended
+_WORSE = 2  # penalties in a row that may lose before the path ends
+_FACTORS = (-3.0, 5.0)  # natural logarithms of the smallest and the largest factor on logits
+
+Progress = Callable[[], object]
+
+
+class Path(NamedTuple):
+    """Cross-validation over penalties, strongest first.
+
+    ``out_of_fold`` (P, N, K): each row's logits by the model that did not see it; rows that no fold holds out are zero.
+    ``penalties``: the P that were tried. ``chosen``: the index of the penalty taken. ``factor``: on its logits.
+    """
+
+    out_of_fold: Tensor
+    penalties: list[float]
+    chosen: int
+    factor: float
+
+
+def multinomial(
+    rows: Tensor,
+    targets: Tensor,
+    penalty: float,
+    *,
+    weights: Tensor | None = None,
+    start: Tensor | None = None,
+    iterations: int = 500,
+    tolerance: float = 1e-6,
+) -> Tensor:
+    """Weights and, as the last row, biases (D + 1, K) of multinomial logistic regression.
+
+    min Σ_n w_n CE(x_n W + b, t_n) / Σ_n w_n + (λ/2)·‖W‖², the biases free of penalty, by L-BFGS, until no
+    entry of the gradient exceeds ``tolerance``. scikit-learn's C is 1/(λN).
+
+    Args:
+        rows: (N, D), of any floating type and on any device; the solution is computed there.
+        targets: (N, K) class probabilities.
+        penalty: λ > 0.
+        weights: (N,) ≥ 0; ``None``: all alike.
+        start: (D + 1, K); ``None``: zero.
+        iterations: at most so many.
+        tolerance: of the gradient.
+
+    >>> import torch
+    >>> rows = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
+    >>> multinomial(rows, torch.eye(2, dtype=torch.float64), 0.1).shape
+    torch.Size([2, 2])
+    """
+    count, width = rows.shape
+    share = torch.full_like(targets[:, 0], 1 / count) if weights is None else weights / weights.sum()
+    share, mass = share[:, None], targets.sum(1, keepdim=True)
+    classes = targets.shape[1]
+
+    def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        solution = torch.from_numpy(flat.reshape(width + 1, classes)).to(rows)
+        logs = torch.addmm(solution[-1], rows, solution[:-1]).log_softmax(1)
+        value = -(share * targets * logs).sum() + penalty / 2 * solution[:-1].square().sum()
+        error = share * (mass * logs.exp() - targets)
+        gradient = torch.cat([torch.addmm(solution[:-1], rows.mT, error, beta=penalty), error.sum(0, keepdim=True)])
+        return float(value), gradient.double().cpu().numpy().ravel()
+
+    first = np.zeros((width + 1) * classes) if start is None else start.double().cpu().numpy().ravel()
+    options = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
+    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
+    return torch.from_numpy(found.x.reshape(width + 1, classes)).to(rows)
+
+
+def fold_ids(targets: npt.NDArray[np.int64], folds: int, seed: int, most: int | None = None) -> npt.NDArray[np.int64]:
+    """(N,) the fold that holds each row out, in [0, folds), every class spread evenly; −1 for rows that none does.
+
+    ``most``: about so many rows are held out in all, in proportion to the classes.
+    """
+    random, found, offset = array_generator(seed, _FOLDS), np.full(len(targets), -1, dtype=np.int64), 0
+    share = 1.0 if most is None else min(1.0, most / len(targets))
+    for label in np.unique(targets):
+        own = random.permutation(np.flatnonzero(targets == label))
+        own = own[: max(1, round(share * len(own)))]
+        found[own] = (np.arange(len(own)) + offset) % folds
+        offset += len(own)
+    return found
+
+
+def cross_validate(
+    rows: Tensor,
+    targets: Tensor,
+    folds: Tensor,
+    penalties: Sequence[float],
+    *,
+    weights: Tensor | None = None,
+    standard_errors: float = 1.0,
+    progress: Progress | None = None,
+) -> Path:
+    """Fit every penalty on the rows outside each fold, each from the stronger penalty's solution, and choose one.
+
+    Chosen is the strongest penalty whose accuracy is within ``standard_errors`` paired standard errors of the best
+    (of equal accuracies the one of lower log-loss after its own temperature). The path ends early after two penalties
+    that are below the best in accuracy and log-loss alike.
+    """
+    held, kinds = folds >= 0, sorted(set(folds[folds >= 0].tolist()))
+    starts: dict[int, Tensor | None] = dict.fromkeys(kinds)
+    logits: list[Tensor] = []
+    scores: list[tuple[float, float]] = []
+    for penalty in penalties:
+        out = torch.zeros(len(rows), targets.shape[1], dtype=rows.dtype, device=rows.device)
+        for fold in kinds:
+            inside, outside = folds != fold, folds == fold
+            own = None if weights is None else weights[inside]
+            found = multinomial(
+                rows[inside],
+                targets[inside],
+                penalty,
+                weights=own,
+                start=starts[fold],
+                iterations=_PATH_STEPS,
+                tolerance=_PATH_TOLERANCE,
+            )
+            starts[fold] = found
+            out[outside] = torch.addmm(found[-1], rows[outside], found[:-1])
+            if progress is not None:
+                progress()
+        logits.append(out)
+        own = None if weights is None else weights[held]
+        factor = temperature(out[held], targets[held], weights=own)
+        loss = log_loss(factor * out[held], targets[held], weights=own)
+        right = _right(out[held], targets[held])
+        scores.append((-float(_mean(right, own)), loss))
+        recent = scores[-_WORSE:]
+        if len(scores) > _WORSE and all(s[0] > min(scores)[0] and s[1] > min(s[1] for s in scores) for s in recent):
+            break
+    stacked = torch.stack(logits)
+    chosen = _strongest(stacked[:, held], targets[held], scores, None if weights is None else weights[held], standard_errors)
+    own = None if weights is None else weights[held]
+    factor = temperature(stacked[chosen][held], targets[held], weights=own)
+    return Path(stacked, list(penalties[: len(logits)]), chosen, factor)
+
+
+def _strongest(
+    logits: Tensor, targets: Tensor, scores: list[tuple[float, float]], weights: Tensor | None, errors: float
+) -> int:
+    right = torch.stack([_right(one, targets) for one in logits])
+    best = min(range(len(scores)), key=scores.__getitem__)
+    for index in range(best):
+        if within_errors(right[best], right[index], weights, errors):
+            return index
+    return best
+
+
+def within_errors(best: Tensor, other: Tensor, weights: Tensor | None, errors: float) -> bool:
+    """Whether the mean of ``other`` (N,) is within so many paired standard errors of that of ``best``."""
+    difference = best - other
+    mean = _mean(difference, weights)
+    spread = _mean((difference - mean).square(), weights)
+    return float(mean) <= errors * math.sqrt(float(spread) / max(len(difference) - 1, 1)) + 1e-12
+
+
+def _right(logits: Tensor, targets: Tensor) -> Tensor:
+    """(N,) the probability that the label is the class of the largest logit: 0 or 1 for class ids."""
+    return targets.gather(1, logits.argmax(1, keepdim=True))[:, 0].double()
+
+
+def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    return values.mean() if weights is None else (values * weights).sum() / weights.sum()
+
+
+def log_loss(logits: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> float:
+    """The mean cross-entropy of logits (N, K) and class probabilities (N, K), weighted where ``weights`` (N,) are given."""
+    return float(_mean(-(targets * logits.log_softmax(1)).sum(1), weights))
+
+
+def temperature(logits: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> float:
+    """The factor β in [e⁻³, e⁵] on logits (N, K) with the least mean cross-entropy; 1/β is the temperature.
+
+    The labels are smoothed by 1/(N + K), as Platt scaling does, so that a few rows that are all right do not claim
+    certainty. Golden section search on log β: the cross-entropy is convex in β.
+
+    Source: Guo et al., "On Calibration of Modern Neural Networks" (2017).
+
+    >>> import torch
+    >>> logits = torch.tensor([[2.0, 0.0]] * 4)
+    >>> temperature(logits, torch.tensor([[1.0, 0.0]] * 3 + [[0.0, 1.0]])) < 1  # three of four right, 88 % claimed
+    True
+    """
+    count, classes = logits.shape
+    blurred = torch.lerp(targets, targets.mean(1, keepdim=True).expand_as(targets), 1 / (count + classes))
+    low, high, golden = *_FACTORS, (math.sqrt(5) - 1) / 2
+
+    def loss(at: float) -> float:
+        return log_loss(math.exp(at) * logits, blurred, weights=weights)
+
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = loss(left), loss(right)
+    while high - low > 1e-3:
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = loss(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = loss(right)
+    return math.exp((low + high) / 2)

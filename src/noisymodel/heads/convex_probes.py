@@ -1,0 +1,238 @@
+"""Linear and kernel probes as convex problems, their penalties chosen by cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .._checks import check_choice, check_integer, check_number, check_rows, check_seed
+from .convex import Path, Progress, cross_validate, fold_ids, multinomial
+from .kernel import KernelMap, KernelProbe
+from .normalization import unit_rows
+from .probes import LinearProbe
+
+LINEAR_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 3e-4)
+KERNEL_PENALTIES = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
+FOLDS = 5
+_EXACT = 10**7  # entries of the rows up to which the last fit is in float64
+
+P = TypeVar("P", LinearProbe, KernelProbe)
+
+
+class FittedProbe(NamedTuple, Generic[P]):
+    """What `fit_linear_probe` and `fit_kernel_probe` return.
+
+    ``head``: the probe, on the features' device, whose logits are calibrated. ``penalty``: λ. ``factor``: what the
+    logits were multiplied by, 1 without ``calibrate``. ``out_of_fold`` (N, K): the calibrated logits of each row by a
+    model that did not see it; zero where no fold holds the row out, and ``None`` without cross-validation.
+    """
+
+    head: P
+    penalty: float
+    factor: float
+    out_of_fold: Tensor | None
+
+
+class _Problem(NamedTuple):
+    """Rows (N, D), class probabilities (N, K), fold of each row (N,), and weights (N,) or None, on one device."""
+
+    rows: Tensor
+    targets: Tensor
+    folds: Tensor
+    weights: Tensor | None
+
+
+def fit_linear_probe(
+    features: Tensor,
+    targets: Tensor | npt.NDArray[Any],
+    *,
+    num_classes: int | None = None,
+    penalties: Sequence[float] = LINEAR_PENALTIES,
+    folds: int | npt.NDArray[np.int64] = FOLDS,
+    normalize: str | None = "l2",
+    sample_weight: Tensor | npt.NDArray[Any] | None = None,
+    calibrate: bool = True,
+    standard_errors: float = 1.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FittedProbe[LinearProbe]:
+    """Multinomial logistic regression as a `LinearProbe`, on rows of length √D, by L-BFGS.
+
+    min (1/N) Σ_n CE(W x_n + b, y_n) + (λ/2)·‖W‖², b free of penalty. λ: the strongest penalty whose accuracy in
+    stratified cross-validation is within ``standard_errors`` paired standard errors of the best. ``calibrate``: the
+    logits are then multiplied by the factor of least out-of-fold cross-entropy. scikit-learn's C is 1/(λN).
+
+    Args:
+        features: (N, D), on any device; the computation stays there. Float64 stays float64 throughout.
+        targets: class ids (N,), or class probabilities (N, K).
+        num_classes: K; ``None``: one more than the largest id.
+        penalties: λ to try, strongest first; a single one is taken without cross-validation.
+        folds: how many, at least 2, or the fold of each row (N,), −1 for rows that are always trained on.
+        normalize: ``"l2"``, rows of length √D; ``None``, features as they are.
+        sample_weight: (N,) ≥ 0, in the loss, the accuracies and the calibration.
+        calibrate: see above.
+        standard_errors: 0 takes the best.
+        seed: of the folds.
+        progress: called after each fit.
+
+    Returns:
+        `FittedProbe`.
+
+    Raises:
+        ValueError: for arguments out of range.
+
+    >>> import torch
+    >>> from noisymodel.heads import fit_linear_probe
+    >>> features = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    >>> found = fit_linear_probe(features, (features[:, 0] > 0).long())
+    >>> bool((found.head(features).argmax(1) == (features[:, 0] > 0)).float().mean() > 0.9)
+    True
+    """
+    check_choice(normalize, "normalize", ("l2", None))
+    problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
+    if normalize is not None:
+        problem = problem._replace(rows=unit_rows(problem.rows))
+    path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
+    start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
+    head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize, generator=start)
+    return FittedProbe(*_filled(head, found, features, path, penalty))
+
+
+def fit_kernel_probe(
+    features: Tensor,
+    targets: Tensor | npt.NDArray[Any],
+    *,
+    num_classes: int | None = None,
+    gamma: float = 1.0,
+    landmarks: int = 1500,
+    penalties: Sequence[float] = KERNEL_PENALTIES,
+    folds: int | npt.NDArray[np.int64] = FOLDS,
+    sample_weight: Tensor | npt.NDArray[Any] | None = None,
+    calibrate: bool = True,
+    standard_errors: float = 1.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> FittedProbe[KernelProbe]:
+    """Kernel logistic regression as a `KernelProbe`: k(x, y) = exp(−γ‖x − y‖²) of rows of length one.
+
+    `fit_linear_probe` on the feature map φ(x) = k(x, L) K^(−1/2), L being all rows or ``landmarks`` of them, drawn by
+    ``seed``. The other arguments are those of `fit_linear_probe`.
+
+    Args:
+        features: (N, D).
+        targets: class ids (N,), or class probabilities (N, K).
+        num_classes: K.
+        gamma: γ > 0.
+        landmarks: at most so many.
+        penalties: λ to try, strongest first.
+        folds: as there.
+        sample_weight: as there.
+        calibrate: as there.
+        standard_errors: as there.
+        seed: of landmarks and folds.
+        progress: as there.
+
+    Raises:
+        ValueError: for arguments out of range.
+
+    Source: Zhu and Hastie, "Kernel logistic regression and the import vector machine" (2005); Williams and Seeger (2001).
+    """
+    check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
+    check_integer(landmarks, "landmarks", minimum=1)
+    problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
+    mapped = KernelMap(problem.rows, landmarks=landmarks, gamma=gamma, seed=seed)
+    problem = problem._replace(rows=mapped(problem.rows))
+    path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
+    own = len(mapped.landmarks)
+    head = KernelProbe(features.shape[1], problem.targets.shape[1], landmarks=own, gamma=gamma)
+    head.register_buffer("landmarks", mapped.landmarks.to(features.dtype))
+    folded = torch.cat([mapped.root.to(found) @ found[:-1], found[-1:]])
+    return FittedProbe(*_filled(head, folded, features, path, penalty))
+
+
+def _solve(
+    problem: _Problem, penalties: Sequence[float], calibrate: bool, errors: float, progress: Progress | None
+) -> tuple[Path | None, float, Tensor]:
+    """The path, the penalty, and the solution (D + 1, K) on all rows, calibrated where that is asked for."""
+    ordered = [check_number(one, "penalties", minimum=0, exclusive_minimum=True) for one in penalties]
+    if not ordered or ordered != sorted(ordered, reverse=True):
+        raise ValueError(f"`penalties` must be at least one number, strongest first, got {list(penalties)}")
+    path = None
+    if (len(ordered) > 1 or calibrate) and bool((problem.folds >= 0).any()):
+        path = cross_validate(
+            problem.rows,
+            problem.targets,
+            problem.folds,
+            ordered,
+            weights=problem.weights,
+            standard_errors=errors,
+            progress=progress,
+        )
+        path = path if calibrate else path._replace(factor=1.0)
+    penalty = ordered[0] if path is None else path.penalties[path.chosen]
+    rows, targets, weights = problem.rows, problem.targets, problem.weights
+    if rows.numel() <= _EXACT and rows.device.type != "mps":
+        rows, targets, weights = rows.double(), targets.double(), None if weights is None else weights.double()
+    found = multinomial(rows, targets, penalty, weights=weights)
+    return path, penalty, found if path is None else found * path.factor
+
+
+def _filled(
+    head: P, found: Tensor, features: Tensor, path: Path | None, penalty: float
+) -> tuple[P, float, float, Tensor | None]:
+    classifier = head.classifier
+    assert classifier is not None  # noqa: S101 - both kinds have one
+    head.to(features.device, features.dtype)
+    with torch.no_grad():
+        classifier.weight.copy_(found[:-1].mT)
+        classifier.bias.copy_(found[-1])
+    factor = 1.0 if path is None else path.factor
+    return head.eval(), penalty, factor, None if path is None else path.out_of_fold[path.chosen] * factor
+
+
+def _problem(
+    features: Tensor,
+    targets: Tensor | npt.NDArray[Any],
+    num_classes: int | None,
+    folds: int | npt.NDArray[np.int64],
+    sample_weight: Tensor | npt.NDArray[Any] | None,
+    seed: int,
+) -> _Problem:
+    rows = check_rows(features).detach()
+    if rows.ndim != 2:
+        raise ValueError(f"`features` must have shape (N, D), got {tuple(rows.shape)}")
+    rows = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
+    probabilities = class_probabilities(torch.as_tensor(targets), num_classes).to(rows)
+    if len(probabilities) != len(rows):
+        raise ValueError(f"`targets` must have one entry per row of `features` ({len(rows)}), got {len(probabilities)}")
+    weights = None if sample_weight is None else torch.as_tensor(sample_weight).detach().to(rows)
+    if weights is not None and (weights.shape != rows.shape[:1] or bool((weights < 0).any())):
+        raise ValueError(f"`sample_weight` must be {len(rows)} numbers ≥ 0, got shape {tuple(weights.shape)}")
+    if isinstance(folds, np.ndarray):
+        ids = folds
+    else:
+        classes = probabilities.argmax(1).cpu().numpy()
+        smallest = int(np.bincount(classes)[np.unique(classes)].min())
+        count = min(check_integer(folds, "folds", minimum=2), max(2, smallest))
+        ids = fold_ids(classes, count, check_seed(seed))
+    return _Problem(rows, probabilities, torch.from_numpy(ids).to(rows.device), weights)
+
+
+def class_probabilities(targets: Tensor, num_classes: int | None) -> Tensor:
+    """(N, K) of class ids (N,) or, as they are, of class probabilities (N, K)."""
+    if targets.ndim == 2:
+        return targets.detach()
+    if targets.ndim != 1 or targets.is_floating_point() or len(targets) == 0:
+        raise ValueError(f"`targets` must be class ids (N,) or class probabilities (N, K), got {tuple(targets.shape)}")
+    targets = targets.long()
+    largest = int(targets.max()) + 1
+    count = largest if num_classes is None else check_integer(num_classes, "num_classes", minimum=1)
+    if largest > count or int(targets.min()) < 0:
+        raise ValueError(f"`targets` must be in [0, {count}), got {int(targets.min())} to {largest - 1}")
+    return functional.one_hot(targets, count)

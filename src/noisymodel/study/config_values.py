@@ -1,0 +1,109 @@
+"""Values of a configuration: brought to the types that annotations name, or refused in one line that names the key."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+
+from ..errors import ConfigError
+
+Config = TypeVar("Config")
+
+
+def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
+    """The error for a name that is not in a list, with the nearest one that is."""
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
+
+
+def demand(holds: bool, key: str, expected: str, got: object) -> None:
+    """Raise a `ConfigError` unless it holds."""
+    if not holds:
+        raise ConfigError(f"config key `{key}`: expected {expected}, got {shown(got)}")
+
+
+def shown(value: object) -> str:
+    """A value for an error, on one line."""
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
+    """A dataclass from the keys of a configuration; errors name the key, after ``prefix``.
+
+    Raises:
+        ConfigError: an unknown key, or a value of the wrong type.
+    """
+    hints = get_type_hints(cls)
+    for key in values:
+        if key not in hints:
+            near = difflib.get_close_matches(str(key), hints, 1)
+            hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(hints)}"
+            raise ConfigError(f"config key `{prefix}{key}` is unknown; {hint}")
+    return cls(**{key: convert(value, hints[key], prefix + key) for key, value in values.items()})
+
+
+def convert(value: Any, kind: Any, key: str) -> Any:
+    """``value`` as the annotated type ``kind``; the few types that configurations are made of."""
+    if dataclasses.is_dataclass(kind):
+        demand(isinstance(value, Mapping), key, "a table of keys", value)
+        return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
+    if get_origin(kind) is tuple:
+        element = get_args(kind)[0]
+        value = value.tolist() if hasattr(value, "tolist") else value
+        demand(isinstance(value, list | tuple | range), key, f"a list of {_NOUNS[element]}s", value)
+        return tuple(convert(item, element, f"{key}[{index}]") for index, item in enumerate(value))
+    if get_origin(kind) is not None:  # Mapping[str, ...]
+        element = get_args(kind)[1]
+        demand(isinstance(value, Mapping), key, "a table of keys", value)
+        return {str(name): convert(item, element, f"{key}.{name}") for name, item in value.items()}
+    if kind is Any:
+        return _plain(value, key)
+    if kind is bool:
+        demand(isinstance(value, bool), key, "true or false", value)
+        return value
+    if kind is str:
+        demand(isinstance(value, str), key, "a string", value)
+        return value
+    article = "an integer" if kind is int else "a number"
+    known = numbers.Integral if kind is int else numbers.Real
+    demand(isinstance(value, known) and value is not True and value is not False, key, article, value)
+    if kind is int:
+        return int(cast(Any, value))
+    demand(math.isfinite(cast(Any, value)), key, "a finite number", value)
+    return float(cast(Any, value))
+
+
+def _plain(value: Any, key: str) -> Any:
+    """A value of any type that JSON knows; arrays become lists."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item, f"{key}.{name}") for name, item in cast(Mapping[Any, Any], value).items()}
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        items = enumerate(cast("Sequence[Any]", value))
+        return [_plain(item, f"{key}[{index}]") for index, item in items]
+    if isinstance(value, float):
+        demand(math.isfinite(value), key, "a finite number", value)
+    demand(isinstance(value, str | int | float | None), key, "a value that JSON knows", value)
+    return value
+
+
+def check_types(config: Any, prefix: str) -> None:
+    """Every field as its annotation says it, however the dataclass was made: lists become tuples, integers floats.
+
+    Raises:
+        ConfigError: a value of another type, or a number that is not finite.
+    """
+    for name, kind in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if not dataclasses.is_dataclass(value):
+            object.__setattr__(config, name, convert(value, kind, prefix + name))
+
+
+_NOUNS: Mapping[Any, str] = {int: "integer", float: "number", str: "string"}

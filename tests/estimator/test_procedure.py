@@ -1,0 +1,92 @@
+"""What ``weights="auto"`` tries, takes, and says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from noisymodel import NMTune, NMTuneClassifier
+from noisymodel.estimator import procedure
+from noisymodel.estimator.members import FREE, KERNEL, LINEAR, Data, Member
+from noisymodel.heads import AveragedHead, LinearProbe
+
+
+def blobs(count: int, classes: int = 3, spread: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    random, labels = np.random.default_rng(0), np.arange(count) % classes
+    return random.standard_normal((count, 8)) + spread * np.eye(8)[labels], labels
+
+
+def test_few_labels_get_probes_only_and_it_says_so() -> None:
+    classifier = NMTuneClassifier(random_state=0).fit(*blobs(30))
+    assert [row["member"] for row in classifier.selection_.table] == [LINEAR, KERNEL]
+    assert "10 labels a class; so few rows do not carry a network, probes only were tried" in classifier.explanation_
+    assert len(classifier.history_) == classifier.n_iter_ == 2
+
+
+def test_many_labels_get_the_models_of_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedure, "FEW_ROWS", 90)
+    settings = {"minimum_steps": 0, "epochs": 2, "hidden_features": 16, "random_state": 0}
+    features, labels = blobs(120)
+    classifier = NMTuneClassifier(**settings).fit(features, labels)
+    table = classifier.selection_.table
+    assert [(row["member"], row["models"]) for row in table] == [(LINEAR, 1), (KERNEL, 1), (FREE, 5)]
+    assert all(np.isfinite(row["log_loss"]) and 0 <= row["accuracy"] <= 1 for row in table)
+    assert [row["member"] for row in table if row["chosen"]] == classifier.selection_.chosen
+    again = NMTuneClassifier(**settings).fit(features[::-1], labels[::-1])
+    np.testing.assert_allclose(again.predict_proba(features), classifier.predict_proba(features), rtol=1e-5, atol=1e-7)
+    other = NMTuneClassifier(**settings, consistency_weight=0.0).fit(features, labels)
+    assert other.selection_.table[2]["log_loss"] != table[2]["log_loss"]
+
+
+def members(losses: dict[str, float]) -> list[Member]:
+    out = torch.zeros(6, 2)
+    return [Member(name, [LinearProbe(8, 2, generator=torch.Generator())], 1.0, out, loss, 0.5, {}) for name, loss in losses.items()]
+
+
+@pytest.mark.parametrize(
+    ("losses", "chosen"),
+    [
+        ({LINEAR: 1.0, KERNEL: 1.05}, [LINEAR, KERNEL]),
+        ({LINEAR: 1.2, KERNEL: 1.0}, [KERNEL]),
+        ({LINEAR: 1.02, KERNEL: 1.0, FREE: 1.05}, [KERNEL, FREE]),
+        ({LINEAR: 1.02, KERNEL: 1.01, FREE: 1.0}, [FREE]),
+        ({LINEAR: 1.0, KERNEL: 1.3, FREE: 1.3}, [LINEAR]),
+        ({LINEAR: 1.0, KERNEL: 1.05, FREE: 1.08}, [LINEAR, KERNEL, FREE]),
+    ],
+)
+def test_the_rule(losses: dict[str, float], chosen: list[str]) -> None:
+    assert [one.name for one in procedure._chosen(members(losses))] == chosen
+
+
+def test_many_rows_are_judged_on_a_part_by_three_heads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedure, "_MANY_ROWS", 400)
+    monkeypatch.setattr(procedure, "_JUDGED", 100)
+    features, labels = blobs(480)
+    folds = procedure.folds_of(labels, 0)
+    assert (folds == 0).sum() == 99
+    assert (folds == -1).sum() == 381
+    settings = {"minimum_steps": 0, "epochs": 1, "hidden_features": 16, "random_state": 0}
+    assert NMTuneClassifier(**settings).fit(features, labels).selection_.table[2]["models"] == 3
+
+
+def test_probabilities_are_calibrated() -> None:
+    """On rows of noise, the average claims no more than it knows."""
+    random = np.random.default_rng(0)
+    features, labels = random.standard_normal((200, 8)), random.integers(0, 4, 200)
+    classifier = NMTuneClassifier(random_state=0).fit(features, labels)
+    test = classifier.predict_proba(random.standard_normal((500, 8)))
+    assert test.max(axis=1).mean() < 0.45
+
+
+def test_the_head_is_a_module_that_trains_no_more() -> None:
+    classifier = NMTuneClassifier(random_state=0).fit(*blobs(60))
+    assert isinstance(classifier.head_, AveragedHead | LinearProbe | NMTune) or not classifier.head_.training
+    assert not any(module.training for module in classifier.head_.modules())
+
+
+def test_data_describes_its_folds() -> None:
+    data = Data(torch.zeros(4, 2), np.array([0, 1, 0, 1]), None, np.array([0, 1, -1, 0]), 2, 0)
+    assert data.fold_list == [0, 1]
+    assert [inside.tolist() for inside in data.insides] == [[1, 2], [0, 2, 3]]
+    assert data.judged(torch.zeros(4, 2))[0].shape == (3, 2)
