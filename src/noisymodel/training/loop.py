@@ -51,10 +51,11 @@ def fit(
     epoch visits all rows in a new order, in batches of ``batch_size``. A last batch of one row is joined to the batch
     before it, since neither BatchNorm nor a covariance is defined for it; likewise one of fewer than ``top_k`` rows.
 
-    **Several ranks** (``torchrun``): a head with ``gather=True`` is trained by all ranks of the process group, which make
-    the same call. Each reads its part of every batch of ``batch_size`` rows; batch statistics, BatchNorm's too, are those
-    of the whole batch, and all ranks end with the head that one process would have made, from the first rank's initial
-    weights. The first rank writes the checkpoint; every rank evaluates all of ``validation``. ``compile`` is refused.
+    **Several ranks** (``torchrun``): a head with ``gather=True`` is trained by all ranks of the process group, which
+    make the same call. Each reads its part of every batch of ``batch_size`` rows; batch statistics, BatchNorm's too, are
+    those of the whole batch, and all ranks end with the head that one process would have made, from the first rank's
+    initial weights. The first rank writes the checkpoint; every rank evaluates all of ``validation``. ``compile`` is
+    refused.
 
     Args:
         head: `NMTune`, `MLPProbe` or `LinearProbe`. Parameters with ``requires_grad=False`` are left as they are.
