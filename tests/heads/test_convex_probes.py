@@ -43,7 +43,9 @@ def test_the_linear_probe_is_logistic_regression_on_unit_rows() -> None:
     plain = fit_linear_probe(features.double(), ids, penalties=[0.05], calibrate=False, normalize=None)
     other = LogisticRegression(C=1 / (0.05 * 90), tol=1e-9, max_iter=5000).fit(features.double().numpy(), ids)
     np.testing.assert_allclose(
-        plain.head(features.double()).softmax(1).detach().numpy(), other.predict_proba(features.double().numpy()), atol=1e-5
+        plain.head(features.double()).softmax(1).detach().numpy(),
+        other.predict_proba(features.double().numpy()),
+        atol=1e-5,
     )
 
 
