@@ -15,7 +15,12 @@ METHODS = ("nmtune", "mlp", "linear", "kernel")
 NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout", "normalize", "input_noise")
 OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
 COMMON = ("label_smoothing", "classifier_init")
-ARGUMENTS = {"nmtune": (*NETWORK, *OBJECTIVE, *COMMON), "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON), "linear": (), "kernel": ()}
+ARGUMENTS = {
+    "nmtune": (*NETWORK, *OBJECTIVE, *COMMON),
+    "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON),
+    "linear": (),
+    "kernel": (),
+}
 MOST_SMALL_EPOCHS = 100
 _NARROWEST, _WIDEST_OF_FOLDS = 64, 1024
 
@@ -79,7 +84,7 @@ def device_of(device: str | torch.device | None) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         found = None
-    known = {torch.device(name) for name in there} | {torch.device(name).type for name in there}
-    if found is None or (found if found.index is not None else found.type) not in {*known, torch.device("cpu:0")}:
+    known = {*there, "cpu:0", *(torch.device(name).type for name in there)}
+    if found is None or str(found) not in known:
         raise ValueError(f"`device` must be one that is there ({', '.join(there)}), got {device!r}")
     return found
