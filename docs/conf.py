@@ -10,7 +10,9 @@ from sphinx.application import Sphinx
 
 import noisymodel
 
-sys.path.insert(0, str(Path(__file__).parent))  # how_to_order.py
+sys.path.insert(0, str(Path(__file__).parent))
+
+import api_names
 
 project = "noisymodel"
 author = "The noisymodel authors"
@@ -70,8 +72,13 @@ html_context = {"site_versions": json.loads((Path(__file__).parent / "versions.j
 
 
 def setup(app: Sphinx) -> None:
-    """Leave out what says nothing: the fields of named tuples that have no text of their own."""
+    """Leave out the fields of named tuples that have no text of their own; fill the index of the API."""
     app.connect("autodoc-skip-member", _says_nothing)
+    app.connect("source-read", _fill_index)
+
+
+def _fill_index(app: object, page: str, source: list[str]) -> None:
+    source[0] = api_names.with_tables(source[0])
 
 
 def _says_nothing(app: object, what: str, name: str, value: object, skip: bool, options: object) -> bool | None:

@@ -21,9 +21,15 @@ NOT_RUN = "not run: "
 each_page = over({page.name: page for page in PAGES}, "page")
 
 
-def blocks(language: str) -> list[tuple[str, str]]:
-    """(where, code) of every block of a language that is not marked as not runnable, with a reason."""
-    found: list[tuple[str, str]] = []
+PRINTED = re.compile(r"\n```text\n(?P<said>.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str) -> list[tuple[str, str, str | None]]:
+    """(where, code, printed) of every block of a language that is not marked as not runnable, with a reason.
+
+    ``printed`` is a block of text that follows a block of Python: what the page says that it prints.
+    """
+    found: list[tuple[str, str, str | None]] = []
     for page in PAGES:
         if page.name == "mistakes.md":  # tests/test_mistakes.py runs it, and compares what it prints
             continue
@@ -31,18 +37,28 @@ def blocks(language: str) -> list[tuple[str, str]]:
         for match in BLOCK.finditer(text):
             if match["language"] == language and not (match["mark"] or "").startswith(NOT_RUN):
                 line = text[: match.start("code")].count("\n") + 1
-                found.append((f"{page.relative_to(ROOT)}:{line}", match["code"]))
+                said = PRINTED.match(text, match.end() + 1) if language == "python" else None
+                found.append((f"{page.relative_to(ROOT)}:{line}", match["code"], said and said["said"]))
     return found
 
 
 RUNNER = """
-import json, os, sys, tempfile, traceback
+import contextlib, io, json, os, re, sys, tempfile, traceback
+def alike(said, printed):
+    # the same words; numbers with a decimal point, such as accuracies, to one in a hundred
+    number = re.compile(r"\\d+\\.\\d+")
+    near = all(abs(float(a) - float(b)) <= 0.01 * abs(float(a)) + 1e-9
+               for a, b in zip(number.findall(said), number.findall(printed)))
+    return number.sub("#", said) == number.sub("#", printed) and near
 failed = {}
-for where, code in json.load(sys.stdin):
+for where, code, said in json.load(sys.stdin):
     os.chdir(tempfile.mkdtemp(dir=sys.argv[1]))
     sys.modules["__main__"] = module = type(sys)("__main__")  # a block sees nothing of the one before
+    printed = io.StringIO()
     try:
-        exec(compile(code, where, "exec"), vars(module))
+        with contextlib.redirect_stdout(printed):
+            exec(compile(code, where, "exec"), vars(module))
+        assert said is None or alike(said, printed.getvalue()), "it printed\\n" + printed.getvalue()
     except BaseException:
         failed[where] = traceback.format_exc()
 for where, error in failed.items():
@@ -52,7 +68,7 @@ sys.exit(len(failed))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", sorted({where.partition(":")[0] for where, _ in blocks("python")}))
+@pytest.mark.parametrize("page", sorted({block[0].partition(":")[0] for block in blocks("python")}))
 def test_python_blocks_run_as_shown(page: str, tmp_path: Path) -> None:
     """Each in names and a folder of its own; those of a page in one process, whose imports are most of the time."""
     chosen = [block for block in blocks("python") if block[0].partition(":")[0] == page]
@@ -66,7 +82,7 @@ def test_python_blocks_run_as_shown(page: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@over(dict(blocks("toml")), "code")
+@over({where: code for where, code, _ in blocks("toml")}, "code")
 def test_configurations_are_valid(code: str, tmp_path: Path) -> None:
     from noisymodel.study import StudyConfig, plan
 
@@ -117,13 +133,14 @@ def test_commands_in_blocks_have_the_options_that_are_shown(page: Path, capsys: 
 
 
 def test_there_is_something_to_run() -> None:
-    assert any(where.startswith("README.md") for where, _ in blocks("python"))
+    assert any(where.startswith("README.md") and printed for where, _, printed in blocks("python"))
     assert blocks("toml")
 
 
 def test_readme_has_its_two_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    commands = {match["mark"]: match["code"].strip() for match in BLOCK.finditer(text) if match["mark"]}
+    marked = [match for match in BLOCK.finditer(text) if (match["mark"] or "").startswith("command: ")]
+    commands = {match["mark"]: match["code"].strip() for match in marked}
     assert set(commands) == {"command: study", "command: tests"}
     assert all("\n" not in command for command in commands.values()), "one line to paste each"
     assert commands["command: study"].endswith("noisymodel study")

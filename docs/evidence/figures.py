@@ -47,7 +47,7 @@ def _gains(gains: list[dict[str, Any]]) -> Path:
 
     figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True)
     tasks = list(dict.fromkeys(gain["task"] for gain in gains))
-    others = ("logistic", "kernel", "svc", "lda", "mlp", "mlp-chosen")
+    others = ("logistic", "logistic-loss", "kernel", "svc", "lda", "mlp", "mlp-chosen")
     for axis, kind, name in zip(axes, ("id", "ood"), ("in-domain", "mean over the shifts"), strict=True):
         for place, (task, colour) in enumerate(zip(tasks, COLOURS, strict=False)):
             sizes = sorted({gain["size"] for gain in gains if gain["task"] == task}, key=lambda size: size or 1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -18,6 +19,7 @@ from noisymodel import NMTuneClassifier
 
 from . import baselines
 from .baselines import LARGEST_SVC, Scores, all_classes
+from .calibrated import logistic_by_loss
 
 EPOCHS = 10  # of the heads with fixed weights, raised to 300 steps
 
@@ -52,6 +54,7 @@ def estimator(**settings: Any) -> Callable[[np.ndarray, np.ndarray, int, int], S
 
 METHODS = {
     "logistic": Method("logistic regression, C chosen", baselines.logistic, of_library=False),
+    "logistic-loss": Method("logistic regression, C by log-loss", logistic_by_loss, of_library=False),
     "kernel": Method("kernel logistic regression", baselines.kernel, of_library=False),
     "svc": Method(
         "support-vector classifier",
@@ -70,7 +73,7 @@ METHODS = {
     "official": Method('NMTune, `preset="official"`', estimator(preset="official", epochs=EPOCHS), of_library=True),
     "default": Method("`NMTuneClassifier()`", estimator(), of_library=True),
 }
-BASELINES = ("logistic", "kernel", "svc", "lda", "mlp", "mlp-chosen")
+BASELINES = ("logistic", "logistic-loss", "kernel", "svc", "lda", "mlp", "mlp-chosen")
 ABLATIONS = {
     "default": METHODS["default"],
     "no-consistency": Method("without consistency", estimator(consistency_weight=0.0), of_library=True),
@@ -93,7 +96,7 @@ LIBRARY = ("estimator", "heads", "sweeping", "training", "losses", "losses.py", 
 def version(name: str) -> str:
     """Twelve digits that change with the code, not the comments, that a method's results depend on."""
     root = Path(noisymodel.__file__).parent
-    paths = [Path(baselines.__file__)]
+    paths = [Path(inspect.getsourcefile(ALL[name].fit) or "")]
     if ALL[name].of_library:
         paths = [
             path for part in LIBRARY for path in ([root / part], (root / part).rglob("*.py"))[not part.endswith(".py")]

@@ -113,6 +113,22 @@ def aims(part: str) -> str:
     return _table(["labels a class", "`NMTuneClassifier()` minus", "tasks", "in-domain", "under shift"], lines)
 
 
+FRONT = ("logistic", "kernel", "mlp", "default")
+
+
+def front(part: str) -> str:
+    """Tasks by methods with all labels, and the gain over logistic regression under shift: the README's table."""
+    found = _read(part)
+    rows = {(row["task"], row["method"]): row for row in found["rows"] if not row["size"] and row["method"] in FRONT}
+    titles = {method: row["title"] for (_, method), row in rows.items()}
+    tasks = list(dict.fromkeys(task for task, _ in rows))
+    gained = {g["task"]: _interval(g["ood"]) for g in found["gains"] if not g["size"] and g["other"] == "logistic"}
+    columns = [[_pair(rows[task, m]["tests"]) if (task, m) in rows else "–" for m in titles] for task in tasks]
+    _bold(columns)
+    lines = [[task, *column, gained.get(task, "–")] for task, column in zip(tasks, columns, strict=True)]
+    return _table(["task", *titles.values(), "gain under shift"], lines)
+
+
 def noisy(part: str, task: str) -> str:
     """Methods by kind and rate of wrong labels."""
     rows = [row for row in _read(part)["rows"] if row["task"] == task]
@@ -159,7 +175,7 @@ def figure(part: str, name: str, *words: str) -> str:  # noqa: ARG001 - all tabl
 
 TABLES: dict[str, Callable[..., str]] = {
     function.__name__: function
-    for function in (accuracy, quality, shifts, gains, aims, noisy, layers, predictors, about, figure)
+    for function in (accuracy, quality, shifts, gains, aims, front, noisy, layers, predictors, about, figure)
 }
 
 
@@ -177,7 +193,7 @@ def rendered(text: str) -> str:
 def update() -> list[Path]:
     """Write the tables of all pages that have some; what changed."""
     changed: list[Path] = []
-    for path in sorted(DOCS.glob("*.md")):
+    for path in [DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))]:
         text = path.read_text(encoding="utf-8")
         new = rendered(text)
         if new != text:

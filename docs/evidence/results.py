@@ -190,7 +190,7 @@ def calibration(part: Part, cache: Path, *, stale: bool) -> list[dict[str, Any]]
     """Confidence and accuracy of each test, at each task's largest number of labels: the points of the figure."""
     lines: list[dict[str, Any]] = []
     for task in dict.fromkeys(cell.task for cell in part.cells):
-        for method in ("logistic", "mlp", "nmtune", REFERENCE):
+        for method in ("logistic-loss", "mlp", "nmtune", REFERENCE):
             cells = [cell for cell in part.cells if (cell.task, cell.size) == (task, 0)]
             records = [record for cell in cells if (record := stored(cell, method, cache, stale=stale))]
             if records:

@@ -33,7 +33,7 @@ training, testing = slice(0, 900), slice(900, None)
 
 # %%
 # Three classifiers with one interface: a logistic regression, the network of NMTune without its regularizers, and
-# NMTune with its default weights. ``weights="auto"`` would choose them by validation on the training rows.
+# what cross-validation on the training rows chooses from probes and NMTune heads.
 
 classifiers = {
     "logistic regression": LogisticRegression(max_iter=1000),
@@ -46,7 +46,7 @@ for classifier in classifiers.values():
 # %%
 # Cross-validation, pipelines and grid searches work as for every estimator.
 
-scores = cross_val_score(NMTuneClassifier(epochs=3, random_state=0), features[training], labels[training], cv=3)
+scores = cross_val_score(NMTuneClassifier(method="linear", random_state=0), features[training], labels[training], cv=3)
 print("accuracy on each of three folds:", scores.round(3))
 
 # %%
@@ -74,4 +74,4 @@ reshaped = classifiers["NMTune"].transform(features)
 print(reshaped.shape, reshaped.dtype)
 
 # %%
-# More: :doc:`/choosing_weights`, on ``weights="auto"``, files and the command line.
+# More: :doc:`/choosing_weights`, on how it chooses, on files and the command line.

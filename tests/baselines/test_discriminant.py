@@ -33,7 +33,11 @@ def test_it_is_scikit_learns(shrinkage: float | str) -> None:
 def test_sums_merge_and_weights_are_repeated_rows() -> None:
     features, ids = rows()
     whole = DiscriminantSums(5, 3).update(features, ids)
-    parts = DiscriminantSums(5, 3).update(features[:20], ids[:20]).merge(DiscriminantSums(5, 3).update(features[20:], ids[20:]))
+    parts = (
+        DiscriminantSums(5, 3)
+        .update(features[:20], ids[:20])
+        .merge(DiscriminantSums(5, 3).update(features[20:], ids[20:]))
+    )
     torch.testing.assert_close(parts.products, whole.products)
     torch.testing.assert_close(parts.probe()(features.float()), whole.probe()(features.float()))
     weights = np.random.default_rng(0).integers(0, 3, 90)

@@ -45,10 +45,10 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_report_has_the_method_and_its_baselines(tuned: Path) -> None:
     report = json.loads((tuned / "out" / "report.json").read_text())
     assert [(row["method"], row["data"]) for row in report["accuracies"]] == [
-        (method, data) for method in ("nmtune", "linear", "mlp") for data in ("validation", "shift")
+        (method, data) for method in ("nmtune", "linear", "kernel", "mlp") for data in ("validation", "shift")
     ]
     assert {(row["baseline"], row["data"]) for row in report["differences"]} == {
-        (baseline, data) for baseline in ("linear", "mlp") for data in ("validation", "shift")
+        (baseline, data) for baseline in ("linear", "kernel", "mlp") for data in ("validation", "shift")
     }
     assert report["training_rows"] == 72
     assert report["arguments"]["seed"] == 4
@@ -85,7 +85,8 @@ def test_labels_from_files_presets_and_auto(tmp_path: Path) -> None:
     assert report["training_rows"] == 45
     assert main([*common, "--method", "linear", "--weights", "auto", "--force", "--refit"]) == 0
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert "weight_decay" in report["chosen"]["linear"]
+    assert "logistic regression" in report["explanations"]["linear"]
+    assert {"log_loss", "macro_f1"} < set(report["scores"][0])
     assert report["saved"] == "trained on all rows"
     refitted = NMTuneClassifier.load(tmp_path / "out" / "model")
     again = NMTuneClassifier(**refitted.get_params()).fit(features, names)

@@ -110,7 +110,8 @@ def test_nothing_depends_on_the_scale() -> None:
     features, labels = blobs()
     for method in ("nmtune", "linear", "kernel"):
         plain, large = (
-            NMTuneClassifier(method=method, **FAST).fit(k * features, labels).predict_proba(k * features) for k in (1, 4096)
+            NMTuneClassifier(method=method, **FAST).fit(k * features, labels).predict_proba(k * features)
+            for k in (1, 4096)
         )
         np.testing.assert_allclose(plain, large, atol=1e-6)
 
@@ -297,14 +298,22 @@ def test_warm_start_goes_on() -> None:
         once.fit(features, labels)
     assert once.history_[0]["train_total"] < 0.9 * first
     assert once.fit(features[:, :6], labels).n_features_in_ == 6
-    assert NMTuneClassifier(warm_start=True, random_state=0).fit(features, labels).fit(features, labels).score(features, labels) > 0.9
+    assert (
+        NMTuneClassifier(warm_start=True, random_state=0)
+        .fit(features, labels)
+        .fit(features, labels)
+        .score(features, labels)
+        > 0.9
+    )
 
 
 def test_on_epoch_is_told_of_every_record() -> None:
     features, labels = blobs()
     for settings in (QUICK, FAST):
         told: list[tuple[object, dict]] = []
-        classifier = NMTuneClassifier(**settings, on_epoch=lambda head, record, told=told: told.append((head, dict(record))))
+        classifier = NMTuneClassifier(
+            **settings, on_epoch=lambda head, record, told=told: told.append((head, dict(record)))
+        )
         classifier.fit(features, labels)
         assert [record for _, record in told] == classifier.history_
         assert all(isinstance(head, torch.nn.Module) for head, _ in told)
@@ -312,7 +321,9 @@ def test_on_epoch_is_told_of_every_record() -> None:
 
 def test_integers_of_a_search_are_saved(tmp_path: Path) -> None:
     features, labels = blobs()
-    search = GridSearchCV(NMTuneClassifier(**QUICK), {"epochs": np.array([2, 3]), "hidden_features": np.array([8])}, cv=2)
+    search = GridSearchCV(
+        NMTuneClassifier(**QUICK), {"epochs": np.array([2, 3]), "hidden_features": np.array([8])}, cv=2
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         best = search.fit(features, labels).best_estimator_
@@ -378,14 +389,14 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
         NMTuneClassifier.load(tmp_path)
     for changed in ({"classes": {"dtype": "<i8", "labels": [0, 2, 1]}}, {"history": []}, {"explanation": "other"}):
         path.write_text(json.dumps({**record, **changed}))
-        with pytest.raises(ValueError, match="the checksum of classifier.json does not fit its content"):
+        with pytest.raises(ValueError, match=r"the checksum of classifier\.json does not fit its content"):
             NMTuneClassifier.load(tmp_path)
     path.write_text(json.dumps(record))
     weights = tmp_path / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    with pytest.raises(ValueError, match="the checksum of model.safetensors is not the one"):
+    with pytest.raises(ValueError, match=r"the checksum of model\.safetensors is not the one"):
         NMTuneClassifier.load(tmp_path)
     path.write_text("{}")
     with pytest.raises(ValueError, match=r"classifier\.json is damaged or was not written"):

@@ -27,7 +27,9 @@ def test_all_methods_see_the_same_rows_and_the_figures_are_theirs() -> None:
     found = compare(features, labels, tests={"shift": test}, seed=3, **SETTINGS)
     kept, out = module._split(labels, 0.2, 3)
     assert found.num_training == len(kept) == 120
-    assert list(found.classifiers) == ["nmtune", "linear", "mlp"]
+    assert list(found.classifiers) == ["nmtune", "linear", "kernel", "mlp"]
+    assert [(row.method, row.data) for row in found.scores] == [(row.method, row.data) for row in found.accuracies]
+    assert all(score >= 0 for row in found.scores for score in row.scores)
     assert [(row.method, row.data, row.rows) for row in found.accuracies] == [
         (method, data, size) for method in found.classifiers for data, size in (("validation", 30), ("shift", 60))
     ]
@@ -63,14 +65,13 @@ def test_baselines_get_what_concerns_them() -> None:
     assert not found.differences
     found = compare(features, labels, baselines=["linear"], consistency_weight=0.5, **SETTINGS)
     assert found.classifiers["nmtune"].consistency_weight == 0.5
-    assert found.classifiers["linear"].learning_rate == 1e-2
     assert found.classifiers["linear"].minimum_steps == 80
     own = {"dropout": 0.1, "depth": 2, "learning_rate": 3e-3, "label_smoothing": 0.1, "weight_decay": 0.0}
     found = compare(features, labels, **(SETTINGS | own))
     assert {name: getattr(found.classifiers["mlp"], name) for name in own} == own
-    assert found.classifiers["linear"].learning_rate == 1e-2
     found = compare(features, labels, baselines=["mlp"], preset="paper", **SETTINGS)
     assert found.classifiers["mlp"].residual is False
+    assert found.classifiers["mlp"].weights == "fixed"
 
 
 def test_stores(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def test_many_labels_get_the_models_of_the_folds(monkeypatch: pytest.MonkeyPatch
 
 def members(losses: dict[str, float]) -> list[Member]:
     out = torch.zeros(6, 2)
-    return [Member(name, [LinearProbe(8, 2, generator=torch.Generator())], 1.0, out, loss, 0.5, {}) for name, loss in losses.items()]
+    return [
+        Member(name, [LinearProbe(8, 2, generator=torch.Generator())], 1.0, out, loss, 0.5, {})
+        for name, loss in losses.items()
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from noisymodel import FeatureStore, NMTuneClassifier
@@ -85,9 +84,7 @@ def test_unseen_labels_count_as_wrong_with_a_warning() -> None:
 def test_loaders_and_iterators_and_tensors_of_all_kinds() -> None:
     features, labels = rows()
     plain = NMTuneClassifier(**SETTINGS).fit(features.numpy(), labels)
-    loader = torch.utils.data.DataLoader(
-        torch.utils.data.TensorDataset(features, torch.tensor(labels)), batch_size=7
-    )
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(features, torch.tensor(labels)), batch_size=7)
     fitted = NMTuneClassifier(**SETTINGS).fit(loader)
     wanted = plain.predict_proba(features.numpy())
     np.testing.assert_array_equal(fitted.predict_proba(features.numpy()), wanted)

@@ -40,11 +40,12 @@ def cache(tmp_path: Path, evidence: Any) -> Path:
 
 def test_tables_of_the_pages_are_those_of_the_files(evidence: Any) -> None:
     pages = evidence("pages")
-    quoting = [path for path in (ROOT / "docs").glob("*.md") if pages.MARKED.search(path.read_text(encoding="utf-8"))]
+    every = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    quoting = [path for path in every if pages.MARKED.search(path.read_text(encoding="utf-8"))]
     for path in quoting:
         text = path.read_text(encoding="utf-8")
         assert pages.rendered(text) == text, f"{path.name}: run `python -m docs.evidence pages`"
-    assert {path.stem for path in quoting} >= {"evidence"}
+    assert {path.stem for path in quoting} >= {"README", "evidence"}
 
 
 def test_a_table_follows_its_file(evidence: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,6 +60,26 @@ def test_a_table_follows_its_file(evidence: Any, tmp_path: Path, monkeypatch: py
     assert lines[2] == "| labels a class (seeds) | 16 (5) |"
     assert lines[4:6] == ["| MLP | **71.3** / 50.0 |", "| probe | **71.3** / **60.0** |"]
     assert pages.rendered(pages.rendered(page)) == pages.rendered(page)
+
+
+def test_the_front_page_compares_with_all_labels(
+    evidence: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = evidence("pages")
+
+    def row(method: str, size: int, accuracy: float) -> dict[str, Any]:
+        tests = {name: {"accuracy": accuracy} for name in ("in-domain", "OOD")}
+        return {"task": "webster", "size": size, "method": method, "title": method, "tests": tests}
+
+    rows = [row("logistic", 0, 70.0), row("default", 0, 72.0), row("lda", 0, 90.0), row("default", 16, 30.0)]
+    gain = {"task": "webster", "size": 0, "other": "logistic", "id": [1.0, 0.0, 2.0], "ood": [2.0, -0.5, 4.0]}
+    (tmp_path / "tables.json").write_text(json.dumps({"rows": rows, "gains": [gain, {**gain, "size": 16}]}))
+    monkeypatch.setattr(pages, "RESULTS", tmp_path)
+    assert pages.front("tables").splitlines() == [
+        "| task | logistic | default | gain under shift |",
+        "| --- | --- | --- | --- |",
+        "| webster | 70.0 / 70.0 | **72.0** / **72.0** | +2.0 [−0.5, +4.0] |",
+    ]
 
 
 @pytest.mark.parametrize("task", ["emoji-lite0", "webster"])

@@ -142,7 +142,7 @@ def test_half_precision_labels_and_integers_of_any_size_are_alike(tmp_path: Path
         (["a", 1], TypeError, "`ids` must have one string per row, got 1 in row 1 of these"),
         (["a", "\ud800"], TypeError, "`ids` must have one string per row, got .* in row 1"),
         (["a"], ValueError, "`ids` must have one entry per row of `features`, 2, got 1"),
-        ("ab", TypeError, "`ids` must be numbers, got <U2"),
+        ("ab", TypeError, "`ids` must be a sequence of one entry"),
         ([0.5, 1.5], TypeError, "`ids` must have one string or integer per row, got torch.float64"),
         ([True, False], TypeError, "`ids` must have one string or integer per row, got torch.bool"),
         ([[1], [2]], TypeError, "`ids` must have one string or integer per row, got torch.int64 of shape"),

@@ -41,10 +41,10 @@ def test_the_linear_probe_is_logistic_regression_on_unit_rows() -> None:
         found.head(features.double()).softmax(1).detach().numpy(), other.predict_proba(rows), atol=1e-5
     )
     plain = fit_linear_probe(features.double(), ids, penalties=[0.05], calibrate=False, normalize=None)
-    other = LogisticRegression(C=1 / (0.05 * 90), tol=1e-9, max_iter=5000).fit(features.double().numpy(), ids)
-    np.testing.assert_allclose(
-        plain.head(features.double()).softmax(1).detach().numpy(), other.predict_proba(features.double().numpy()), atol=1e-5
-    )
+    rows = features.double().numpy()
+    other = LogisticRegression(C=1 / (0.05 * 90), tol=1e-9, max_iter=5000).fit(rows, ids)
+    ours = plain.head(features.double()).softmax(1).detach().numpy()
+    np.testing.assert_allclose(ours, other.predict_proba(rows), atol=1e-5)
 
 
 def test_the_kernel_probe_is_exact_where_every_row_is_a_landmark() -> None:

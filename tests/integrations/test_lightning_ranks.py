@@ -26,7 +26,7 @@ def validate(folder: Path) -> None:
 
     rank = int(os.environ["LOCAL_RANK"])
     torch.manual_seed(0)
-    module = NMTuneModule(nn.Identity(), NMTune(4, 3, seed=0))
+    module = NMTuneModule(nn.Identity(), NMTune(4, 3))
     rows = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         classes = module.head.eval()(rows).argmax(1)

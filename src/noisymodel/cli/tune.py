@@ -26,18 +26,21 @@ def add(commands: Commands) -> None:
         "tune",
         help="fit a classifier on features, validate it beside its baselines, save it",
         description="Fit a classifier on features and labels, validate it on held-out rows beside a linear probe, "
-        "a kernel probe and an MLP, and save it. Needs features (a feature store's folder or an .npy file of shape (N, D)) and labels: "
-        "the store's own, or --labels. Writes the classifier and report.json into the output folder.",
+        "a kernel probe and an MLP, and save it. Needs features (a feature store's folder or an .npy file of "
+        "shape (N, D)) and labels: the store's own, or --labels. Writes the classifier and report.json into the output "
+        "folder.",
     )
     tune.add_argument("features", metavar="FEATURES", help="feature store, or .npy file (N, D)")
     tune.add_argument("--labels", metavar="FILE", help=".npy, .csv, .tsv, or one label a line (default: the store's)")
     tune.add_argument("--label-column", metavar="NAME", help="column of a table (default: label, or the only one)")
-    tune.add_argument("--method", choices=("nmtune", "mlp", "linear", "kernel"), default="nmtune", help="default: nmtune")
-    tune.add_argument("--preset", choices=("paper", "official"), help="published settings of NMTune")
-    tune.add_argument("--weights", choices=("auto", "fixed"), default="auto", help="auto (default): by cross-validation")
     tune.add_argument(
-        "--baselines", nargs="*", choices=_BASELINES, default=list(_BASELINES), help="default: all three"
+        "--method", choices=("nmtune", "mlp", "linear", "kernel"), default="nmtune", help="default: nmtune"
     )
+    tune.add_argument("--preset", choices=("paper", "official"), help="published settings of NMTune")
+    tune.add_argument(
+        "--weights", choices=("auto", "fixed"), default="auto", help="auto (default): by cross-validation"
+    )
+    tune.add_argument("--baselines", nargs="*", choices=_BASELINES, default=list(_BASELINES), help="default: all three")
     tune.add_argument("--validation", metavar="FRACTION", type=_fraction, default=0.2, help="held out (default: 0.2)")
     tune.add_argument(
         "--test",

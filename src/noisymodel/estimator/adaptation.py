@@ -16,8 +16,9 @@ _SHARPNESS = 10.0
 class Adapted(NamedTuple):
     """Class probabilities (N, K) side by side: the classifier's own, and those of two rules.
 
-    ``unadapted``: the classifier's. ``t3a``: by the distance to prototypes of the rows that it is surest of (Iwasawa and
-    Matsuo, 2021). ``clusters``: the classifier's times those of soft clusters that begin at its classes. ``classes`` (K,).
+    ``unadapted``: the classifier's. ``t3a``: by the cosine to prototypes, the rows that it is surest of (Iwasawa and
+    Matsuo, 2021). ``clusters``: the classifier's times those of soft clusters that begin at its classes.
+    ``classes``: (K,) the labels.
     """
 
     unadapted: Array
@@ -56,7 +57,7 @@ def _t3a(own: Array, unit: Array) -> Array:
 
 
 def _clusters(own: Array, unit: Array) -> Array:
-    """p ∝ p_own · exp(10 · cos(z, m_k)), m_k the mean of the rows weighted by p, in ten rounds."""
+    """P ∝ p_own · exp(10 · cos(z, m_k)), m_k the mean of the rows weighted by p, in ten rounds."""
     found = own
     for _ in range(_ROUNDS):
         means = _unit(found.T @ unit)

@@ -48,28 +48,35 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     common weight; ``sample_weight`` and ``class_weight`` multiply the loss, the validation and the calibration.
 
     Args:
-        method: ``"nmtune"``, as above; ``"linear"``: multinomial logistic regression (`noisymodel.heads.fit_linear_probe`);
-            ``"kernel"``: the same on an RBF kernel (`noisymodel.heads.fit_kernel_probe`); both with penalties by
+        method: ``"nmtune"``, as above; ``"linear"``: multinomial logistic regression
+            (`noisymodel.heads.fit_linear_probe`); ``"kernel"``: the same on an RBF kernel
+            (`noisymodel.heads.fit_kernel_probe`); both with penalties by
             cross-validation; ``"mlp"``: NMTune's network with the task loss alone.
         preset: ``"paper"`` or ``"official"``: one head with the settings of `NMTune.from_preset`, which take the place
             of the arguments that they name; implies ``weights="fixed"``.
-        weights: ``"auto"``: as above; ``"mlp"`` chooses its label smoothing and learning rate on a fifth of the rows, of 400 at
+        weights: ``"auto"``: as above; ``"mlp"`` chooses its label smoothing and learning rate on a fifth of the
+            rows, of 400 at
             least.
             ``"fixed"``: one head of the settings below, trained by `noisymodel.fit`.
-        hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D); for the
-            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024.
+        hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D); for
+            the
+            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024 or 600,000 / D.
         depth, norm, residual, dropout, normalize, input_noise, consistency_weight, covariance_weight, dominant_weight:
-            as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``; of the free
+            as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``; of the
+            free
             heads with ``"auto"``, of the one head with ``"fixed"``.
         calibrate: multiply the logits by the factor of least cross-entropy on rows that were held out: out of fold, or
-            with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated.
-        epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains heads
+            with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated. The members of
+            an average always are.
+        epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains
+            heads
             for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.
         minimum_steps: the epochs are raised until the training has so many steps, up to 100 epochs.
         validation_fraction: share of every class that is held out, in [0, 1), and evaluated: after each epoch with
             ``"fixed"``, where ``patience`` needs it, at the end with ``"auto"``, which does not need it.
         class_weight: ``None``, ``"balanced"`` or a dictionary from class to weight.
-        warm_start: with ``"fixed"``, go on with the head of the last `fit` where features and classes are the same. What
+        warm_start: with ``"fixed"``, go on with the head of the last `fit` where features and classes are the same.
+            What
             convex fits and ``"auto"`` give does not depend on where they begin.
         random_state: fixes folds, landmarks, initial weights, order and noise.
         device: where to compute; ``None``: a CUDA device where there is one, else the CPU.
@@ -249,14 +256,15 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         Labels that `fit` has not seen count as wrong, with a warning.
         """
         check_is_fitted(self)
+        rows = X
         if y is None:
             check_backbone(X, self.backbone_)
-            X, y, _ = training_rows(X, y)
+            rows, y, _ = training_rows(X, y)
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             shown = ", ".join(map(repr, unseen[:5].tolist()))
             warnings.warn(f"`y` has labels that fit has not seen, which count as wrong: {shown}", stacklevel=2)
-        return float(super().score(X, y, sample_weight))
+        return float(super().score(rows, y, sample_weight))
 
     def adapt(self, X_unlabelled: Any) -> Adapted:
         """What unlabelled rows say about themselves: the fitted classifier's and two transductive answers side by side.
@@ -317,7 +325,9 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         """The classifier in a folder, or of that name on the Hugging Face Hub (needs the extra ``hub``)."""
         return cls.load(path if Path(path).exists() else pull_folder(str(path), **options))
 
-    def push_to_hub(self, repo_id: str, *, private: bool | None = None, token: str | None = None, api: Any = None) -> str:
+    def push_to_hub(
+        self, repo_id: str, *, private: bool | None = None, token: str | None = None, api: Any = None
+    ) -> str:
         """Save the classifier into a repository on the Hugging Face Hub (needs the extra ``hub``); its address.
 
         ``api`` takes the place of ``huggingface_hub.HfApi(token=token)``.

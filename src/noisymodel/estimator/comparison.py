@@ -22,7 +22,17 @@ from .sources import rows_of, training_rows
 
 VALIDATION = "validation"
 _LEVEL = 0.95
-_SHARED = ("weights", "epochs", "minimum_steps", "batch_size", "device", "verbose", "class_weight", "calibrate", "normalize")
+_SHARED = (
+    "weights",
+    "epochs",
+    "minimum_steps",
+    "batch_size",
+    "device",
+    "verbose",
+    "class_weight",
+    "calibrate",
+    "normalize",
+)
 _OF_NETWORKS = (*ARGUMENTS["mlp"], "learning_rate", "weight_decay", "warmup")
 
 Array = npt.NDArray[Any]

@@ -62,7 +62,7 @@ def load_classifier(folder: str | Path) -> tuple[Any, dict[str, Any], npt.NDArra
         classes = np.array(record["classes"]["labels"], dtype=np.dtype(record.pop("classes")["dtype"]))
         name = json.loads((folder / CONFIG_NAME).read_bytes())["head"]
         kind = KINDS[name]
-        record["parameters"]["method"]  # noqa: B018 - that it is there
+        record["parameters"]["method"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is damaged or was not written by NMTuneClassifier.save ({error!r})") from None
     if written not in (1, _FORMAT):

@@ -53,9 +53,7 @@ def fit_rows(
     return _one_head(parameters, rows, num_classes, seed, device, before)
 
 
-def _convex(
-    parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: int, device: torch.device
-) -> Fitted:
+def _convex(parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: int, device: torch.device) -> Fitted:
     linear = parameters["method"] == "linear"
     options: dict[str, Any] = {"num_classes": num_classes, "sample_weight": rows.weights, "seed": seed}
     options |= {"folds": folds_of(rows.targets, seed), "calibrate": parameters["calibrate"]}
@@ -147,9 +145,7 @@ def _one_head(
     return Fitted(fitted, result.history, choice, why)
 
 
-def _calibrated(
-    head: Head, features: Tensor, targets: npt.NDArray[np.int64], num_classes: int
-) -> nn.Module:
+def _calibrated(head: Head, features: Tensor, targets: npt.NDArray[np.int64], num_classes: int) -> nn.Module:
     with torch.no_grad():
         logits = head(features)
     known = class_probabilities(torch.from_numpy(targets), num_classes).to(logits)

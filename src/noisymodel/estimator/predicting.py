@@ -28,7 +28,7 @@ def outputs(head: nn.Module, features: npt.NDArray[Any], device: torch.device, w
     """``"logits"`` (N, K) or ``"tuned"`` (N, D) of features (N, D), computed in float64 (on MPS in float32)."""
     exact = _exact(head, device)
     kind = torch.float32 if device.type == "mps" else torch.float64
-    rows = torch.from_numpy(np.ascontiguousarray(features))
+    rows = torch.from_numpy(np.require(features, requirements=["C", "W"]))
     parts: list[Tensor] = []
     with torch.inference_mode():
         for piece in rows.split(ROWS):
@@ -46,8 +46,5 @@ def _exact(head: nn.Module, device: torch.device) -> nn.Module:
     tensors = [*head.parameters(), *head.buffers()]
     fresh = copy.deepcopy(head).requires_grad_(requires_grad=False).eval()
     fresh = fresh.to(device, torch.float32 if device.type == "mps" else torch.float64)
-    for module in fresh.modules():
-        if hasattr(module, "objective"):
-            module.objective.gather = False
     _COPIES[head] = _Copy(tensors, [one._version for one in tensors], device, fresh)
     return fresh

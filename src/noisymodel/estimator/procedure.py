@@ -87,7 +87,8 @@ def decide(
 ) -> Decided:
     """Try what the data can carry and average what is good.
 
-    Below 20 labels a class (the mean over the classes) or 400 rows: the linear and the kernel probe. From there on: also
+    Below 20 labels a class (the mean over the classes) or 400 rows: the linear and the kernel probe. From there on:
+    also
     NMTune heads of ``settings``, the models of the folds. (The kernel up to 10⁹ rows · landmarks · classes.) Each has a
     temperature of its own. Where the heads' out-of-fold log-loss, which is that of a single head, is the lowest, they
     are taken alone. Else those within 1.1 times the lowest are averaged in log-probability; the linear probe only
@@ -120,9 +121,7 @@ def decide(
     return _average(data, found, labels, history)
 
 
-def _try(
-    data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar
-) -> Member:
+def _try(data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar) -> Member:
     folds = len(data.fold_list)
     if name == LINEAR:
         return linear_member(data, bar.begin(name, f"{len(LINEAR_PENALTIES)} penalties, {folds} folds"))
@@ -181,7 +180,9 @@ def _explanation(found: list[Member], chosen: list[str], labels: float) -> str:
     losses = ", ".join(f"{one.name} {one.log_loss:.3f}" for one in found)
     rows = f"{labels:.3g} labels a class"
     why = "of the lowest out-of-fold log-loss" if len(chosen) == 1 else "close in out-of-fold log-loss"
-    few = "" if any(one.name == FREE for one in found) else "; so few rows do not carry a network, probes only were tried"
+    few = (
+        "" if any(one.name == FREE for one in found) else "; so few rows do not carry a network, probes only were tried"
+    )
     return f"{what[0].upper()}{what[1:]}, {verb}: {why} ({losses}) with {rows}{few}."
 
 

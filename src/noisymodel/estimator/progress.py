@@ -27,7 +27,9 @@ class Bar:
         for stage in stages:
             total += stage.steps * stage.cost
             self._ends[stage.name] = total
-        self._bar = tqdm(total=total or 1.0, disable=not shown, bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}")
+        self._bar = tqdm(
+            total=total or 1.0, disable=not shown, bar_format="{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+        )
         self._current: Stage | None = None
         self._began = time.perf_counter()
 

@@ -14,7 +14,8 @@ _BINS = 15
 class Scores(NamedTuple):
     """Scores of class probabilities, all but the first two in [0, 1] and better when larger.
 
-    ``log_loss``: the mean of −log p of the right class, ≥ 0. ``calibration_error``: Σ_b n_b/N |accuracy_b − confidence_b|
+    ``log_loss``: the mean of −log p of the right class, ≥ 0. ``calibration_error``: Σ_b n_b/N |accuracy_b −
+    confidence_b|
     over 15 equal bins of the largest probability, in [0, 1]. ``macro_f1``: the mean over the classes of F1.
     ``balanced_accuracy``: the mean over the classes of recall. ``average_precision``: the mean over the classes of the
     area under precision and recall. Means are over the classes that the rows have.
@@ -45,7 +46,15 @@ def scores(probabilities: npt.NDArray[Any], ids: npt.NDArray[np.int64]) -> Score
     return Scores(
         float(loss),
         float(np.abs(gaps).sum() / len(ids)),
-        float(f1_score(ids, guessed, labels=present, average="macro", zero_division=0)),
+        float(
+            f1_score(
+                ids,
+                guessed,
+                labels=present,
+                average="macro",
+                zero_division=0.0,  # pyright: ignore[reportArgumentType] - its stubs know only "warn"
+            )
+        ),
         float(np.mean([right[ids == label].mean() for label in present])),
         float(np.mean(precision)),
     )

@@ -15,9 +15,14 @@ METHODS = ("nmtune", "mlp", "linear", "kernel")
 NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout", "normalize", "input_noise")
 OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
 COMMON = ("label_smoothing", "classifier_init")
-ARGUMENTS = {"nmtune": (*NETWORK, *OBJECTIVE, *COMMON), "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON), "linear": (), "kernel": ()}
+ARGUMENTS = {
+    "nmtune": (*NETWORK, *OBJECTIVE, *COMMON),
+    "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON),
+    "linear": (),
+    "kernel": (),
+}
 MOST_SMALL_EPOCHS = 100
-_NARROWEST, _WIDEST_OF_FOLDS = 64, 1024
+_NARROWEST, _WIDEST_OF_FOLDS, _LAYER = 64, 1024, 600_000
 
 
 def check_settings(parameters: Mapping[str, Any]) -> None:
@@ -52,7 +57,7 @@ def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, 
         own["top_k"] = min(own["top_k"], in_features)
     if own.get("hidden_features", 0) is None:
         if parameters["method"] == "nmtune" and not trains_one(parameters):
-            own["hidden_features"] = min(max(2 * in_features, _NARROWEST), _WIDEST_OF_FOLDS)
+            own["hidden_features"] = max(_NARROWEST, min(2 * in_features, _WIDEST_OF_FOLDS, _LAYER // in_features))
         elif 4 * in_features < _NARROWEST:
             own["hidden_features"] = _NARROWEST
     return own
@@ -79,7 +84,7 @@ def device_of(device: str | torch.device | None) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError):
         found = None
-    known = {torch.device(name) for name in there} | {torch.device(name).type for name in there}
-    if found is None or (found if found.index is not None else found.type) not in {*known, torch.device("cpu:0")}:
+    known = {*there, "cpu:0", *(torch.device(name).type for name in there)}
+    if found is None or str(found) not in known:
         raise ValueError(f"`device` must be one that is there ({', '.join(there)}), got {device!r}")
     return found

@@ -21,23 +21,23 @@ def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
     Raises:
         ValueError: where there are no labels, and for labels that are None.
     """
-    known = None
+    known, features = None, X
     if isinstance(X, FeatureStore):
         if y is None and X.labels is None:
             raise ValueError(f"`y` is missing, and the store {X.path} has no labels")
         y = np.asarray(X.labels) if y is None else y
         known = {key: X.metadata[key] for key in FINGERPRINT_KEYS if key in X.metadata} or None
-        X = np.asarray(X.features)
+        features = np.asarray(X.features)
     elif _is_stream(X):
         pairs = _batches(X)
-        if any(not isinstance(batch, list | tuple) or len(batch) < 2 for batch in pairs) and y is None:
-            raise ValueError("`X` must give batches of (features, labels) to be fitted on, got batches without labels")
         if y is None:
+            if any(not isinstance(batch, list | tuple) or len(batch) < 2 for batch in pairs):
+                raise ValueError("`X` must give batches of (features, labels), got batches without labels: give `y`")
             y = np.concatenate([np.asarray(_array(batch[1])) for batch in pairs]) if pairs else np.zeros(0)
-        X = _joined(pairs)
-    X, y = _array(X), None if y is None else _array(y)
+        features = _joined(pairs)
+    y = None if y is None else _array(y)
     _refuse_missing(y)
-    return X, y, known
+    return _array(features), y, known
 
 
 def check_backbone(X: Any, backbone: dict[str, Any] | None) -> None:

@@ -129,7 +129,8 @@ def holds_store(folder: Path) -> bool:
     foreign = _foreign(_names(folder), 0)
     if foreign:
         raise FileExistsError(
-            f"{folder} is no feature store: it holds other files, such as {foreign[0]}: choose one that does not exist"
+            f"{folder} is no feature store: it holds other files, such as {foreign[0]}: choose a folder that does not "
+            "exist"
         )
     return False
 

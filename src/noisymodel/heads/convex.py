@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -78,7 +78,7 @@ def multinomial(
         return float(value), gradient.double().cpu().numpy().ravel()
 
     first = np.zeros((width + 1) * classes) if start is None else start.double().cpu().numpy().ravel()
-    options = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
+    options: Any = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
     found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(found.x.reshape(width + 1, classes)).to(rows)
 
@@ -146,7 +146,9 @@ def cross_validate(
         if len(scores) > _WORSE and all(s[0] > min(scores)[0] and s[1] > min(s[1] for s in scores) for s in recent):
             break
     stacked = torch.stack(logits)
-    chosen = _strongest(stacked[:, held], targets[held], scores, None if weights is None else weights[held], standard_errors)
+    chosen = _strongest(
+        stacked[:, held], targets[held], scores, None if weights is None else weights[held], standard_errors
+    )
     own = None if weights is None else weights[held]
     factor = temperature(stacked[chosen][held], targets[held], weights=own)
     return Path(stacked, list(penalties[: len(logits)]), chosen, factor)
@@ -181,7 +183,7 @@ def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
 
 
 def log_loss(logits: Tensor, targets: Tensor, *, weights: Tensor | None = None) -> float:
-    """The mean cross-entropy of logits (N, K) and class probabilities (N, K), weighted where ``weights`` (N,) are given."""
+    """The mean cross-entropy of logits (N, K) and class probabilities (N, K), with weights (N,)."""
     return float(_mean(-(targets * logits.log_softmax(1)).sum(1), weights))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from .._checks import check_choice, check_integer, check_number, check_rows, check_seed
@@ -141,7 +141,8 @@ def fit_kernel_probe(
     Raises:
         ValueError: for arguments out of range.
 
-    Source: Zhu and Hastie, "Kernel logistic regression and the import vector machine" (2005); Williams and Seeger (2001).
+    Source: Zhu and Hastie, "Kernel logistic regression and the import vector machine" (2005); Williams and Seeger
+    (2001).
     """
     check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
     check_integer(landmarks, "landmarks", minimum=1)
@@ -186,8 +187,7 @@ def _solve(
 def _filled(
     head: P, found: Tensor, features: Tensor, path: Path | None, penalty: float
 ) -> tuple[P, float, float, Tensor | None]:
-    classifier = head.classifier
-    assert classifier is not None  # noqa: S101 - both kinds have one
+    classifier = cast(nn.Linear, head.classifier)
     head.to(features.device, features.dtype)
     with torch.no_grad():
         classifier.weight.copy_(found[:-1].mT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, cast, overload
 
 import numpy as np
 import torch
@@ -43,7 +43,8 @@ class KernelProbe(nn.Module):
         self.num_classes = check_integer(num_classes, "num_classes", minimum=1)
         self.gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
         self.register_buffer("landmarks", torch.zeros(check_integer(landmarks, "landmarks", minimum=1), in_features))
-        self.classifier = skip_init(nn.Linear, landmarks, num_classes, device=torch.get_default_device())
+        empty = skip_init(nn.Linear, landmarks, num_classes, device=torch.get_default_device())
+        self.classifier = cast(nn.Linear, empty)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 

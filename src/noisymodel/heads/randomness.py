@@ -94,8 +94,8 @@ class Draws:
         self.layers = list(random_layers(module).values())
         self._kept: dict[tuple[int, int], Tensor] = {}
 
-    def next(self, count: int, generator: torch.Generator, like: Tensor) -> None:
-        """Draw for ``count`` rows, in the layers' order, with the type and on the device of ``like``."""
+    def next(self, count: int, generator: torch.Generator, like: Tensor, part: slice = slice(None)) -> None:
+        """Draw for ``count`` rows, in the layers' order, with the type and on the device of ``like``; take a part."""
         for number, layer in enumerate(self.layers):
             drawn = layer.draw(count, generator)
             if like.is_cuda:
@@ -103,7 +103,7 @@ class Draws:
             kept = self._kept.get((number, count))
             if kept is None:
                 kept = self._kept[number, count] = torch.empty_like(drawn, dtype=like.dtype, device=like.device)
-            layer.drawn = kept.copy_(drawn, non_blocking=True)
+            layer.drawn = kept.copy_(drawn, non_blocking=True)[part]
 
     @contextmanager
     def cleared(self) -> Generator[None]:

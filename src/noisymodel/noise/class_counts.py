@@ -59,7 +59,7 @@ def assign(
     targets = np.empty(labels.size, dtype=np.min_scalar_type(num_classes - 1))  # small: written in random order
     for label, (start, stop) in enumerate(pairwise(bounds)):
         if stop > start:
-            columns, shares = rows.row(label)
+            columns, shares = rows(label)
             counts = allocate(label, columns, shares, stop - start, generator)
             block = np.repeat(columns, counts)  # of 8 bytes each, which numpy shuffles fastest
             generator.shuffle(block)

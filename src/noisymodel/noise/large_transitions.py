@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ DENSE_CLASSES = 4096
 _SHARPEST = float(np.finfo(np.float64).tiny)  # a smaller temperature takes cosines beyond the largest float
 
 Csr: TypeAlias = "sparse.csr_array[Any]"
-Row: TypeAlias = tuple[npt.NDArray[np.intp], Floats]
+Rows: TypeAlias = "Callable[[int], tuple[npt.NDArray[np.intp], Floats]]"
+"""Of a clean class: the classes with positive probability, ascending, and the probabilities."""
 
 
 def is_sparse(matrix: object) -> TypeGuard[Csr]:
@@ -122,54 +124,18 @@ class SimilarityTransition:
         return matrix
 
 
-class Rows(Protocol):
-    """The rows of a row-stochastic matrix, without their zeros."""
+def rows_of(matrix: Floats | Csr | SimilarityTransition) -> Rows:
+    """The rows of a matrix without their zeros; of similarity noise those of P(noisy | clean, flipped)."""
 
-    def row(self, label: int) -> Row:
-        """The classes with positive probability, ascending, and the probabilities."""
-        ...
+    def row(label: int) -> tuple[npt.NDArray[np.intp], Floats]:
+        if is_sparse(matrix):
+            first, stop = matrix.indptr[label : label + 2]
+            return matrix.indices[first:stop].astype(np.intp), matrix.data[first:stop]
+        cells: Any = matrix.flips(label, label + 1)[0] if isinstance(matrix, SimilarityTransition) else matrix[label]
+        columns = np.flatnonzero(cells)
+        return columns, cells[columns]
 
-
-@dataclass(frozen=True, eq=False)
-class DenseRows:
-    """Rows of a dense matrix."""
-
-    matrix: Floats
-
-    def row(self, label: int) -> Row:
-        """See :class:`Rows`."""
-        columns = np.flatnonzero(self.matrix[label])
-        return columns, self.matrix[label, columns]
-
-
-@dataclass(frozen=True, eq=False)
-class SparseRows:
-    """Rows of a sparse matrix with sorted indices and no stored zeros."""
-
-    matrix: Csr
-
-    def row(self, label: int) -> Row:
-        """See :class:`Rows`."""
-        first, stop = self.matrix.indptr[label : label + 2]
-        return self.matrix.indices[first:stop].astype(np.intp), self.matrix.data[first:stop]
-
-
-@dataclass(frozen=True, eq=False)
-class SimilarFlips:
-    """Rows P(noisy | clean, flipped) of similarity noise."""
-
-    transition: SimilarityTransition
-
-    def row(self, label: int) -> Row:
-        """See :class:`Rows`."""
-        row = self.transition.flips(label, label + 1)[0]
-        columns = np.flatnonzero(row)
-        return columns, row[columns]
-
-
-def rows_of(matrix: Floats | Csr) -> Rows:
-    """The rows of a dense or sparse matrix."""
-    return DenseRows(matrix) if isinstance(matrix, np.ndarray) else SparseRows(matrix)
+    return row
 
 
 def mapped_transition(target: npt.NDArray[np.intp], rate: float, *, dense: bool) -> Floats | Csr:

@@ -24,7 +24,7 @@ from .inputs import (
     read_matrix,
 )
 from .labels import select_part
-from .large_transitions import DENSE_CLASSES, Csr, DenseRows, Rows, SimilarFlips, rows_of
+from .large_transitions import DENSE_CLASSES, Csr, Rows, rows_of
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, recorded_rate
 from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_rows
@@ -187,10 +187,10 @@ def from_confusion(
     inputs = {"counts": recorded_matrix(np.asarray(as_rows, dtype=np.float64))}
     if share is None:
         return sample_rows(step, table, selection, "from_confusion", parameters, inputs)
-    flips = DenseRows(confusion_rows(counts, convention, empty, mistakes_only=True))
-    keeps = flips.matrix.diagonal()[step.part.astype(np.intp)]
+    mistakes = confusion_rows(counts, convention, empty, mistakes_only=True)
+    keeps = mistakes.diagonal()[step.part.astype(np.intp)]
     return step.finish(
-        flip_rows(step, share, flips, selection),
+        flip_rows(step, share, rows_of(mistakes), selection),
         method="from_confusion",
         parameters=parameters,
         requested=float(share),
@@ -246,7 +246,7 @@ def similarity(
     check_classes("prototypes", count, num_classes)
     step = begin(labels, count, subset=subset, classes=classes, seed=seed)
     dense = count <= DENSE_CLASSES
-    flips = DenseRows(structure.flips(0, count)) if dense else SimilarFlips(structure)
+    flips = rows_of(structure.flips(0, count) if dense else structure)
     return step.finish(
         flip_rows(step, share, flips, selection),
         method="similarity",

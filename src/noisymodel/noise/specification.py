@@ -144,7 +144,7 @@ class LabelNoise:
         clean = check_integer(label, "label")
         if not 0 <= clean < self.num_classes:
             raise ValueError(f"`label` must be in [0, num_classes = {self.num_classes}), got {clean}")
-        return self._law.flips.one(clean, KeyHash(self.seed, depth).pair(key))
+        return int(self._law.flips(np.array([clean]), KeyHash(self.seed, depth).pairs([key]))[0])
 
     def _at_many(self, keys: Iterable[Key], labels: Labels, depth: int) -> Array:
         clean, _ = read_labels(labels, self.num_classes)
@@ -153,7 +153,7 @@ class LabelNoise:
         uniforms = KeyHash(self.seed, depth).pairs(keys)
         if len(uniforms[0]) != clean.size:
             raise ValueError(f"`keys` must be as many as the {clean.size} labels, got {len(uniforms[0])}")
-        return like(labels, self._law.flips.many(clean.astype(np.intp), uniforms).astype(clean.dtype))
+        return like(labels, self._law.flips(clean.astype(np.intp), uniforms).astype(clean.dtype))
 
     def then(self, *others: LabelNoise) -> NoiseChain:
         """This noise, and others on what it gives."""

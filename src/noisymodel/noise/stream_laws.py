@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,9 +16,7 @@ from .inputs import Floats, read_numbers
 from .labels import json_mapping
 from .large_transitions import (
     DENSE_CLASSES,
-    DenseRows,
     Rows,
-    SimilarFlips,
     SymmetricTransition,
     is_sparse,
     mapped_transition,
@@ -32,17 +28,14 @@ from .result import Transition
 from .transitions import confusion_rows, confusion_transition, read_transition, similarity_rows, symmetric_cells
 
 Rate = float | Fraction | None
+Labels = npt.NDArray[np.intp]
 
 
 class Targets(Protocol):
     """Which class a flipped label becomes, for a uniform number."""
 
-    def one(self, label: int, uniform: float) -> int:
-        """For one label."""
-        ...
-
-    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
-        """For (N,) labels, each as ``one`` gives it."""
+    def __call__(self, labels: Labels, uniforms: Floats, /) -> Labels:
+        """The classes (N,) of labels (N,)."""
         ...
 
 
@@ -53,12 +46,7 @@ class UniformTargets:
     num_classes: int
     include_true: bool
 
-    def one(self, label: int, uniform: float) -> int:
-        """See :class:`Targets`."""
-        drawn = int(uniform * (self.num_classes - (not self.include_true)))
-        return drawn + (not self.include_true and drawn >= label)
-
-    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
+    def __call__(self, labels: Labels, uniforms: Floats) -> Labels:
         """See :class:`Targets`."""
         drawn = (uniforms * (self.num_classes - (not self.include_true))).astype(np.intp)
         return drawn if self.include_true else drawn + (drawn >= labels)
@@ -68,16 +56,10 @@ class UniformTargets:
 class MappedTargets:
     """One class for each."""
 
-    target: npt.NDArray[np.intp]
+    target: Labels
 
-    def one(self, label: int, uniform: float) -> int:
+    def __call__(self, labels: Labels, _uniforms: Floats) -> Labels:
         """See :class:`Targets`."""
-        del uniform
-        return int(self.target[label])
-
-    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
-        """See :class:`Targets`."""
-        del uniforms
         return self.target[labels]
 
 
@@ -86,23 +68,18 @@ class RowTargets:
     """A class from the row of the label, the label itself left out: inverse of the cumulative share."""
 
     rows: Rows
-    _known: dict[int, tuple[list[int], list[float]]] = field(default_factory=dict, repr=False)
+    _known: dict[int, tuple[Labels, Floats]] = field(default_factory=dict, repr=False)
 
-    def _cumulative(self, label: int) -> tuple[list[int], list[float]]:
+    def _cumulative(self, label: int) -> tuple[Labels, Floats]:
         if label not in self._known:
-            columns, shares = self.rows.row(label)
+            columns, shares = self.rows(label)
             others = columns != label
             if others.any():
                 columns, shares = columns[others], shares[others]
-            self._known[label] = columns.tolist(), list(accumulate(shares.tolist()))
+            self._known[label] = columns, np.cumsum(shares)
         return self._known[label]
 
-    def one(self, label: int, uniform: float) -> int:
-        """See :class:`Targets`."""
-        columns, sums = self._cumulative(label)
-        return columns[min(bisect_right(sums, uniform * sums[-1]), len(columns) - 1)]
-
-    def many(self, labels: npt.NDArray[np.intp], uniforms: Floats) -> npt.NDArray[np.intp]:
+    def __call__(self, labels: Labels, uniforms: Floats) -> Labels:
         """See :class:`Targets`."""
         found = np.empty_like(labels)
         order = np.argsort(labels, kind="stable")
@@ -110,8 +87,8 @@ class RowTargets:
         for places in np.split(order, bounds):
             if places.size:
                 columns, sums = self._cumulative(int(labels[places[0]]))
-                index = np.searchsorted(np.array(sums), uniforms[places] * sums[-1], side="right")
-                found[places] = np.array(columns)[np.minimum(index, len(columns) - 1)]
+                index = np.searchsorted(sums, uniforms[places] * sums[-1], side="right")
+                found[places] = columns[np.minimum(index, len(columns) - 1)]
         return found
 
 
@@ -122,15 +99,11 @@ class FlipLaw:
     chances: Floats
     targets: Targets
 
-    def one(self, label: int, uniforms: tuple[float, float]) -> int:
-        """The noisy label of one sample."""
-        return self.targets.one(label, uniforms[1]) if uniforms[0] < self.chances[label] else label
-
-    def many(self, labels: npt.NDArray[np.intp], uniforms: tuple[Floats, Floats]) -> npt.NDArray[np.intp]:
-        """The noisy labels of many."""
+    def __call__(self, labels: Labels, uniforms: tuple[Floats, Floats]) -> Labels:
+        """The noisy labels (N,)."""
         noisy = labels.copy()
         places = np.flatnonzero(uniforms[0] < self.chances[labels])
-        noisy[places] = self.targets.many(labels[places], uniforms[1][places])
+        noisy[places] = self.targets(labels[places], uniforms[1][places])
         return noisy
 
 
@@ -149,7 +122,7 @@ def _symmetric(rate: Rate, num_classes: int, options: Mapping[str, Any]) -> Law:
     return Law(flips, structure.toarray() if num_classes <= DENSE_CLASSES else structure)
 
 
-def _mapped(rate: Rate, target: npt.NDArray[np.intp]) -> Law:
+def _mapped(rate: Rate, target: Labels) -> Law:
     share = float(rate or 0.0)
     transition = mapped_transition(target, share, dense=len(target) <= DENSE_CLASSES)
     return Law(FlipLaw(np.full(len(target), share), MappedTargets(target)), transition)
@@ -179,19 +152,19 @@ def _from_confusion(rate: Rate, num_classes: int, options: Mapping[str, Any]) ->
     table = confusion_transition(options["counts"], share, convention=convention, empty=empty)
     check_classes("counts", len(table), num_classes)
     if share is None:
-        return Law(FlipLaw(1.0 - table.diagonal(), RowTargets(DenseRows(table))), table)
+        return Law(FlipLaw(1.0 - table.diagonal(), RowTargets(rows_of(table))), table)
     rows = confusion_rows(options["counts"], convention, empty, mistakes_only=True)
-    return Law(FlipLaw(np.full(num_classes, share), RowTargets(DenseRows(rows))), table)
+    return Law(FlipLaw(np.full(num_classes, share), RowTargets(rows_of(rows))), table)
 
 
 def _similarity(rate: Rate, num_classes: int, options: Mapping[str, Any]) -> Law:
     share = float(rate or 0.0)
     structure = similarity_rows(options["prototypes"], share, options.get("temperature", 1.0))
     check_classes("prototypes", len(structure.directions), num_classes)
-    if num_classes > DENSE_CLASSES:
-        return Law(FlipLaw(np.full(num_classes, share), RowTargets(SimilarFlips(structure))), structure)
-    rows = DenseRows(structure.flips(0, num_classes))
-    return Law(FlipLaw(np.full(num_classes, share), RowTargets(rows)), structure.toarray())
+    dense = num_classes <= DENSE_CLASSES
+    rows = rows_of(structure.flips(0, num_classes) if dense else structure)
+    flips = FlipLaw(np.full(num_classes, share), RowTargets(rows))
+    return Law(flips, structure.toarray() if dense else structure)
 
 
 LAWS: dict[str, Callable[[Rate, int, Mapping[str, Any]], Law]] = {

@@ -103,7 +103,7 @@ def check_rows_of(features: object, name: str, num_features: int | None = None) 
         epsilon, rows = torch.finfo(features.dtype).eps, features
     else:
         epsilon = float(np.finfo(features.dtype).eps)
-        plain = features.dtype if features.dtype.itemsize <= 4 else np.dtype(np.float64)
+        plain = features.dtype.newbyteorder("=") if features.dtype.itemsize <= 4 else np.dtype(np.float64)
         rows = torch.from_numpy(np.require(features, plain, ["C", "W"]))
     return (rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)), epsilon
 

@@ -101,15 +101,10 @@ def network_record(objective: str, architecture: str, settings: PretrainingConfi
 
 
 def architecture_files(name: str) -> dict[str, str]:
-    """Checksums of the small files of an architecture that is a folder or a file; none of one with a name alone."""
-    path = Path(name.removeprefix("local-dir:")).expanduser()
-    files = [path] if path.is_file() else sorted(path.rglob("*")) if path.is_dir() else []
-    plain = [file for file in files if file.is_file() and file.suffix in (".json", ".py", ".txt", ".yaml", ".yml")]
-    return {file.name if file == path else file.relative_to(path).as_posix(): _checksum(file) for file in plain}
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    """Checksums of the configurations of an architecture in a folder or a file; none of one with a name alone."""
+    path = Path(name.removeprefix("local-dir:"))
+    files = [path] if path.is_file() else sorted(path.glob("*config*.json"))
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
 def _remote_configuration(name: str) -> dict[str, Any]:

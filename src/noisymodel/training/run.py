@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .._checks import check_integer, check_number, check_seed
+from .._gather import resolve_group
 from .._random import seeded, tensor_generator
 from ..heads import Head
 from ..heads.randomness import Draws, draws_by_itself
@@ -22,6 +23,7 @@ from ..objective import IGNORED
 from .batches import LabelledRows, count_batches, shuffled
 from .compiling import check_mode, training_loss
 from .optimizer import adamw
+from .ranks import average_gradients, global_batch_norm, part_of, share_first
 from .schedule import Schedule
 
 _GLOBAL_GENERATOR = threading.RLock()
@@ -72,6 +74,10 @@ class Run:
 
     def __init__(self, head: Head, rows: LabelledRows, held_out: LabelledRows | None, settings: Settings) -> None:
         self.head, self.rows, self.held_out, self.settings = head, rows, held_out, settings
+        self.group = resolve_group(head.objective.gather)
+        if self.group is not None and settings.compile is not False:
+            raise ValueError(f"`compile` must be False for a head with `gather`, got {settings.compile!r}")
+        share_first([*head.parameters(), *head.buffers()], self.group)
         self.parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
         self.optimizer = adamw(
             self.parameters, rows.device, lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -107,20 +113,39 @@ class Run:
         """The sums of the terms over the rows, still on the device: nothing here waits for it."""
         self.head.train()
         sums = TermSums(self.rows.device)
-        with closing(self.rows.batches(batches)) as arriving, self.draws.cleared():
-            for batch, rate in zip(arriving, rates, strict=True):
+        counts = [len(batch) for batch in batches]
+        parts = [part_of(count, self.group) for count in counts]
+        own = [batch[part] for batch, part in zip(batches, parts, strict=True)]
+        with (
+            closing(self.rows.batches(own)) as arriving,
+            self.draws.cleared(),
+            global_batch_norm(self.head, self.group),
+        ):
+            for batch, rate, count, part in zip(arriving, rates, counts, parts, strict=True):
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate
                 for parameter in self.parameters:
                     parameter.grad = None
-                self.draws.next(len(batch.targets), generator, batch.features)
+                self.draws.next(count, generator, batch.features, part)
                 weights = {} if batch.weights is None else {"sample_weight": batch.weights}
                 terms = self.loss(batch.features, batch.targets, **weights)
                 terms.total.backward()
+                average_gradients(self.parameters, self.group)
                 self.optimizer.step()
-                sums.add(terms, len(batch.targets))
+                sums.add(terms, count)
                 bar.update()
         return sums.total()
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the rank that writes files."""
+        return self.group is None or torch.distributed.get_rank(self.group) == 0
+
+    def agreed(self, seed: int) -> int:
+        """The first rank's seed."""
+        shared = torch.tensor(seed, dtype=torch.int64, device=self.rows.device)
+        share_first([shared], self.group)
+        return int(shared)
 
     def fingerprint(self) -> dict[str, Any]:
         """What must be the same for this run to go on from a checkpoint; not the weights, which that brings."""

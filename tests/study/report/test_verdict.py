@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from noisymodel.study.analysis.summary import summarize
+from noisymodel.study.analysis.summary import is_headline, summarize
 from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.verdict import Finding, findings
 from study.report.synthetic_record import GAIN, REPORT_SHIFTS, synthetic_record
@@ -163,3 +163,34 @@ def test_without_baselines_variants_are_not_judged() -> None:
     found = verdict(methods=("nmtune_tuned",))
     assert not [finding for finding in found if finding.question.startswith("NMTune")]
     assert "NMTune" in of(found, "Does slight").header[1]
+
+
+def test_each_finding_is_one_sentence() -> None:
+    """What stands first on the page."""
+    changes: list[dict[str, object]] = [{}, {"id_change": 0.0, "ood_change": 0.0, "spectral_rise": 0.0}]
+    for directions in [*changes, {"id_change": -0.05, "ood_change": 0.05}, {"seeds": (1,)}]:
+        for finding in verdict(**directions):
+            assert finding.sentence.endswith("."), finding
+            assert finding.sentence[0].isupper()
+            assert ". " not in finding.sentence, finding.sentence
+    told = [finding.sentence for finding in verdict()]
+    assert told[0].startswith("Slight label noise in pre-training (5\u00a0%) helps in-domain: +3")
+    assert told[1] == "Noise hurts under distribution shift at every rate."
+    assert told[2] == "With noise SVE and LSVR both are up at every rate."
+
+
+def test_the_verdict_goes_by_holm_s_correction() -> None:
+    """A loss that is significant alone, and not among all comparisons, is open."""
+    record = synthetic_record()
+    summary = summarize(record.table, record.shifts)
+    weak = [
+        row._replace(mean=-0.01, low=-0.02, high=-0.001, p_value=0.04, p_holm=0.3, significant=True)
+        if is_headline(row) and row.method == "nmtune_paper"
+        else row
+        for row in summary
+    ]
+    (view,) = views(summary)
+    found = {one.question: one for one in findings(Results(record, weak, view))}
+    paper = found["NMTune, paper's weights: does it help?"]
+    assert paper.tone == "open"
+    assert "Not significant after Holm's correction" in paper.remark

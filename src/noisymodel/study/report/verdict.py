@@ -92,10 +92,22 @@ def _any_noise(results: Results) -> Finding | None:
     answer, tone = _harm(changes)
     shifts = len(results.shifts)
     remark = f"Mean over {shifts} shifts." if shifts != 1 else f"One shift: {results.shifts[0]}."
-    sentence = _sentence([f"noise, under distribution shift: {answer[:1].lower()}{answer[1:].rstrip('.')}"])
+    sentence = _sentence([_about_shift(answer.rstrip("."))])
     return Finding(
         "Does noise hurt under distribution shift?", answer, sentence, tone, *_by_rate(results, changes), remark
     )
+
+
+def _about_shift(answer: str) -> str:
+    """The answer to whether noise hurts under shift, as a sentence of its own."""
+    where = "under distribution shift"
+    if answer.startswith("Yes, "):
+        return f"noise hurts {where} {answer.removeprefix('Yes, ')}"
+    if answer.startswith("No, it helps"):
+        return f"noise helps {where}{answer.removeprefix('No, it helps')}"
+    if answer.startswith("No significant"):
+        return f"noise makes no significant difference {where}{answer.removeprefix('No significant difference')}"
+    return f"{where}: {answer[:1].lower()}{answer[1:]}"
 
 
 def _harm(changes: dict[str, SummaryRow]) -> tuple[str, Tone]:
@@ -141,8 +153,9 @@ def _spectrum(results: Results) -> Finding | None:
     if "no interval" in everything:
         answer, tone, sentence = "It cannot be told from one seed.", "open", "one seed cannot tell how spectra change"
     else:
-        sentence = f"with noise {' and '.join(f'{name} goes {course}' for name, course in courses.items())}"
         same = len(set(courses.values())) == 1 and len(courses) > 1
+        told = f"{' and '.join(courses)} both are {next(iter(courses.values()))}"
+        sentence = f"with noise {told if same else ', '.join(f'{name} is {said}' for name, said in courses.items())}"
         parts = [f"{' and '.join(courses)}: both {next(iter(courses.values()))}"] if same else []
         answer = _sentence(parts or [f"{name} {course}" for name, course in courses.items()])
         tone = _tone(everything)
