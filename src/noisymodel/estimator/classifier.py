@@ -60,7 +60,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             ``"fixed"``: one head of the settings below, trained by `noisymodel.fit`.
         hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D); for
             the
-            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024.
+            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024 or 600,000 / D.
         depth, norm, residual, dropout, normalize, input_noise, consistency_weight, covariance_weight, dominant_weight:
             as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``; of the
             free
