@@ -97,12 +97,27 @@ def test_bad_arguments() -> None:
         ({"num_classes": 2}, r"`targets` must be in \[0, 2\)"),
         ({"penalties": [0.1, 1.0]}, "`penalties` must be at least one number, strongest first"),
         ({"penalties": []}, "`penalties` must be"),
-        ({"sample_weight": -np.ones(12)}, "`sample_weight` must be 12 numbers ≥ 0"),
+        ({"sample_weight": -np.ones(12)}, "`sample_weight` must be finite and not negative"),
+        ({"sample_weight": np.ones(5)}, r"`sample_weight` must have shape \(12,\)"),
+        ({"sample_weight": np.zeros(12)}, "`sample_weight` must not be all zero"),
         ({"folds": 1}, "`folds` must be at least 2"),
+        ({"folds": np.zeros(5, dtype=int)}, "`folds` must be the fold of each of 12 rows"),
+        ({"targets": torch.full((12, 3), torch.nan)}, "`targets` must be finite and not negative"),
+        ({"targets": torch.ones(12, 3), "num_classes": 2}, "`targets` must have 2 columns"),
     ]:
         arguments = {"targets": ids} | change
         with pytest.raises(ValueError, match=told):
             fit_linear_probe(features, **arguments)
+    for change, told in [
+        ({"targets": "abc"}, "`targets` must be"),
+        ({"sample_weight": ["a"] * 12}, "`sample_weight` must be numbers"),
+        ({"folds": np.full(12, 0.5)}, "`folds` must be integers"),
+        ({"penalties": 0.1}, "`penalties` must be a sequence of numbers"),
+        ({"calibrate": "False"}, "`calibrate` must be"),
+        ({"progress": 1}, "`progress` must be callable"),
+    ]:
+        with pytest.raises(TypeError, match=told):
+            fit_linear_probe(features, **({"targets": ids} | change))
     with pytest.raises(ValueError, match="`gamma` must be"):
         fit_kernel_probe(features, ids, gamma=0)
 

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._checks import check_choice, check_integer, check_number, check_rows, check_seed
+from .._checks import (
+    check_array,
+    check_callable,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_rows,
+    check_seed,
+    check_sequence,
+)
 from .convex import Path, Progress, cross_validate, fold_ids, multinomial
 from .kernel import KernelMap, KernelProbe
 from .normalization import unit_rows
@@ -150,7 +160,7 @@ def fit_kernel_probe(
     Source: Zhu and Hastie, "Kernel logistic regression and the import vector machine" (2005); Williams and Seeger
     (2001).
     """
-    check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
+    gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
     check_integer(landmarks, "landmarks", minimum=1)
     problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
     mapped = KernelMap(problem.rows, landmarks=landmarks, gamma=gamma, seed=seed)
@@ -167,6 +177,11 @@ def _solve(
     problem: _Problem, penalties: Sequence[float], calibrate: bool, errors: float, progress: Progress | None
 ) -> tuple[Path | None, float, Tensor]:
     """The path, the penalty, and the solution (D + 1, K) on all rows, calibrated where that is asked for."""
+    check_sequence(penalties, "penalties", "numbers")
+    calibrate = check_flag(calibrate, "calibrate")
+    errors = check_number(errors, "standard_errors", minimum=0)
+    if progress is not None:
+        check_callable(progress, "progress")
     ordered = [check_number(one, "penalties", minimum=0, exclusive_minimum=True) for one in penalties]
     if not ordered or ordered != sorted(ordered, reverse=True):
         raise ValueError(f"`penalties` must be at least one number, strongest first, got {list(penalties)}")
@@ -222,14 +237,15 @@ def _problem(
     if rows.ndim != 2:
         raise ValueError(f"`features` must have shape (N, D), got {tuple(rows.shape)}")
     rows = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
-    probabilities = class_probabilities(torch.as_tensor(targets), num_classes).to(rows)
+    given = as_numbers(targets, "targets")
+    probabilities = class_probabilities(given, num_classes).to(rows)
     if len(probabilities) != len(rows):
         raise ValueError(f"`targets` must have one entry per row of `features` ({len(rows)}), got {len(probabilities)}")
-    weights = None if sample_weight is None else torch.as_tensor(sample_weight).detach().to(rows)
-    if weights is not None and (weights.shape != rows.shape[:1] or bool((weights < 0).any())):
-        raise ValueError(f"`sample_weight` must be {len(rows)} numbers ≥ 0, got shape {tuple(weights.shape)}")
+    weights = None if sample_weight is None else row_weights(sample_weight, len(rows)).to(rows)
+    if weights is not None and not bool((weights > 0).any()):
+        raise ValueError("`sample_weight` must not be all zero")
     if isinstance(folds, np.ndarray):
-        ids = folds
+        ids = _given_folds(folds, len(rows))
     else:
         classes = probabilities.argmax(1).cpu().numpy()
         smallest = int(np.bincount(classes)[np.unique(classes)].min())
@@ -238,9 +254,38 @@ def _problem(
     return _Problem(rows, probabilities, torch.from_numpy(ids).to(rows.device), weights)
 
 
+def as_numbers(values: object, name: str, *, kinds: str = "iuf", expected: str = "") -> Tensor:
+    """A tensor as it is; of anything else a copy, in int64 or float64."""
+    array = check_array(values, name, kinds=kinds, expected=expected)
+    if isinstance(array, Tensor):
+        return array
+    return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype.kind == "f" else np.int64, order="C"))
+
+
+def row_weights(sample_weight: object, count: int) -> Tensor:
+    """Weights (N,) of rows in float64: finite and not negative."""
+    weights = as_numbers(sample_weight, "sample_weight", kinds="biuf", expected="numbers").double()
+    if weights.shape != (count,):
+        raise ValueError(f"`sample_weight` must have shape ({count},), got {tuple(weights.shape)}")
+    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
+        raise ValueError("`sample_weight` must be finite and not negative")
+    return weights
+
+
+def _given_folds(folds: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    ids = check_array(folds, "folds", kinds="iu", expected="integers")
+    if ids.shape != (count,) or int(ids.min()) < -1:
+        raise ValueError(f"`folds` must be the fold of each of {count} rows, at least −1, got shape {tuple(ids.shape)}")
+    return np.asarray(ids).astype(np.int64)
+
+
 def class_probabilities(targets: Tensor, num_classes: int | None) -> Tensor:
     """(N, K) of class ids (N,) or, as they are, of class probabilities (N, K)."""
-    if targets.ndim == 2:
+    if targets.ndim == 2 and targets.is_floating_point():
+        if num_classes is not None and targets.shape[1] != check_integer(num_classes, "num_classes", minimum=1):
+            raise ValueError(f"`targets` must have {num_classes} columns, got shape {tuple(targets.shape)}")
+        if not bool(torch.isfinite(targets).all()) or bool((targets < 0).any()):
+            raise ValueError("`targets` must be finite and not negative where they are class probabilities")
         return targets.detach()
     if targets.ndim != 1 or targets.is_floating_point() or len(targets) == 0:
         raise ValueError(f"`targets` must be class ids (N,) or class probabilities (N, K), got {tuple(targets.shape)}")
