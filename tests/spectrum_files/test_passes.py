@@ -26,6 +26,7 @@ print(found.files[0].spectrum.num_samples, peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Most of the file is holes; neither all of it nor its pages may become resident."""
     rows, width = 1_000_000, 64

@@ -29,7 +29,7 @@ class Checkpoint:
     """A file that holds the run with the arguments of ``fingerprint``, or does not exist yet."""
 
     def __init__(self, path: str | Path, fingerprint: dict[str, Any]) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.fingerprint = json.loads(json.dumps(fingerprint))
 
