@@ -66,8 +66,8 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             free
             heads with ``"auto"``, of the one head with ``"fixed"``.
         calibrate: multiply the logits by the factor of least cross-entropy on rows that were held out: out of fold, or
-            with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated. The members of
-            an average always are.
+            for one trained head (``"fixed"``, presets and ``"mlp"``) those of ``validation_fraction``. Without
+            ``validation_fraction`` such a head's probabilities stay as its training made them.
         epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains
             heads
             for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.
