@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from noisymodel.heads import KernelProbe, LinearProbe, fit_kernel_probe, fit_linear_probe
+from noisymodel.heads import KernelProbe, LinearProbe, convex_probes, fit_kernel_probe, fit_linear_probe
 
 
 def blobs(count: int = 90, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
@@ -120,3 +120,17 @@ def test_bad_arguments() -> None:
             fit_linear_probe(features, **({"targets": ids} | change))
     with pytest.raises(ValueError, match="`gamma` must be"):
         fit_kernel_probe(features, ids, gamma=0)
+
+
+def test_fewer_rows_than_features_have_the_same_solution_in_their_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.arange(40) % 3
+    features = torch.randn(40, 90, generator=generator, dtype=torch.float64) + torch.eye(90)[ids]
+    features[1] = features[0]  # of lower rank than there are rows
+    found = fit_linear_probe(features, ids, penalties=(1.0, 0.1))
+    monkeypatch.setattr(convex_probes, "_span", lambda rows: None)
+    whole = fit_linear_probe(features, ids, penalties=(1.0, 0.1))
+    assert found.penalty == whole.penalty
+    assert found.head.classifier.weight.shape == (3, 90)
+    torch.testing.assert_close(found.head(features), whole.head(features), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.out_of_fold, whole.out_of_fold, atol=2e-3, rtol=2e-3)

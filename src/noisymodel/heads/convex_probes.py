@@ -76,7 +76,8 @@ def fit_linear_probe(
 
     min (1/N) Σ_n CE(W x_n + b, y_n) + (λ/2)·‖W‖², b free of penalty. λ: the strongest penalty whose accuracy in
     stratified cross-validation is within ``standard_errors`` paired standard errors of the best. ``calibrate``: the
-    logits are then multiplied by the factor of least out-of-fold cross-entropy. scikit-learn's C is 1/(λN).
+    logits are then multiplied by the factor of least out-of-fold cross-entropy. scikit-learn's C is 1/(λN). Fewer rows
+    than features are fitted in the span of the rows, which has the same solution and costs N features instead of D.
 
     Args:
         features: (N, D), on any device; the computation stays there. Float64 stays float64 throughout.
@@ -108,7 +109,12 @@ def fit_linear_probe(
     problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
     if normalize is not None:
         problem = problem._replace(rows=unit_rows(problem.rows))
+    basis = _span(problem.rows)
+    if basis is not None:
+        problem = problem._replace(rows=problem.rows @ basis)
     path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
+    if basis is not None:
+        found = torch.cat([basis.to(found) @ found[:-1], found[-1:]])
     start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
     head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize, generator=start)
     return FittedProbe(*_filled(head, found, features, path, penalty))
@@ -197,6 +203,14 @@ def _solve(
         rows, targets, weights = rows.double(), targets.double(), None if weights is None else weights.double()
     found = multinomial(rows, targets, penalty, weights=weights)
     return path, penalty, found if path is None else found * path.factor
+
+
+def _span(rows: Tensor) -> Tensor | None:
+    """(D, N) an orthonormal basis that holds the rows (N, D), or ``None`` unless N < D.
+
+    The penalty keeps the solution in the span of the rows, so that the problem in the basis has the same one.
+    """
+    return torch.linalg.qr(rows.mT).Q if len(rows) < rows.shape[1] else None
 
 
 def _filled(
