@@ -46,7 +46,9 @@ def probabilities(**settings: object) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["nmtune", "linear", *(pytest.param(one, marks=pytest.mark.slow) for one in ("mlp", "kernel"))]
+)
 def test_all_checks_of_scikit_learn_pass(method: str) -> None:
     """With the defaults, not one is expected to fail; their number is looked at: an estimator may opt out of most."""
     passed, skipped = 0, []
