@@ -181,9 +181,14 @@ class ScaleCheck:
     def __reduce__(self) -> tuple[type[ScaleCheck], tuple[()]]:
         return ScaleCheck, ()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it looks at no further batch."""
+        return self._left == 0
+
     def __call__(self, terms: NMTuneTerms, weights: tuple[float, float, float]) -> None:
         """Look at the terms of a batch, or at those of an earlier one."""
-        if self._left == 0 or _is_traced() or not any(weights):
+        if self.is_over or _is_traced() or not any(weights):
             return
         if self._copied is None:
             self._left -= 1

@@ -64,7 +64,22 @@ def test_pictures_of_folders(tmp_path: Path) -> None:
     common = ["extract", f"hf:{tmp_path / 'vit'}", str(tmp_path / "data"), "--device", "cpu"]
     with torch.random.fork_rng():  # a DataLoader draws from the global generator
         assert main([*common, "--out", str(tmp_path / "store"), "--pooling", "cls", "--autocast", "bfloat16"]) == 0
-        assert main([*common, "--out", str(tmp_path / "more"), "--layer", "embeddings", "--workers", "1"]) == 0
+        assert (
+            main(
+                [
+                    *common,
+                    "--out",
+                    str(tmp_path / "more"),
+                    "--layer",
+                    "embeddings",
+                    "--workers",
+                    "1",
+                    "--pooling",
+                    "mean",
+                ]
+            )
+            == 0
+        )
     store = FeatureStore.open(tmp_path / "store")
     assert list(store.ids[:]) == ["cat/b.png", "cat/c.png", "dog/a.png"]
     assert store.labels is not None
@@ -77,6 +92,7 @@ def test_pictures_of_folders(tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "texts.txt").write_text("one\ntwo\n")
     (tmp_path / "folder").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "folder" / "a.png")
     texts, out = str(tmp_path / "texts.txt"), ["--out", str(tmp_path / "out")]
     for arguments, told in [
         (["resnet50", texts], "`backbone` must begin with timm:"),
@@ -84,7 +100,7 @@ def test_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ([minilm(), str(tmp_path / "folder")], "takes texts, and"),
         ([minilm(), str(tmp_path / "none.txt")], "there is no file"),
         ([minilm(), texts, "--layer", "head"], "`layer` 'head' is no part of the backbone"),
-        ([minilm(), texts, "--pooling", "max"], "--pooling"),
+        ([minilm(), texts, "--pooling", "median"], "--pooling"),
     ]:
         try:
             code = main(["extract", *arguments, *out])

@@ -29,7 +29,7 @@ def test_all_methods_see_the_same_rows_and_the_figures_are_theirs() -> None:
     assert found.num_training == len(kept) == 120
     assert list(found.classifiers) == ["nmtune", "linear", "kernel", "mlp"]
     assert [(row.method, row.data) for row in found.scores] == [(row.method, row.data) for row in found.accuracies]
-    assert all(0 <= score for row in found.scores for score in row.scores)
+    assert all(score >= 0 for row in found.scores for score in row.scores)
     assert [(row.method, row.data, row.rows) for row in found.accuracies] == [
         (method, data, size) for method in found.classifiers for data, size in (("validation", 30), ("shift", 60))
     ]

@@ -31,3 +31,22 @@ def test_the_loss_is_one_graph_with_its_noise():
     with torch.random.fork_rng(devices=[]):
         terms = torch.compile(head.loss, backend="eager", fullgraph=True)(FEATURES, TARGETS)
     assert terms.total.isfinite()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of torch and onnx about themselves
+@pytest.mark.parametrize(
+    ("make", "settings"),
+    [(NMTune, {}), (NMTune, {"norm": "layer", "residual": True, "depth": 2}), (MLPProbe, {}), (LinearProbe, {})],
+)
+def test_onnx_gives_the_answers_of_the_head(make, settings, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    head = make(8, 3, **settings, normalize="l2", generator=torch.Generator().manual_seed(0))
+    head = fit(head, FEATURES, TARGETS, epochs=1, seed=0).head
+    rows = {"features": {0: torch.export.Dim("rows")}}
+    torch.onnx.export(head, (FEATURES,), tmp_path / "head.onnx", dynamic_shapes=rows, dynamo=True, verbose=False)
+    session = runtime.InferenceSession(tmp_path / "head.onnx", providers=["CPUExecutionProvider"])
+    for features in (FEATURES, FEATURES[:7] * 1e-3, torch.zeros(2, 8)):
+        (answers,) = session.run(None, {"features": features.numpy()})
+        torch.testing.assert_close(torch.from_numpy(answers), head(features))

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from noisymodel.errors import MissingExtraError, OutputFolderError
 from noisymodel.spectrum_files import FilesAnalysis, analyze_files, write_report
 from noisymodel.spectrum_files.figures import draw
+from noisymodel.spectrum_files.finding import finding
 from noisymodel.spectrum_files.report import check_folder
 from spectrum_files.conftest import features
 from study.report.test_page import Outline
@@ -74,10 +75,39 @@ def test_the_page_is_whole_and_alone(rates: tuple[FilesAnalysis, Path]) -> None:
     text = " ".join(outline.text.split())
     interval = found["0.1"].intervals["entropy"]
     for part in (
-        f"{interval.value:.5g}[{interval.low:.5g}, {interval.high:.5g}]", "noisymodel analyze <files>",
+        f"{interval.value:.3g}[{interval.low:.3g}, {interval.high:.3g}]", "noisymodel analyze <files>",
         "SVE (nats) against the noise rate", "0.1 is stored in float16", "preset official", "0 to 300",
     ):  # fmt: skip
         assert part in text, part
+
+
+def test_the_page_begins_with_what_was_found_and_a_picture(rates: tuple[FilesAnalysis, Path]) -> None:
+    found, out = rates
+    html = (out / "report.html").read_text(encoding="utf-8")
+    parts = ['<p class="finding">Compared with 0 (', "<figure>", "<h2>The numbers</h2>", "<table>"]
+    places = [html.index(part) for part in parts]
+    assert places == sorted(places)
+    assert finding(found).startswith("Compared with 0 (effective rank ")
+    ranks = {file.name: f"{file.spectrum.effective_rank:.3g}" for file in found.files}
+    assert f"0.1 (effective rank {ranks['0.1']})" in finding(found)
+
+
+def test_a_finding_is_about_differences_beyond_their_interval(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(400, 8))
+    base = rows * [3, 1, 1, 1, 1, 1, 1, 1]
+    variants = {"base": base, "same": base[::-1], "flat": rows, "narrow": rows * [9, 1, 1, 1, 1, 1, 1, 1]}
+    for name, values in variants.items():
+        np.save(tmp_path / f"{name}.npy", values)
+    files = {name: tmp_path / f"{name}.npy" for name in variants}
+    told = finding(analyze_files(files, baseline="base", intervals=20))
+    words = re.sub(r" \(effective rank [\d.]+\)", "", told)
+    assert words.startswith(
+        "Compared with base, flat is flatter; narrow is more concentrated; same is not distinguishable. Label noise"
+    )
+    alone = finding(analyze_files({"flat": tmp_path / "flat.npy"}))
+    assert re.fullmatch(r"The features of flat use 7\.\d+ of 8 directions \(effective rank\)\.", alone)
+    np.save(tmp_path / "zero.npy", np.zeros((9, 4)))
+    assert "only zeros" in finding(analyze_files({"zero": tmp_path / "zero.npy"}))
 
 
 def test_names_that_are_no_rates_are_points_and_one_file_has_no_comparison(tmp_path: Path) -> None:

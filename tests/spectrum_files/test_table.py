@@ -25,15 +25,15 @@ def test_what_is_in_the_tables(found: FilesAnalysis) -> None:
     assert lines["rows"].split() == ["rows", "300", "300", "300"]
     assert lines["features"].split() == ["features", "6", "6", "8"]
     interval = found["clean"].intervals["entropy"]
-    assert f"{interval.value:.5g} [{interval.low:.5g}, {interval.high:.5g}]" in lines["SVE (nats)"]
+    assert f"{interval.value:.3g} [{interval.low:.3g}, {interval.high:.3g}]" in lines["SVE (nats)"]
     assert lines["exponent α of λᵢ ∝ i^−α"].split()[-3:] == ["–", "–", "–"]
     assert "95 % intervals (jackknife over rows)" in text
     degrees = np.degrees(found.comparisons[0].rotation)
-    assert f"{degrees:.4g} (k = 2)" in lines["rotation of the top-k subspace (degrees)"]
+    assert f"{degrees:.3g} (k = 2)" in lines["rotation of the top-k subspace (degrees)"]
     assert lines["rotation of the top-k subspace (degrees)"].endswith("–")
-    assert lines["linear CKA"].split()[2] == f"{found.comparisons[0].cka:.4g}"
+    assert lines["linear CKA"].split()[2] == f"{found.comparisons[0].cka:.3g}"
     difference = found.comparisons[0].differences["entropy"]
-    assert f"{difference:+.5g} [" in lines["Δ SVE (nats)"]
+    assert f"{difference:+.3g} [" in lines["Δ SVE (nats)"]
 
 
 def test_columns_that_do_not_fit_go_below() -> None:

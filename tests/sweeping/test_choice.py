@@ -91,7 +91,7 @@ def test_without_a_consistency_weight_the_best_is_taken() -> None:
     assert choice.configuration == choice.best == entries[1]
 
 
-@pytest.mark.parametrize("method", ["nmtune", "mlp", "linear"])
+@pytest.mark.parametrize("method", ["nmtune", "mlp"])
 def test_default_grids_can_be_swept_and_chosen_from(method: str) -> None:
     features, targets = blobs()
     choice = choose(D, K, features, targets, grid=default_grid(method), seed=1, epochs=1)
@@ -150,5 +150,5 @@ def test_bad_input() -> None:
         choose(D, K, features, targets, standard_errors=-1, seed=0)
     with pytest.raises(ValueError, match="must hold out at least one row of a class with two"):
         choose(D, K, features[:3], targets[:3], seed=0)
-    with pytest.raises(ValueError, match="`method` must be one of 'nmtune', 'mlp', 'linear', got 'knn'"):
+    with pytest.raises(ValueError, match="`method` must be one of 'nmtune', 'mlp', got 'knn'"):
         default_grid("knn")

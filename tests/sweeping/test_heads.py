@@ -165,3 +165,10 @@ def test_bad_arguments(change, message):
     arguments = {"heads": heads, "features": FEATURES.float(), "targets": TARGETS, "seeds": (0, 1), **change}
     with pytest.raises(ValueError, match=message):
         train_heads(**arguments)
+
+
+def test_features_of_large_scale_warn_once_for_all_heads():
+    heads = [NMTune(D, K, normalize=None, residual=True, generator=generator(seed)).double() for seed in range(2)]
+    with pytest.warns(UserWarning, match=r"weighted covariance term is .*large scale") as told:
+        train_heads(heads, 100 * FEATURES, TARGETS, seeds=[0, 1], **OPTIONS)
+    assert len(told) == 1

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +14,11 @@ from ._parser import INTERRUPTED, positive
 from .checking import device_name, existing, make_output_folder
 
 if TYPE_CHECKING:
-    from ..features import Backbone
+    from ..features import Backbone, FeatureStore
+    from ..features.extraction.files import PictureFolder, Texts
     from ._parser import Commands
 
+_POOLINGS = ("mean", "cls", "last", "max", "mean_sqrt_len_tokens", "weightedmean")
 _AUTOCAST = ("bfloat16", "float16")
 
 
@@ -22,16 +27,24 @@ def add(commands: Commands) -> None:
     extract = commands.add_parser(
         "extract",
         help="features of pictures or texts, from a backbone by name, into a feature store",
-        description="Compute a backbone's features. Needs a backbone (timm:NAME, open_clip:MODEL/WEIGHTS, hf:NAME or "
-        "hf:FOLDER) and data that it takes: a folder of pictures with a folder for each class, or texts (a file with "
-        "one a line, or a CSV or TSV file with a column text, and label where there are labels). A stopped run goes on "
-        "when called again.",
+        description="Compute a backbone's features. Needs a backbone (timm:NAME, open_clip:MODEL/WEIGHTS, hf:NAME, "
+        "hf:FOLDER, st:NAME or onnx:FILE) and data that it takes: a folder of pictures with a folder for each class, "
+        "or texts (a file with one a line, or a CSV or TSV file with a column text, and label where there are some). A "
+        "stopped run goes on when called again. Under torchrun all ranks write one store together.",
     )
     extract.add_argument("backbone", metavar="BACKBONE", help="such as timm:resnet50 or hf:bert-base-uncased")
     extract.add_argument("data", metavar="DATA", help="folder of pictures, or file of texts")
     extract.add_argument("--out", metavar="STORE", required=True, help="the feature store's folder")
-    extract.add_argument("--layer", metavar="NAME", help="a part of the backbone (default: its output)")
-    extract.add_argument("--pooling", choices=("mean", "cls", "last"), default="mean", help="of tokens (default: mean)")
+    extract.add_argument(
+        "--layer",
+        metavar="NAME",
+        action="append",
+        help="a part of the backbone (default: its output); repeated: one pass, a store for each within STORE",
+    )
+    extract.add_argument(
+        "--pooling", choices=_POOLINGS, help="of tokens (default: as the model's files say, else the mean)"
+    )
+    extract.add_argument("--prompt", metavar="NAME", help="one of the model's own prompts (default: its default)")
     extract.add_argument("--text-column", metavar="NAME", help="default: text")
     extract.add_argument("--label-column", metavar="NAME", help="default: label, where there is one")
     extract.add_argument("--batch-size", metavar="N", type=positive, default=64, help="default: 64")
@@ -46,25 +59,13 @@ def _extract(options: argparse.Namespace) -> int:
     import torch
 
     from ..errors import ConfigError, InputFileError
-    from ..features import extract, load_backbone
 
-    device = device_name(options.device) or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device_name(options.device)
     existing(options.data)
     make_output_folder(options.out)
     try:
-        loader, classes = _loader(options, load_backbone(options.backbone))
-        store = extract(
-            options.backbone,
-            loader,
-            options.out,
-            layer=options.layer,
-            pooling=options.pooling,
-            device=device,
-            dtype=options.dtype,
-            autocast=getattr(torch, options.autocast) if options.autocast else None,
-            metadata={"classes": classes},
-            progress=True,
-        )
+        with _ranks(device) as (rank, own_device):
+            stores = _stores(options, own_device or ("cuda" if torch.cuda.is_available() else "cpu"), rank)
     except InputFileError:
         raise
     except (ValueError, TypeError, RuntimeError) as error:
@@ -72,23 +73,80 @@ def _extract(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         print(f"\nStopped; what is committed in {options.out} is kept. The same command goes on.", file=sys.stderr)
         return INTERRUPTED
-    print(f"{len(store)} rows of {store.num_features} features ({store.dtype})\nResults: {options.out}")
+    if not rank:
+        for name, store in stores.items():
+            layer = f"{name}: " if len(stores) > 1 else ""
+            print(f"{layer}{len(store)} rows of {store.num_features} features ({store.dtype})")
+        print(f"Results: {options.out}")
     return 0
 
 
-def _loader(options: argparse.Namespace, backbone: Backbone) -> tuple[Any, list[str]]:
+@contextmanager
+def _ranks(device: str | None) -> Generator[tuple[int, str | None]]:
+    """This process's rank and device; under torchrun all ranks share the work."""
+    import torch
+    from torch import distributed
+
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ or distributed.is_initialized()
+    if alone:
+        yield 0, device
+        return
+    distributed.init_process_group("gloo")
+    try:
+        if device in (None, "cuda") and torch.cuda.is_available():
+            device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+        yield distributed.get_rank(), device
+    finally:
+        distributed.destroy_process_group()
+
+
+def _stores(options: argparse.Namespace, device: str, rank: int) -> dict[str, FeatureStore]:
+    import torch
+
+    from ..features import extract, load_backbone
+
+    texts, pictures = _data(options)
+    backbone = load_backbone(options.backbone, prompt=options.prompt)
+    loader, classes = _loader(options, backbone, texts, pictures)
+    layers = options.layer or []
+    found = extract(
+        backbone,
+        loader,
+        options.out,
+        layer=layers if len(layers) > 1 else layers[0] if layers else None,
+        pooling=options.pooling,
+        device=device,
+        dtype=options.dtype,
+        autocast=getattr(torch, options.autocast) if options.autocast else None,
+        metadata={"classes": classes},
+        progress=not rank,
+    )
+    return found if isinstance(found, dict) else {layers[0] if layers else "output": found}
+
+
+def _data(options: argparse.Namespace) -> tuple[Texts | None, PictureFolder | None]:
+    """The data and its columns, checked before a model is loaded."""
+    from ..features.extraction.files import PictureFolder, read_texts
+
+    data = Path(options.data)
+    if data.is_dir():
+        return None, PictureFolder(data, None)
+    return read_texts(data, text_column=options.text_column, label_column=options.label_column), None
+
+
+def _loader(
+    options: argparse.Namespace, backbone: Backbone, texts: Texts | None, pictures: PictureFolder | None
+) -> tuple[Any, list[str]]:
     """Batches of the data, and the classes by number."""
     from torch.utils.data import DataLoader
 
     from ..errors import InputFileError
-    from ..features.extraction.files import PictureFolder, read_texts
 
-    data = Path(options.data)
-    if not data.is_dir():
-        found = read_texts(data, text_column=options.text_column, label_column=options.label_column)
-        return list(found.batches(options.batch_size)), found.classes
+    if texts is not None:
+        return list(texts.batches(options.batch_size)), texts.classes
+    assert pictures is not None  # noqa: S101 # one of the two
     if backbone.transform is None:
-        raise InputFileError(f"{options.backbone} takes texts, and {data} is a folder: give a file of texts")
-    pictures = PictureFolder(data, backbone.transform)
+        raise InputFileError(f"{options.backbone} takes texts, and {options.data} is a folder: give a file of texts")
+    pictures.transform = backbone.transform
     loader: Any = DataLoader(pictures, batch_size=options.batch_size, num_workers=options.workers or 0)  # pyright: ignore[reportArgumentType] - a sequence is a data set
     return loader, pictures.classes

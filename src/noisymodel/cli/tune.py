@@ -27,7 +27,8 @@ def add(commands: Commands) -> None:
         help="fit a classifier on features, validate it beside its baselines, save it",
         description="Fit a classifier on features and labels, validate it on held-out rows beside a linear probe, "
         "a kernel probe and an MLP, and save it. Needs features (a feature store's folder or an .npy file of "
-        "shape (N, D)) and labels: the store's own, or --labels. Writes the classifier and report.json into the output folder.",
+        "shape (N, D)) and labels: the store's own, or --labels. Writes the classifier and report.json into the output "
+        "folder.",
     )
     tune.add_argument("features", metavar="FEATURES", help="feature store, or .npy file (N, D)")
     tune.add_argument("--labels", metavar="FILE", help=".npy, .csv, .tsv, or one label a line (default: the store's)")

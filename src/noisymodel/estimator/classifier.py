@@ -60,13 +60,14 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             ``"fixed"``: one head of the settings below, trained by `noisymodel.fit`.
         hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D); for
             the
-            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024.
+            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024 or 600,000 / D.
         depth, norm, residual, dropout, normalize, input_noise, consistency_weight, covariance_weight, dominant_weight:
             as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``; of the
             free
             heads with ``"auto"``, of the one head with ``"fixed"``.
         calibrate: multiply the logits by the factor of least cross-entropy on rows that were held out: out of fold, or
-            with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated.
+            with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated. The members of
+            an average always are.
         epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains
             heads
             for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.

@@ -22,7 +22,7 @@ ARGUMENTS = {
     "kernel": (),
 }
 MOST_SMALL_EPOCHS = 100
-_NARROWEST, _WIDEST_OF_FOLDS = 64, 1024
+_NARROWEST, _WIDEST_OF_FOLDS, _LAYER = 64, 1024, 600_000
 
 
 def check_settings(parameters: Mapping[str, Any]) -> None:
@@ -57,7 +57,7 @@ def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, 
         own["top_k"] = min(own["top_k"], in_features)
     if own.get("hidden_features", 0) is None:
         if parameters["method"] == "nmtune" and not trains_one(parameters):
-            own["hidden_features"] = min(max(2 * in_features, _NARROWEST), _WIDEST_OF_FOLDS)
+            own["hidden_features"] = max(_NARROWEST, min(2 * in_features, _WIDEST_OF_FOLDS, _LAYER // in_features))
         elif 4 * in_features < _NARROWEST:
             own["hidden_features"] = _NARROWEST
     return own

@@ -4,38 +4,65 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-FINGERPRINT_KEYS = ("backbone", "weights", "transform", "layer")
+FINGERPRINT_KEYS = ("backbone", "weights", "transform", "layer", "architecture", "precision")
+_OF_NOTHING = (None, hashlib.sha256().hexdigest())  # `weights` of a module without parameters, now and once
 _MAY_DIFFER = frozenset({"versions"})  # of the libraries: a resumed run may have others
 
 
 def fingerprint(metadata: Mapping[str, Any]) -> str | None:
-    """SHA-256, in hexadecimal, of the entries of `FINGERPRINT_KEYS` in ``metadata``; None where there are none.
+    """SHA-256, in hexadecimal, of the entries of `FINGERPRINT_KEYS` in ``metadata``; None where they say too little.
 
-    The text that is hashed is the JSON of those entries with sorted keys, no spaces and only ASCII characters.
+    That is where there are none, and where the weights are those of a module without parameters that nobody named. The
+    text that is hashed is the JSON of those entries with sorted keys, no spaces and only ASCII characters.
 
     >>> fingerprint({"backbone": "timm:resnet50", "created": "today"})[:8]
     '7ef51963'
     >>> fingerprint({"created": "today"}) is None
     True
     """
-    known = {key: metadata[key] for key in FINGERPRINT_KEYS if key in metadata}
-    if not known:
+    if unknown(metadata):
         return None
+    known = {key: metadata[key] for key in FINGERPRINT_KEYS if key in metadata}
     text = json.dumps(known, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def unknown(metadata: Mapping[str, Any]) -> str:
+    """What keeps features with this metadata from being compared with others, in words; empty where nothing does."""
+    if not any(key in metadata for key in FINGERPRINT_KEYS):
+        return (
+            "does not say which backbone its features are of: "
+            "FeatureStore.create(..., metadata={'backbone': ...}) records it"
+        )
+    if "weights" in metadata and metadata["weights"] in _OF_NOTHING:
+        return (
+            "is of a backbone without parameters, which nothing tells apart from others: "
+            "extract(..., weights='a name of the weights') records it"
+        )
+    return ""
 
 
 def differences(mine: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, ...] = FINGERPRINT_KEYS) -> str:
     """The entries that differ, in words; empty where all agree."""
     parts = [
-        f"{key} is {_shown(mine.get(key))} here and {_shown(other.get(key))} there"
+        f"{name} is {_shown(here)} here and {_shown(there)} there"
         for key in keys
-        if mine.get(key) != other.get(key)
+        for name, here, there in _pairs(key, mine.get(key), other.get(key))
     ]
     return "; ".join(parts)
+
+
+def _pairs(name: str, mine: object, other: object) -> Iterator[tuple[str, object, object]]:
+    """The entries that differ, by name; those within dictionaries one by one."""
+    if isinstance(mine, dict) and isinstance(other, dict):
+        here, there = cast("dict[str, object]", mine), cast("dict[str, object]", other)
+        for key in {**here, **there}:
+            yield from _pairs(f"{name}.{key}", here.get(key), there.get(key))
+    elif mine != other:
+        yield name, mine, other
 
 
 def other_metadata(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from .._checks import check_choice, check_integer, check_seed, check_sequence, c
 from ..errors import FeatureStoreError
 from .lazy_columns import ShardedRows, ShardedStrings
 from .manifest import FEATURE_DTYPES, STRING, Manifest
-from .provenance import differences, fingerprint
+from .provenance import differences, fingerprint, unknown
 from .shardfile import Shard
 from .shuffling import WINDOW_ROWS, ordered_batches, shuffled_batches
 from .store_folder import open_for_writing, verify
@@ -70,8 +70,9 @@ class FeatureStore:
             dtype: what the features are stored in: ``"float32"``, ``"float16"`` or ``"bfloat16"``, or those of torch
                 or numpy.
             metadata: what JSON can hold, about where the features come from. The entries ``backbone``, ``weights``,
-                ``transform`` and ``layer`` make up the `fingerprint`; ``versions`` is for those of libraries. With
-                ``append=True`` it must be that of the store (but for ``versions``), or None.
+                ``transform``, ``layer``, ``architecture`` and ``precision`` make up the `fingerprint`; ``versions`` is
+                for those of libraries. With ``append=True`` it must be that of the store (but for ``versions``), or
+                None.
             append: go on with the store if there is one. What an earlier writer that was killed had not committed is
                 deleted.
             shard_rows: rows in a shard, at least 1; ``None``: as many as make 128 MiB of features. They wait in memory
@@ -140,6 +141,20 @@ class FeatureStore:
                 check_strided(values, name)
         try:
             writer.append(features, labels, ids, columns or {}, allow_nonfinite)
+        finally:
+            self._show(writer.manifest)
+
+    def adopt(self, other: FeatureStore) -> None:
+        """Append all rows of another store with the same columns by linking its files: nothing is read or copied.
+
+        A file system without links gets copies. What waits is committed before. The other store may be deleted then.
+
+        Raises:
+            FeatureStoreError: features or columns of other types.
+        """
+        writer = self._writing()
+        try:
+            writer.adopt(other.path, Manifest.read(other.path))
         finally:
             self._show(writer.manifest)
 
@@ -304,23 +319,23 @@ class FeatureStore:
     def check_backbone(self, expected: FeatureStore | Mapping[str, Any] | str) -> None:
         """Raise unless these features are of the kind that something else, such as a head, was made for.
 
-        Compared are the entries ``backbone``, ``weights``, ``transform`` and ``layer`` of the metadata.
+        Compared are the entries ``backbone``, ``weights``, ``transform``, ``layer``, ``architecture`` and ``precision``
+        of the metadata.
 
         Args:
             expected: another store, its metadata, or its fingerprint.
 
         Raises:
-            FeatureStoreError: they differ, or one of the two does not say where its features come from.
+            FeatureStoreError: they differ, or one of the two does not say where its features come from, or is of a
+                backbone without parameters that nobody named.
         """
         if isinstance(expected, FeatureStore):
             expected = expected.metadata
         wanted = expected if isinstance(expected, str) else fingerprint(expected)
-        if self.fingerprint is None or wanted is None:
-            who = f"the store {self._path}" if self.fingerprint is None else "what it is compared with"
-            raise FeatureStoreError(
-                f"{who} does not say which backbone its features are of: "
-                "FeatureStore.create(..., metadata={'backbone': ...}) records it"
-            )
+        if self.fingerprint is None:
+            raise FeatureStoreError(f"the store {self._path} {unknown(self._manifest.metadata)}")
+        if wanted is None and not isinstance(expected, str):
+            raise FeatureStoreError(f"what it is compared with {unknown(expected)}")
         if wanted != self.fingerprint:
             details = "" if isinstance(expected, str) else f": {differences(self._manifest.metadata, expected)}"
             raise FeatureStoreError(

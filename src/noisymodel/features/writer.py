@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import FeatureStoreError
-from ..files import Lock
+from ..files import Lock, sync_folder
 from .columns import (
     Column,
     any_column,
@@ -21,7 +24,7 @@ from .columns import (
     label_column,
 )
 from .manifest import MANIFEST_NAME, STRING, ColumnType, Manifest, ShardRecord
-from .shardfile import entries, write_shard
+from .shardfile import entries, shard_name, write_shard
 
 
 class Rows(NamedTuple):
@@ -72,6 +75,30 @@ class Writer:
         self._check_open()
         while self.pending:
             self._commit(min(self.pending, self._shard_rows))
+
+    def adopt(self, folder: Path, manifest: Manifest) -> None:
+        """Commit the shards of another store, in ``folder``, as they are: its rows follow those of this one."""
+        self.flush()
+        if manifest.types()["features"] != self.manifest.types()["features"]:
+            raise FeatureStoreError(
+                f"{folder} has other features than {self._folder}: delete it, or name another store"
+            )
+        if self._columns is not None and self._columns != manifest.columns:
+            raise FeatureStoreError(f"{folder} has other columns than {self._folder}: delete it, or name another store")
+        for shard in manifest.shards:
+            self._check_unchanged()
+            file = shard_name(len(self.manifest.shards))
+            place = self._folder / file
+            place.unlink(missing_ok=True)  # of a writer that was killed
+            try:
+                os.link(folder / shard.file, place)
+            except OSError:  # a file system without links
+                shutil.copyfile(folder / shard.file, place)
+            sync_folder(self._folder)
+            grown = self.manifest.with_shard(manifest.columns, replace(shard, file=file))
+            self._content = grown.write(self._folder)
+            self.manifest = grown
+        self._columns = manifest.columns if manifest.shards else self._columns
 
     def close(self) -> None:
         """Commit the rows that wait and let the next writer in; twice is once."""
@@ -125,15 +152,18 @@ class Writer:
         """Write the first ``count`` waiting rows as a shard, then the manifest that says so."""
         shard, rest = _split(self._waiting, count)
         columns = self._columns or {}
-        path = self._folder / MANIFEST_NAME
-        if not path.is_file() or path.read_bytes() != self._content:
-            raise FeatureStoreError(f"{path} was changed by somebody else while this writer had the store open")
+        self._check_unchanged()
         record = self._write(shard, count, len(self.manifest.shards))
         manifest = self.manifest.with_shard(columns, record)
         self._content = manifest.write(self._folder)
         self.manifest = manifest
         self._waiting = rest
         self.pending -= count
+
+    def _check_unchanged(self) -> None:
+        path = self._folder / MANIFEST_NAME
+        if not path.is_file() or path.read_bytes() != self._content:
+            raise FeatureStoreError(f"{path} was changed by somebody else while this writer had the store open")
 
     def _write(self, rows: list[Rows], count: int, number: int) -> ShardRecord:
         types = {**self.manifest.types(), **(self._columns or {})}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -216,26 +215,7 @@ def softmax_weights(rows: Floats, projection: Floats, label: int) -> Floats:
 
 
 def draw(weights: Floats, points: Floats) -> npt.NDArray[np.intp]:
-    """(n,): the first class where the cumulative share of the weights passes the point; never one of weight zero.
-
-    In two steps, among sums of about √K classes and then among the classes of one: cumulative sums are slow.
-    """
-    classes = weights.shape[1]
-    width = math.isqrt(classes - 1) + 1
-    sums = np.cumsum(np.add.reduceat(weights, np.arange(0, classes, width), axis=1), axis=1)
-    block, left = _first_above(sums, points * sums[:, -1])
-    columns = block[:, None] * width + np.arange(width)
-    inside = np.take_along_axis(weights, np.minimum(columns, classes - 1), axis=1)
-    inside[columns >= classes] = 0.0
-    return block * width + _first_above(np.cumsum(inside, axis=1), left)[0]
-
-
-def _first_above(sums: Floats, threshold: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """(n,) each: the first of the ascending sums above the threshold, and what the sums before it leave of that.
-
-    A threshold that rounding has put at the last sum, or above it, is lowered.
-    """
-    threshold = np.minimum(threshold, np.nextafter(sums[:, -1], 0.0))
-    first = (sums > threshold[:, None]).argmax(axis=1)
-    before = np.take_along_axis(sums, np.maximum(first - 1, 0)[:, None], axis=1)[:, 0]
-    return first, threshold - np.where(first > 0, before, 0.0)
+    """(n,): the first class where the cumulative share of the weights passes the point; never one of weight zero."""
+    sums = np.cumsum(weights, axis=1)
+    threshold = np.minimum(points * sums[:, -1], np.nextafter(sums[:, -1], 0.0))  # rounding may put it at the last sum
+    return (sums > threshold[:, None]).argmax(axis=1)

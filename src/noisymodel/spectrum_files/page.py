@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import MissingExtraError
 from .figures import DrawnFigure
+from .finding import finding
 from .result import FilesAnalysis
 from .table import settings_line, tables
 
@@ -33,6 +34,7 @@ def render_page(analysis: FilesAnalysis, figures: Sequence[DrawnFigure], command
     return template.render(
         analysis=analysis,
         names=[file.name for file in analysis.files],
+        finding=finding(analysis),
         preparation=settings_line(analysis),
         tables=tables(analysis),
         figures=[

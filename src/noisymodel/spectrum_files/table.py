@@ -67,8 +67,8 @@ def _comparisons(analysis: FilesAnalysis) -> Table:
         (f"principal angle {place + 1} (degrees)", *(_angle(one, place) for one in compared)) for place in range(most)
     ]
     rows.append(("rotation of the top-k subspace (degrees)", *(_rotation(one) for one in compared)))
-    rows.append(("linear CKA", *(_number(one.cka, 4) for one in compared)))
-    rows.append(("linear CKA, debiased", *(_number(one.cka_debiased, 4) for one in compared)))
+    rows.append(("linear CKA", *(_number(one.cka) for one in compared)))
+    rows.append(("linear CKA, debiased", *(_number(one.cka_debiased) for one in compared)))
     return Table("comparison", caption, ("", *(one.name for one in compared)), tuple(rows))
 
 
@@ -83,24 +83,25 @@ def _difference(one: Comparison, name: str) -> str:
 def _with_interval(value: float, interval: MetricInterval | None, sign: str) -> str:
     if math.isnan(value):
         return "–"
-    text = _number(value, 5, sign)
+    text = _number(value, sign)
     if interval is None or not math.isfinite(interval.low + interval.high):
         return text
-    return f"{text} [{_number(interval.low, 5, sign)}, {_number(interval.high, 5, sign)}]"
+    return f"{text} [{_number(interval.low, sign)}, {_number(interval.high, sign)}]"
 
 
 def _angle(one: Comparison, place: int) -> str:
-    return f"{math.degrees(one.angles[place]):.4g}" if one.angles and place < len(one.angles) else "–"
+    return f"{math.degrees(one.angles[place]):.3g}" if one.angles and place < len(one.angles) else "–"
 
 
 def _rotation(one: Comparison) -> str:
-    return f"{math.degrees(one.rotation):.4g} (k = {len(one.angles or ())})" if one.rotation is not None else "–"
+    return f"{math.degrees(one.rotation):.3g} (k = {len(one.angles or ())})" if one.rotation is not None else "–"
 
 
-def _number(value: float | None, digits: int, sign: str = "") -> str:
+def _number(value: float | None, sign: str = "") -> str:
+    """Three digits, and all digits before the decimal point up to a million."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:{sign}.{digits}g}"
+    return f"{value:{sign},.0f}" if 1000 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
 
 
 def text_tables(analysis: FilesAnalysis, width: int = WIDTH) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..heads import Head
+from ..heads import Head, KernelProbe
 from ..subspace import IllDefinedSubspaceWarning, dominant_rotation, linear_cka
 from .data import Examples, as_rows, batches
 from .part_cache import Curve
@@ -96,7 +96,7 @@ def _calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
     return float(np.abs(apart).sum() / len(confidence))
 
 
-def tuned_features(head: Head, inputs: Any) -> Tensor | None:
+def tuned_features(head: Head | KernelProbe, inputs: Any) -> Tensor | None:
     """The features that a head makes of its rows, ``None`` where it passes them on."""
     parts: list[Tensor] = []
     with torch.inference_mode():
@@ -143,6 +143,3 @@ class CurveRecorder:
         self.curves.append((self._rate, CLEAN_SHIFT, "training_loss", epoch["train_total"], at))
         for shift, test in self._tests.items():
             self.curves.append((self._rate, shift, "accuracy", accuracy(head, test), at))
-
-
-Watch = Callable[[Head, Mapping[str, float]], None]

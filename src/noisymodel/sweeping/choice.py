@@ -19,7 +19,6 @@ _CONSISTENCY = (0.3, 1.0, 3.0)
 _SHAPES = ({"residual": False, "covariance_weight": 3.0}, {"residual": True, "covariance_weight": 0.02})
 _SMOOTHING = (0.0, 0.1)
 _RATES = (1e-3, 3e-3)
-_LINEAR_DECAYS = (1e-4, 1e-2, 1.0)
 
 
 def default_grid(method: str = "nmtune") -> list[dict[str, Any]]:
@@ -27,22 +26,14 @@ def default_grid(method: str = "nmtune") -> list[dict[str, Any]]:
 
     ``"nmtune"``: 24 configurations, consistency weight {0.3, 1, 3} (``"batchmean"``) × (no residual connection with
     covariance weight 3, or one with 0.02) × label smoothing {0, 0.1} × learning rate {1e-3, 3e-3}, dominant weight 0.1.
-    ``"mlp"``: label smoothing {0, 0.1, 0.3} × learning rate. ``"linear"``: weight decay {1e-4, 1e-2, 1} × label
-    smoothing {0, 0.1} × learning rate {3e-3, 1e-2}.
+    ``"mlp"``: label smoothing {0, 0.1, 0.3} × learning rate.
 
-    >>> len(default_grid()), len(default_grid("mlp")), len(default_grid("linear"))
-    (24, 6, 12)
+    >>> len(default_grid()), len(default_grid("mlp"))
+    (24, 6)
     """
-    check_choice(method, "method", ("nmtune", "mlp", "linear"))
+    check_choice(method, "method", ("nmtune", "mlp"))
     if method == "mlp":
         return [{"method": "mlp", "label_smoothing": s, "learning_rate": r} for s in (0.0, 0.1, 0.3) for r in _RATES]
-    if method == "linear":
-        return [
-            {"method": "linear", "weight_decay": decay, "label_smoothing": smoothing, "learning_rate": rate}
-            for decay in _LINEAR_DECAYS
-            for smoothing in _SMOOTHING
-            for rate in (3e-3, 1e-2)
-        ]
     fixed = {"reduction": "batchmean", "dominant_weight": 0.1}
     return [
         {**fixed, **shape, "consistency_weight": weight, "label_smoothing": smoothing, "learning_rate": rate}
@@ -93,7 +84,7 @@ def choose(
     one standard error of the best one's, that with the largest ``consistency_weight`` is taken; among those, the
     highest accuracy, then the lowest loss. The standard error is that of the **paired** difference d_n = (best right) −
     (entry right) over the held-out rows, s(d)/√n, which is far smaller than that of an accuracy. Entries without a
-    ``consistency_weight`` count as 0, so that ``"mlp"`` and ``"linear"`` grids give the plain best.
+    ``consistency_weight`` count as 0, so that those of probes give the plain best.
 
     Args:
         in_features: D.

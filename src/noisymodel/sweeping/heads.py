@@ -118,11 +118,7 @@ def _stacked(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows,
     together = Together(
         heads, orders, [rates] * len(heads), rows, epochs=settings.epochs, batch_size=settings.batch_size
     )
-    diverged = torch.zeros(len(heads), dtype=torch.bool, device="cpu")
-    for epoch in range(settings.epochs):
-        means = together.epoch(epoch, bar).cpu()
-        diverged |= ~means[:, 0].isfinite()
-        means[diverged] = math.nan
+    for epoch, means in enumerate(together.train(bar)):
         start = {"epoch": epoch + 1, "learning_rate": together.schedules[0](epoch * together.steps)}
         yield {place: {**start, **_named(row)} for place, row in enumerate(means.tolist())}
     for place, head in enumerate(heads):

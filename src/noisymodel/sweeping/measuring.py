@@ -43,18 +43,14 @@ def train_together(trials: Sequence[Trial], task: Task, bar: Bar) -> tuple[list[
         epochs=task.epochs,
         batch_size=task.batch_size,
     )
-    finite = torch.ones(len(trials), dtype=torch.bool, device="cpu")
-    means = torch.empty(0, dtype=torch.float64, device="cpu")
-    for epoch in range(task.epochs):
-        means = together.epoch(epoch, bar).cpu()
-        finite &= means[:, 0].isfinite()
+    *_, means = together.train(bar)
     states: list[State] = [together.model.state(index) for index in range(len(trials))]
     heads = [trial.configuration.filled(state) for trial, state in zip(trials, states, strict=True)]
     validated = evaluate_each(heads, task.held_out)
     terms = [f"train_{name}" for name in NMTuneTerms._fields]
     records = [dict(zip(terms, row, strict=True)) | val for row, val in zip(means.tolist(), validated, strict=True)]
-    for record, is_finite in zip(records, finite.tolist(), strict=True):
-        if not is_finite or not math.isfinite(record["validation_loss"]):
+    for record in records:
+        if math.isnan(record["train_total"]) or not math.isfinite(record["validation_loss"]):
             record.update(dict.fromkeys(record, math.nan))
     found = [{**record, CORRECT: right} for record, right in zip(records, _right(heads, task.held_out), strict=True)]
     return found, states

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from ..training.checkpoint import RunFile, part_of
 from .grid import Configuration
 from .trials import Trial
 
@@ -83,6 +84,22 @@ class Outcome:
         rows = sorted(self.rows, key=lambda row: row["configuration"])
         bits = [np.frombuffer(bytes.fromhex(row[CORRECT]), dtype=np.uint8) for row in rows]
         return np.unpackbits(np.stack(bits), axis=1, count=count).astype(np.bool_)
+
+    def save(self, file: RunFile) -> None:
+        """Replace the file, in one step, by what is known."""
+        states = {
+            f"{index}.{name}": value for index, one in self.candidates.items() for name, value in one.state.items()
+        }
+        file.write(states, {"rows": self.rows, "seeds": {index: one.seed for index, one in self.candidates.items()}})
+
+    def restore(self, file: RunFile) -> None:
+        """Become what was saved, if there is a file."""
+        found = file.read()
+        if found is not None:
+            tensors, record = found
+            self.rows = record["rows"]
+            for index, seed in record["seeds"].items():
+                self.candidates[int(index)] = Candidate(int(index), seed, part_of(f"{index}.", tensors))
 
     def _consider(self, row: Row, state: State) -> None:
         index = row["configuration"]

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from ..heads import Head
 from ..losses import NMTuneTerms, nmtune_regularization
-from ..objective import IGNORED
+from ..objective import IGNORED, ScaleCheck
 
 WEIGHTS = ("consistency_weight", "covariance_weight", "dominant_weight")
 
@@ -68,6 +68,7 @@ class StackedLoss:
         self.options: dict[str, Any] = {"top_k": first.top_k, "reduction": first.reduction}
         self.options.update({name: float(getattr(first, name) > 0) for name in WEIGHTS})
         self.regularized = heads[0].regularized
+        self.scale_check = ScaleCheck()
         like: dict[str, Any] = {"dtype": dtype, "device": device}
         smoothing = [objective.label_smoothing for objective in objectives]
         self.smoothing = torch.tensor(smoothing, **like)[:, None] if any(smoothing) else None
@@ -81,8 +82,17 @@ class StackedLoss:
             return NMTuneTerms(task, task, zero, zero, zero)
         shared = 0 if stacked.rows.ndim == 3 else None
         terms = vmap(self._regularization, in_dims=(0, shared))(stacked.tuned, stacked.rows)
-        weighted = (weight * term for weight, term in zip(self.weights, terms, strict=True))
+        weighted = [weight * term for weight, term in zip(self.weights, terms, strict=True)]
+        self._check_scale(task, weighted)
         return NMTuneTerms(sum(weighted, task), task, *terms)
+
+    def _check_scale(self, task: Tensor, weighted: list[Tensor]) -> None:
+        """Warn once, as a head by itself does, by the head whose weighted terms are the largest beside its task."""
+        if self.scale_check.is_over:
+            return
+        values = torch.stack([task, task, *weighted]).detach()
+        worst = (values[2:].abs().amax(0) / values[0].clamp_min(1)).argmax()
+        self.scale_check(NMTuneTerms(*values.index_select(1, worst[None])[:, 0]), (1.0, 1.0, 1.0))
 
     def _regularization(self, tuned: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
         return nmtune_regularization(tuned, rows, **self.options)[2:]

@@ -15,12 +15,12 @@ from tqdm import tqdm
 from .._checks import check_choice, check_device, check_flag, check_integer, check_path
 from ..heads import Head
 from ..training.batches import RowSource, held_out_rows, labelled_rows
+from ..training.checkpoint import RunFile
 from ..training.run import smallest_batch
 from .grid import in_grid, read_grid, read_seeds
 from .measuring import Task, train_together
 from .outcome import Outcome
 from .rates import Rates
-from .resume import SweepCheckpoint
 from .trials import Trial, trials_together
 
 
@@ -141,9 +141,9 @@ def sweep(
             smallest_batch(configuration.template, len(rows), batch_size)
     models = list(trials_together(configurations, seeds, max_heads=max_heads))
     outcome = Outcome(len(seeds))
-    file = None if checkpoint is None else SweepCheckpoint(checkpoint, _fingerprint(task, models))
+    file = None if checkpoint is None else RunFile(checkpoint, _fingerprint(task, models), "sweep")
     if file is not None:
-        file.restore(outcome)
+        outcome.restore(file)
     _train(models, task, outcome, file, progress=progress)
     winner = outcome.best()
     chosen = configurations[winner.configuration]
@@ -154,7 +154,7 @@ def sweep(
 
 
 def _train(
-    models: Sequence[Sequence[Trial]], task: Task, outcome: Outcome, file: SweepCheckpoint | None, *, progress: bool
+    models: Sequence[Sequence[Trial]], task: Task, outcome: Outcome, file: RunFile | None, *, progress: bool
 ) -> None:
     """Train one batched model after the other, but for those that the outcome has already."""
     steps = [task.steps(trials[0].configuration.template) for trials in models]
@@ -166,7 +166,7 @@ def _train(
             else:
                 outcome.add(trials, *train_together(trials, task, bar))
                 if file is not None:
-                    file.save(outcome)
+                    outcome.save(file)
             begun += len(trials)
 
 

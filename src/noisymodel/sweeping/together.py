@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -87,8 +88,16 @@ class Together:
             )
         self.optimizer = adamw(groups, self.rows.device)
 
-    def epoch(self, epoch: int, bar: Bar) -> Tensor:
-        """Train one epoch (they count from zero); the means (H, terms) over the rows of the terms."""
+    def train(self, bar: Bar) -> Iterator[Tensor]:
+        """All epochs: of each the terms' means (H, terms) over the rows; NaN once a head's loss was not finite."""
+        lost = torch.zeros(self.model.count, dtype=torch.bool, device="cpu")
+        for epoch in range(self.epochs):
+            means = self._epoch(epoch, bar).cpu()
+            lost |= ~means[:, 0].isfinite()
+            means[lost] = math.nan
+            yield means
+
+    def _epoch(self, epoch: int, bar: Bar) -> Tensor:
         precise = torch.float32 if self.rows.device.type == "mps" else torch.float64
         sums = torch.zeros(self.model.count, len(NMTuneTerms._fields), dtype=precise, device=self.rows.device)
         generators = [tensor_generator(order.seed, 1, epoch) for order in self.orders]

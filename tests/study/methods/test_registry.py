@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from noisymodel.errors import ConfigError
-from noisymodel.heads import MLPProbe, NMTune
-from noisymodel.study import StudyConfig
+from noisymodel.heads import MLPProbe, NMTune, fit_kernel_probe, fit_linear_probe
+from noisymodel.study import StudyConfig, TuningConfig
 from noisymodel.study.methods import ALIASES, KNOWN, chosen_methods, method_notes
+from noisymodel.study.methods.base import Material
 from noisymodel.study.methods.frozen import ON_FEATURES as METHODS
 
 
@@ -130,6 +131,43 @@ def test_variants_follow_with_their_base_settings_and_label() -> None:
 def test_wrong_variants_are_config_errors(variant: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         chosen_methods(StudyConfig.from_mapping({"variants": variant}))
+
+
+def material(shots: int, seed: int = 3) -> Material:
+    """Rows of three classes, each around a place of its own; the network and the pictures are not looked at."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(3).repeat_interleave(shots)
+    rows = torch.randn(3 * shots, 6, generator=generator) + 4 * torch.eye(3, 6)[labels]
+    return Material(None, None, rows, labels, 3, seed, TuningConfig())  # pyright: ignore[reportArgumentType]
+
+
+def test_solved_methods_are_the_convex_probes_of_the_library() -> None:
+    data = material(10)
+    for name, fit in (("linear", fit_linear_probe), ("kernel", fit_kernel_probe)):
+        expected = fit(data.features, data.labels, num_classes=3, seed=3).head
+        head = KNOWN[name].fitted(data)
+        torch.testing.assert_close(head.state_dict(), expected.state_dict(), rtol=0, atol=0)
+        assert not head.training
+        assert KNOWN[name].epochs(30) == 1
+        assert (head(data.features).argmax(1) == data.labels).float().mean() > 0.9
+        assert KNOWN[name].fitted(material(1))(data.features).shape == (30, 3), "one row of a class is enough"
+    assert not {"linear", "kernel"} & set(METHODS), "the default tables are the published protocol's"
+
+
+def test_solved_methods_have_no_settings_of_a_training() -> None:
+    given = {
+        "methods": ["linear", "kernel"],
+        "method_options": {"linear": {"standard_errors": 0}, "kernel": {"gamma": 2}},
+    }
+    methods = chosen_methods(StudyConfig.from_mapping(given))
+    assert methods["kernel"].fitted(material(10)).gamma == 2
+    assert methods["linear"].record != KNOWN["linear"].record
+    for options in ({"learning_rate": 0.1}, {"epochs_factor": 2}, {"batch_size": 8}, {"gamma": 1}):
+        given = {"methods": ["linear"], "method_options": {"linear": options}}
+        with pytest.raises(ConfigError, match=r"`method_options.linear`: expected one of 'folds'"):
+            chosen_methods(StudyConfig.from_mapping(given))
+    with pytest.raises(ConfigError, match=r"`method_options.linear.folds`: expected an integer of at least 2, got 1"):
+        chosen_methods(StudyConfig.from_mapping({"methods": ["linear"], "method_options": {"linear": {"folds": 1}}}))
 
 
 def test_another_name_is_the_same_method() -> None:

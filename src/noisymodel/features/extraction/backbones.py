@@ -1,4 +1,4 @@
-"""Backbones by name, with their own preprocessing: ``timm:``, ``open_clip:`` and ``hf:``."""
+"""Backbones by name, with their own preprocessing: `load_backbone`, and those of timm and open_clip."""
 
 from __future__ import annotations
 
@@ -11,51 +11,73 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import InputFileError, MissingExtraError
+from .pooling_files import OwnPooling
 
 
 class Backbone(NamedTuple):
     """A module, how raw samples become its inputs, and what it is called.
 
     ``transform`` maps one picture (PIL) to a tensor, for data sets with workers; None for text models. ``prepare`` maps
-    a batch of texts or pictures to the module's keywords.
+    a batch of texts or pictures to the module's keywords; None where nothing is known of them. ``metadata`` is for a
+    `FeatureStore`.
     """
 
     module: nn.Module
     transform: Callable[[Any], Tensor] | None
-    prepare: Callable[[Sequence[Any]], Mapping[str, Tensor]]
+    prepare: Callable[[Sequence[Any]], Mapping[str, Tensor]] | None
     metadata: dict[str, Any]
+    pooling: OwnPooling | None = None
+    """How its authors make one row of its tokens; None where its files do not say."""
+    complete: bool = False
+    """Whether it is known that no weight was drawn at random."""
 
 
-def load_backbone(name: str, *, pretrained: bool = True, seed: int = 0) -> Backbone:
+def load_backbone(name: str, *, pretrained: bool = True, seed: int = 0, prompt: str | None = None) -> Backbone:
     """Load a backbone by name.
 
     - ``"timm:resnet50"``: without its classifier; pictures.
     - ``"open_clip:RN50/openai"`` (model/weights; without weights: ``openai`` where there are such): embeddings after
       the projection, of pictures and texts.
     - ``"hf:bert-base-uncased"``, or a folder after ``hf:``: `AutoModel`, texts or pictures as its processor is;
-      of models with two towers the embeddings after the projection.
+      of models with two towers the embeddings after the projection. Where files of sentence-transformers lie beside
+      it, their pooling, normalisation, prompts and maximum length are used.
+    - ``"st:all-MiniLM-L6-v2"``, or a folder: a model of sentence-transformers, as that library runs it.
+    - ``"onnx:model.onnx"``: a network in a file, with the tokenizer or processor beside it, if there is one.
 
     Args:
         name: as above; what comes after the colon goes to the library, which downloads it where it must.
-        pretrained: False: random weights, for tests.
+        pretrained: False: random weights, for tests; ``timm``, ``open_clip`` and ``hf`` only.
         seed: for weights that the checkpoint does not hold. The global random state is left alone.
+        prompt: the name of one of the model's own prompts, such as ``"query"``; None: the model's default. Only models
+            of texts with prompts have one.
 
     Raises:
         MissingExtraError: the library is not installed.
         ValueError: for a name without one of the prefixes.
-        InputFileError: the library cannot load it.
+        InputFileError: the library cannot load it, such as a damaged file of weights.
     """
     kind, _, rest = name.partition(":")
-    loaders = {"timm": _timm, "open_clip": _open_clip, "hf": _hf}
-    if kind not in loaders or not rest:
-        raise ValueError(f"`backbone` must begin with timm:, open_clip: or hf:, got {name!r}")
+    if kind not in _LOADERS or not rest:
+        raise ValueError(f"`backbone` must begin with timm:, open_clip:, hf:, st: or onnx:, got {name!r}")
+    load: Callable[..., Backbone] = getattr(import_module(_LOADERS[kind], __package__), f"load_{kind}")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         try:
-            return loaders[kind](rest, pretrained)
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            return load(rest, pretrained, prompt)
+        except (MissingExtraError, InputFileError):
+            raise
+        except Exception as error:  # whatever a library raises for a damaged file
             told = " ".join(str(error).split())[:300]
-            raise InputFileError(f"{name} cannot be loaded: {told}") from error
+            raise InputFileError(f"{name} cannot be loaded: {told or type(error).__name__}") from error
+
+
+_LOADERS = {"timm": ".backbones", "open_clip": ".backbones", "hf": ".huggingface", "st": ".sentences", "onnx": ".onnx"}
+
+
+def refuse_prompt(prompt: str | None) -> None:
+    """Raise where a prompt was asked for and there are none."""
+    if prompt is not None:
+        raise ValueError(f"`prompt` {prompt!r} was asked for, and the model has no prompts")
 
 
 def imported(package: str, extra: str) -> Any:
@@ -68,20 +90,26 @@ def imported(package: str, extra: str) -> Any:
         raise MissingExtraError(package, extra=extra, purpose=f"backbones of {package}") from None
 
 
-def _described(name: str, transform: object, packages: Sequence[str]) -> dict[str, Any]:
+def described(name: str, transform: object, packages: Sequence[str]) -> dict[str, Any]:
+    """What a store says of a backbone: its name, how samples are prepared, and the libraries that run it."""
     versions = {package: version(package) for package in (*packages, "torch", "noisymodel")}
-    return {"backbone": name, "transform": " ".join(str(transform).split()), "versions": versions}
+    return {"backbone": name, "transform": transform, "versions": versions}
 
 
-def _timm(name: str, pretrained: bool) -> Backbone:
+def load_timm(name: str, pretrained: bool, prompt: str | None) -> Backbone:
+    """A model of timm, without its classifier."""
+    refuse_prompt(prompt)
     timm = imported("timm", "timm")
     module = timm.create_model(name, pretrained=pretrained, num_classes=0)
     config = timm.data.resolve_model_data_config(module)
     transform = timm.data.create_transform(**config, is_training=False)
-    return Backbone(_Keyword(module), transform, _Pictures(transform), _described(f"timm:{name}", transform, ["timm"]))
+    metadata = described(f"timm:{name}", _one_line(transform), ["timm"])
+    return Backbone(_Keyword(module), transform, _Pictures(transform), metadata, complete=not pretrained)
 
 
-def _open_clip(name: str, pretrained: bool) -> Backbone:
+def load_open_clip(name: str, pretrained: bool, prompt: str | None) -> Backbone:
+    """Both towers of a model of open_clip."""
+    refuse_prompt(prompt)
     open_clip = imported("open_clip", "open-clip")
     model, _, weights = name.partition("/")
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -92,26 +120,13 @@ def _open_clip(name: str, pretrained: bool) -> Backbone:
     module, _, transform = open_clip.create_model_and_transforms(model, pretrained=weights if pretrained else None)
     prepare = _PicturesOrTexts(transform, open_clip.get_tokenizer(model))
     full = f"open_clip:{model}/{weights}" if weights else f"open_clip:{model}"
-    return Backbone(_Encoder(module), transform, prepare, _described(full, transform, ["open_clip_torch"]))
+    told = {"pictures": _one_line(transform), "max_length": getattr(module, "context_length", None)}
+    metadata = described(full, told, ["open_clip_torch"])
+    return Backbone(Encoder(module), transform, prepare, metadata, complete=not pretrained)
 
 
-def _hf(name: str, pretrained: bool) -> Backbone:
-    transformers = imported("transformers", "hf")
-    if pretrained:
-        module, loaded = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
-        missing = sorted(loaded["missing_keys"])
-    else:
-        module, missing = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(name)), []
-    pictures = hasattr(module.config, "vision_config") or module.main_input_name == "pixel_values"
-    texts = module.main_input_name == "input_ids"
-    processor = transformers.AutoImageProcessor.from_pretrained(name) if pictures else None
-    tokenizer = transformers.AutoTokenizer.from_pretrained(name) if texts else None
-    metadata = _described(f"hf:{name}", type(processor or tokenizer).__name__, ["transformers"])
-    if missing:
-        metadata["random_weights"] = missing
-    transform = None if processor is None else _OnePicture(processor)
-    encoder = _Encoder(module) if hasattr(module, "get_image_features") else module
-    return Backbone(encoder, transform, _Processed(processor, tokenizer), metadata)
+def _one_line(transform: object) -> str:
+    return " ".join(str(transform).split())
 
 
 class _Keyword(nn.Module):
@@ -125,7 +140,7 @@ class _Keyword(nn.Module):
         return self.module(pixel_values)
 
 
-class _Encoder(nn.Module):
+class Encoder(nn.Module):
     """One of the two towers of a model of pictures and texts, with its projection."""
 
     def __init__(self, module: nn.Module) -> None:
@@ -133,6 +148,7 @@ class _Encoder(nn.Module):
         self.module = module
 
     def forward(self, pixel_values: Tensor | None = None, input_ids: Tensor | None = None, **keywords: Any) -> Any:
+        """The embedding of pictures, or of texts."""
         model = cast("Any", self.module)
         if hasattr(model, "encode_image"):
             return model.encode_text(input_ids) if pixel_values is None else model.encode_image(pixel_values)
@@ -160,27 +176,3 @@ class _PicturesOrTexts(_Pictures):
         if isinstance(samples[0], str):
             return {"input_ids": self.tokenizer(list(samples))}
         return super().__call__(samples)
-
-
-class _OnePicture:
-    """The transform of one picture, picklable for workers."""
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = processor
-
-    def __call__(self, picture: Any) -> Tensor:
-        return self.processor(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
-
-
-class _Processed:
-    def __init__(self, processor: Any, tokenizer: Any) -> None:
-        self.processor, self.tokenizer = processor, tokenizer
-
-    def __call__(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        if isinstance(samples[0], str):
-            if self.tokenizer is None:
-                raise TypeError("this backbone takes pictures, and the loader gives texts")
-            return dict(self.tokenizer(list(samples), padding=True, truncation=True, return_tensors="pt"))
-        if self.processor is None:
-            raise TypeError("this backbone takes texts, and the loader gives pictures")
-        return dict(self.processor([picture.convert("RGB") for picture in samples], return_tensors="pt"))

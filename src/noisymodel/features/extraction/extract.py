@@ -2,78 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, NamedTuple, overload
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..._checks import check_choice
-from ...errors import FeatureStoreError
 from ..store import FeatureStore
-from ..store_folder import holds_store
-from .backbones import load_backbone
-from .inputs import Batch, Prepare, moved, read_batch
-from .layers import OUTPUT, as_tensor, caught, check_layers, pooled
-from .weights import left_as_it_was, weights_fingerprint
+from .backbones import Backbone, load_backbone
+from .inputs import Batch, read_batch
+from .layers import OUTPUT, POOLINGS, check_layers
+from .passes import Passes
+from .ranks import Share, extract_shared
+from .target import Target, check_folder
+from .weights import architecture_fingerprint, precision, weights_fingerprint
 
-POOLINGS = ("mean", "cls", "last")
-_SAME = 1e-3  # relative difference of two passes that is taken for rounding
-_STORED = {torch.float16: torch.float16, torch.bfloat16: torch.bfloat16}
 _OTHER_SEED = 1
 
 
 @overload
 def extract(
-    backbone: nn.Module | str,
+    backbone: nn.Module | Backbone | str,
     loader: Iterable[Any],
     path: str | Path,
     *,
     layer: str | None = ...,
-    pooling: str = ...,
+    pooling: str | None = ...,
     device: torch.device | str | None = ...,
     dtype: torch.dtype | str | None = ...,
     autocast: torch.dtype | None = ...,
     resume: bool = ...,
     check_determinism: bool = ...,
+    weights: str | None = ...,
+    prompt: str | None = ...,
     metadata: dict[str, Any] | None = ...,
     shard_rows: int | None = ...,
     progress: bool = ...,
 ) -> FeatureStore: ...
 @overload
 def extract(
-    backbone: nn.Module | str,
+    backbone: nn.Module | Backbone | str,
     loader: Iterable[Any],
     path: str | Path,
     *,
     layer: Sequence[str],
-    pooling: str = ...,
+    pooling: str | None = ...,
     device: torch.device | str | None = ...,
     dtype: torch.dtype | str | None = ...,
     autocast: torch.dtype | None = ...,
     resume: bool = ...,
     check_determinism: bool = ...,
+    weights: str | None = ...,
+    prompt: str | None = ...,
     metadata: dict[str, Any] | None = ...,
     shard_rows: int | None = ...,
     progress: bool = ...,
 ) -> dict[str, FeatureStore]: ...
 def extract(
-    backbone: nn.Module | str,
+    backbone: nn.Module | Backbone | str,
     loader: Iterable[Any],
     path: str | Path,
     *,
     layer: str | Sequence[str] | None = None,
-    pooling: str = "mean",
+    pooling: str | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | str | None = None,
     autocast: torch.dtype | None = None,
     resume: bool = True,
     check_determinism: bool = True,
+    weights: str | None = None,
+    prompt: str | None = None,
     metadata: dict[str, Any] | None = None,
     shard_rows: int | None = None,
     progress: bool = False,
@@ -87,33 +90,41 @@ def extract(
     committed rows are compared.
 
     Args:
-        backbone: a module, or a name: ``"timm:..."``, ``"open_clip:..."``, ``"hf:..."``, see `load_backbone`.
+        backbone: a module, a name (``"timm:..."``, ``"open_clip:..."``, ``"hf:..."``, ``"st:..."``, ``"onnx:..."``,
+            see `load_backbone`), or what `load_backbone` gave.
         loader: any iterable of batches, such as a `DataLoader`: a tensor; (inputs, labels); (inputs, labels, ids); or a
             dictionary of the backbone's keywords, with ``labels`` and ``ids`` (or ``label``, ``id``, ``__key__``) among
             them. Inputs may be lists of texts or PIL pictures where the backbone is given by name.
         path: the store's folder; with several layers the folder of the stores, each named as its layer.
         layer: ``None``: the backbone's output. ``"blocks.11"``: the output of that part, by its name in
             `named_modules`; ``"fc:input"``: what goes into it, such as the features before a projection. Several names:
-            all of them in one pass (``"output"`` is the backbone's own).
-        pooling: (B, T, D) to (B, D): ``"mean"`` over the tokens that the attention mask keeps, ``"cls"``: the first,
-            ``"last"``: the last that it keeps. (B, C, H, W) is averaged over H and W.
+            all of them in one pass (``"output"`` is the backbone's own). Of an ONNX file: tensors of its graph.
+        pooling: (B, T, D) to (B, D), over the tokens that the attention mask keeps: ``"mean"``, ``"cls"``: the first,
+            ``"last"``, ``"max"``, and sentence-transformers' ``"mean_sqrt_len_tokens"`` and ``"weightedmean"``. None:
+            as the files of a model by name say, then the output is also normalised where they say so; else the mean
+            (of ``"hf:"`` models of tokens with a warning). (B, C, H, W) is averaged over H and W.
         device: where to compute; ``None``: where the backbone is.
         dtype: of the store, ``"float32"``, ``"float16"`` or ``"bfloat16"``; ``None``: as computed, float32 for float64.
         autocast: ``torch.bfloat16`` or ``torch.float16``: compute under autocast.
         resume: whether to go on with a store that is there; if not, it is a ``FileExistsError``.
-        check_determinism: pass the first batch twice, and with a backbone by name through a second copy of it whose
-            missing weights are drawn anew: dropout, or a head that the checkpoint does not hold, is an error.
-        metadata: further entries for the store's; ``backbone``, ``weights``, ``transform`` and ``layer`` make up its
-            fingerprint and are filled in.
-        shard_rows: rows in a shard, see `FeatureStore.create`.
+        check_determinism: pass the first batch twice, and with a backbone by name, where weights may be missing,
+            through a second copy of it whose missing weights are drawn anew: dropout, or a head that the checkpoint
+            does not hold, is an error. The second copy lives for that batch only.
+        weights: a name for the weights, in place of their hash. A module without parameters (one that calls another
+            runtime) needs it: without, its features cannot be compared with others, which is an error wherever it is
+            tried.
+        prompt: of a backbone by name, see `load_backbone`.
+        metadata: further entries for the store's; ``backbone``, ``weights``, ``transform``, ``layer``,
+            ``architecture`` and ``precision`` make up its fingerprint and are filled in.
+        shard_rows: rows in a shard, see `FeatureStore.create`; rows are committed every two minutes all the same.
         progress: whether to show a progress bar on stderr.
 
     Returns:
         The store, open for reading; with several layers a dictionary of them.
 
     Raises:
-        ValueError: no such layer, an output that cannot be pooled, non-finite features, no batches, or features that
-            are not the same twice.
+        ValueError: no such layer, an output that cannot be pooled, non-finite features, no batches, features that
+            are not the same twice, or, with several ranks, a loader that shuffles.
         TypeError: batches that are none of the above.
         FeatureStoreError: the store is of another backbone, layer, order or data.
 
@@ -125,231 +136,156 @@ def extract(
     >>> store.shape, store.labels[:].tolist(), backbone.training
     ((3, 3), [0, 1, 1], True)
     """
-    check_choice(pooling, "pooling", POOLINGS)
     names = [layer or OUTPUT] if layer is None or isinstance(layer, str) else list(layer)
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`layer` must be different names, at least one, got {names}")
     several = layer is not None and not isinstance(layer, str)
-    prepare: Prepare | None = None
-    known: dict[str, Any] = {"backbone": _class_name(backbone), "versions": {"torch": torch.__version__}}
-    other: nn.Module | None = None
-    module = backbone
-    if isinstance(module, str):
-        loaded = load_backbone(module)
-        if check_determinism:
-            other = load_backbone(module, seed=_OTHER_SEED).module
-        module, prepare, known = loaded.module, loaded.prepare, loaded.metadata
-    check_layers(module, names)
-    known["versions"]["noisymodel"] = version("noisymodel")
-    described = {**known, "weights": weights_fingerprint(module), "autocast": str(autocast), **(metadata or {})}
-    run = _Run(module, names, pooling, prepare, autocast, device if device is None else torch.device(device))
+    if pooling is not None:
+        check_choice(pooling, "pooling", tuple(POOLINGS))
     folder = Path(path).absolute()
     folders = {name: folder / name if several else folder for name in names}
-    targets = {
-        name: _Target(place, described | {"layer": f"{name}, {pooling}"}, dtype, resume, shard_rows)
-        for name, place in folders.items()
+    if isinstance(loader, Sized) and len(loader) == 0:
+        raise ValueError("`loader` has no batches")
+    for place in folders.values():
+        check_folder(place, resume)  # all that can be checked before the model is loaded
+    loaded, passes, told = begin(backbone, names, pooling, prompt=prompt, weights=weights, autocast=autocast)
+    there = device if device is None else torch.device(device)
+    layers = {
+        name: _Layer(place, told[name] | (metadata or {}), dtype, resume, shard_rows) for name, place in folders.items()
     }
-    with ExitStack() as stack:
-        for target in targets.values():
-            stack.callback(target.close)
-        run.through(loader, targets, other if check_determinism else None, check_determinism, progress)
+    check = _Check(passes, loaded, there) if check_determinism else None
+    share = Share.current()
+    if share is None:
+        _extract_alone(passes, loader, layers, loaded.prepare, check, there, progress)
+    else:
+        extract_shared(share, passes, loader, layers, loaded.prepare, check, there, progress)
     stores = {name: FeatureStore.open(place) for name, place in folders.items()}
     return stores if several else stores[names[0]]
 
 
-def _class_name(backbone: nn.Module | str) -> str:
-    return backbone if isinstance(backbone, str) else f"{type(backbone).__module__}.{type(backbone).__qualname__}"
+def begin(
+    backbone: nn.Module | Backbone | str,
+    names: list[str],
+    pooling: str | None,
+    *,
+    prompt: str | None,
+    weights: str | None,
+    autocast: torch.dtype | None,
+) -> tuple[Backbone, Passes, dict[str, dict[str, Any]]]:
+    """The backbone, how batches pass through it, and what the store of each layer says of them."""
+    if pooling is not None:
+        check_choice(pooling, "pooling", tuple(POOLINGS))
+    loaded = _loaded(backbone, prompt, weights, autocast)
+    check_layers(loaded.module, names)
+    whole = loaded.metadata["backbone"].startswith("st:")  # pools by itself
+    if pooling is not None and whole and OUTPUT in names:
+        raise ValueError("`pooling` has no part in st: models, which bring their own; hf: takes the tokens themselves")
+    passes = Passes(loaded.module, names, pooling, loaded.pooling, autocast, _note(loaded))
+    told = {name: f"{name}, own" if whole and name == OUTPUT else passes.described(name) for name in names}
+    return loaded, passes, {name: loaded.metadata | {"layer": layer} for name, layer in told.items()}
 
 
-class _Run:
-    """One pass over a loader."""
+def _loaded(
+    backbone: nn.Module | Backbone | str, prompt: str | None, weights: str | None, autocast: torch.dtype | None
+) -> Backbone:
+    """The backbone, with all that its stores will say of it but the layer."""
+    if isinstance(backbone, nn.Module):
+        name = f"{type(backbone).__module__}.{type(backbone).__qualname__}"
+        known: dict[str, Any] = {"backbone": name, "architecture": architecture_fingerprint(backbone)}
+        known["versions"] = {"torch": str(torch.__version__)}
+        backbone = Backbone(backbone, None, None, known, complete=True)
+    elif isinstance(backbone, str):
+        backbone = load_backbone(backbone, prompt=prompt)
+        prompt = None
+    if prompt is not None:
+        raise ValueError("`prompt` is for backbones by name: give it to load_backbone")
+    found = dict(backbone.metadata)
+    found["versions"] = {**found.get("versions", {}), "noisymodel": version("noisymodel")}
+    if weights is not None or "weights" not in found:
+        found["weights"] = weights or _fingerprint(backbone.module)
+    found |= {"autocast": str(autocast), "precision": precision(backbone.module, autocast)}
+    return backbone._replace(metadata=found)
 
-    def __init__(
-        self,
-        module: nn.Module,
-        names: list[str],
-        pooling: str,
-        prepare: Prepare | None,
-        autocast: torch.dtype | None,
-        device: torch.device | None,
-    ) -> None:
-        self.module, self.names, self.pooling, self.prepare = module, names, pooling, prepare
-        self.autocast, self.device = autocast, device
 
-    def through(
-        self,
-        loader: Iterable[Any],
-        targets: dict[str, _Target],
-        other: nn.Module | None,
-        check: bool,
-        progress: bool,
-    ) -> None:
-        done = min(target.rows for target in targets.values())
-        total = len(loader) if isinstance(loader, Sized) else None
-        start = 0
-        with (
-            torch.no_grad(),
-            left_as_it_was(self.module, self.device) as there,
-            caught(self.module, self.names) as held,
-        ):
-            for given in tqdm(loader, total=total, unit="batch", disable=not progress):
-                batch = read_batch(given, self.prepare)
-                count = _size(batch)
-                if start and start + count <= done:
-                    _check_known(targets, start, count, batch)
-                else:
-                    rows = self.forward(self.module, batch, there, held)
-                    if not start and check:
-                        self._check(rows, batch, there, held, other)
-                    for name, target in targets.items():
-                        target.add(rows[name], start, batch)
-                start += count
-        if not start:
-            raise ValueError("`loader` has no batches")
+def _fingerprint(module: nn.Module) -> str | None:
+    if not any(isinstance(value, Tensor) for value in module.state_dict().values()):
+        return None
+    return weights_fingerprint(module)
+
+
+def _note(loaded: Backbone) -> str:
+    """What to say where the mean over tokens is taken since nothing else is known."""
+    name = loaded.metadata["backbone"]
+    if not name.startswith("hf:"):
+        return ""
+    why = "its files do not say how its authors pool"
+    if loaded.pooling is not None:
+        why = f"its files ask for {loaded.pooling.unknown}, which st: can do (st:{name[3:]})"
+    return f"{name}: the mean over all tokens is taken, since {why}; `pooling` ('cls', 'last', ...) says what to take"
+
+
+class _Layer(NamedTuple):
+    """Where the rows of a layer go, and what is said of them."""
+
+    folder: Path
+    metadata: dict[str, Any]
+    dtype: Any
+    resume: bool
+    shard_rows: int | None
+
+    def target(self, folder: Path | None = None, offset: int = 0) -> Target:
+        """The store, or one for a part of its rows in another folder."""
+        return Target(folder or self.folder, self.metadata, self.dtype, self.resume, self.shard_rows, offset)
+
+
+class _Check(NamedTuple):
+    """Whether features are the same twice."""
+
+    passes: Passes
+    loaded: Backbone
+    device: torch.device | None
+
+    def __call__(self, forward: Callable[[Batch], dict[str, Tensor]], rows: dict[str, Tensor], batch: Batch) -> None:
+        self.passes.check(rows, forward(batch))
+        if not self.loaded.complete:
+            other = load_backbone(self.loaded.metadata["backbone"], seed=_OTHER_SEED).module
+            if hasattr(other, "choose"):
+                check_layers(other, self.passes.names)
+            self.passes.check_other(rows, batch, other, self.device)
+
+
+def _extract_alone(
+    passes: Passes,
+    loader: Iterable[Any],
+    layers: Mapping[str, _Layer],
+    prepare: Any,
+    check: _Check | None,
+    device: torch.device | None,
+    progress: bool,
+) -> None:
+    """One pass over a loader, in this process."""
+    targets = {name: layer.target() for name, layer in layers.items()}
+    done = min(target.rows for target in targets.values())
+    total = len(loader) if isinstance(loader, Sized) else None
+    start = 0
+    with ExitStack() as stack:
         for target in targets.values():
-            target.check_end(start)
-
-    def forward(
-        self, module: nn.Module, batch: Batch, device: torch.device, held: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """The rows (B, D) of each layer."""
-        arguments = [moved(value, device) for value in batch.arguments]
-        keywords = {name: moved(value, device) for name, value in batch.keywords.items()}
-        context = torch.autocast(device.type, self.autocast) if self.autocast is not None else nullcontext()
-        with context:
-            output = module(*arguments, **keywords)
-        if OUTPUT in self.names:
-            held[OUTPUT] = as_tensor(output, OUTPUT)
-        missing = [name for name in self.names if name not in held]
-        if missing:
-            raise ValueError(f"`layer` {missing[0]!r} was not used in the forward pass: name another one")
-        rows = {name: pooled(held[name], self.pooling, batch.mask, name) for name in self.names}
-        held.clear()
-        return rows
-
-    def _check(
-        self,
-        rows: dict[str, Tensor],
-        batch: Batch,
-        device: torch.device,
-        held: dict[str, Tensor],
-        other: nn.Module | None,
-    ) -> None:
-        again = self.forward(self.module, batch, device, held)
-        for name in self.names:
-            if _differ(rows[name], again[name]):
-                raise ValueError(
-                    f"the features of layer {name!r} are not the same when the first batch is passed twice: something "
-                    "in the backbone is random in evaluation mode; cure that, or give check_determinism=False"
-                )
-        if other is None:
-            return
-        with left_as_it_was(other, device) as there, caught(other, self.names) as fresh:
-            drawn = self.forward(other, batch, there, fresh)
-        for name in self.names:
-            if _differ(rows[name], drawn[name]):
-                raise ValueError(
-                    f"the features of layer {name!r} depend on weights that the checkpoint does not hold and that are "
-                    "drawn at random whenever it is loaded: name another `layer`"
-                )
-
-
-class _Target:
-    """The store of one layer, made with the first rows."""
-
-    def __init__(
-        self, folder: Path, metadata: dict[str, Any], dtype: Any, resume: bool, shard_rows: int | None
-    ) -> None:
-        self.folder, self.metadata, self.dtype, self.shard_rows = folder, metadata, dtype, shard_rows
-        self.store: FeatureStore | None = None
-        self.held: FeatureStore | None = None
-        self.rows = 0
-        if holds_store(folder):
-            if not resume:
-                raise FileExistsError(f"{folder} is there and not empty: `resume=True` goes on with it")
-            self.held = FeatureStore.open(folder)
-            self.held.check_backbone(metadata)
-            self.rows = len(self.held)
-
-    def add(self, rows: Tensor, start: int, batch: Batch) -> None:
-        """Append a batch's rows, but for those that are there, with which they are compared."""
-        labels, ids = _plain(batch.labels), _plain(batch.ids)
-        there = max(0, min(len(rows), self.rows - start))
-        if there:
-            self._compare(rows[:there], start)
-            self.compare_columns(start, there, labels, ids)
-        if there == len(rows):
-            return
-        store = self._create(rows) if self.store is None else self.store
-        part = slice(there, None)
-        store.append(rows[part].detach(), None if labels is None else labels[part], None if ids is None else ids[part])
-
-    def _create(self, rows: Tensor) -> FeatureStore:
-        dtype = self.held.dtype if self.held is not None and self.dtype is None else self.dtype
-        self.store = FeatureStore.create(
-            self.folder,
-            num_features=rows.shape[1],
-            dtype=dtype if dtype is not None else _STORED.get(rows.dtype, torch.float32),
-            metadata=self.metadata,
-            append=True,
-            shard_rows=self.shard_rows,
-        )
-        return self.store
-
-    def _compare(self, rows: Tensor, start: int) -> None:
-        assert self.held is not None  # noqa: S101 # what there is comes from it
-        stored = self.held[start : start + len(rows)].to(rows.device)
-        coarse = 0.02 if stored.dtype != torch.float32 else 0.0
-        if stored.shape != rows.shape or _differ(stored, rows, _SAME + coarse):
-            raise FeatureStoreError(
-                f"rows {start} to {start + len(rows) - 1} of {self.folder} are of other samples than the loader's: "
-                "a run can go on only with the same data in the same order (no shuffling); or name another folder"
-            )
-
-    def compare_columns(self, start: int, count: int, labels: Any, ids: Any) -> None:
-        """Raise where labels or ids of rows that are there are not those of the loader."""
-        assert self.held is not None  # noqa: S101 # what there is comes from it
-        for name, given, column in (("labels", labels, self.held.labels), ("ids", ids, self.held.ids)):
-            if given is None and column is None:
-                continue
-            wanted = None if column is None else _plain(column[start : start + count])
-            if given is None or wanted is None or list(given[:count]) != list(wanted):
-                raise FeatureStoreError(
-                    f"{name} of rows {start} to {start + count - 1} of {self.folder} are not those of the loader: "
-                    "a run can go on only with the same data in the same order (no shuffling); or name another folder"
-                )
-
-    def check_end(self, count: int) -> None:
-        """Raise where the store has more rows than the loader."""
-        if count < self.rows:
-            raise FeatureStoreError(f"{self.folder} has {self.rows} rows, and the loader only {count}")
-
-    def close(self) -> None:
-        """Commit what waits."""
-        if self.store is not None:
-            self.store.close()
-
-
-def _check_known(targets: dict[str, _Target], start: int, count: int, batch: Batch) -> None:
+            stack.callback(target.close)
+        forward = stack.enter_context(passes.ready(device))
+        for given in tqdm(loader, total=total, unit="batch", disable=not progress):
+            batch = read_batch(given, prepare)
+            count = batch.size
+            if start and start + count <= done:
+                for target in targets.values():
+                    target.check_known(start, count, batch)
+            else:
+                rows = forward(batch)
+                if not start and check is not None:
+                    check(forward, rows, batch)
+                for name, target in targets.items():
+                    target.add(rows[name], start, batch)
+            start += count
+    if not start:
+        raise ValueError("`loader` has no batches")
     for target in targets.values():
-        target.compare_columns(start, count, _plain(batch.labels), _plain(batch.ids))
-
-
-def _size(batch: Batch) -> int:
-    values = [*batch.arguments, *batch.keywords.values()]
-    sizes = [len(value) for value in values if isinstance(value, Tensor) and value.ndim]
-    if not sizes:
-        raise TypeError("a batch of the loader holds no tensor: expected inputs (B, ...), labels and ids")
-    return sizes[0]
-
-
-def _plain(values: Any) -> Any:
-    """Labels or ids as an array or a list."""
-    if isinstance(values, Tensor):
-        return values.cpu().numpy()
-    return values if values is None or isinstance(values, np.ndarray) else list(cast("Sequence[Any]", values))
-
-
-def _differ(first: Tensor, second: Tensor, tolerance: float = _SAME) -> bool:
-    difference = (first.double() - second.double()).norm()
-    return bool(difference > tolerance * first.double().norm().clamp_min(torch.finfo(torch.float32).tiny))
+        target.check_end(start)

@@ -21,10 +21,10 @@ class PictureFolder:
     """The pictures of a folder with a folder for each class: (tensor, class id, path within the folder).
 
     Classes are numbered by name, pictures ordered by path. Without folders all pictures are of class 0, and `classes`
-    is empty.
+    is empty. ``transform`` may be set later, before the first picture is read.
     """
 
-    def __init__(self, folder: Path, transform: Callable[[Any], Tensor]) -> None:
+    def __init__(self, folder: Path, transform: Callable[[Any], Tensor] | None) -> None:
         self.folder, self.transform = folder, transform
         found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
         if not found:
@@ -48,6 +48,7 @@ class PictureFolder:
         path = self.folder / self.paths[index]
         try:
             with Image.open(path) as picture:
+                assert self.transform is not None  # noqa: S101 # set before the first picture is read
                 return self.transform(picture.convert("RGB")), self.labels[index], self.paths[index]
         except (OSError, SyntaxError, ValueError) as error:
             raise InputFileError(f"{path} cannot be read as a picture: {error}") from None

@@ -30,6 +30,19 @@ class Batch(NamedTuple):
         found = self.keywords.get(_MASK)
         return found if isinstance(found, Tensor) else None
 
+    @property
+    def size(self) -> int:
+        """B, the samples.
+
+        Raises:
+            TypeError: there is no tensor.
+        """
+        values = [*self.arguments, *self.keywords.values()]
+        sizes = [len(value) for value in values if isinstance(value, Tensor) and value.ndim]
+        if not sizes:
+            raise TypeError("a batch of the loader holds no tensor: expected inputs (B, ...), labels and ids")
+        return sizes[0]
+
 
 def read_batch(given: object, prepare: Prepare | None) -> Batch:
     """A tensor or raw samples, (inputs, labels), (inputs, labels, ids), or a dictionary with ``labels`` and ``ids``."""
@@ -62,6 +75,25 @@ def read_batch(given: object, prepare: Prepare | None) -> Batch:
 def moved(value: object, device: torch.device) -> Any:
     """Tensors on the device, without waiting for it where that is possible; all else as it is."""
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+
+def raw_size(given: object) -> int:
+    """The samples of a batch as the loader gives it, without preparing them.
+
+    Raises:
+        TypeError: it holds nothing that has a length.
+    """
+    if isinstance(given, Mapping):
+        held = cast("Mapping[str, object]", given)
+        values = [value for value in held.values() if not isinstance(value, Tensor) or value.ndim]
+        sizes = [len(cast("Sequence[object]", value)) for value in values if hasattr(value, "__len__")]
+        if sizes:
+            return sizes[0]
+    elif isinstance(given, (tuple, list)) and given and not _raw(given[0]):
+        return raw_size(cast("Sequence[object]", given)[0])
+    elif hasattr(given, "__len__"):
+        return len(cast("Sequence[object]", given))
+    raise TypeError("a batch of the loader holds no tensor: expected inputs (B, ...), labels and ids")
 
 
 def _taken(held: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, cast
@@ -19,6 +19,10 @@ Caught = dict[str, Tensor]
 
 def check_layers(backbone: nn.Module, layers: Sequence[str]) -> None:
     """All are parts of the backbone, by the names of `named_modules`, with ``:input`` after them or not."""
+    choose = getattr(backbone, "choose", None)
+    if choose is not None:  # a graph that knows its tensors by name
+        choose(layers)
+        return
     known = dict(backbone.named_modules())
     for layer in layers:
         name = layer.removesuffix(_INPUT)
@@ -36,7 +40,7 @@ def caught(backbone: nn.Module, layers: Sequence[str]) -> Generator[Caught]:
     hooks: list[Any] = []
     try:
         for layer in layers:
-            if layer == OUTPUT:
+            if layer == OUTPUT or hasattr(backbone, "choose"):
                 continue
             part = backbone.get_submodule(layer.removesuffix(_INPUT))
             if layer.endswith(_INPUT):
@@ -78,8 +82,8 @@ def as_tensor(value: object, layer: str) -> Tensor:
 def pooled(values: Tensor, pooling: str, mask: Tensor | None, layer: str) -> Tensor:
     """One row for each sample, by one rule.
 
-    (B, D) as it is; (B, C, H, W): mean over H and W; (B, T, D): the ``"mean"`` over T (of the tokens that the attention
-    mask keeps, where there is one), the first token (``"cls"``), or the ``"last"`` one that the mask keeps.
+    (B, D) as it is; (B, C, H, W): mean over H and W; (B, T, D): pooled over the tokens that the attention mask keeps
+    (over all, where there is none) by a rule of `POOLINGS`; rules joined by ``+`` give their rows side by side.
     """
     if values.ndim == 2:
         return values
@@ -87,16 +91,53 @@ def pooled(values: Tensor, pooling: str, mask: Tensor | None, layer: str) -> Ten
         return values.mean((2, 3))
     if values.ndim != 3:
         raise ValueError(f"layer {layer!r} gives {tuple(values.shape)}, expected (B, D), (B, T, D) or (B, C, H, W)")
-    if mask is not None and tuple(mask.shape) != tuple(values.shape[:2]):
-        mask = None  # of other tokens, such as a text's beside an image's
-    if pooling == "cls":
-        return values[:, 0]
-    if pooling == "last":
-        if mask is None:
-            return values[:, -1]
-        place = mask.shape[1] - 1 - mask.bool().flip(1).int().argmax(1)
-        return values[torch.arange(len(values), device=values.device), place.to(values.device)]
-    if mask is None:
-        return values.mean(1)
-    weights = mask[..., None].to(values.dtype)
-    return (values * weights).sum(1) / weights.sum(1).clamp_min(1)
+    if mask is None or tuple(mask.shape) != tuple(values.shape[:2]):  # of other tokens: a text's beside an image's
+        mask = torch.ones(values.shape[:2], dtype=torch.int64, device=values.device)
+    kept = mask.to(values.device).bool()
+    wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values  # to sum in
+    parts = [POOLINGS[rule](wide, kept) for rule in pooling.split("+")]
+    return torch.cat(parts, dim=1).to(values.dtype)
+
+
+def _first(values: Tensor, kept: Tensor) -> Tensor:
+    return values[torch.arange(len(values), device=values.device), kept.int().argmax(1)]
+
+
+def _last(values: Tensor, kept: Tensor) -> Tensor:
+    place = kept.shape[1] - 1 - kept.flip(1).int().argmax(1)
+    return values[torch.arange(len(values), device=values.device), place]
+
+
+def _largest(values: Tensor, kept: Tensor) -> Tensor:
+    return values.masked_fill(~kept[..., None], -torch.inf).amax(1)
+
+
+def _sum(values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    weights = weights[..., None].to(values.dtype)
+    return (values * weights).sum(1), weights.sum(1).clamp_min(1)
+
+
+def _mean(values: Tensor, kept: Tensor) -> Tensor:
+    total, count = _sum(values, kept)
+    return total / count
+
+
+def _mean_by_root(values: Tensor, kept: Tensor) -> Tensor:
+    total, count = _sum(values, kept)
+    return total / count.sqrt()
+
+
+def _mean_by_place(values: Tensor, kept: Tensor) -> Tensor:
+    total, count = _sum(values, kept.cumsum(1) * kept)  # the first token counts once, the second twice
+    return total / count
+
+
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mean": _mean,
+    "cls": _first,
+    "last": _last,
+    "max": _largest,
+    "mean_sqrt_len_tokens": _mean_by_root,
+    "weightedmean": _mean_by_place,
+}
+"""By name: tokens (B, T, D) and which of them count (B, T) to rows (B, D). Names as in sentence-transformers."""

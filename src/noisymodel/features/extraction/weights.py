@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -15,6 +16,9 @@ def weights_fingerprint(module: nn.Module) -> str:
 
     The device plays no part. Any change of any weight or BatchNorm statistic gives another fingerprint.
 
+    Raises:
+        ValueError: the module has neither parameters nor buffers, so that all such modules would look the same.
+
     >>> import torch
     >>> layer = torch.nn.Linear(2, 1)
     >>> _ = torch.nn.init.zeros_(layer.weight), torch.nn.init.zeros_(layer.bias)
@@ -22,14 +26,27 @@ def weights_fingerprint(module: nn.Module) -> str:
     'f622ac50'
     """
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        if not isinstance(value, torch.Tensor):
-            continue
+    weights = {name: value for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+    if not weights:
+        raise ValueError(f"{type(module).__name__} has no parameters to tell it apart by: name its `weights`")
+    for name, value in sorted(weights.items()):
         digest.update(f"{name}\0{value.dtype}\0{tuple(value.shape)}\0".encode())
         content = value.detach().cpu().contiguous().reshape(-1)
         if content.numel():
             digest.update(content.view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def architecture_fingerprint(module: nn.Module) -> str:
+    """SHA-256 of what the module prints: its parts and their settings, but for addresses in memory."""
+    return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(module)).encode()).hexdigest()
+
+
+def precision(module: nn.Module, autocast: torch.dtype | None) -> str:
+    """What is computed in: the types of the floating weights, and autocast's."""
+    kinds = {str(value.dtype).removeprefix("torch.") for value in module.parameters() if value.is_floating_point()}
+    weights = "+".join(sorted(kinds)) or "float32"
+    return weights if autocast is None else f"{weights}, autocast {str(autocast).removeprefix('torch.')}"
 
 
 @contextmanager

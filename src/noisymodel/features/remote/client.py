@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-import numpy as np
-
-from ..._checks import check_integer, check_number
+from ..._checks import check_choice, check_integer, check_number
 from ...errors import EmbeddingError, MissingExtraError
-from .limits import Estimate, Pace, Spending, wait_before_retry
-from .requests import Request, Vectors, check_text, count_tokens, requests, vectors_of
+from .cutting import LOOK, Learnt, Received, Run
+from .limits import LONGEST_ASKED, Estimate, Pace, Spending, retry_after, wait_before_retry
+from .masking import masked, secrets_of_address, without_secrets
+from .replies import Failure, Reply, ReplyError, Verdict, read_reply
+from .requests import Request, Vectors, check_text, check_texts, count_tokens, requests
 
 if TYPE_CHECKING:
     import openai
-
-Received = Callable[[Sequence[int], Vectors], None]
-
-_TOO_LARGE = (400, 413, 422)  # what servers answer to more texts or tokens than they take
-_AGAIN = (408, 409, 429)
-_LAST_OF_CLIENT_ERRORS = 499
 
 
 class EmbeddingClient(Protocol):
@@ -58,11 +55,11 @@ class OpenAIEmbeddings:
         dimensions: D, for models that can be cut; ``None``: the model's own.
         batch_size: texts in a request at most.
         batch_tokens: tokens in a request at most (one text alone may have more). A request that the server finds too
-            large (400, 413, 422) is sent again in halves.
+            large is sent again in halves, and later ones have no more texts than what worked.
         concurrency: requests at once.
-        max_retries: attempts after the first one, on 408, 409, 429, 5xx, lost connections and timeouts. The waits
-            double from ``backoff`` on, up to a minute, times a random factor in [½, 1]; ``Retry-After`` is honoured. A
-            429 that says that the quota is used up is not retried.
+        max_retries: attempts after the first one, on 408, 409, 425, 429, 5xx, lost connections and timeouts. The waits
+            double from ``backoff`` on, up to a minute, times a random factor in [½, 1]; ``Retry-After`` is honoured up
+            to ten minutes, and more is an error. A 429 that says that the quota is used up is not retried.
         backoff: seconds of the first wait.
         timeout: seconds for one attempt.
         requests_per_minute: sent at most, evenly spread; ``None``: no limit.
@@ -71,6 +68,7 @@ class OpenAIEmbeddings:
         max_cost: a request that would make all of this client's replies cost more is not sent: `SpendLimitError`.
         max_tokens: likewise, in tokens.
         count_tokens: tokens of a text; ``None``: a third of its UTF-8 bytes, which is seldom too low.
+        encoding_format: ``"base64"`` or ``"float"``; ``None``: base64, and float from then on if it is refused.
         http_client: the transport, as the official client takes it; ``None``: its own.
 
     Raises:
@@ -97,8 +95,12 @@ class OpenAIEmbeddings:
         max_cost: float | None = None,
         max_tokens: int | None = None,
         count_tokens: Callable[[str], int] | None = None,
+        encoding_format: str | None = None,
         http_client: Any = None,
     ) -> None:
+        if encoding_format is not None:
+            check_choice(encoding_format, "encoding_format", ("base64", "float"))
+        self.encoding_format = encoding_format
         if max_cost is not None and price_per_million_tokens is None:
             raise ValueError("`max_cost` needs `price_per_million_tokens`, since this library knows no prices")
         self.model, self.base_url, self.dimensions = model, base_url, _positive(dimensions, "dimensions")
@@ -113,6 +115,7 @@ class OpenAIEmbeddings:
         self.price_per_million_tokens = _amount(price_per_million_tokens, "price_per_million_tokens")
         self.max_cost, self.max_tokens = _amount(max_cost, "max_cost"), _positive(max_tokens, "max_tokens")
         self.count_tokens = count_tokens
+        _check_address(base_url if base_url is not None else os.environ.get("OPENAI_BASE_URL"))
         self._connect(api_key, http_client)
 
     def _connect(self, api_key: str | None, http_client: Any) -> None:
@@ -126,29 +129,38 @@ class OpenAIEmbeddings:
                 "there is no API key: set OPENAI_API_KEY in the environment, or give `api_key` "
                 "(any text, for an endpoint that asks for none)"
             )
-        self._client: openai.OpenAI = openai.OpenAI(
-            api_key=key, base_url=self.base_url, timeout=self.timeout, max_retries=0, http_client=http_client
+        address = self.base_url if self.base_url is not None else os.environ.get("OPENAI_BASE_URL")
+        self._secrets = [key, *(secrets_of_address(address) if address else [])]
+        self._headers, address = _basic(address)
+        self._client: openai.OpenAI = openai.OpenAI(  # its waits cannot be ended, paced or counted: ours are below
+            api_key=key, base_url=address, timeout=self.timeout, max_retries=0, http_client=http_client
         )
         if http_client is None:  # connections are closed with this client, not some time later
             weakref.finalize(self, self._client.close)
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._spending = Spending(self.price_per_million_tokens, self.max_cost, self.max_tokens)
+        self.learnt = Learnt(self.encoding_format or "base64", self.batch_size)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "learnt"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._connect(None, None)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.model!r}, base_url={_without_secrets(str(self._client.base_url))!r})"
+        return f"{type(self).__name__}({self.model!r}, base_url={self._where()!r})"
 
     @property
     def metadata(self) -> dict[str, Any]:
         """``backbone``, ``transform`` and ``layer``, for a `FeatureStore`: the host is part of the backbone."""
         host = urlsplit(str(self._client.base_url)).netloc.rpartition("@")[2]
         return {"backbone": f"openai:{self.model}@{host}", "transform": {"dimensions": self.dimensions}, "layer": "api"}
+
+    @property
+    def answering_model(self) -> str | None:
+        """The name that the replies give themselves; None before the first one, or where they have none."""
+        return self.learnt.model
 
     @property
     def tokens_used(self) -> int:
@@ -162,6 +174,7 @@ class OpenAIEmbeddings:
 
     def estimate(self, texts: Iterable[str]) -> Estimate:
         """What embedding ``texts`` (each different one once, nothing cached) would take; nothing is sent."""
+        check_texts(texts)
         unique = list(dict.fromkeys(check_text(text, place) for place, text in enumerate(texts)))
         planned = list(self._requests(unique))
         tokens = sum(sum(request.tokens) for request in planned)
@@ -169,6 +182,9 @@ class OpenAIEmbeddings:
 
     def embed(self, texts: Sequence[str], *, received: Received | None = None) -> Vectors:
         """Embed texts.
+
+        A text that the endpoint refuses, or whose vector is wrong, costs no other one: all others are embedded and
+        handed to ``received`` before the error that names it.
 
         Args:
             texts: N strings, none empty.
@@ -183,131 +199,117 @@ class OpenAIEmbeddings:
             SpendLimitError: before a request that would exceed a limit.
             TypeError, ValueError: for texts that are none, or empty.
         """
+        check_texts(texts)
         checked = [check_text(text, place) for place, text in enumerate(texts)]
-        found: Vectors | None = None
-        stop = threading.Event()
+        run = Run(self, len(checked), received)
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="embeddings") as pool:
             planned = self._requests(checked)
-            running: set[Future[tuple[list[int], Vectors]]] = set()
-            failure: BaseException | None = None
+            running: set[Future[None]] = set()
             try:
                 while True:
-                    while failure is None and len(running) < self.concurrency and (request := next(planned, None)):
-                        running.add(pool.submit(self._answer, request, stop))
+                    while run.failure is None and len(running) < self.concurrency:
+                        if (request := next(planned, None)) is None:
+                            break
+                        running.add(pool.submit(run.answer, request))
                     if not running:
                         break
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    done, running = wait(running, return_when=FIRST_COMPLETED, timeout=LOOK)
+                    run.hand_over()
                     for future in done:
-                        try:
-                            found = _place(found, *future.result(), len(checked))
-                        except (EmbeddingError, TypeError, ValueError) as error:
-                            failure = failure or error
-                            stop.set()
-                            continue
-                        if received is not None:
-                            received(*future.result())
+                        run.settle(future)
+                run.hand_over()
             finally:
-                stop.set()  # also on Ctrl-C: nothing waits for its next attempt then
-            if failure is not None:
-                raise failure
-        return np.zeros((0, 0), np.float32) if found is None else found
+                run.stop.set()  # also on Ctrl-C: nothing waits for its next attempt then
+        return run.result()
 
     def _requests(self, texts: Sequence[str]) -> Iterator[Request]:
         count = self.count_tokens or count_tokens
         return requests(texts, batch_size=self.batch_size, batch_tokens=self.batch_tokens, count=count)
 
-    def _answer(self, request: Request, stop: threading.Event) -> tuple[list[int], Vectors]:
-        """The reply to a request, which is cut in halves as long as the server finds it too large."""
-        try:
-            return request.places, self._sent(request, stop)
-        except _TooLargeError as error:
-            if len(request.texts) == 1:
-                raise EmbeddingError(f"`texts[{request.places[0]}]`: {error}") from None
-            parts = [self._answer(half, stop) for half in request.halves()]
-            return [place for places, _ in parts for place in places], np.concatenate([part for _, part in parts])
-
-    def _sent(self, request: Request, stop: threading.Event) -> Vectors:
-        """One request with its retries."""
-        import openai
-
+    def sent(self, request: Request, stop: threading.Event, retries: int) -> Reply | Failure:
+        """The reply to one request, with its retries; or why there is none."""
         tokens = sum(request.tokens)
-        options: dict[str, Any] = {} if self.dimensions is None else {"dimensions": self.dimensions}
-        for attempt in range(self.max_retries + 1):
+        for attempt in range(retries + 1):
             _pause(self._pace.reserve(tokens), stop)
             self._spending.reserve(tokens)
             used = 0
             try:
-                reply = self._client.embeddings.create(model=self.model, input=request.texts, **options)
-                used = _tokens_of(reply, tokens)
-                return vectors_of(reply.data, request)
-            except openai.APIStatusError as error:
-                delay = self._delay(error, attempt)
-            except openai.APIConnectionError as error:
-                if attempt == self.max_retries:
-                    raise EmbeddingError(self._told(error, attempt + 1)) from None
-                delay = wait_before_retry(attempt, self.backoff, {})
-            except (openai.APIError, ValueError, TypeError, AttributeError) as error:
-                told = self._clean(str(error))[:200]
-                raise EmbeddingError(f"a reply of {self._where()} cannot be read: {told}") from None
+                found = self._attempt(request)
+                used = 0 if isinstance(found, Failure) else tokens if found.tokens is None else found.tokens
             finally:
                 self._spending.settle(tokens, used)
-            _pause(delay, stop)
-        raise AssertionError("the last attempt returns or raises")  # pragma: no cover
+            if isinstance(found, Reply) or self.verdict(found) != "wait":
+                return found
+            asked = retry_after(found.headers)
+            if asked > LONGEST_ASKED:
+                raise EmbeddingError(
+                    f"{self.told(found._replace(attempts=attempt + 1))}; it asks to wait {asked:,.0f} seconds "
+                    "(Retry-After): run this again then, what came so far is kept"
+                )
+            if attempt == retries:
+                return found._replace(attempts=retries + 1)
+            _pause(wait_before_retry(attempt, self.backoff, found.headers), stop)
+        raise AssertionError("the last attempt returns")  # pragma: no cover
 
-    def _delay(self, error: openai.APIStatusError, attempt: int) -> float:
-        """Seconds until the next attempt, if there is to be one."""
-        status = error.status_code
-        if status in _TOO_LARGE:
-            raise _TooLargeError(self._told(error, 1)) from None
-        final = status <= _LAST_OF_CLIENT_ERRORS and status not in _AGAIN
-        if final or attempt == self.max_retries or error.code == "insufficient_quota":
-            raise EmbeddingError(self._told(error, attempt + 1)) from None
-        return wait_before_retry(attempt, self.backoff, error.response.headers)
+    def _attempt(self, request: Request) -> Reply | Failure:
+        """One request. No exception of the client leaves this method: it may hold the key."""
+        import openai
 
-    def _told(self, error: openai.APIError, attempts: int) -> str:
-        tried = f" after {attempts} attempts" if attempts > 1 else ""
-        cause = "" if error.__cause__ is None else f" ({self._clean(str(error.__cause__))[:200]})"
-        return f"{self._where()} failed{tried}: {self._clean(error.message)[:300]}{cause}"
+        options: dict[str, Any] = {} if self.dimensions is None else {"dimensions": self.dimensions}
+        options |= {"encoding_format": self.learnt.encoding, "extra_headers": self._headers}
+        wrong = ""
+        try:
+            raw = self._client.embeddings.with_raw_response.create(model=self.model, input=request.texts, **options)
+            return read_reply(json.loads(raw.http_response.content), request, self.dimensions)
+        except openai.APIStatusError as error:
+            headers, body = dict(error.response.headers), str(error.body or "")
+            return Failure(error.status_code, error.message, str(error.code or ""), headers, body=body)
+        except openai.APIConnectionError as error:
+            return Failure(0, f"{error.message}{'' if error.__cause__ is None else f' ({error.__cause__})'}")
+        except (openai.APIError, ReplyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            wrong = self._clean(str(error))[:300]
+        raise EmbeddingError(f"a reply of {self._where()} cannot be read: {wrong}")
+
+    def verdict(self, failure: Failure) -> Verdict:
+        """What a failure of this client's requests calls for."""
+        return failure.verdict(dimensions=self.dimensions is not None)
+
+    def told(self, failure: Failure) -> str:
+        """A failure in one line, without the key."""
+        tried = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
+        return f"{self._where()} failed{tried}: {self._clean(failure.told)[:300]}"
 
     def _where(self) -> str:
-        return _without_secrets(str(self._client.base_url))
+        return without_secrets(str(self._client.base_url))
 
     def _clean(self, text: str) -> str:
         """One line, without the key: servers have been seen to repeat it in their errors."""
-        return " ".join(text.replace(self._client.api_key, "***").split())
+        return masked(text, self._secrets)
 
 
-class _TooLargeError(Exception):
-    """A server refused a request; a smaller one may do."""
+def _check_address(url: str | None) -> None:
+    """Raise for an address without a scheme or host; None is the client's own."""
+    if url is None:
+        return
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        shown = without_secrets(url) if parts.hostname else ("an empty text" if not url.strip() else "another text")
+        raise ValueError(f"`base_url` (or OPENAI_BASE_URL) must be an address such as https://host/v1, got {shown}")
 
 
-def _place(found: Vectors | None, places: list[int], vectors: Vectors, count: int) -> Vectors:
-    if found is None:
-        found = np.empty((count, vectors.shape[1]), np.float32)
-    if vectors.shape[1] != found.shape[1]:
-        raise EmbeddingError(
-            f"the embedding of `texts[{places[0]}]` has {vectors.shape[1]} dimensions, earlier ones {found.shape[1]}: "
-            "the model behind the endpoint has changed"
-        )
-    found[places] = vectors
-    return found
-
-
-def _tokens_of(reply: Any, estimated: int) -> int:
-    """What the server counted, where it did."""
-    used = getattr(getattr(reply, "usage", None), "total_tokens", None)
-    return used if isinstance(used, int) and used >= 0 else estimated
+def _basic(url: str | None) -> tuple[dict[str, str], str | None]:
+    """The header for the user in an address, and the address without, which may be logged."""
+    parts = urlsplit(url or "")
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return {}, url
+    coded = base64.b64encode(unquote(user).encode()).decode()
+    return {"Authorization": f"Basic {coded}"}, parts._replace(netloc=host).geturl()
 
 
 def _pause(seconds: float, stop: threading.Event) -> None:
     if stop.wait(seconds):
         raise EmbeddingError("stopped since another request failed")
-
-
-def _without_secrets(url: str) -> str:
-    """Scheme, host and path: user names, passwords and queries may be secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
 
 
 def _positive(value: int | None, name: str) -> int | None:

@@ -20,7 +20,7 @@ from ..store import FeatureStore
 from ..store_folder import holds_store
 from .cache import EmbeddingCache
 from .client import EmbeddingClient
-from .requests import Vectors, check_text
+from .requests import Vectors, check_text, check_texts
 
 DIGEST = "text_sha256"  # the column that says which text a row is of
 
@@ -75,6 +75,7 @@ def embed(
     >>> store[:].tolist(), store.labels[1].item()
     ([[3.0, 1.0], [5.0, 1.0]], 1)
     """
+    check_texts(texts)
     block_rows = check_integer(block_rows, "block_rows", minimum=1)
     folder = Path(path).absolute()
     given = {name: values for name, values in (("labels", labels), ("ids", ids)) if values is not None}
@@ -125,6 +126,8 @@ class _Target:
         if DIGEST not in store.columns and len(store):
             raise FeatureStoreError(f"{self.folder} was not written by embed: name another folder")
         store.check_backbone(self.metadata)
+        if "model" in store.metadata.get("versions", {}):
+            self.metadata["versions"]["model"] = store.metadata["versions"]["model"]
         self.there = cast("list[str]", list(store.column(DIGEST)[:])) if len(store) else []
         self._open(store.num_features)
 
@@ -160,6 +163,7 @@ class _Target:
         if skipped == len(texts):
             return
         vectors = _vectors(texts[skipped:], self.client, known)
+        self._check_model()
         store = self._open(vectors.shape[1]) if self.store is None else self.store
         if vectors.shape[1] != store.num_features:
             raise EmbeddingError(
@@ -168,6 +172,18 @@ class _Target:
             )
         rest = {name: values[skipped:] for name, values in columns.items()}
         store.append(vectors, rest.get("labels"), rest.get("ids"), columns={DIGEST: digests[skipped:]})
+
+    def _check_model(self) -> None:
+        """Record the model that answers, and raise where another one answered before."""
+        versions, now = self.metadata["versions"], getattr(self.client, "answering_model", None)
+        before = versions.get("model")
+        if before and now and before != now:
+            raise EmbeddingError(
+                f"the model behind the endpoint has changed: the rows in {self.folder} are of {before!r}, now {now!r} "
+                "answers: name another folder, and another `cache`"
+            )
+        if now:
+            versions["model"] = now
 
     def check_end(self, count: int, given: dict[str, Any]) -> None:
         """Raise where there were no texts, fewer of them than rows, or columns of another length."""

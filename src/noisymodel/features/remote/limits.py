@@ -13,6 +13,9 @@ from ...errors import SpendLimitError
 
 _PER_MINUTE = 60.0
 _LONGEST_WAIT = 60.0  # seconds between attempts, where the server does not ask for more
+LONGEST_ASKED = 600.0
+"""Seconds that a server may ask to wait; more is an error."""
+
 _MILLION = 1_000_000
 
 

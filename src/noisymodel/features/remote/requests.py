@@ -1,15 +1,13 @@
-"""Which texts go into one request, and what a reply to it must be."""
+"""Which texts go into one request."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-
-from ...errors import EmbeddingError
 
 _BYTES_PER_TOKEN = 3
 
@@ -23,11 +21,19 @@ class Request(NamedTuple):
     texts: list[str]
     tokens: list[int]
 
+    def pieces(self, size: int) -> list[Request]:
+        """Requests with at most so many texts each."""
+        starts = range(0, len(self.texts), size)
+        return [self.part(start, start + size) for start in starts]
+
+    def part(self, start: int, end: int) -> Request:
+        """Some of the texts."""
+        return Request(self.places[start:end], self.texts[start:end], self.tokens[start:end])
+
     def halves(self) -> tuple[Request, Request]:
         """Two requests with half of the texts each."""
         middle = len(self.texts) // 2
-        first = Request(self.places[:middle], self.texts[:middle], self.tokens[:middle])
-        return first, Request(self.places[middle:], self.texts[middle:], self.tokens[middle:])
+        return self.part(0, middle), self.part(middle, len(self.texts))
 
 
 def count_tokens(text: str) -> int:
@@ -45,7 +51,42 @@ def check_text(text: object, place: int) -> str:
         raise TypeError(f"`texts[{place}]` must be a string, got {text!r} ({type(text).__name__})")
     if not text:
         raise ValueError(f"`texts[{place}]` is empty, which embedding endpoints refuse: leave it out, or say ' '")
-    return text
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        at = error.start
+    else:
+        return text
+    raise ValueError(f"`texts[{place}]` has half a surrogate pair at character {at}, which no text of UTF-8 can hold")
+
+
+def check_texts(texts: object) -> None:
+    """Raise for what is iterable and yet no collection of texts in an order.
+
+    >>> check_texts("a document")
+    Traceback (most recent call last):
+    TypeError: `texts` must be a list of strings, got one string; ["a document"] is a list of one
+    """
+    if isinstance(texts, (str, bytes, bytearray)):
+        shown = repr(texts[:20])[:-1] + ("..." if len(texts) > 20 else "") + repr(texts)[-1]
+        kind = "string" if isinstance(texts, str) else "piece of bytes"
+        raise TypeError(
+            f"`texts` must be a list of strings, got one {kind}; [{shown.replace(chr(39), chr(34))}] is a list of one"
+        )
+    if isinstance(texts, Mapping):
+        raise TypeError(
+            "`texts` must be a list of strings, got a dictionary; list(texts.values()) may be what you mean"
+        )
+    if isinstance(texts, (set, frozenset)):
+        raise TypeError("`texts` must be a list of strings, got a set, which has no order: sorted(texts) has one")
+    if hasattr(texts, "columns") or hasattr(texts, "column_names"):
+        raise TypeError(
+            f"`texts` must be a list of strings, got a table ({type(texts).__name__}): name one column of it"
+        )
+    if getattr(texts, "ndim", 1) != 1:
+        raise TypeError("`texts` must be a list of strings, got an array of more than one dimension")
+    if not isinstance(texts, Iterable):
+        raise TypeError(f"`texts` must be a list of strings, got {type(texts).__name__}")
 
 
 def requests(
@@ -64,29 +105,3 @@ def requests(
         total += tokens
     if held.texts:
         yield held
-
-
-def vectors_of(data: Sequence[Any], request: Request) -> Vectors:
-    """(n, D) float32 of a reply's items, put in the order of the texts; whatever is wrong with it is an error."""
-    count = len(request.texts)
-    places = [item.index for item in data]
-    if sorted(places) != list(range(count)):
-        raise EmbeddingError(
-            f"a reply to {count} texts must have an embedding of each, got {len(places)} "
-            f"with the indices {_shown(places)}"
-        )
-    rows = [np.asarray(item.embedding, dtype=np.float32) for item in sorted(data, key=lambda one: one.index)]
-    sizes = {row.shape for row in rows}
-    if len(sizes) > 1 or rows[0].ndim != 1 or rows[0].size == 0:
-        raise EmbeddingError(f"the embeddings of one reply must be vectors of one length, got {sorted(sizes)}")
-    vectors = np.stack(rows)
-    if not np.isfinite(vectors).all():
-        row = int(np.argmax(~np.isfinite(vectors).all(1)))
-        raise EmbeddingError(
-            f"the embedding of `texts[{request.places[row]}]` has NaN or infinity in it; nothing of that reply was kept"
-        )
-    return vectors
-
-
-def _shown(places: Sequence[object]) -> str:
-    return str(list(places)) if len(places) <= 8 else f"[{', '.join(map(str, places[:8]))}, ...]"

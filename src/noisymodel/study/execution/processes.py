@@ -64,7 +64,8 @@ def _until_a_worker_dies(
     running: dict[Future[Any], CellName] = {}
     interrupted: list[CellName] = []
     begin = (plan, str(cache.folder), os.getpid())
-    pool = ProcessPoolExecutor(processes, initializer=_begin, initargs=begin, env=_ENVIRONMENT)
+    with _starting():  # loky's tracker of resources, too, is a process
+        pool = ProcessPoolExecutor(processes, initializer=_begin, initargs=begin, env=_ENVIRONMENT)
     try:
         while (waiting or running) and not interrupted:
             while waiting and len(running) < processes:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from ..._random import tensor_generator
 from ...baselines import interpolate
 from ...errors import MissingExtraError
-from ...heads import Head
+from ...heads import Head, KernelProbe
 from ...training import fit
 from ..config import TuningConfig
 from ..data.source import Inputs, as_rows, take
@@ -58,7 +58,7 @@ class Method:
     label: str
     description: str
     role: str
-    build: Callable[..., Head]
+    build: Callable[..., Head | KernelProbe]
     """``build(in_features, num_classes, *, generator, **settings)``."""
     settings: Mapping[str, float]
     """Keyword arguments of ``build``, and ``learning_rate``, ``epochs_factor`` (times ``tuning.epochs``) and
@@ -72,12 +72,15 @@ class Method:
 
     sees_pictures = False
     """Whether the head's rows are pictures, not features."""
+    of_the_training = OF_EVERY_METHOD
+    """Settings of the training that a study may change."""
 
     def head(self, in_features: int, num_classes: int, seed: int) -> Head:
         """A fresh head, its initial values drawn from ``seed``."""
-        return self.build(in_features, num_classes, generator=tensor_generator(seed, _INITIALISATION), **self.keywords)
+        generator = tensor_generator(seed, _INITIALISATION)
+        return cast(Head, self.build(in_features, num_classes, generator=generator, **self.keywords))
 
-    def fitted(self, material: Material, watch: Watch | None = None) -> Head:
+    def fitted(self, material: Material, watch: Watch | None = None) -> Head | KernelProbe:
         """The head of this method, trained; ``watch`` is called after each epoch."""
         head = self.head(material.features.shape[1], material.classes, material.seed)
         return self.trained(head, material.features, material, watch)
@@ -134,6 +137,24 @@ class Method:
 
 
 @dataclass(frozen=True)
+class SolvedMethod(Method):
+    """A method without epochs: ``build(features, labels, *, num_classes, seed, **settings)`` gives the fitted head."""
+
+    of_the_training = ()
+
+    def fitted(self, material: Material, watch: Watch | None = None) -> Head | KernelProbe:  # noqa: ARG002 # no epochs
+        """The head of this method; ``watch`` is never called, for there are no epochs."""
+        found = self.build(
+            material.features, material.labels, num_classes=material.classes, seed=material.seed, **self.keywords
+        )
+        return found.eval()
+
+    def epochs(self, tuning_epochs: int) -> int:  # noqa: ARG002 # of no say
+        """One: a solution takes the same time, however many epochs the others train."""
+        return 1
+
+
+@dataclass(frozen=True)
 class MaterialMethod(Method):
     """A method whose ``build(material, *, generator, **settings)`` sees the training data, the network included.
 
@@ -146,7 +167,8 @@ class MaterialMethod(Method):
 
     def fitted(self, material: Material, watch: Watch | None = None) -> Head:
         """The head of this method, trained; ``watch`` sees the training, not what interpolation makes of it."""
-        head = self.build(material, generator=tensor_generator(material.seed, _INITIALISATION), **self.keywords)
+        generator = tensor_generator(material.seed, _INITIALISATION)
+        head = cast(Head, self.build(material, generator=generator, **self.keywords))
         start = {name: value.clone() for name, value in head.state_dict().items()}
         self.trained(head, material.pixels if self.sees_pictures else material.features, material, watch)
         if "interpolation" in self.settings:

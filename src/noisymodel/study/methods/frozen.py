@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from ...baselines import WhitenedProbe, local_gradient_matching
-from ...heads import Head, LinearProbe, MLPProbe, NMTune
+from ...heads import Head, KernelProbe, LinearProbe, MLPProbe, NMTune, fit_kernel_probe, fit_linear_probe
 from ...losses import NMTuneTerms
-from .base import Material, MaterialMethod, Method
+from .base import Material, MaterialMethod, Method, SolvedMethod
 
 # ---- heads -----------------------------------------------------------------------------------------------------------
 
@@ -122,6 +122,26 @@ def _whitened(material: Material, *, generator: torch.Generator, shrinkage: floa
     return head.whiten(material.features)
 
 
+# ---- solved, not trained ---------------------------------------------------------------------------------------------
+
+_LINEAR_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 3e-4)
+_KERNEL_PENALTIES = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
+
+
+def _linear(features: Tensor, labels: Tensor, *, folds: float, calibrate: float, **options: Any) -> LinearProbe:
+    settings = {"folds": round(folds), "calibrate": bool(calibrate), "penalties": _LINEAR_PENALTIES, "normalize": "l2"}
+    return fit_linear_probe(features, labels, **settings, **options).head
+
+
+def _kernel(
+    features: Tensor, labels: Tensor, *, folds: float, calibrate: float, landmarks: float, **options: Any
+) -> KernelProbe:
+    settings = {"folds": round(folds), "calibrate": bool(calibrate), "penalties": _KERNEL_PENALTIES}
+    return fit_kernel_probe(features, labels, landmarks=round(landmarks), **settings, **options).head
+
+
+_SOLVED: Mapping[str, float] = MappingProxyType({"folds": 5, "calibrate": 1, "standard_errors": 1.0})
+
 # ---- the table -------------------------------------------------------------------------------------------------------
 
 _NETWORK = ("dropout", "label_smoothing")
@@ -212,6 +232,22 @@ ON_FEATURES: Mapping[str, Method] = MappingProxyType(
 
 OTHERS: Mapping[str, Method] = MappingProxyType(
     {
+        "linear": SolvedMethod(
+            "convex linear probe",
+            "Logistic regression by L-BFGS on the frozen features as rows of one length, the penalty by five-fold "
+            "cross-validation: the strongest within one standard error of the best.",
+            "baseline",
+            _linear,
+            _SOLVED,
+        ),
+        "kernel": SolvedMethod(
+            "kernel probe",
+            "Logistic regression on a Gaussian kernel (γ = 1, at most 1,500 landmarks) of the frozen features as rows "
+            "of length one, the penalty as of the convex linear probe.",
+            "baseline",
+            _kernel,
+            {**_SOLVED, "gamma": 1.0, "landmarks": 1500},
+        ),
         "whitened_probe": MaterialMethod(
             "whitening + linear probe",
             "A linear probe on ZCA-whitened features, shrinkage 0.1, learning rate 0.01.",

@@ -13,7 +13,7 @@ from ..config import StudyConfig
 from ..config_values import unknown_name
 from ..rows import FEATURES, PRETRAINING, MethodNote
 from .ablation import ABLATIONS, FULL
-from .base import OF_EVERY_METHOD, Method
+from .base import Method
 from .finetuning import IN_THE_NETWORK
 from .frozen import ON_FEATURES, OTHERS
 
@@ -70,7 +70,7 @@ def _expanded(names: Iterable[str]) -> set[str]:
 def _with_options(method: Method, options: Mapping[str, float], key: str) -> Method:
     if not options:
         return method
-    known = [*OF_EVERY_METHOD, *dict.fromkeys((*method.own_settings, *method.options))]
+    known = [*method.of_the_training, *dict.fromkeys((*method.own_settings, *method.options))]
     for option, value in options.items():
         if option not in known:
             raise unknown_name(key, option, known)
@@ -89,6 +89,10 @@ _RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
     "top_k": ("a positive integer", lambda value: value >= 1 and value == round(value)),
     "width": ("a positive number", lambda value: value > 0),
     "dropout": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
+    "folds": ("an integer of at least 2", lambda value: value >= 2 and value == round(value)),
+    "gamma": ("a positive number", lambda value: value > 0),
+    "landmarks": ("a positive integer", lambda value: value >= 1 and value == round(value)),
+    "standard_errors": ("a number of at least 0", lambda value: value >= 0),
     "label_smoothing": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
 }
 

@@ -1,0 +1,173 @@
+"""Networks in ONNX files: ``onnx:FILE``, run by onnxruntime, each tensor of the graph by its name."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import InputFileError
+from ...files import file_checksum
+from .backbones import Backbone, described, imported, refuse_prompt
+from .huggingface import OnePicture, Processed, longest
+from .layers import OUTPUT
+from .pooling_files import own_pooling
+
+_OF_TEXTS = ("tokenizer.json", "tokenizer_config.json")
+_OF_PICTURES = "preprocessor_config.json"
+_LOCATION = re.compile(rb"\n\x08location\x12(.)", re.DOTALL)  # of weights outside the file: key, length, name
+
+
+def load_onnx(name: str, pretrained: bool, prompt: str | None) -> Backbone:
+    """The network in a file; its hash, and that of files of weights beside it, is its fingerprint."""
+    if not pretrained:
+        raise ValueError("onnx: has no random weights: `pretrained` must be True")
+    path = Path(name).absolute()
+    if not path.is_file():
+        raise InputFileError(f"there is no ONNX file {path}")
+    module = OnnxModule(path)
+    folder = next((one for one in (path.parent, path.parent.parent) if _has_settings(one)), None)
+    prepare = None if folder is None else _prepare(folder, prompt)
+    if folder is None:
+        refuse_prompt(prompt)
+    own = None if prepare is None or prepare.tokenizer is None else own_pooling(str(folder))
+    told = {} if prepare is None else prepare.described()
+    metadata = described(f"onnx:{path.name}", told, ["onnxruntime"]) | {"weights": module.fingerprint}
+    transform = None if prepare is None or prepare.processor is None else OnePicture(prepare.processor)
+    return Backbone(module, transform, prepare, metadata, own, complete=True)
+
+
+def _has_settings(folder: Path) -> bool:
+    return any((folder / file).is_file() for file in (*_OF_TEXTS, _OF_PICTURES))
+
+
+def _prepare(folder: Path, prompt: str | None) -> Processed:
+    transformers = imported("transformers", "hf")
+    texts = any((folder / file).is_file() for file in _OF_TEXTS)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder) if texts else None
+    pictures = (folder / _OF_PICTURES).is_file()
+    processor = transformers.AutoImageProcessor.from_pretrained(folder) if pictures else None
+    own = own_pooling(str(folder)) if texts else None
+    if own is None:
+        refuse_prompt(prompt)
+    config = transformers.AutoConfig.from_pretrained(folder) if (folder / "config.json").is_file() else None
+    limit = None if tokenizer is None else longest(tokenizer, config, own)
+    return Processed(processor, tokenizer, limit, own, prompt)
+
+
+class OnnxModule(nn.Module):
+    """A session of onnxruntime as a module without parameters; `tensor` gives any tensor of its graph."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.fingerprint = _fingerprint(path)
+        self.tensors: dict[str, str] = {}  # of the graph, by what they are called here
+        self._sessions: dict[str, Any] = {}
+        self.outputs = [one.name for one in self._session("cpu").get_outputs()]
+        self.inputs = [one.name for one in self._session("cpu").get_inputs()]
+
+    def choose(self, tensors: Sequence[str]) -> None:
+        """Have the forward pass give these tensors of the graph, in a dictionary.
+
+        ``"output"`` is the first output, unless a tensor is called so.
+
+        Raises:
+            ValueError: there is no such tensor.
+        """
+        first = OUTPUT if OUTPUT in self.outputs else self.outputs[0]
+        self.tensors = {name: first if name == OUTPUT else name for name in tensors}
+        self._sessions = {}
+        try:
+            self._session("cpu")
+        except Exception as error:
+            self.tensors, self._sessions = {}, {}
+            raise ValueError(
+                f"`layer` must name tensors of {self.path.name}, such as its outputs {', '.join(self.outputs)}, got "
+                f"{', '.join(tensors)} ({' '.join(str(error).split())[:120]})"
+            ) from None
+
+    def forward(self, *arguments: Tensor, **keywords: Any) -> Tensor | dict[str, Tensor]:
+        """The first output, or the tensors that were chosen."""
+        given = dict(zip(self.inputs, arguments, strict=False))
+        given |= {name: torch.as_tensor(value) for name, value in keywords.items() if name in self.inputs}
+        missing = [name for name in self.inputs if name not in given]
+        if missing:
+            raise ValueError(
+                f"{self.path.name} needs the inputs {', '.join(self.inputs)}, and {missing[0]} is not given"
+            )
+        device = given[self.inputs[0]].device if self.inputs else torch.device("cpu")
+        feed = {name: value.detach().cpu().numpy() for name, value in given.items()}
+        wanted = self.tensors or {OUTPUT: self.outputs[0]}
+        found = cast("list[Any]", self._session(device.type).run(list(wanted.values()), feed))
+        rows = {name: torch.from_numpy(np.array(value)).to(device) for name, value in zip(wanted, found, strict=True)}
+        return rows if self.tensors else rows[OUTPUT]
+
+    def _session(self, device: str) -> Any:
+        if device not in self._sessions:
+            runtime = imported("onnxruntime", "onnx")
+            options = runtime.SessionOptions()
+            options.log_severity_level = 4
+            there = runtime.get_available_providers()
+            chosen = [one for one in ("CUDAExecutionProvider",) if device == "cuda" and one in there]
+            content: Any = str(self.path)
+            if self.tensors:
+                content = self.path.read_bytes() + _more_outputs(
+                    [one for one in self.tensors.values() if one not in self.outputs]
+                )
+                options.add_session_config_entry(
+                    "session.model_external_initializers_file_folder_path", str(self.path.parent)
+                )
+            self._sessions[device] = runtime.InferenceSession(
+                content, options, providers=[*chosen, "CPUExecutionProvider"]
+            )
+        return self._sessions[device]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_sessions": {}}
+
+
+def _fingerprint(path: Path) -> str:
+    """SHA-256 of the file, and of those in which it says that further weights lie."""
+    digest = hashlib.sha256(file_checksum(path).encode())
+    content = path.read_bytes()
+    names = {
+        content[found.end() : found.end() + found[1][0]].decode(errors="replace")
+        for found in _LOCATION.finditer(content)
+    }
+    if not names:
+        return file_checksum(path)
+    for name in sorted(names):
+        beside = path.parent / name
+        if not beside.is_file():
+            raise InputFileError(f"{path} has weights in {name}, and there is no such file beside it")
+        digest.update(f"{name}\0{file_checksum(beside)}\0".encode())
+    return digest.hexdigest()
+
+
+def _more_outputs(names: Sequence[str]) -> bytes:
+    """What makes tensors of the graph outputs, when it stands behind the model's bytes.
+
+    Messages of protobuf that follow each other are merged: ModelProto.graph (7), GraphProto.output (12),
+    ValueInfoProto.name (1); onnxruntime finds out the types.
+    """
+    outputs = b"".join(_field(12, _field(1, name.encode())) for name in names)
+    return _field(7, outputs) if names else b""
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    digits = bytearray()
+    while value > 127:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*digits, value])
