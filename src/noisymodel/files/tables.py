@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from ..errors import InputFileError, MissingExtraError
+from ..errors import InputFileError, import_extra
 from .reading import BYTE_ORDER_MARK, PICKLES, check_file, open_bytes, parse_json, reason, shown, suffix_of, text_lines
 
 TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -253,11 +253,7 @@ def parquet_batches(path: Path, names: Sequence[str] | None, size: int) -> Itera
 
 def load_pyarrow() -> Any:
     """The optional package."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise MissingExtraError("pyarrow", extra="tables", purpose="Arrow tables and Parquet files") from None
-    return pyarrow
+    return import_extra("pyarrow", extra="tables", purpose="Arrow tables and Parquet files")
 
 
 def column_places(path: Path, header: Sequence[str], names: Iterable[str]) -> list[int]:

@@ -12,7 +12,7 @@ from typing import Any, Unpack, cast
 import numpy as np
 
 from ..._checks import check_integer
-from ...errors import InputFileError, MissingExtraError
+from ...errors import InputFileError, import_extra
 from ...files import new_file
 from ...files.reading import files_of
 from ..store import FeatureStore
@@ -189,8 +189,4 @@ def _listed(samples: object) -> list[Path] | None:
 
 
 def _webdataset() -> Any:
-    try:
-        import webdataset
-    except ImportError:
-        raise MissingExtraError("webdataset", extra="webdataset", purpose="WebDataset's tar files") from None
-    return webdataset
+    return import_extra("webdataset", extra="webdataset", purpose="WebDataset's tar files")

@@ -10,7 +10,7 @@ from typing import Any, Unpack, cast
 
 import numpy as np
 
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ...files import new_file
 from ...files.reading import files_of
 from ...files.tables import load_pyarrow, parquet_batches
@@ -203,8 +203,4 @@ def _transformed(batch: Mapping[str, Any]) -> Any:
 
 
 def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError("datasets", extra="datasets", purpose="Hugging Face datasets") from None
-    return datasets
+    return import_extra("datasets", extra="datasets", purpose="Hugging Face datasets")
