@@ -135,13 +135,12 @@ def _matrix(name: str) -> Any:
 
     from ..errors import InputFileError
     from ..files import check_file
-    from ..files.arrays import arrays_in
+    from ..files.arrays import read_npy
     from ..files.reading import open_bytes, reason, text_lines
 
     file = check_file(Path(name))
     if file.suffix.lower() == ".npy":
-        (matrix,) = arrays_in(file).values()
-        return np.array(matrix.whole())
+        return np.array(read_npy(file))
     try:
         with open_bytes(file) as stream:
             return np.loadtxt(text_lines(file, stream), delimiter=",", ndmin=2)

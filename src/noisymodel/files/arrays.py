@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from .reading import parse_json, reason, shown
+from .reading import check_file, parse_json, reason, shown
 from .tables import Row, column_places
 
 ONLY = "labels"  # the name of the one array of an ``.npy`` file
@@ -125,6 +125,11 @@ def arrays_in(path: Path) -> dict[str, StoredArray]:
         return _npy(path) if suffix == ".npy" else _npz(path) if suffix == ".npz" else _safetensors(path)
     except OSError as error:
         raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The array of an ``.npy`` file, mapped into memory for reading; see `arrays_in`."""
+    return _npy(check_file(path))[ONLY].whole()
 
 
 class ArrayTable:

@@ -46,6 +46,20 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - see above
 
 
+def files_of(path: Path, suffix: str) -> list[Path]:
+    """A file, or all files of a folder with this ending, by name.
+
+    Raises:
+        InputFileError: a folder has none.
+    """
+    if not is_folder(path):
+        return [path]
+    found = sorted(path.glob(f"*{suffix}"))
+    if not found:
+        raise InputFileError(f"{shown(path)} has no file *{suffix}")
+    return found
+
+
 def suffix_of(path: Path) -> str:
     """The ending in lower case, without a ``.gz`` after it.
 
