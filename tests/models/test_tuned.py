@@ -455,7 +455,7 @@ def test_wrong_arguments():
         model(layer="7")
     with pytest.raises(ValueError, match="`reference` must be one of None, 'features', 'frozen', got 'copy'"):
         model(reference="copy")
-    with pytest.raises(ValueError, match="`pooling` must be one of 'mean', 'cls', 'last', .*None, got 'median'"):
+    with pytest.raises(ValueError, match=r"`pooling` must be one of 'mean', 'cls', 'last', .*None, got 'median'"):
         model(pooling="median")
     with pytest.raises(ValueError, match="`max_rows` must be at least 5, which the regularizers need, got 4"):
         model(NMTune(D, K, top_k=5, generator=generator(), input_noise=0.0), max_rows=4)
