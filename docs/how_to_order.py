@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 PAGES = (
+    "plot_first_hour",
     "plot_plain_pytorch",
     "plot_scikit_learn",
     "plot_trainer",

@@ -59,7 +59,7 @@ def test_numbers_of_a_summary_are_on_the_pages_that_have_their_commands(page: st
 
 def rows() -> list[tuple[str, str]]:
     """(figure, page) of the table of benchmarks."""
-    row = re.compile(r"^\| [^|]* \| ([^|]*) \|[^|]*\|[^|]*\| \[[^\]]*\]\(([\w.]+)[^)]*\) \|$", re.MULTILINE)
+    row = re.compile(r"^\| [^|]* \| ([^|]*) \| \[[^\]]*\]\(([\w.]+)[^)]*\) \|$", re.MULTILINE)
     found = row.findall(BENCHMARKS)
     assert len(found) > 10
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 
@@ -22,6 +23,20 @@ class MissingExtraError(ImportError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(MissingExtraError, extra=self.extra, purpose=self.purpose), (self.package,), self.__dict__
+
+
+def import_extra(package: str, *, extra: str, purpose: str) -> Any:
+    """An optional package, imported.
+
+    Raises:
+        MissingExtraError: it is not installed; a package that is there and broken keeps its own error.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        if error.name is not None and error.name.partition(".")[0] != package:
+            raise
+        raise MissingExtraError(package, extra=extra, purpose=purpose) from None
 
 
 class ConfigError(ValueError):

@@ -24,6 +24,15 @@ def test_few_labels_get_probes_only_and_it_says_so() -> None:
     assert len(classifier.history_) == classifier.n_iter_ == 2
 
 
+def test_fewer_rows_than_features_get_probes_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedure, "FEW_ROWS", 60)
+    features, labels = blobs(90)
+    wide = np.concatenate([features, 0.1 * np.random.default_rng(1).standard_normal((90, 91))], axis=1)
+    classifier = NMTuneClassifier(random_state=0).fit(wide, labels)
+    assert [row["member"] for row in classifier.selection_.table] == [LINEAR, KERNEL]
+    assert "fewer rows (90) than features (99) do not carry a network" in classifier.explanation_
+
+
 def test_many_labels_get_the_models_of_the_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procedure, "FEW_ROWS", 90)
     settings = {"minimum_steps": 0, "epochs": 2, "hidden_features": 16, "random_state": 0}
@@ -80,6 +89,18 @@ def test_probabilities_are_calibrated() -> None:
     classifier = NMTuneClassifier(random_state=0).fit(features, labels)
     test = classifier.predict_proba(random.standard_normal((500, 8)))
     assert test.max(axis=1).mean() < 0.45
+
+
+@pytest.mark.parametrize("method", ["nmtune", "linear", "kernel", "mlp"])
+def test_without_calibration_nothing_has_a_temperature(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedure, "FEW_ROWS", 60)
+    features, labels = blobs(90)
+    settings = {"method": method, "validation_fraction": 0.2, "epochs": 20, "minimum_steps": 0, "random_state": 0}
+    with_temperature = NMTuneClassifier(**settings).fit(features, labels)
+    without = NMTuneClassifier(**settings, calibrate=False).fit(features, labels)
+    if isinstance(without.head_, AveragedHead):
+        assert set(without.head_.factors) == {1.0} == {without.head_.factor}
+    assert (with_temperature.predict_proba(features) - without.predict_proba(features)).max() > 1e-3
 
 
 def test_the_head_is_a_module_that_trains_no_more() -> None:

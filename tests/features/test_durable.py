@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,15 @@ def told(log: list[tuple]) -> int:
     return max((step[1] for step in log if step[0] == "told"), default=0)
 
 
+@pytest.fixture(autouse=True)
+def _little_garbage():
+    """What was there before is no garbage, so that collecting what a dead writer leaves takes no time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def killed(folder: Path, step: int, share: float) -> int:
     """Run until the step, die there, and return how many rows the writer had been told to be committed."""
     recorder = Recorder(folder, kill_at=step, share_written=share)
@@ -64,27 +74,31 @@ def killed(folder: Path, step: int, share: float) -> int:
         with pytest.raises(Dead) as death:  # which keeps the dead writer's objects as they were
             work(folder, recorder)
     del death
-    gc.collect()  # the dead writer's lock is open no more, as when its process has died
+    gc.collect(0)  # the dead writer's lock is open no more, as when its process has died; what is young is enough
     return told(recorder.log)
 
 
-def test_killed_at_each_step_and_continued(tmp_path: Path) -> None:
+@pytest.mark.parametrize("most", [12, pytest.param(None, marks=pytest.mark.slow)])
+def test_killed_at_each_step_and_continued(tmp_path: Path, most: int | None) -> None:
     whole = recorded(tmp_path / "whole").log
     steps = [number for number, step in enumerate(whole) if step[0] != "told"]
     assert len(steps) > 40
+    points = [(step, share) for step in steps for share in ((0.0, 0.5, 1.0) if whole[step][0] == "write" else (0.0,))]
+    if most is not None:
+        points = random.Random(0).sample(points, most)
     found: set[int | None] = set()
-    for step in steps:
-        for share in (0.0, 0.5, 1.0) if whole[step][0] == "write" else (0.0,):
-            folder = tmp_path / f"{step}-{share}"
-            found.add(check(folder, at_least=killed(folder, step, share)))
-            work(folder)
-            assert check(folder, at_least=7) == 7
-            assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
-    assert found == {None, 0, 2, 4, 6, 7}
+    for step, share in points:
+        folder = tmp_path / f"{step}-{share}"
+        found.add(check(folder, at_least=killed(folder, step, share)))
+        work(folder)
+        assert check(folder, at_least=7) == 7
+        assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert found <= {None, 0, 2, 4, 6, 7}
+    assert len(found) >= (6 if most is None else 3)
 
 
-def test_killed_again_and_again_at_each_step(tmp_path: Path) -> None:
-    for step in range(5, 60, 7):
+def test_killed_again_and_again(tmp_path: Path) -> None:
+    for step in (5, 26, 47):
         folder = tmp_path / str(step)
         for _ in range(3):
             try:

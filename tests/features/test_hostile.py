@@ -197,7 +197,7 @@ def test_a_data_set_gives_its_rows_as_its_transform_makes_them(tmp_path: Path) -
     def double(batch: dict[str, Any]) -> dict[str, Any]:
         return {**batch, "features": [2 * torch.tensor(row) for row in batch["features"]]}
 
-    store = from_dataset(plain.with_transform(double), tmp_path / "s", batch_rows=3)
+    store = from_dataset(plain.with_transform(double), tmp_path / "s")
     assert torch.equal(store.features[:], 2 * ROWS)
     assert (store.labels[:].tolist(), list(store.column("name"))) == ([0, 1, 2, 3], list("abcd"))
     assert torch.equal(from_dataset(plain.with_format("torch"), tmp_path / "t").features[:], ROWS)

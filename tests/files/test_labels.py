@@ -83,7 +83,6 @@ def test_the_column_that_is_meant(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,label,kind\n1,a,x\n2,b,y\n")
     assert read_labels(path).values.tolist() == ["a", "b"]
-    assert read_labels(path, column="kind").values.tolist() == read_labels(path, key="kind").values.tolist()
     path.write_text("labels,id\na,1\nb,2\n")
     assert read_labels(path).values.tolist() == ["a", "b"]
     path.write_text("kind\na\n")

@@ -82,7 +82,7 @@ def test_what_is_no_table_is_named_in_one_line(tmp_path: Path) -> None:
         "none.jsonl": ('{"other": 1}\n', "line 1: 'label' must be a text or an integer, got nothing"),
         "cut.csv.gz": (gzip.compress(b"label\n" + bytes(range(65, 90)) * 50)[:-20], "cannot be read|is damaged"),
         "no.csv.gz": (b"label\na\n", "cannot be read"),
-        "x.parquet": (b"PAR1 and no more", "cannot be read as Parquet"),
+        "x.parquet": (b"PAR1 and no more", "no Parquet file, or damaged"),
         "x.pkl": (b"", "may be a pickle"),
         "x.txt": (b"", "is no table that is known"),
     }

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from noisymodel.heads import KernelProbe, LinearProbe, fit_kernel_probe, fit_linear_probe
+from noisymodel.heads import KernelProbe, LinearProbe, convex_probes, fit_kernel_probe, fit_linear_probe
 
 
 def blobs(count: int = 90, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
@@ -97,11 +97,40 @@ def test_bad_arguments() -> None:
         ({"num_classes": 2}, r"`targets` must be in \[0, 2\)"),
         ({"penalties": [0.1, 1.0]}, "`penalties` must be at least one number, strongest first"),
         ({"penalties": []}, "`penalties` must be"),
-        ({"sample_weight": -np.ones(12)}, "`sample_weight` must be 12 numbers ≥ 0"),
+        ({"sample_weight": -np.ones(12)}, "`sample_weight` must be finite and not negative"),
+        ({"sample_weight": np.ones(5)}, r"`sample_weight` must have shape \(12,\)"),
+        ({"sample_weight": np.zeros(12)}, "`sample_weight` must not be all zero"),
         ({"folds": 1}, "`folds` must be at least 2"),
+        ({"folds": np.zeros(5, dtype=int)}, "`folds` must be the fold of each of 12 rows"),
+        ({"targets": torch.full((12, 3), torch.nan)}, "`targets` must be finite and not negative"),
+        ({"targets": torch.ones(12, 3), "num_classes": 2}, "`targets` must have 2 columns"),
     ]:
         arguments = {"targets": ids} | change
         with pytest.raises(ValueError, match=told):
             fit_linear_probe(features, **arguments)
+    for change, told in [
+        ({"targets": "abc"}, "`targets` must be"),
+        ({"sample_weight": ["a"] * 12}, "`sample_weight` must be numbers"),
+        ({"folds": np.full(12, 0.5)}, "`folds` must be integers"),
+        ({"penalties": 0.1}, "`penalties` must be a sequence of numbers"),
+        ({"calibrate": "False"}, "`calibrate` must be"),
+        ({"progress": 1}, "`progress` must be callable"),
+    ]:
+        with pytest.raises(TypeError, match=told):
+            fit_linear_probe(features, **({"targets": ids} | change))
     with pytest.raises(ValueError, match="`gamma` must be"):
         fit_kernel_probe(features, ids, gamma=0)
+
+
+def test_fewer_rows_than_features_have_the_same_solution_in_their_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.arange(40) % 3
+    features = torch.randn(40, 90, generator=generator, dtype=torch.float64) + torch.eye(90)[ids]
+    features[1] = features[0]  # of lower rank than there are rows
+    found = fit_linear_probe(features, ids, penalties=(1.0, 0.1))
+    monkeypatch.setattr(convex_probes, "_span", lambda rows: None)
+    whole = fit_linear_probe(features, ids, penalties=(1.0, 0.1))
+    assert found.penalty == whole.penalty
+    assert found.head.classifier.weight.shape == (3, 90)
+    torch.testing.assert_close(found.head(features), whole.head(features), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.out_of_fold, whole.out_of_fold, atol=2e-3, rtol=2e-3)

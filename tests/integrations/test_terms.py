@@ -33,7 +33,7 @@ def test_a_head_without_regularizers_has_the_task_alone() -> None:
     head = LinearProbe(8, 3)
     logits, targets, tuned, features = parts(head, 1)
     found = batch_terms(head, logits, targets, tuned, features, training=True)
-    assert found.total is found.task
+    assert found.total == found.task
     assert found.covariance == 0
 
 

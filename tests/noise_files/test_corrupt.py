@@ -314,7 +314,7 @@ def bad_table(folder: Path, name: str, content: str | bytes) -> Path:
         ("x.jsonl", '{"label": 1}\n[1]\n', "line 2: expected a JSON object"),
         ("x.jsonl", '{"label": 1}\n{"label": 1.5}\n', "line 2: 'label' must be a text or an integer"),
         ("x.jsonl", '{"label": 1}\n{"other": 1}\n', "line 2: 'label' must be"),
-        ("x.parquet", b"PAR1 and no more", "cannot be read as Parquet"),
+        ("x.parquet", b"PAR1 and no more", "no Parquet file, or damaged"),
         ("x.txt", "label\n", "is no table that is known"),
         ("x.tar", b"no tar file at all, but long enough for a header" * 30, "is damaged after its beginning"),
     ],
@@ -329,7 +329,7 @@ def test_damaged_input_is_named_and_leaves_nothing(tmp_path: Path, name: str, co
 def test_a_parquet_file_that_is_cut_off(tmp_path: Path) -> None:
     path = table(tmp_path, ".parquet")
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InputFileError, match="cannot be read as Parquet"):
+    with pytest.raises(InputFileError, match="no Parquet file, or damaged"):
         corrupt_labels(path, tmp_path / "out", kind="symmetric", rate=0.5, seed=0)
 
 

@@ -102,6 +102,7 @@ def test_bad_curves_are_named(curves, error: type[Exception], message: str) -> N
 def test_bad_metrics_are_named() -> None:
     with pytest.raises(ValueError, match="`curves` must hold the metric 'largest_ratio' at every rate, got"):
         metrics_against_rate({0.1: {"entropy": 1.0}})
-    for metrics in ([], "entropy"):
-        with pytest.raises(ValueError, match="`metrics` must be a list of at least one name, got"):
-            metrics_against_rate({0.1: {"entropy": 1.0}}, metrics)
+    with pytest.raises(ValueError, match="`metrics` must be a list of at least one name, got"):
+        metrics_against_rate({0.1: {"entropy": 1.0}}, [])
+    with pytest.raises(TypeError, match="`metrics` must be a sequence of names, got 'entropy'"):
+        metrics_against_rate({0.1: {"entropy": 1.0}}, "entropy")

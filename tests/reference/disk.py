@@ -52,7 +52,6 @@ class Recorder:
         def fsync(handle: int) -> None:
             if handle in self._handles:
                 self._step("fsync", self._handles[handle])
-            real["fsync"](handle)
 
         def close(handle: int) -> None:
             self._handles.pop(handle, None)

@@ -190,7 +190,9 @@ WELCOME: list[tuple[set[tuple[str, str]], Callable[[Any], bool]]] = [
     ({("multi_label", "targets"), ("NMTuneClassifier.fit", "y"), ("NMTuneClassifier.fit", "X")}, _integers),
     ({("*", "keys"), ("*", "captions"), ("PairNoise", "captions")}, lambda value: isinstance(value, list | tuple)),
     ({("LabelNoise.at_many", "keys")}, lambda value: not hasattr(value, "__len__")),  # any iterable of keys
-    ({("*", "on_epoch"), ("*", "classify")}, callable),
+    ({("*", "on_epoch"), ("*", "classify"), ("fit_linear_probe", "progress"), ("fit_kernel_probe", "progress")},
+     callable),
+    ({("*", "penalties")}, lambda value: value == [2**64, 1] if isinstance(value, list) else _integers(value)),
     ({("LabelNoise.at", "key"), ("PairNoise.at", "key")}, lambda value: isinstance(value, str | bytes | int)),
     ({("PairNoise.at", "text")}, lambda value: isinstance(value, str | bytes)),
     ({("NoisyLabelDataset", "key"), ("NoisyPairDataset", "key"), ("NoisyLabelDataset", "image")}, _always),

@@ -20,14 +20,11 @@ EXEMPT = {
         "NoisyLabels", "NoisyPairs", "NoisyTokens", "OpenSetLabels", "MetricInterval", "NMTuneTerms", "NMTuneOutput",
         "TunedOutput", "FitResult", "SweepResult", "Comparison", "FeatureFile", "FileSpectrum", "FilesAnalysis",
         "Estimate", "ExportedNetwork", "StudyResult", "StudyStatus", "Backbone", "ShardedRows", "ShardedStrings",
-        "Choice", "Accuracy", "AveragedHead",
+        "Choice", "Accuracy", "AveragedHead", "FittedProbe",
     },
     "warnings, errors and protocols": {
         "GramPrecisionWarning", "PopulationBiasWarning", "IllDefinedSubspaceWarning", "FeatureStoreError",
         "EmbeddingClient", "Head",
-    },
-    "their calls are not written yet": {
-        "FittedProbe", "KernelProbe", "fit_kernel_probe", "fit_linear_probe", "DiscriminantSums",
     },
     "classes that another name makes": {"NoisyLabelStream", "NoisyPairStream", "Plan"},
     "they take models, networks or folders of other libraries": {
@@ -234,7 +231,7 @@ def _plots(add: Any, folder: Path) -> None:
 
 
 def _heads(add: Any, folder: Path) -> None:
-    from noisymodel import heads, objective
+    from noisymodel import baselines, heads, objective
 
     rows, other = _tensor(8, 4), _tensor(8, 4, seed=1)
     add("losses", "covariance_loss", {"features": rows})
@@ -259,11 +256,24 @@ def _heads(add: Any, folder: Path) -> None:
         "heads", "NMTune.from_preset", {"name": "paper", "in_features": 4, "num_classes": 3},
         lambda name, in_features, num_classes: heads.NMTune.from_preset(name, in_features, num_classes),
     )  # fmt: skip
+    examples = {"features": rows, "targets": targets, "num_classes": 3}
+    add("heads", "fit_linear_probe", {**examples, "folds": 2})
+    add("heads", "fit_kernel_probe", {**examples, "folds": 2, "landmarks": 4})
+    add("heads", "KernelProbe", {"in_features": 4, "num_classes": 3, "landmarks": 4})
     add("models", "RowSampler", {"max_rows": 3})
     backbone = torch.nn.Linear(5, 4)
     add("models", "TunedModel", {"backbone": backbone, "head": head})
     add("models", "channels_last", {"features": _tensor(2, 3, 4, 4)})
     add("baselines", "WhitenedProbe", {"in_features": 4, "num_classes": 3})
+    add("baselines", "DiscriminantSums", {"num_features": 4, "num_classes": 3})
+    sums = baselines.DiscriminantSums(4, 3).update(rows, targets)
+    add(
+        "baselines", "DiscriminantSums.update", {"features": rows, "targets": targets},
+        lambda features, targets, sample_weight=None: baselines.DiscriminantSums(4, 3).update(
+            features, targets, sample_weight=sample_weight
+        ),
+    )  # fmt: skip
+    add("baselines", "DiscriminantSums.probe", {}, sums.probe)
     add("baselines", "batch_spectral_shrinkage", {"features": rows})
     add("baselines", "embedding_distortion", {"tuned": rows, "pretrained": other})
     start = {name: value.detach().clone() for name, value in backbone.named_parameters()}

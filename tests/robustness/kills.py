@@ -66,7 +66,7 @@ def embedding(folder: Path) -> None:
 
 def importing(folder: Path) -> None:
     if not (folder / "s").exists():
-        from_npy(ROWS.numpy(), folder / "s", batch_rows=4, shard_rows=5)
+        from_npy(ROWS.numpy(), folder / "s", shard_rows=5)
 
 
 RUNS: dict[str, Callable[[Path], None]] = {

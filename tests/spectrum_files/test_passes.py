@@ -26,6 +26,7 @@ print(found.files[0].spectrum.num_samples, peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     """Most of the file is holes; neither all of it nor its pages may become resident."""
     rows, width = 1_000_000, 64
@@ -83,9 +84,9 @@ def test_files_of_other_widths_are_read_at_one_pace(tmp_path: Path, monkeypatch:
 
 
 def test_a_file_with_fewer_rows_than_it_promised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from noisymodel.features.opening import dense
+    from noisymodel.features.opening import arrays
 
     np.save(tmp_path / "x.npy", features())
-    monkeypatch.setattr(dense.DenseFile, "blocks", lambda *_: iter(()))
+    monkeypatch.setattr(arrays.ArrayFile, "blocks", lambda *_: iter(()))
     with pytest.raises(InputFileError, match=r"x.npy ends at row 0 of 230: it is damaged"):
         analyze_files(tmp_path / "x.npy")

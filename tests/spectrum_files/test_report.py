@@ -84,9 +84,8 @@ def test_the_page_is_whole_and_alone(rates: tuple[FilesAnalysis, Path]) -> None:
 def test_the_page_begins_with_what_was_found_and_a_picture(rates: tuple[FilesAnalysis, Path]) -> None:
     found, out = rates
     html = (out / "report.html").read_text(encoding="utf-8")
-    places = [
-        html.index(part) for part in ('<p class="finding">Compared with 0 (', "<figure>", "<h2>The numbers</h2>", "<table>")
-    ]
+    parts = ['<p class="finding">Compared with 0 (', "<figure>", "<h2>The numbers</h2>", "<table>"]
+    places = [html.index(part) for part in parts]
     assert places == sorted(places)
     assert finding(found).startswith("Compared with 0 (effective rank ")
     ranks = {file.name: f"{file.spectrum.effective_rank:.3g}" for file in found.files}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, fit
+from noisymodel.training.checkpoint import Checkpoint, RunFile
 
 D, K = 8, 4
 HEADS = {
@@ -160,3 +162,11 @@ def test_damaged_and_foreign_files(train, tmp_path):
 def test_no_pickle(train, tmp_path):
     fit(new(), *train, **SETTINGS, seed=3, checkpoint=tmp_path / "one")
     assert np.frombuffer((tmp_path / "one").read_bytes()[:8], "<u8")[0] < 100_000  # safetensors: the header's length
+
+
+def test_a_checkpoint_stays_where_it_was_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    kept = [Checkpoint("run.safetensors", {}, "fit"), RunFile(Path("sweep.safetensors"), {}, "sweep")]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert [one.path for one in kept] == [tmp_path / "run.safetensors", tmp_path / "sweep.safetensors"]

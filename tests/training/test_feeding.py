@@ -114,16 +114,10 @@ def carrier_of_a_device_with_streams(reader, log):
     return carrier
 
 
-def test_a_copy_is_under_way_while_the_batch_before_it_is_used():
+def test_without_a_thread_the_device_alone_waits_for_a_copy():
     log, reader = [], Reader()
-    batches = feed(carrier_of_a_device_with_streams(reader, log), INDICES[:3], threaded=False)
-    next(batches)
-    assert len(reader.reads) == 2
-    log.append("use")
-    assert len(list(batches)) == 2
-    send = ["on copy", "copy records"]
-    wait = ["compute waits for event of copy"]
-    assert log == [*send, *send, *wait, "use", *send, *wait, *wait]
+    next(feed(carrier_of_a_device_with_streams(reader, log), INDICES[:3], threaded=False))
+    assert log == ["on copy", "copy records", "compute waits for event of copy"]
     assert reader.pinned == {True}
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from .._checks import check_choice, check_integer, check_number, check_rows
 from ..heads import LinearProbe
+from ..heads.convex_probes import as_numbers, row_weights
 
 
 class DiscriminantSums:
@@ -53,8 +54,8 @@ class DiscriminantSums:
     ) -> Self:
         """Add rows (n, D) with class ids (n,), and weights (n,) ≥ 0 where they are given; returns ``self``."""
         rows = check_rows(features, num_features=self.num_features).detach().double().cpu()
-        ids = torch.as_tensor(targets).detach().cpu()
-        if rows.ndim != 2 or ids.shape != rows.shape[:1] or ids.is_floating_point():
+        ids = as_numbers(targets, "targets", kinds="iu", expected="class ids").cpu()
+        if rows.ndim != 2 or ids.shape != rows.shape[:1]:
             raise ValueError(f"`targets` must be class ids, one per row of {tuple(rows.shape)}, got {tuple(ids.shape)}")
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.num_classes:
             raise ValueError(f"`targets` must be in [0, {self.num_classes}), got {int(ids.min())} to {int(ids.max())}")
@@ -62,7 +63,7 @@ class DiscriminantSums:
             rows = functional.normalize(rows, dim=1) * self.num_features**0.5
         weights = torch.ones(len(rows), dtype=torch.float64, device="cpu")
         if sample_weight is not None:
-            weights = torch.as_tensor(sample_weight).detach().double().cpu()
+            weights = row_weights(sample_weight, len(rows)).cpu()
         self.counts.index_add_(0, ids.long(), weights)
         self.sums.index_add_(0, ids.long(), weights[:, None] * rows)
         self.products += (weights[:, None] * rows).mT @ rows
@@ -89,10 +90,11 @@ class DiscriminantSums:
             dtype: of the probe.
 
         Raises:
-            ValueError: where no row was added.
+            ValueError: where no row was added, or for arguments out of range.
 
         Source: Chen et al., "Shrinkage algorithms for MMSE covariance estimation" (2010).
         """
+        check_choice(dtype, "dtype", (torch.float64, torch.float32, torch.float16, torch.bfloat16))
         count = float(self.counts.sum())
         if count == 0:
             raise ValueError("`probe` needs rows: call `update` first")

@@ -135,11 +135,12 @@ def _matrix(name: str) -> Any:
 
     from ..errors import InputFileError
     from ..files import check_file
-    from ..files.reading import map_npy, open_bytes, reason, text_lines
+    from ..files.arrays import read_npy
+    from ..files.reading import open_bytes, reason, text_lines
 
     file = check_file(Path(name))
     if file.suffix.lower() == ".npy":
-        return np.array(map_npy(file))
+        return np.array(read_npy(file))
     try:
         with open_bytes(file) as stream:
             return np.loadtxt(text_lines(file, stream), delimiter=",", ndmin=2)

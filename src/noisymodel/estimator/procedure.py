@@ -32,7 +32,7 @@ from .progress import Bar, Stage
 FEW = 20
 """Labels a class below which only probes are tried."""
 FEW_ROWS = 400
-"""Rows below which only probes are tried."""
+"""Rows below which only probes are tried; with more features than that, rows below their number."""
 WITHIN = 1.1
 """What is averaged has an out-of-fold log-loss of at most so many times the lowest."""
 _FOLDS = 5
@@ -87,17 +87,19 @@ def decide(
 ) -> Decided:
     """Try what the data can carry and average what is good.
 
-    Below 20 labels a class (the mean over the classes) or 400 rows: the linear and the kernel probe. From there on:
-    also
-    NMTune heads of ``settings``, the models of the folds. (The kernel up to 10⁹ rows · landmarks · classes.) Each has a
-    temperature of its own. Where the heads' out-of-fold log-loss, which is that of a single head, is the lowest, they
-    are taken alone. Else those within 1.1 times the lowest are averaged in log-probability; the linear probe only
-    where no heads are tried. The average has a temperature again.
+    The linear and the kernel probe are always tried, the kernel up to 10⁹ rows · landmarks · classes. NMTune heads of
+    ``settings``, one for each fold, are tried from 20 labels a class (the mean over the classes) on, where there are at
+    least 400 rows and as many rows as features. Each member has a temperature of its own.
+
+    The heads' out-of-fold log-loss is that of a single head. Where it is the lowest, the heads are taken alone. Else
+    the members within 1.1 times the lowest are averaged in log-probability, the linear probe only where it is the best
+    or no heads are tried. The average has a temperature again. Without
+    ``data.calibrate`` nothing has a temperature.
     """
     labels = len(data.targets) / data.num_classes
-    few = labels < FEW or len(data.targets) < FEW_ROWS
+    count, width = data.features.shape
+    few = labels < FEW or count < max(FEW_ROWS, width)
     names = [LINEAR, KERNEL] if few else [LINEAR, KERNEL, FREE]
-    count = len(data.targets)
     if count * min(count, LANDMARKS) * data.num_classes > _KERNEL_SIZE:
         names.remove(KERNEL)
     batch_size = training["batch_size"]
@@ -118,7 +120,7 @@ def decide(
                 on_member(_averaged([one], 1.0), history[-1])
     finally:
         bar.close()
-    return _average(data, found, labels, history)
+    return _average(data, found, history)
 
 
 def _try(data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar) -> Member:
@@ -131,11 +133,11 @@ def _try(data: Data, name: str, settings: Mapping[str, Any], training: Mapping[s
     return free_member(data, settings, training, step)
 
 
-def _average(data: Data, found: list[Member], labels: float, history: list[dict[str, float]]) -> Decided:
+def _average(data: Data, found: list[Member], history: list[dict[str, float]]) -> Decided:
     chosen = _chosen(found)
     mean = torch.stack([one.out_of_fold.log_softmax(1) for one in chosen]).mean(0)
     logits, targets, weight = data.judged(mean)
-    factor = temperature(logits, targets, weights=weight)
+    factor = temperature(logits, targets, weights=weight) if data.calibrate else 1.0
     loss = log_loss(factor * logits, targets, weights=weight)
     right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
     accuracy = float(right.mean() if weight is None else (right * weight).sum() / weight.sum())
@@ -151,7 +153,7 @@ def _average(data: Data, found: list[Member], labels: float, history: list[dict[
         }
         for one in found
     ]
-    selection = Selection(table, names, _explanation(found, names, labels), loss, accuracy)
+    selection = Selection(table, names, _explanation(found, names, data), loss, accuracy)
     return Decided(_averaged(chosen, factor), selection, history)
 
 
@@ -174,16 +176,18 @@ def _averaged(members: list[Member], factor: float) -> nn.Module:
     return AveragedHead(modules, factors=factors, shares=shares, factor=factor).eval()
 
 
-def _explanation(found: list[Member], chosen: list[str], labels: float) -> str:
+def _explanation(found: list[Member], chosen: list[str], data: Data) -> str:
     what = " and ".join(f"the {name}" for name in chosen)
     verb = "averaged" if len(chosen) > 1 else "taken alone"
     losses = ", ".join(f"{one.name} {one.log_loss:.3f}" for one in found)
-    rows = f"{labels:.3g} labels a class"
     why = "of the lowest out-of-fold log-loss" if len(chosen) == 1 else "close in out-of-fold log-loss"
-    few = (
-        "" if any(one.name == FREE for one in found) else "; so few rows do not carry a network, probes only were tried"
-    )
-    return f"{what[0].upper()}{what[1:]}, {verb}: {why} ({losses}) with {rows}{few}."
+    count, width = data.features.shape
+    labels, few = count / data.num_classes, ""
+    if not any(one.name == FREE for one in found):
+        wide = labels >= FEW and count >= FEW_ROWS
+        what_few = f"fewer rows ({count}) than features ({width})" if wide else "so few rows"
+        few = f"; {what_few} do not carry a network, probes only were tried"
+    return f"{what[0].upper()}{what[1:]}, {verb}: {why} ({losses}) with {labels:.3g} labels a class{few}."
 
 
 def _stages(data: Data, names: list[str], training: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Stage]:

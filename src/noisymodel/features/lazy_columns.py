@@ -110,17 +110,9 @@ class ShardedRows:
         yield from zip(self._shards, bounds, bounds[1:], strict=False)
 
     def _take(self, index: Tensor) -> Tensor:
-        if len(self._shards) == 1:
-            return self._shards[0][self._name].index_select(0, index)
-        ascending = len(index) < 2 or bool((index[1:] >= index[:-1]).all())
-        order = torch.empty(0) if ascending else index.argsort()
-        rows = torch.empty((len(index), *self._row), dtype=self.dtype)
-        gather(self._shards, self._edges, [self._name], index if ascending else index[order], [rows])
-        if ascending:
-            return rows
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order))
-        return rows.index_select(0, place)
+        if not self._shards:
+            return torch.empty((0, *self._row), dtype=self.dtype)
+        return taken(self._shards, self._edges, [self._name], index)[0]
 
 
 class ShardedStrings:
@@ -177,16 +169,21 @@ def edges(shards: Sequence[Shard]) -> Tensor:
     return counts.cumsum(0)
 
 
-def gather(
-    shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], index: Tensor, into: Sequence[Tensor]
-) -> None:
-    """Copy the rows of an ascending index, of several columns, to the beginning of the tensors ``into``."""
-    firsts, cuts = (cast("list[int]", found.tolist()) for found in (bounds, torch.searchsorted(index, bounds)))
-    for shard, first, low, high in zip(shards, firsts, cuts, cuts[1:], strict=False):
+def taken(shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], index: Tensor) -> list[Tensor]:
+    """The rows of an index, of several columns: copied in ascending order, shard by shard, then put in their own."""
+    first = [shards[0][name] for name in names]
+    if len(shards) == 1:
+        return [column.index_select(0, index) for column in first]
+    ascending, order = index.sort()
+    rows = [torch.empty((len(index), *column.shape[1:]), dtype=column.dtype) for column in first]
+    firsts, cuts = (cast("list[int]", found.tolist()) for found in (bounds, torch.searchsorted(ascending, bounds)))
+    for shard, start, low, high in zip(shards, firsts, cuts, cuts[1:], strict=False):
         if low < high:
-            wanted = index[low:high] - first
-            for name, rows in zip(names, into, strict=True):
-                torch.index_select(shard[name], 0, wanted, out=rows[low:high])
+            for name, column in zip(names, rows, strict=True):
+                torch.index_select(shard[name], 0, ascending[low:high] - start, out=column[low:high])
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    return [column.index_select(0, place) for column in rows]
 
 
 def is_scalar(index: object) -> bool:

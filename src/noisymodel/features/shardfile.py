@@ -14,15 +14,12 @@ from torch import Tensor
 
 from ..errors import FeatureStoreError
 from ..files import file_checksum, write_file
+from ..files.arrays import SAFETENSORS
 from ..files.reading import parse_json
 from .manifest import STRING, ColumnType, ShardRecord, shard_name
 
-_NAMES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
-    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
-    torch.uint64: "U64", torch.uint32: "U32", torch.uint16: "U16", torch.uint8: "U8", torch.bool: "BOOL",
-}  # fmt: skip
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in _NAMES}
+DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in SAFETENSORS.values()}
+_NAMES = {DTYPES[name]: code for code, name in SAFETENSORS.items()}
 _LENGTH = 8  # bytes of the header's length
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._random import tensor_generator
-from .lazy_columns import edges, gather
+from .lazy_columns import edges, taken
 from .shardfile import Shard
 
 WINDOW_ROWS = 1 << 20
@@ -108,26 +108,13 @@ def _prefetch(rows: Tensor, shards: Sequence[Shard], bounds: Tensor) -> None:
 def _in_order_of(
     rows: Tensor, shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], batch_size: int
 ) -> Iterator[list[Tensor]]:
-    """Batches of the rows.
-
-    Rows are gathered for several batches at once, in ascending order and shard by shard, into a buffer that fits into
-    the processor's cache; the batches are taken from there.
-    """
-    if not len(rows):
-        return
-    if len(shards) == 1:
-        for batch in cast("tuple[Tensor, ...]", rows.split(batch_size)):
-            yield [shards[0][name].index_select(0, batch) for name in names]
-        return
-    first = [shards[0][name][0] for name in names]
-    per_row = sum(row.nbytes for row in first)
-    wanted = max(_GROUP_BYTES // per_row, min(_RUN_ROWS * len(shards), _LARGEST_GROUP_BYTES // per_row))
-    size = min(max(1, wanted // batch_size) * batch_size, len(rows))
-    buffers = [torch.empty((size, *row.shape), dtype=row.dtype) for row in first]
-    for group in cast("tuple[Tensor, ...]", rows.split(size)):
-        ascending, order = group.sort()
-        gather(shards, bounds, names, ascending, buffers)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order))
-        for batch in cast("tuple[Tensor, ...]", place.split(batch_size)):
-            yield [buffer.index_select(0, batch) for buffer in buffers]
+    """Batches of the rows, taken for several batches at once: so many as fit into the processor's cache."""
+    size = batch_size
+    if len(shards) > 1:
+        per_row = sum(shards[0][name][0].nbytes for name in names)
+        wanted = max(_GROUP_BYTES // per_row, min(_RUN_ROWS * len(shards), _LARGEST_GROUP_BYTES // per_row))
+        size = max(1, wanted // batch_size) * batch_size
+    for group in cast("tuple[Tensor, ...]", rows.split(size)) if len(rows) else ():
+        columns = taken(shards, bounds, names, group)
+        for start in range(0, len(group), batch_size):
+            yield [column[start : start + batch_size] for column in columns]

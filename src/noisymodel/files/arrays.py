@@ -1,25 +1,29 @@
-"""Arrays of class labels in ``.npy``, ``.npz`` and safetensors files, as the columns of a table."""
+"""Arrays in ``.npy``, ``.npz`` and safetensors files: headers, pieces of rows, and arrays of labels as columns."""
 
 from __future__ import annotations
 
+import math
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from .reading import map_npy, npy_header, parse_json, product, reason, shown
+from .reading import check_file, parse_json, reason, shown
 from .tables import Row, column_places
 
 ONLY = "labels"  # the name of the one array of an ``.npy`` file
-_SAFETENSORS = {
-    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "|i1", "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "|u1",
-    "BOOL": "|b1", "F64": "<f8", "F32": "<f4", "F16": "<f2",
+SAFETENSORS = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
 _PIECE = 1 << 16
 _LARGEST_HEADER = 100 << 20  # of a safetensors file, as that format says
@@ -35,6 +39,99 @@ _DAMAGES = (
 )
 
 
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file, of which the header was read.
+
+    Attributes:
+        path: the file.
+        name: of the array in it.
+        shape: of the array.
+        dtype: such as ``"float32"`` or ``"bfloat16"``.
+        stored: how the numbers lie there; of bfloat16 their bits, as integers.
+        offset: where they begin; None: in an archive.
+        fortran: whether columns follow each other.
+    """
+
+    path: Path
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    stored: np.dtype[Any]
+    offset: int | None
+    fortran: bool = False
+
+    @property
+    def floating(self) -> bool:
+        """Whether the numbers have fractions."""
+        return self.stored.kind == "f" or self.dtype == "bfloat16"
+
+    def whole(self) -> npt.NDArray[Any]:
+        """The array: mapped into memory for reading, or of an archive read.
+
+        Raises:
+            InputFileError: the file ends early or is damaged.
+        """
+        if not math.prod(self.shape) * self.stored.itemsize:
+            return np.zeros(self.shape, self.stored)
+        if self.offset is None:
+            (only,) = self._archived(0, self.shape[0], self.shape[0])
+            return only
+        if self.path.stat().st_size < self.offset + math.prod(self.shape) * self.stored.itemsize:
+            raise InputFileError(f"{shown(self.path)} ends before its last row: it is damaged or still being written")
+        return np.memmap(self.path, self.stored, "r", self.offset, self.shape, "F" if self.fortran else "C")
+
+    def pieces(self, first: int, last: int, size: int) -> Iterator[npt.NDArray[Any]]:
+        """Rows ``first`` to ``last`` (not included), ``size`` at a time."""
+        if self.offset is None:
+            yield from self._archived(first, last, size)
+        else:
+            for start in range(first, last, size):
+                yield self.whole()[start : min(start + size, last)]  # a map of its own: the pages are given back
+
+    def _archived(self, first: int, last: int, size: int) -> Iterator[npt.NDArray[Any]]:
+        rest = self.shape[1:]
+        with _archive(self.path) as archive, archive.open(f"{self.name}.npy") as stream:
+            _npy_header(stream, self.path)
+            if self.fortran:
+                flat = np.frombuffer(self._read(stream, math.prod(self.shape)), self.stored)
+                rows = flat.reshape(self.shape, order="F")
+                yield from (rows[start : min(start + size, last)] for start in range(first, last, size))
+            else:
+                stream.seek(first * math.prod(rest) * self.stored.itemsize, 1)
+                for start in range(first, last, size):
+                    count = min(size, last - start)
+                    content = self._read(stream, count * math.prod(rest))
+                    yield np.frombuffer(content, self.stored).reshape(count, *rest)
+            if last == self.shape[0]:
+                stream.read(1)  # the end, where the checksum is compared
+
+    def _read(self, stream: IO[bytes], count: int) -> bytes:
+        content = stream.read(count * self.stored.itemsize)
+        if len(content) != count * self.stored.itemsize:
+            raise InputFileError(f"{shown(self.path)} is damaged: the array {self.name!r} ends early")
+        return content
+
+
+def arrays_in(path: Path) -> dict[str, StoredArray]:
+    """The arrays of a file by name; that of an ``.npy`` file is called ``labels``. Only headers are read.
+
+    Raises:
+        InputFileError: it is no such file, its header and its size do not belong together, or an ``.npy`` file holds no
+            plain numbers or texts.
+    """
+    suffix = path.suffix.lower()
+    try:
+        return _npy(path) if suffix == ".npy" else _npz(path) if suffix == ".npz" else _safetensors(path)
+    except OSError as error:
+        raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
+
+
+def read_npy(path: Path) -> npt.NDArray[Any]:
+    """The array of an ``.npy`` file, mapped into memory for reading; see `arrays_in`."""
+    return _npy(check_file(path))[ONLY].whole()
+
+
 class ArrayTable:
     """One-dimensional arrays of integers or texts, by name; that of an ``.npy`` file is called ``labels``."""
 
@@ -46,99 +143,73 @@ class ArrayTable:
 
     def columns(self) -> list[str]:
         """See `Table`: the arrays with one entry for each row."""
-        if self._suffix == ".npy":
-            return [ONLY]
-        if self._suffix == ".npz":
-            return [name for name, (shape, _) in npz_arrays(self.path).items() if len(shape) == 1]
-        return [name for name, item in safetensors_header(self.path)[0].items() if len(item["shape"]) == 1]
+        found = arrays_in(self.path)
+        return [name for name, array in found.items() if len(array.shape) == 1 or self._suffix == ".npy"]
 
     def values(self, *names: str) -> Iterator[Row]:
         """See `Table`."""
-        arrays = [self._array(name) for name in names]
+        arrays = [self._array(name)[1] for name in names]
         for start in range(0, len(arrays[0]), _PIECE):
             texts = [array[start : start + _PIECE].astype(str).tolist() for array in arrays]
             yield from enumerate(zip(*texts, strict=True), start=start)
 
     def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
         """See `Table`: the dtype stays, but for longer texts; the other arrays of the file are copied."""
-        old = self._array(name)
+        stored, old = self._array(name)
         texts = [str(was) if new is None else new for was, new in zip(old, changed, strict=True)]
         new = np.array(texts) if old.dtype.kind == "U" else np.array([int(text) for text in texts]).astype(old.dtype)
         if old.dtype.kind != "U" and [str(value) for value in new] != texts:
             raise InputFileError(f"{shown(self.path)}: {old.dtype} cannot hold all classes: save a wider integer")
         if self._suffix == ".npy":
             np.save(out, new)
-        elif self._suffix == ".npz":
+        elif stored.offset is None:
             _copy_archive(self.path, out, f"{name}.npy", new)
         else:
-            header, begin = safetensors_header(self.path)
             shutil.copyfile(self.path, out)
             with out.open("r+b") as file:
-                file.seek(begin + header[name]["data_offsets"][0])
+                file.seek(stored.offset)
                 file.write(np.ascontiguousarray(new).tobytes())
 
-    def _array(self, name: str) -> npt.NDArray[Any]:
+    def _array(self, name: str) -> tuple[StoredArray, npt.NDArray[Any]]:
         column_places(self.path, self.columns(), [name])
-        if self._suffix == ".npy":
-            array = map_npy(self.path)
-        elif self._suffix == ".npz":
-            array = read_npz(self.path, name)
-        else:
-            header, begin = safetensors_header(self.path)
-            item = header[name]
-            dtype = np.dtype(_SAFETENSORS.get(item["dtype"], "V1"))
-            array = np.zeros(0, dtype)
-            if item["shape"][0] and dtype.kind != "V":
-                place = begin + item["data_offsets"][0]
-                array = np.memmap(self.path, dtype, "r", place, tuple(item["shape"]))
-        if array.ndim != 1 or array.dtype.kind not in "iuU":
+        found = arrays_in(self.path)[name]
+        if len(found.shape) != 1 or found.stored.kind not in "iuU" or found.floating:
             raise InputFileError(
-                f"{shown(self.path)}: {name!r} must be labels, integers or texts of shape (N,), got {array.dtype} of "
-                f"shape {tuple(array.shape)}"
+                f"{shown(self.path)}: {name!r} must be labels, integers or texts of shape (N,), got {found.dtype} of "
+                f"shape {found.shape}"
             )
-        return array
+        return found, found.whole()
 
 
-def npz_arrays(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shape and dtype of each array of an archive; of arrays of objects or records ``((), object)``."""
-    found: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith(".npy"):
-                    with archive.open(name) as stream:
-                        try:
-                            shape, _, dtype = npy_header(stream, path)
-                        except InputFileError:
-                            shape, dtype = (), np.dtype(object)
-                    found[name.removesuffix(".npy")] = (shape, dtype)
-    except _DAMAGES as error:
-        raise InputFileError(f"{shown(path)} is no .npz archive, or damaged ({reason(error)})") from None
+def _npy(path: Path) -> dict[str, StoredArray]:
+    with path.open("rb") as file:
+        shape, fortran, dtype = _npy_header(file, path)
+        offset, size = file.tell(), path.stat().st_size
+    wanted = offset + math.prod(shape) * dtype.itemsize
+    if size < wanted:
+        raise InputFileError(f"{shown(path)} is cut off: its header promises {wanted} bytes, it has {size}")
+    if size > wanted:
+        raise InputFileError(f"{shown(path)} has {size - wanted} bytes more than its header says: several arrays?")
+    return {ONLY: StoredArray(path, ONLY, shape, dtype.newbyteorder("=").name, dtype, offset, fortran)}
+
+
+def _npz(path: Path) -> dict[str, StoredArray]:
+    """The arrays of an archive; those of objects or records have no shape."""
+    found: dict[str, StoredArray] = {}
+    with _archive(path) as archive:
+        for member in archive.namelist():
+            if member.endswith(".npy"):
+                with archive.open(member) as stream:
+                    try:
+                        shape, fortran, dtype = _npy_header(stream, path)
+                    except InputFileError:
+                        shape, fortran, dtype = (), False, np.dtype(object)
+                name = member.removesuffix(".npy")
+                found[name] = StoredArray(path, name, shape, dtype.newbyteorder("=").name, dtype, None, fortran)
     return found
 
 
-def read_npz(path: Path, name: str) -> npt.NDArray[Any]:
-    """An array of an archive, in memory."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as stream:
-            shape, fortran, dtype = npy_header(stream, path)
-            wanted = product(shape) * dtype.itemsize
-            content = stream.read(wanted + 1)
-            if len(content) != wanted:
-                raise InputFileError(f"{shown(path)} is damaged: {name!r} has {len(content)} bytes of {wanted}")
-            return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-    except _DAMAGES as error:
-        if isinstance(error, InputFileError):
-            raise
-        raise InputFileError(f"{shown(path)} is no .npz archive, or damaged ({reason(error)})") from None
-
-
-def safetensors_header(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
-    """The entries of a safetensors file (``dtype``, ``shape``, ``data_offsets``), and where the data begin.
-
-    Raises:
-        InputFileError: it is no safetensors file, or its header and its size do not belong together.
-    """
+def _safetensors(path: Path) -> dict[str, StoredArray]:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -152,7 +223,41 @@ def safetensors_header(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
         header.pop("__metadata__", None)
     except (SafetensorError, OSError, ValueError, AttributeError) as error:
         raise InputFileError(f"{shown(path)} is no safetensors file, or damaged ({reason(error)})") from None
-    return header, 8 + length
+    found: dict[str, StoredArray] = {}
+    for name, item in header.items():
+        dtype = str(SAFETENSORS.get(item["dtype"], item["dtype"]))
+        known = "V1" if item["dtype"] not in SAFETENSORS else "i2" if dtype == "bfloat16" else dtype
+        stored, offset = np.dtype(known).newbyteorder("<"), 8 + length + item["data_offsets"][0]
+        found[name] = StoredArray(path, name, tuple(item["shape"]), dtype, stored, offset)
+    return found
+
+
+def _npy_header(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns follow each other, and dtype of an ``.npy`` stream, which stands at the data then."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+        shape, fortran, dtype = read(stream)
+    except KeyError:
+        raise InputFileError(f"{shown(path)} holds an array of records, not of numbers") from None
+    except Exception as error:  # the header is parsed as Python, which fails in many ways
+        raise InputFileError(f"{shown(path)} is no .npy file, or damaged ({reason(error)})") from None
+    if dtype.hasobject:
+        raise InputFileError(f"{shown(path)} holds Python objects, not numbers: save an array of numbers")
+    if any(size < 0 for size in shape):
+        raise InputFileError(f"{shown(path)} is no .npy file, or damaged (its shape is {shape})")
+    return shape, fortran, dtype
+
+
+@contextmanager
+def _archive(path: Path) -> Generator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except InputFileError:
+        raise
+    except _DAMAGES as error:
+        raise InputFileError(f"{shown(path)} is no .npz archive, or damaged ({reason(error)})") from None
 
 
 def _copy_archive(path: Path, out: Path, member: str, array: npt.NDArray[Any]) -> None:

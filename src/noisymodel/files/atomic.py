@@ -25,24 +25,13 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tup
     The bytes go to ``.NAME.RANDOM.partial`` beside it and to the disk; then the file gets its name; then the name
     goes to the disk. The temporary name is unique and never follows a link. Parent folders are made.
     """
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    partial = partial_name(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    try:
+    with new_file(path) as partial:
         file = os.open(partial, flags, 0o666)
         try:
-            written = _write_all(file, [content] if isinstance(content, bytes) else content)
-            os.fsync(file)
+            return _write_all(file, [content] if isinstance(content, bytes) else content)
         finally:
             os.close(file)
-        os.replace(partial, path)  # noqa: PTH105 - every call that changes the disk is one of `os`: tests cut them off
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)  # noqa: PTH108 - see above
-        raise
-    sync_folder(path.parent)
-    return written
 
 
 def partial_name(path: Path) -> Path:
@@ -59,16 +48,17 @@ def partials_of(path: Path) -> list[Path]:
 @contextmanager
 def new_file(path: Path) -> Generator[Path]:
     """A temporary name for a library that writes files itself; the file becomes ``path`` when the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(path)
     try:
         yield partial
-        file = os.open(partial, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        file = os.open(partial, os.O_RDWR | getattr(os, "O_BINARY", 0))
         try:
             os.fsync(file)
         finally:
             os.close(file)
-        os.replace(partial, path)  # noqa: PTH105 - see above
+        os.replace(partial, path)  # noqa: PTH105 - every call that changes the disk is one of `os`: tests cut them off
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(partial)  # noqa: PTH108 - see above

@@ -73,7 +73,7 @@ class LabelFile:
         return np.array(self.classes, dtype=np.str_)[np.asarray(ids, dtype=np.int64)]
 
 
-def read_labels(path: str | Path, *, column: str | None = None, key: str | None = None) -> LabelFile:
+def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
     r"""The labels (N,) in a file, each as the text that stands there.
 
     CSV (separated by commas, semicolons or tabs), TSV and JSON lines, these also with ``.gz``, in UTF-8 with a byte
@@ -84,7 +84,6 @@ def read_labels(path: str | Path, *, column: str | None = None, key: str | None 
         path: the file; `noisymodel.features.opening.read_labels` takes feature stores too.
         column: of a table, or the array of an archive; None: the first of ``label``, ``labels``, ``target``,
             ``targets`` and ``y`` that is there, or the only one.
-        key: another name for ``column``.
 
     Raises:
         InputFileError: there is no such file or column; it holds no labels; a label is missing, no text and no integer,
@@ -99,16 +98,15 @@ def read_labels(path: str | Path, *, column: str | None = None, key: str | None 
     (('-1', '9', '10'), [2, 1, 0])
     """
     file = check_file(Path(path))
-    name = column if column is not None else key
     suffix = suffix_of(file)
     if suffix in (*TEXT_TABLES, *ARRAYS, ".parquet"):
         table = open_table(file)
-        name = label_column(table, name)
+        name = label_column(table, column)
         return collect_labels(file, ((number, text) for number, (text,) in table.values(name)), table.unit)
     if suffix in _REFUSED:
         raise InputFileError(f"{shown(file)} is no file of labels: give a table, an array, or one label a line")
-    if name is not None:
-        raise InputFileError(f"{shown(file)} has one label a line and no columns, so none called {name!r}")
+    if column is not None:
+        raise InputFileError(f"{shown(file)} has one label a line and no columns, so none called {column!r}")
     return collect_labels(file, _whole_lines(file), "line")
 
 

@@ -1,4 +1,4 @@
-"""Files that somebody else made: is it a file, is it JSON of the right shape, is its array as large as it says."""
+"""Files that somebody else made: is it a file, is it text, is it JSON of the right shape."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
-
-import numpy as np
 
 from ..errors import InputFileError
 
@@ -46,6 +44,20 @@ def is_there(path: str | Path) -> bool:
 def is_folder(path: str | Path) -> bool:
     """Whether there is a folder at a path; see `is_there`."""
     return os.path.isdir(path)  # noqa: PTH112 - see above
+
+
+def files_of(path: Path, suffix: str) -> list[Path]:
+    """A file, or all files of a folder with this ending, by name.
+
+    Raises:
+        InputFileError: a folder has none.
+    """
+    if not is_folder(path):
+        return [path]
+    found = sorted(path.glob(f"*{suffix}"))
+    if not found:
+        raise InputFileError(f"{shown(path)} has no file *{suffix}")
+    return found
 
 
 def suffix_of(path: Path) -> str:
@@ -123,63 +135,6 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise InputFileError(f"{shown(path)} is damaged: it holds no JSON object")
     return cast("dict[str, Any]", record)
-
-
-def npy_header(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns follow each other, and dtype of an ``.npy`` stream, which stands at the data then.
-
-    Raises:
-        InputFileError: it is no array of plain numbers or texts.
-    """
-    try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-        shape, fortran, dtype = read(stream)
-    except KeyError:
-        raise InputFileError(f"{shown(path)} holds an array of records, not of numbers") from None
-    except Exception as error:  # the header is parsed as Python, which fails in many ways
-        raise InputFileError(f"{shown(path)} is no .npy file, or damaged ({reason(error)})") from None
-    if dtype.hasobject:
-        raise InputFileError(f"{shown(path)} holds Python objects, not numbers: save an array of numbers")
-    if any(size < 0 for size in shape):
-        raise InputFileError(f"{shown(path)} is no .npy file, or damaged (its shape is {shape})")
-    return shape, fortran, dtype
-
-
-def check_array_size(path: Path, wanted: int) -> None:
-    """Refuse a file whose header promises more, or less, than the file holds."""
-    size = path.stat().st_size
-    if size < wanted:
-        raise InputFileError(f"{shown(path)} is cut off: its header promises {wanted} bytes, it has {size}")
-    if size > wanted:
-        raise InputFileError(f"{shown(path)} has {size - wanted} bytes more than its header says: several arrays?")
-
-
-def map_npy(path: Path) -> np.memmap[Any, Any] | np.ndarray[Any, Any]:
-    """The array of an ``.npy`` file, mapped into memory for reading.
-
-    Raises:
-        InputFileError: there is no such file, or its header and its size do not belong together.
-    """
-    check_file(path)
-    try:
-        with path.open("rb") as file:
-            shape, fortran, dtype = npy_header(file, path)
-            offset = file.tell()
-        check_array_size(path, offset + product(shape) * dtype.itemsize)
-        if not product(shape) or not dtype.itemsize:
-            return np.zeros(shape, dtype)
-        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
-    except OSError as error:
-        raise InputFileError(f"{shown(path)} cannot be read ({reason(error)})") from None
-
-
-def product(shape: Iterable[int]) -> int:
-    """The number of entries, without the overflow of machine integers."""
-    count = 1
-    for size in shape:
-        count *= int(size)
-    return count
 
 
 def reason(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from ..errors import InputFileError, MissingExtraError
+from ..errors import InputFileError, import_extra
 from .reading import BYTE_ORDER_MARK, PICKLES, check_file, open_bytes, parse_json, reason, shown, suffix_of, text_lines
 
 TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -192,14 +192,13 @@ class ParquetTable:
 
     def columns(self) -> list[str]:
         """See `Table`."""
-        return list(self._file().schema_arrow.names)
+        return list(self._schema().names)
 
     def values(self, *names: str) -> Iterator[Row]:
         """See `Table`."""
-        file = self._file()
-        column_places(self.path, list(file.schema_arrow.names), names)
+        column_places(self.path, self.columns(), names)
         row = 0
-        for batch in self._batches(file, list(dict.fromkeys(names))):
+        for batch in parquet_batches(self.path, list(dict.fromkeys(names)), _BATCH):
             try:
                 columns = [batch.column(place).to_pylist() for place in map(batch.schema.get_field_index, names)]
             except (ValueError, ArithmeticError) as error:
@@ -214,53 +213,47 @@ class ParquetTable:
         pyarrow = load_pyarrow()
         from pyarrow import parquet
 
-        file, values = self._file(), iter(changed)
-        place = file.schema_arrow.get_field_index(name)
-        kind = file.schema_arrow.field(place).type
-        with parquet.ParquetWriter(out, file.schema_arrow) as writer:
-            for batch in self._batches(file, None):
+        schema, values = self._schema(), iter(changed)
+        place = schema.get_field_index(name)
+        kind = schema.field(place).type
+        with parquet.ParquetWriter(out, schema) as writer:
+            for batch in parquet_batches(self.path, None, _BATCH):
                 own = batch.column(place).to_pylist()
                 new = [old if value is None else alike(old, value) for old, value in zip(own, values, strict=False)]
                 columns = list(batch.columns)
                 columns[place] = pyarrow.array(new, type=kind)
-                writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=file.schema_arrow))
+                writer.write_batch(pyarrow.RecordBatch.from_arrays(columns, schema=schema))
 
-    def _file(self) -> Any:
-        return open_parquet(self.path)
-
-    def _batches(self, file: Any, names: list[str] | None) -> Iterator[Any]:
-        return parquet_batches(file, self.path, names, _BATCH)
+    def _schema(self) -> Any:
+        with open_parquet(self.path) as file:
+            return file.schema_arrow
 
 
-def open_parquet(path: Path) -> Any:
-    """A ``pyarrow.parquet.ParquetFile``, of which the schema was read."""
-    load_pyarrow()
-    from pyarrow import ArrowException, parquet
+@contextmanager
+def open_parquet(path: Path) -> Generator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``, read page by page; damage is an `InputFileError` in the block."""
+    arrow = load_pyarrow()
+    from pyarrow import parquet
 
     check_file(path)
     try:
-        return parquet.ParquetFile(path)
-    except (ArrowException, OSError) as error:
-        raise InputFileError(f"{shown(path)} cannot be read as Parquet: {reason(error)}") from None
+        # a stream of pages: without the buffer whole column chunks are read
+        options: dict[str, Any] = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
+        with parquet.ParquetFile(path, **options) as file:
+            yield file
+    except (arrow.ArrowException, OSError) as error:
+        raise InputFileError(f"{shown(path)} is no Parquet file, or damaged ({reason(error)})") from None
 
 
-def parquet_batches(file: Any, path: Path, names: Sequence[str] | None, size: int) -> Iterator[Any]:
+def parquet_batches(path: Path, names: Sequence[str] | None, size: int) -> Iterator[Any]:
     """The rows of a Parquet file as record batches of the columns ``names``, or of all."""
-    from pyarrow import ArrowException
-
-    try:
-        yield from file.iter_batches(batch_size=size, columns=names)
-    except (ArrowException, OSError) as error:
-        raise InputFileError(f"{shown(path)} is damaged: {reason(error)}") from None
+    with open_parquet(path) as file:
+        yield from file.iter_batches(batch_size=size, columns=None if names is None else list(names))
 
 
 def load_pyarrow() -> Any:
     """The optional package."""
-    try:
-        import pyarrow
-    except ImportError:
-        raise MissingExtraError("pyarrow", extra="tables", purpose="Arrow tables and Parquet files") from None
-    return pyarrow
+    return import_extra("pyarrow", extra="tables", purpose="Arrow tables and Parquet files")
 
 
 def column_places(path: Path, header: Sequence[str], names: Iterable[str]) -> list[int]:

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .._checks import check_choice, check_integer, check_number, check_rows, check_seed
+from .._checks import (
+    check_array,
+    check_callable,
+    check_choice,
+    check_flag,
+    check_integer,
+    check_number,
+    check_rows,
+    check_seed,
+    check_sequence,
+)
 from .convex import Path, Progress, cross_validate, fold_ids, multinomial
 from .kernel import KernelMap, KernelProbe
 from .normalization import unit_rows
@@ -66,7 +76,8 @@ def fit_linear_probe(
 
     min (1/N) Σ_n CE(W x_n + b, y_n) + (λ/2)·‖W‖², b free of penalty. λ: the strongest penalty whose accuracy in
     stratified cross-validation is within ``standard_errors`` paired standard errors of the best. ``calibrate``: the
-    logits are then multiplied by the factor of least out-of-fold cross-entropy. scikit-learn's C is 1/(λN).
+    logits are then multiplied by the factor of least out-of-fold cross-entropy. scikit-learn's C is 1/(λN). Fewer rows
+    than features are fitted in the span of the rows, which has the same solution and costs N features instead of D.
 
     Args:
         features: (N, D), on any device; the computation stays there. Float64 stays float64 throughout.
@@ -98,7 +109,12 @@ def fit_linear_probe(
     problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
     if normalize is not None:
         problem = problem._replace(rows=unit_rows(problem.rows))
+    basis = _span(problem.rows)
+    if basis is not None:
+        problem = problem._replace(rows=problem.rows @ basis)
     path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
+    if basis is not None:
+        found = torch.cat([basis.to(found) @ found[:-1], found[-1:]])
     start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
     head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize, generator=start)
     return FittedProbe(*_filled(head, found, features, path, penalty))
@@ -144,7 +160,7 @@ def fit_kernel_probe(
     Source: Zhu and Hastie, "Kernel logistic regression and the import vector machine" (2005); Williams and Seeger
     (2001).
     """
-    check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
+    gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
     check_integer(landmarks, "landmarks", minimum=1)
     problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
     mapped = KernelMap(problem.rows, landmarks=landmarks, gamma=gamma, seed=seed)
@@ -161,6 +177,11 @@ def _solve(
     problem: _Problem, penalties: Sequence[float], calibrate: bool, errors: float, progress: Progress | None
 ) -> tuple[Path | None, float, Tensor]:
     """The path, the penalty, and the solution (D + 1, K) on all rows, calibrated where that is asked for."""
+    check_sequence(penalties, "penalties", "numbers")
+    calibrate = check_flag(calibrate, "calibrate")
+    errors = check_number(errors, "standard_errors", minimum=0)
+    if progress is not None:
+        check_callable(progress, "progress")
     ordered = [check_number(one, "penalties", minimum=0, exclusive_minimum=True) for one in penalties]
     if not ordered or ordered != sorted(ordered, reverse=True):
         raise ValueError(f"`penalties` must be at least one number, strongest first, got {list(penalties)}")
@@ -182,6 +203,14 @@ def _solve(
         rows, targets, weights = rows.double(), targets.double(), None if weights is None else weights.double()
     found = multinomial(rows, targets, penalty, weights=weights)
     return path, penalty, found if path is None else found * path.factor
+
+
+def _span(rows: Tensor) -> Tensor | None:
+    """(D, N) an orthonormal basis that holds the rows (N, D), or ``None`` unless N < D.
+
+    The penalty keeps the solution in the span of the rows, so that the problem in the basis has the same one.
+    """
+    return torch.linalg.qr(rows.mT).Q if len(rows) < rows.shape[1] else None
 
 
 def _filled(
@@ -208,14 +237,15 @@ def _problem(
     if rows.ndim != 2:
         raise ValueError(f"`features` must have shape (N, D), got {tuple(rows.shape)}")
     rows = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
-    probabilities = class_probabilities(torch.as_tensor(targets), num_classes).to(rows)
+    given = as_numbers(targets, "targets")
+    probabilities = class_probabilities(given, num_classes).to(rows)
     if len(probabilities) != len(rows):
         raise ValueError(f"`targets` must have one entry per row of `features` ({len(rows)}), got {len(probabilities)}")
-    weights = None if sample_weight is None else torch.as_tensor(sample_weight).detach().to(rows)
-    if weights is not None and (weights.shape != rows.shape[:1] or bool((weights < 0).any())):
-        raise ValueError(f"`sample_weight` must be {len(rows)} numbers ≥ 0, got shape {tuple(weights.shape)}")
+    weights = None if sample_weight is None else row_weights(sample_weight, len(rows)).to(rows)
+    if weights is not None and not bool((weights > 0).any()):
+        raise ValueError("`sample_weight` must not be all zero")
     if isinstance(folds, np.ndarray):
-        ids = folds
+        ids = _given_folds(folds, len(rows))
     else:
         classes = probabilities.argmax(1).cpu().numpy()
         smallest = int(np.bincount(classes)[np.unique(classes)].min())
@@ -224,9 +254,38 @@ def _problem(
     return _Problem(rows, probabilities, torch.from_numpy(ids).to(rows.device), weights)
 
 
+def as_numbers(values: object, name: str, *, kinds: str = "iuf", expected: str = "") -> Tensor:
+    """A tensor as it is; of anything else a copy, in int64 or float64."""
+    array = check_array(values, name, kinds=kinds, expected=expected)
+    if isinstance(array, Tensor):
+        return array
+    return torch.from_numpy(np.array(array, dtype=np.float64 if array.dtype.kind == "f" else np.int64, order="C"))
+
+
+def row_weights(sample_weight: object, count: int) -> Tensor:
+    """Weights (N,) of rows in float64: finite and not negative."""
+    weights = as_numbers(sample_weight, "sample_weight", kinds="biuf", expected="numbers").double()
+    if weights.shape != (count,):
+        raise ValueError(f"`sample_weight` must have shape ({count},), got {tuple(weights.shape)}")
+    if not bool(torch.isfinite(weights).all()) or bool((weights < 0).any()):
+        raise ValueError("`sample_weight` must be finite and not negative")
+    return weights
+
+
+def _given_folds(folds: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    ids = check_array(folds, "folds", kinds="iu", expected="integers")
+    if ids.shape != (count,) or int(ids.min()) < -1:
+        raise ValueError(f"`folds` must be the fold of each of {count} rows, at least −1, got shape {tuple(ids.shape)}")
+    return np.asarray(ids).astype(np.int64)
+
+
 def class_probabilities(targets: Tensor, num_classes: int | None) -> Tensor:
     """(N, K) of class ids (N,) or, as they are, of class probabilities (N, K)."""
-    if targets.ndim == 2:
+    if targets.ndim == 2 and targets.is_floating_point():
+        if num_classes is not None and targets.shape[1] != check_integer(num_classes, "num_classes", minimum=1):
+            raise ValueError(f"`targets` must have {num_classes} columns, got shape {tuple(targets.shape)}")
+        if not bool(torch.isfinite(targets).all()) or bool((targets < 0).any()):
+            raise ValueError("`targets` must be finite and not negative where they are class probabilities")
         return targets.detach()
     if targets.ndim != 1 or targets.is_floating_point() or len(targets) == 0:
         raise ValueError(f"`targets` must be class ids (N,) or class probabilities (N, K), got {tuple(targets.shape)}")

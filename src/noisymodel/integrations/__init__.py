@@ -3,7 +3,7 @@
 - `noisymodel.integrations.transformers`: a `PreTrainedModel` of a backbone and a head, and a `Trainer` that logs terms;
 - `noisymodel.integrations.peft`: LoRA with the head trained and saved beside it;
 - `noisymodel.integrations.lightning`: a `LightningModule`, and a callback that logs spectra;
-- `noisymodel.integrations.ray`: the spectrum of a Ray Data dataset.
+- `noisymodel.integrations.ray`: features and spectra of Ray Data datasets.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..losses import NMTuneTerms, nmtune_regularization
+from ..losses import NMTuneTerms
 
 NAMES = NMTuneTerms._fields[1:]  # the total is the loss, which every loop logs by itself
 _ROWS_OF_A_COVARIANCE = 2
@@ -23,25 +24,17 @@ def batch_terms(
     is in `NMTuneLoss`.
     """
     objective = head.objective
-    if not objective.regularized:
-        return objective(logits, targets, tuned=None)
-    rows = tuned.numel() // tuned.shape[-1]
-    if training or objective.gather is not False or rows >= objective.smallest_batch:
-        return objective(logits, targets, tuned=tuned, reference=reference)
-    task = objective(logits, targets, tuned=None).task
-    few = {"covariance": rows < _ROWS_OF_A_COVARIANCE, "dominant": rows < objective.top_k}
-    left_out = [name for name, is_few in few.items() if is_few and getattr(objective, f"{name}_weight")]
-    terms = nmtune_regularization(
-        tuned,
-        reference,
-        consistency_weight=objective.consistency_weight,
-        covariance_weight=0 if "covariance" in left_out else objective.covariance_weight,
-        dominant_weight=0 if "dominant" in left_out else objective.dominant_weight,
-        top_k=objective.top_k,
-        reduction=objective.reduction,
-    )
-    undefined = {name: torch.full_like(task, torch.nan) for name in left_out}
-    return terms._replace(total=task + terms.total, task=task, **undefined)
+    left_out: list[str] = []
+    if not training and objective.gather is False:
+        rows = tuned.numel() // tuned.shape[-1]
+        few = {"covariance": rows < _ROWS_OF_A_COVARIANCE, "dominant": rows < objective.top_k}
+        left_out = [name for name, is_few in few.items() if is_few and getattr(objective, f"{name}_weight")]
+    if left_out:
+        objective = copy.copy(objective)
+        for name in left_out:
+            setattr(objective, f"{name}_weight", 0.0)
+    terms = objective(logits, targets, tuned=tuned, reference=reference)
+    return terms._replace(**{name: torch.full_like(terms.task, torch.nan) for name in left_out})
 
 
 class TermMeans:

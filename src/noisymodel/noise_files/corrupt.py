@@ -145,7 +145,7 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
             write_listing(source, table)
         found = derive(table, settings, progress=progress)
         names = _write_output(source, table, work, settings, found)
-        _write_flips(work / FLIPPED, found.flips())
+        write_flips(work / FLIPPED, found.flips())
         audit = _audit(source, work, settings, found, names)
         (out / AUDIT).unlink(missing_ok=True)  # what it says will not be true any more
         for name in [*names, FLIPPED]:
@@ -215,13 +215,12 @@ def _write_output(source: Path, table: Path, work: Path, settings: Settings, fou
     return [shard.name for shard in shards]
 
 
-def _write_flips(path: Path, flips: Iterator[tuple[str, str, str]]) -> None:
+def write_flips(path: Path, flips: Iterator[tuple[str, str, str]]) -> None:
+    """Write the list of what was changed."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["key", "clean", "noisy"])
         writer.writerows(flips)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _audit(source: Path, work: Path, settings: Settings, found: Derived, names: list[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..errors import InputFileError
 from ..files import check_file
-from ..files.reading import reason, shown
+from ..files.reading import files_of, reason, shown
 
 
 class Field(NamedTuple):
@@ -32,10 +32,7 @@ def shards_of(path: Path) -> list[Path]:
     Raises:
         InputFileError: there is none, or a pipe, a folder or a device has the name of one.
     """
-    found = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-    if not found:
-        raise InputFileError(f"{shown(path)} holds no .tar shards")
-    return [check_file(shard) for shard in found]
+    return [check_file(shard) for shard in files_of(path, ".tar")]
 
 
 def sample_key(name: str) -> tuple[str, str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +12,7 @@ from ..errors import InputFileError
 from ..files import file_checksum, open_table, read_json
 from ..files.reading import shown
 from ..noise import LabelNoise
-from .corrupt import FLIPPED, FORMAT, audit_checksum, checksums
+from .corrupt import FLIPPED, FORMAT, audit_checksum, checksums, write_flips
 from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
 from .listing import needs_listing, write_listing
 from .shards import read_fields, shards_of
@@ -51,13 +48,15 @@ def verify_audit(audit: str | Path, *, source: str | Path | None = None, progres
             table = Path(folder) / "clean.csv"
             write_listing(given, table)
         found = derive(table, _settings(held, path), progress=progress)
+        write_flips(Path(folder) / FLIPPED, found.flips())
+        flips = file_checksum(Path(folder) / FLIPPED)
     for name, value in json.loads(json.dumps(found.record)).items():
         if held.get(name) != value:
             raise InputFileError(
                 f"{path} does not hold: its {name} is {_short(held.get(name))}, derived {_short(value)}"
             )
     _compare_column(path, held, found)
-    if held["flipped"][FLIPPED] != _flips_checksum(found.flips()):
+    if held["flipped"][FLIPPED] != flips:
         raise InputFileError(f"{path.parent / FLIPPED} does not list what was flipped")
     foreign = set(held) - {*_ENTRIES, *found.record, *_OTHERS}
     if foreign or held.get("checksum", audit_checksum(held)) != audit_checksum(held):
@@ -128,20 +127,6 @@ def _compare_column(path: Path, held: dict[str, Any], found: Derived) -> None:
         digest.update(value.encode() + b"\0")
     if digest.hexdigest() != held["column_checksum"]:
         raise InputFileError(f"{path.parent / name} does not hold the noise that its audit is of")
-
-
-def _flips_checksum(flips: Iterator[tuple[str, str, str]]) -> str:
-    digest, text = hashlib.sha256(), io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["key", "clean", "noisy"])
-    for flip in flips:
-        writer.writerow(flip)
-        if text.tell() > 1 << 20:
-            digest.update(text.getvalue().encode())
-            text.seek(0)
-            text.truncate()
-    digest.update(text.getvalue().encode())
-    return digest.hexdigest()
 
 
 def _short(value: object) -> str:

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..errors import MissingExtraError
+from ..errors import import_extra
 from ..plot import angle_map, cumulative_energy, metric_against_rate, metrics_of_models, scree
 from .measures import TITLES
 from .naming import noise_rates
@@ -29,10 +29,7 @@ class DrawnFigure(NamedTuple):
 
 def check_drawable() -> None:
     """Raise `MissingExtraError` unless figures can be drawn: better before hours of reading than after."""
-    try:
-        import matplotlib  # noqa: F401 # pyright: ignore[reportUnusedImport] - that it can be imported is the point
-    except ImportError:
-        raise MissingExtraError("matplotlib", extra="plot", purpose="the figures of an analysis") from None
+    import_extra("matplotlib", extra="plot", purpose="the figures of an analysis")
 
 
 def draw(analysis: FilesAnalysis) -> list[DrawnFigure]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ..errors import MissingExtraError
+from ..errors import import_extra
 from .figures import DrawnFigure
 from .finding import finding
 from .result import FilesAnalysis
@@ -23,13 +23,12 @@ def render_page(analysis: FilesAnalysis, figures: Sequence[DrawnFigure], command
     Raises:
         MissingExtraError: jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError:
-        raise MissingExtraError("jinja2", extra="study", purpose="the page of an analysis") from None
+    jinja2 = import_extra("jinja2", extra="study", purpose="the page of an analysis")
     from .. import __version__
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         analysis=analysis,

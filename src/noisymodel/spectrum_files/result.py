@@ -157,17 +157,8 @@ class FilesAnalysis:
 
 
 def _intervals(intervals: Mapping[str, MetricInterval]) -> dict[str, Any]:
-    return {
-        name: {
-            "value": _finite(interval.value),
-            "low": _finite(interval.low),
-            "high": _finite(interval.high),
-            "standard_error": _finite(interval.standard_error),
-            "bias": _finite(interval.bias),
-            "level": interval.level,
-        }
-        for name, interval in intervals.items()
-    }
+    shown = ("value", "low", "high", "standard_error", "bias", "level")
+    return {name: {one: _finite(getattr(interval, one)) for one in shown} for name, interval in intervals.items()}
 
 
 def _finite(value: float | None) -> float | None:

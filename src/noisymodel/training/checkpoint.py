@@ -29,7 +29,7 @@ class RunFile:
     """A file that ``writer`` writes for a run with the arguments of ``fingerprint``, or that does not exist yet."""
 
     def __init__(self, path: str | Path, fingerprint: dict[str, Any], writer: str) -> None:
-        self.path = Path(path)
+        self.path = Path(path).absolute()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.fingerprint, self.writer = json.loads(json.dumps(fingerprint)), writer
 

@@ -64,7 +64,7 @@ def feed(carrier: Carrier, indices: Iterable[Tensor], *, threaded: bool) -> Iter
     What a read raises is raised here, at the batch it belongs to. Closing the iterator ends the thread.
     """
     if not threaded:
-        yield from (carrier.receive(sent) for sent in _ahead(carrier, indices))
+        yield from (carrier.receive(carrier.send(index)) for index in indices)
         return
     under_way: deque[Future[tuple[Batch, Any]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="noisymodel-reader") as reader:
@@ -78,18 +78,3 @@ def feed(carrier: Carrier, indices: Iterable[Tensor], *, threaded: bool) -> Iter
         finally:
             for future in under_way:
                 future.cancel()
-
-
-def _ahead(carrier: Carrier, indices: Iterable[Tensor]) -> Iterator[tuple[Batch, Any]]:
-    """One copy under way while the batch before it is computed on; on the CPU there is nothing to gain by that."""
-    before: tuple[Batch, Any] | None = None
-    for index in indices:
-        if not carrier.pinned:
-            yield carrier.send(index)
-            continue
-        sent = carrier.send(index)
-        if before is not None:
-            yield before
-        before = sent
-    if before is not None:
-        yield before

@@ -15,6 +15,7 @@ import torch
 
 from noisymodel.errors import InputFileError, MissingExtraError
 from noisymodel.features import FeatureStore, from_webdataset, to_webdataset
+from noisymodel.features.interchange import importing
 
 webdataset = pytest.importorskip("webdataset")
 Make = Callable[..., FeatureStore]
@@ -37,14 +38,13 @@ def tar(path: Path, *samples: dict[str, bytes]) -> Path:
 
 
 @pytest.mark.parametrize(("dtype", "batch_rows"), [("float32", 1), ("float16", 4), ("bfloat16", 100)])
-def test_round_trip(make: Make, tmp_path: Path, dtype: str, batch_rows: int) -> None:
+def test_round_trip(make: Make, tmp_path: Path, dtype: str, batch_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "BATCH_ROWS", batch_rows)
     store = make(dtype=dtype)
     files = to_webdataset(store, tmp_path / "w", rows_per_file=10)
     assert [path.name for path in files] == ["000000.tar", "000001.tar", "000002.tar"]
     for number, source in enumerate([tmp_path / "w", files, [str(name) for name in files]]):
-        other = from_webdataset(
-            source, tmp_path / str(number), dtype=dtype, batch_rows=batch_rows, metadata={"a": 1}, shard_rows=9
-        )
+        other = from_webdataset(source, tmp_path / str(number), dtype=dtype, metadata={"a": 1}, shard_rows=9)
         assert torch.equal(other.features[:], store.features[:])
         assert set(other.columns) == set(store.columns)
         for name in ("labels", "year"):
@@ -132,8 +132,6 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
 def test_bad_arguments(store: FeatureStore, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="`rows_per_file` must be at least 1, got 0"):
         to_webdataset(store, tmp_path / "w", rows_per_file=0)
-    with pytest.raises(ValueError, match="`batch_rows` must be at least 1, got 0"):
-        from_webdataset(tmp_path, tmp_path / "s", batch_rows=0)
     samples = [{"__key__": "a", "features.npy": npy([np.nan])}]
     with pytest.raises(ValueError, match="NaN or infinity"):
         from_webdataset(samples, tmp_path / "s")

@@ -75,7 +75,7 @@ class Sequential(NMTuneTrainerMixin, Trainer):
         return torch.utils.data.SequentialSampler(self.train_dataset)
 
 
-@pytest.mark.parametrize(("steps", "size"), [(4, 4), (2, 8), (1, 16)])
+@pytest.mark.parametrize(("steps", "size"), [(8, 2), (4, 4), (2, 8), (1, 16)])
 def test_accumulated_gradient_is_the_mean_of_the_batches_gradients(
     bert, tokens, tmp_path, monkeypatch, steps, size
 ) -> None:

@@ -148,18 +148,10 @@ def extract(
         raise ValueError("`loader` has no batches")
     for place in folders.values():
         check_folder(place, resume)  # all that can be checked before the model is loaded
-    loaded = _loaded(backbone, prompt, weights, autocast)
-    check_layers(loaded.module, names)
-    whole = loaded.metadata["backbone"].startswith("st:")  # pools by itself
-    if pooling is not None and whole and OUTPUT in names:
-        raise ValueError("`pooling` has no part in st: models, which bring their own; hf: takes the tokens themselves")
-    passes = Passes(loaded.module, names, pooling, loaded.pooling, autocast, _note(loaded))
+    loaded, passes, told = begin(backbone, names, pooling, prompt=prompt, weights=weights, autocast=autocast)
     there = device if device is None else torch.device(device)
-    described = {**loaded.metadata, **(metadata or {})}
-    told = {name: f"{name}, own" if whole and name == OUTPUT else passes.described(name) for name in names}
     layers = {
-        name: _Layer(place, described | {"layer": told[name]}, dtype, resume, shard_rows)
-        for name, place in folders.items()
+        name: _Layer(place, told[name] | (metadata or {}), dtype, resume, shard_rows) for name, place in folders.items()
     }
     check = _Check(passes, loaded, there) if check_determinism else None
     share = Share.current()
@@ -169,6 +161,28 @@ def extract(
         extract_shared(share, passes, loader, layers, loaded.prepare, check, there, progress)
     stores = {name: FeatureStore.open(place) for name, place in folders.items()}
     return stores if several else stores[names[0]]
+
+
+def begin(
+    backbone: nn.Module | Backbone | str,
+    names: list[str],
+    pooling: str | None,
+    *,
+    prompt: str | None,
+    weights: str | None,
+    autocast: torch.dtype | None,
+) -> tuple[Backbone, Passes, dict[str, dict[str, Any]]]:
+    """The backbone, how batches pass through it, and what the store of each layer says of them."""
+    if pooling is not None:
+        check_choice(pooling, "pooling", tuple(POOLINGS))
+    loaded = _loaded(backbone, prompt, weights, autocast)
+    check_layers(loaded.module, names)
+    whole = loaded.metadata["backbone"].startswith("st:")  # pools by itself
+    if pooling is not None and whole and OUTPUT in names:
+        raise ValueError("`pooling` has no part in st: models, which bring their own; hf: takes the tokens themselves")
+    passes = Passes(loaded.module, names, pooling, loaded.pooling, autocast, _note(loaded))
+    told = {name: f"{name}, own" if whole and name == OUTPUT else passes.described(name) for name in names}
+    return loaded, passes, {name: loaded.metadata | {"layer": layer} for name, layer in told.items()}
 
 
 def _loaded(

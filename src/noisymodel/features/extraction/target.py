@@ -59,12 +59,16 @@ class Target:
         before = max(0, min(len(rows), self.offset - start))
         there = max(before, min(len(rows), self.end - start))
         if there > before:
-            self._compare(rows[before:there], start + before)
+            self.compare(rows[before:there], start + before)
             self.compare_columns(start + before, there - before, _part(labels, before), _part(ids, before))
         if there == len(rows):
             return
+        self.append(rows[there:], _part(labels, there), _part(ids, there))
+
+    def append(self, rows: Tensor, labels: Any, ids: Any) -> None:
+        """Append rows, and commit in time."""
         store = self._create(rows) if self.store is None else self.store
-        store.append(rows[there:].detach(), _part(labels, there), _part(ids, there))
+        store.append(rows.detach(), labels, ids)
         self._commit_in_time(store)
 
     def _commit_in_time(self, store: FeatureStore) -> None:
@@ -91,7 +95,8 @@ class Target:
             shard_rows=self.shard_rows,
         )
 
-    def _compare(self, rows: Tensor, start: int) -> None:
+    def compare(self, rows: Tensor, start: int) -> None:
+        """Raise where rows that are there are of other samples."""
         assert self.held is not None  # noqa: S101 # what there is comes from it
         stored = self.held[start - self.offset : start - self.offset + len(rows)].to(rows.device)
         coarse = 0.02 if stored.dtype != torch.float32 else 0.0

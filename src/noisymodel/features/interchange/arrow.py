@@ -65,11 +65,13 @@ def arrow_schema(store: FeatureStore) -> Any:
 
 def arrow_array(values: Any, kind: Any) -> Any:
     """Rows of a store as an Arrow array of the type that `arrow_schema` has."""
+    return load_pyarrow().array(values, kind) if isinstance(values, list) else fixed_lists(as_array(values)).cast(kind)
+
+
+def fixed_lists(array: np.ndarray[Any, Any]) -> Any:
+    """An array (n, ...) as an Arrow array of lists of one length."""
     pyarrow = load_pyarrow()
-    if isinstance(values, list):
-        return pyarrow.array(values, kind)
-    array = as_array(values)
     flat = pyarrow.array(np.ascontiguousarray(array).reshape(-1))
     for size in reversed(array.shape[1:]):
         flat = pyarrow.FixedSizeListArray.from_arrays(flat, size)
-    return flat.cast(kind)
+    return flat

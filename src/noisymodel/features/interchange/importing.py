@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -17,7 +17,24 @@ from ...files.atomic import partials_of
 from ..store import FeatureStore
 from ..store_folder import writer_lock
 
-BATCH_ROWS = 4096
+BATCH_ROWS = 4096  # in memory at a time
+T = TypeVar("T")
+
+
+class StoreOptions(TypedDict, total=False):
+    """How every import makes its store.
+
+    Attributes:
+        dtype: of the store; None: float16 for float16, else float32.
+        metadata: see `FeatureStore.create`.
+        shard_rows: see `FeatureStore.create`.
+        allow_nonfinite: whether features may be NaN or infinite.
+    """
+
+    dtype: str | None
+    metadata: Mapping[str, Any] | None
+    shard_rows: int | None
+    allow_nonfinite: bool
 
 
 class Chunk(NamedTuple):
@@ -32,22 +49,17 @@ class Chunk(NamedTuple):
 def import_chunks(
     chunks: Iterable[Chunk],
     path: str | Path,
-    *,
     source: str,
-    dtype: str | None,
-    metadata: Mapping[str, Any] | None,
-    shard_rows: int | None,
-    allow_nonfinite: bool,
+    *,
+    dtype: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    shard_rows: int | None = None,
+    allow_nonfinite: bool = False,
 ) -> FeatureStore:
-    """Write all rows to a hidden folder beside ``path``, and give it its name when it is complete.
-
-    ``dtype=None`` is the type of the first rows, or float32 where a store cannot have it.
-    """
+    """Write all rows to a hidden folder beside ``path``, and give it its name when it is complete."""
     path = Path(path).absolute()
     stream = iter(chunks)
-    first = next(stream, None)
-    if first is None:
-        raise ValueError(f"{source} must have rows, got none: there is nothing to make a store of")
+    first = first_of(stream, source)
     if first.features.ndim != 2:
         raise ValueError(f"the features in {source} must have shape (N, D), got rows {first.features.shape[1:]}")
     dtype = dtype or ("float16" if first.features.dtype == np.float16 else "float32")
@@ -59,6 +71,18 @@ def import_chunks(
                 chunk.features, chunk.labels, chunk.ids, columns=chunk.columns, allow_nonfinite=allow_nonfinite
             )
     return FeatureStore.open(path)
+
+
+def first_of(stream: Iterator[T], source: str) -> T:
+    """The first piece of a stream, which must have one."""
+    for first in stream:
+        return first
+    raise ValueError(f"{source} must have rows, got none: there is nothing to make a store of")
+
+
+def pieces(count: int) -> Iterator[slice]:
+    """The rows 0 to ``count``, as many at a time as are in memory."""
+    return (slice(start, min(start + BATCH_ROWS, count)) for start in range(0, count, BATCH_ROWS))
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, Unpack
 
 import numpy as np
 import torch
 
-from ..._checks import check_integer
-from ...errors import InputFileError
 from ...files import new_file
+from ...files.arrays import read_npy
 from ..lazy_columns import ShardedStrings
 from ..manifest import STRING
 from ..store import FeatureStore
-from .importing import BATCH_ROWS, Chunk, as_array, import_chunks
+from .importing import Chunk, StoreOptions, as_array, import_chunks, pieces
 
 Source: TypeAlias = "str | Path | np.ndarray[Any, Any] | torch.Tensor"
 
@@ -28,11 +26,7 @@ def from_npy(
     labels: Source | None = None,
     ids: Source | None = None,
     columns: Mapping[str, Source] | None = None,
-    dtype: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    shard_rows: int | None = None,
-    batch_rows: int = BATCH_ROWS,
-    allow_nonfinite: bool = False,
+    **options: Unpack[StoreOptions],
 ) -> FeatureStore:
     """A store from ``.npy`` files or arrays with one entry per row; files are mapped and read in pieces.
 
@@ -42,11 +36,8 @@ def from_npy(
         labels: class ids (N,) or class probabilities (N, K).
         ids: strings or integers (N,).
         columns: further columns by name.
-        dtype: of the store; None: float16 for float16, else float32.
-        metadata: see `FeatureStore.create`.
-        shard_rows: see `FeatureStore.create`.
-        batch_rows: rows read at a time, at least 1.
-        allow_nonfinite: whether features may be NaN or infinite.
+        options: ``dtype`` of the store (None: float16 for float16, else float32), ``metadata`` and ``shard_rows`` as of
+            `FeatureStore.create`, ``allow_nonfinite`` as of `FeatureStore.append`.
 
     Raises:
         FileExistsError: there is something at ``path``.
@@ -60,7 +51,6 @@ def from_npy(
     >>> store.shape, store.labels[:]
     ((3, 2), tensor([0, 1, 0]))
     """
-    check_integer(batch_rows, "batch_rows", minimum=1)
     given = {"features": features, "labels": labels, "ids": ids}
     arrays = {name: _opened(source) for name, source in given.items() if source is not None}
     others = {name: _opened(source) for name, source in (columns or {}).items()}
@@ -70,24 +60,15 @@ def from_npy(
             raise ValueError(f"`{name}` must have one entry per row of `features`, {count}, got {len(array)}")
 
     def chunks() -> Iterator[Chunk]:
-        for start in range(0, count, batch_rows):
-            rows = slice(start, start + batch_rows)
+        for rows in pieces(count):
             part = {name: array[rows] for name, array in arrays.items()}
             yield Chunk(**part, columns={name: array[rows] for name, array in others.items()})
 
     source = str(features) if isinstance(features, (str, Path)) else "`features`"
-    return import_chunks(
-        chunks(),
-        path,
-        source=source,
-        dtype=dtype,
-        metadata=metadata,
-        shard_rows=shard_rows,
-        allow_nonfinite=allow_nonfinite,
-    )
+    return import_chunks(chunks(), path, source, **options)
 
 
-def to_npy(store: FeatureStore, path: str | Path, *, column: str = "features", batch_rows: int = BATCH_ROWS) -> Path:
+def to_npy(store: FeatureStore, path: str | Path, *, column: str = "features") -> Path:
     """Write one column of a store as a ``.npy`` file: numbers or truth values; bfloat16 becomes float32.
 
     Returns:
@@ -96,7 +77,6 @@ def to_npy(store: FeatureStore, path: str | Path, *, column: str = "features", b
     Raises:
         ValueError: an unknown column, or one of strings.
     """
-    check_integer(batch_rows, "batch_rows", minimum=1)
     rows = store.column(column)
     if isinstance(rows, ShardedStrings):
         raise ValueError(f"`column` must not be one of {STRING}s, got {column!r}: to_parquet writes those")
@@ -104,21 +84,16 @@ def to_npy(store: FeatureStore, path: str | Path, *, column: str = "features", b
     header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": rows.shape}
     with new_file(Path(path)) as partial, partial.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, len(rows), batch_rows):
-            file.write(as_array(rows[start : start + batch_rows]).tobytes())
+        for piece in pieces(len(rows)):
+            file.write(as_array(rows[piece]).tobytes())
     return Path(path)
 
 
 def _opened(source: Source) -> np.ndarray[Any, Any]:
-    if not isinstance(source, (str, Path)):
-        array = as_array(source.detach().cpu() if isinstance(source, torch.Tensor) else source)
+    if isinstance(source, (str, Path)):
+        array = read_npy(Path(source))
     else:
-        try:
-            array = cast("np.ndarray[Any, Any]", np.load(source, mmap_mode="r", allow_pickle=False))
-        except (ValueError, EOFError, UnicodeDecodeError) as error:
-            raise InputFileError(f"{source} is no .npy file of numbers or strings ({error})") from None
-        if not isinstance(array, np.ndarray):  # pyright: ignore[reportUnnecessaryIsInstance] - an .npz archive is none
-            raise InputFileError(f"{source} is an archive of several arrays: np.load(file)[name] gives one of them")
-    if operator.index(array.ndim) == 0:
+        array = as_array(source.detach().cpu() if isinstance(source, torch.Tensor) else source)
+    if array.ndim == 0:
         raise ValueError(f"an array must have one entry per row, got a single {array.dtype}")
     return array

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 
 from ..._checks import check_integer
-from ...errors import InputFileError, MissingExtraError
+from ...errors import InputFileError, import_extra
 from ...files import new_file
+from ...files.reading import files_of
 from ..store import FeatureStore
-from .importing import BATCH_ROWS, Chunk, as_array, import_chunks
+from . import importing
+from .importing import Chunk, StoreOptions, as_array, import_chunks, pieces
 
 _LABELS = ("labels.npy", "cls")
 
@@ -39,8 +42,8 @@ def to_webdataset(store: FeatureStore, path: str | Path, *, rows_per_file: int =
         file = Path(path) / f"{number:06d}.tar"
         end = min(start + rows_per_file, len(store))
         with new_file(file) as partial, webdataset.TarWriter(str(partial), encoder=False, mtime=0) as writer:
-            for low in range(start, end, BATCH_ROWS):
-                for sample in _samples(store, low, min(low + BATCH_ROWS, end)):
+            for rows in pieces(end - start):
+                for sample in _samples(store, start + rows.start, start + rows.stop):
                     writer.write(sample)
         files.append(file)
     return files
@@ -54,11 +57,7 @@ def from_webdataset(
     labels: str | None = None,
     ids: str | None = None,
     columns: Sequence[str] | None = None,
-    dtype: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    shard_rows: int | None = None,
-    batch_rows: int = BATCH_ROWS,
-    allow_nonfinite: bool = False,
+    **options: Unpack[StoreOptions],
 ) -> FeatureStore:
     """A store from the samples of tar files, in their order.
 
@@ -73,11 +72,7 @@ def from_webdataset(
         ids: the entry of ids; None: ``ids.txt`` or ``ids.npy`` where there is one, else the samples' ``__key__``.
         columns: the further entries to take; None: all other ``*.npy`` and ``*.txt``. A column's name is that of its
             entry without the ending.
-        dtype: of the store; None: float16 for float16, else float32.
-        metadata: see `FeatureStore.create`.
-        shard_rows: see `FeatureStore.create`.
-        batch_rows: samples read at a time, at least 1.
-        allow_nonfinite: whether features may be NaN or infinite.
+        options: as of `from_npy`.
 
     Raises:
         FileExistsError: there is something at ``path``.
@@ -87,18 +82,10 @@ def from_webdataset(
         MissingExtraError: webdataset is not installed.
     """
     _webdataset()
-    check_integer(batch_rows, "batch_rows", minimum=1)
     files = _listed(samples)
     source = iter(cast("Iterable[dict[str, Any]]", samples)) if files is None else _read(files)
-    return import_chunks(
-        _chunks(source, batch_rows, (features, labels, ids, columns)),
-        path,
-        source="the samples" if files is None else ", ".join(map(str, files[:3])),
-        dtype=dtype,
-        metadata=metadata,
-        shard_rows=shard_rows,
-        allow_nonfinite=allow_nonfinite,
-    )
+    name = "the samples" if files is None else ", ".join(map(str, files[:3]))
+    return import_chunks(_chunks(source, features, labels, ids, columns), path, name, **options)
 
 
 def _samples(store: FeatureStore, start: int, end: int) -> Iterator[dict[str, Any]]:
@@ -117,20 +104,12 @@ def _samples(store: FeatureStore, start: int, end: int) -> Iterator[dict[str, An
         yield sample
 
 
-def _chunks(
-    samples: Iterator[dict[str, Any]], batch_rows: int, names: tuple[str, str | None, str | None, Sequence[str] | None]
-) -> Iterator[Chunk]:
+def _chunks(samples: Iterator[dict[str, Any]], *names: Any) -> Iterator[Chunk]:
     taken: tuple[str, str | None, str, Sequence[str]] | None = None
-    rows: list[list[Any]] = []
-    for sample in samples:
-        if taken is None:
-            taken = _taken(sample, *names)
-        rows.append([_decoded(sample, name) for name in (taken[0], taken[1], taken[2], *taken[3]) if name])
-        if len(rows) == batch_rows:
-            yield _chunk(rows, *taken)
-            rows = []
-    if taken is not None and rows:
-        yield _chunk(rows, *taken)
+    while several := list(islice(samples, importing.BATCH_ROWS)):
+        taken = taken or _taken(several[0], *names)
+        entries = [name for name in (*taken[:3], *taken[3]) if name]
+        yield _chunk([[_decoded(sample, name) for name in entries] for sample in several], *taken)
 
 
 def _taken(
@@ -201,11 +180,7 @@ def _read(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
 def _listed(samples: object) -> list[Path] | None:
     """The files to read, where ``samples`` names files."""
     if isinstance(samples, (str, Path)):
-        path = Path(samples)
-        found = sorted(path.glob("*.tar")) if path.is_dir() else [path]
-        if not found:
-            raise InputFileError(f"{path} has no file *.tar")
-        return found
+        return files_of(Path(samples), ".tar")
     if isinstance(samples, Sequence) and all(
         isinstance(name, (str, Path)) for name in cast("Sequence[object]", samples)
     ):
@@ -214,8 +189,4 @@ def _listed(samples: object) -> list[Path] | None:
 
 
 def _webdataset() -> Any:
-    try:
-        import webdataset
-    except ImportError:
-        raise MissingExtraError("webdataset", extra="webdataset", purpose="WebDataset's tar files") from None
-    return webdataset
+    return import_extra("webdataset", extra="webdataset", purpose="WebDataset's tar files")

@@ -6,43 +6,50 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 
-from ..._checks import check_integer
-from ...errors import InputFileError, MissingExtraError
+from ...errors import import_extra
 from ...files import new_file
-from ...files.tables import load_pyarrow
+from ...files.reading import files_of
+from ...files.tables import load_pyarrow, parquet_batches
 from ..store import FeatureStore
-from .arrow import METADATA_KEY, arrow_array, arrow_schema, column_values
-from .importing import BATCH_ROWS, Chunk, as_array, import_chunks
+from . import importing
+from .arrow import METADATA_KEY, arrow_array, arrow_schema, column_values, fixed_lists
+from .importing import Chunk, StoreOptions, as_array, first_of, import_chunks, pieces
 
 _LABELS = ("labels", "label")
 
 
-def to_arrow(store: FeatureStore, *, batch_rows: int = BATCH_ROWS) -> Iterator[Any]:
-    """The rows as ``pyarrow.RecordBatch``es of up to ``batch_rows`` rows.
+class TableOptions(StoreOptions, total=False):
+    """Which columns of a table go into a store, and how the store is made: see `from_arrow`."""
+
+    features: str
+    labels: str | None
+    ids: str | None
+    columns: Sequence[str] | None
+
+
+def to_arrow(store: FeatureStore) -> Iterator[Any]:
+    """The rows as ``pyarrow.RecordBatch``es of some thousand rows.
 
     Features and other columns with more than one number per row are fixed-size lists; bfloat16 becomes float32. The
     schema's metadata has the store's metadata and dtype, which `from_arrow` takes up again.
     """
     pyarrow = load_pyarrow()
-    check_integer(batch_rows, "batch_rows", minimum=1)
     schema = arrow_schema(store)
+    columns = [store.column(name) for name in store.columns]
 
-    def batches() -> Iterator[Any]:
-        columns = [store.column(name) for name in store.columns]
-        for start in range(0, len(store), batch_rows):
-            rows = slice(start, start + batch_rows)
-            arrays = [arrow_array(column[rows], kind) for column, kind in zip(columns, schema.types, strict=True)]
-            yield pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+    def batch(rows: slice) -> Any:
+        arrays = [arrow_array(column[rows], kind) for column, kind in zip(columns, schema.types, strict=True)]
+        return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
-    return batches()
+    return map(batch, pieces(len(store)))
 
 
-def to_parquet(store: FeatureStore, path: str | Path, *, batch_rows: int = BATCH_ROWS) -> Path:
-    """Write a store as one Parquet file, a row group for every ``batch_rows`` rows; see `to_arrow` for the columns.
+def to_parquet(store: FeatureStore, path: str | Path) -> Path:
+    """Write a store as one Parquet file, with some thousand rows in a row group; see `to_arrow` for the columns.
 
     Returns:
         The file's path.
@@ -50,17 +57,16 @@ def to_parquet(store: FeatureStore, path: str | Path, *, batch_rows: int = BATCH
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
-    load_pyarrow()
+    batches = to_arrow(store)
     import pyarrow.parquet as parquet
 
-    batches = to_arrow(store, batch_rows=batch_rows)
     with new_file(Path(path)) as partial, parquet.ParquetWriter(partial, arrow_schema(store)) as writer:
         for batch in batches:
             writer.write_batch(batch)
     return Path(path)
 
 
-def to_dataset(store: FeatureStore, path: str | Path, *, batch_rows: int = BATCH_ROWS) -> Any:
+def to_dataset(store: FeatureStore, path: str | Path) -> Any:
     """Write a store as an Arrow file, and return it as a ``datasets.Dataset`` that maps that file into memory.
 
     Raises:
@@ -68,39 +74,22 @@ def to_dataset(store: FeatureStore, path: str | Path, *, batch_rows: int = BATCH
     """
     datasets = _datasets()
     pyarrow = load_pyarrow()
-    batches = to_arrow(store, batch_rows=batch_rows)
     with new_file(Path(path)) as partial, pyarrow.ipc.new_stream(partial, arrow_schema(store)) as writer:
-        for batch in batches:
+        for batch in to_arrow(store):
             writer.write_batch(batch)
     return datasets.Dataset.from_file(str(path))
 
 
-def from_arrow(
-    batches: Iterable[Any],
-    path: str | Path,
-    *,
-    features: str = "features",
-    labels: str | None = None,
-    ids: str | None = None,
-    columns: Sequence[str] | None = None,
-    dtype: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    shard_rows: int | None = None,
-    allow_nonfinite: bool = False,
-) -> FeatureStore:
+def from_arrow(batches: Iterable[Any], path: str | Path, **options: Unpack[TableOptions]) -> FeatureStore:
     """A store from a stream of ``pyarrow`` record batches or tables.
 
     Args:
         batches: with the same columns each.
         path: the folder of the new store; it appears when all rows are in it.
-        features: the column of features: lists of D numbers.
-        labels: the column of labels; None: ``labels`` or ``label``, where there is one.
-        ids: the column of ids; None: ``ids``, where there is one.
-        columns: the further columns to take; None: all others.
-        dtype: of the store; None: what `to_arrow` noted, else float16 for float16, else float32.
-        metadata: see `FeatureStore.create`; None: what `to_arrow` noted.
-        shard_rows: see `FeatureStore.create`.
-        allow_nonfinite: whether features may be NaN or infinite.
+        options: ``features``, the column of features, lists of D numbers (``"features"``); ``labels``, the column of
+            labels (None: ``labels`` or ``label``, where there is one); ``ids``, the column of ids (None: ``ids``, where
+            there is one); ``columns``, the further columns to take (None: all others); ``dtype``, ``metadata``,
+            ``shard_rows`` and ``allow_nonfinite`` as of `from_npy`, the first two by default what `to_arrow` noted.
 
     Raises:
         FileExistsError: there is something at ``path``.
@@ -108,31 +97,11 @@ def from_arrow(
             rows that `FeatureStore.append` refuses.
         MissingExtraError: pyarrow is not installed.
     """
-    return _import(
-        batches,
-        path,
-        "the table",
-        (features, labels, ids, columns),
-        dtype=dtype,
-        metadata=metadata,
-        shard_rows=shard_rows,
-        allow_nonfinite=allow_nonfinite,
-    )
+    return _import(batches, path, "the table", **options)
 
 
 def from_parquet(
-    files: str | Path | Sequence[str | Path],
-    path: str | Path,
-    *,
-    features: str = "features",
-    labels: str | None = None,
-    ids: str | None = None,
-    columns: Sequence[str] | None = None,
-    dtype: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    shard_rows: int | None = None,
-    batch_rows: int = BATCH_ROWS,
-    allow_nonfinite: bool = False,
+    files: str | Path | Sequence[str | Path], path: str | Path, **options: Unpack[TableOptions]
 ) -> FeatureStore:
     """A store from Parquet files, in the order given (the files of a folder by name); else like `from_arrow`.
 
@@ -140,46 +109,13 @@ def from_parquet(
         InputFileError: a file is no Parquet file, or a folder has none.
         MissingExtraError: pyarrow is not installed.
     """
-    pyarrow = load_pyarrow()
-    import pyarrow.parquet as parquet
-
-    check_integer(batch_rows, "batch_rows", minimum=1)
-    names = _listed(files)
-
-    def batches() -> Iterator[Any]:
-        for name in names:
-            try:
-                with parquet.ParquetFile(name) as file:
-                    yield from file.iter_batches(batch_size=batch_rows)
-            except pyarrow.ArrowInvalid as error:
-                raise InputFileError(f"{name} is no Parquet file, or damaged ({error})") from None
-
-    return _import(
-        batches(),
-        path,
-        ", ".join(map(str, names[:3])),
-        (features, labels, ids, columns),
-        dtype=dtype,
-        metadata=metadata,
-        shard_rows=shard_rows,
-        allow_nonfinite=allow_nonfinite,
-    )
+    load_pyarrow()
+    names = files_of(Path(files), ".parquet") if isinstance(files, (str, Path)) else [Path(name) for name in files]
+    batches = (batch for name in names for batch in parquet_batches(name, None, importing.BATCH_ROWS))
+    return _import(batches, path, ", ".join(map(str, names[:3])), **options)
 
 
-def from_dataset(
-    dataset: Any,
-    path: str | Path,
-    *,
-    features: str = "features",
-    labels: str | None = None,
-    ids: str | None = None,
-    columns: Sequence[str] | None = None,
-    dtype: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-    shard_rows: int | None = None,
-    batch_rows: int = BATCH_ROWS,
-    allow_nonfinite: bool = False,
-) -> FeatureStore:
+def from_dataset(dataset: Any, path: str | Path, **options: Unpack[TableOptions]) -> FeatureStore:
     """A store from a ``datasets.Dataset`` or ``IterableDataset``; else like `from_arrow`.
 
     The rows are those that the data set gives: with a transform (``with_transform``) what that makes of them.
@@ -189,53 +125,36 @@ def from_dataset(
         MissingExtraError: datasets is not installed.
     """
     datasets = _datasets()
-    check_integer(batch_rows, "batch_rows", minimum=1)
     if isinstance(dataset, dict):  # DatasetDict and IterableDatasetDict
         splits = ", ".join(map(repr, cast("dict[str, object]", dataset)))
         raise TypeError(f"`dataset` must be one data set, got a dictionary of the splits {splits}: name one of them")
     if isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom":  # what its transform gives
-        batches: Iterable[Any] = map(_transformed, dataset.iter(batch_size=batch_rows))
+        batches: Iterable[Any] = map(_transformed, dataset.iter(batch_size=importing.BATCH_ROWS))
     else:
-        batches = dataset.with_format("arrow").iter(batch_size=batch_rows)
-    return _import(
-        batches,
-        path,
-        "the dataset",
-        (features, labels, ids, columns),
-        dtype=dtype,
-        metadata=metadata,
-        shard_rows=shard_rows,
-        allow_nonfinite=allow_nonfinite,
-    )
+        batches = dataset.with_format("arrow").iter(batch_size=importing.BATCH_ROWS)
+    return _import(batches, path, "the dataset", **options)
 
 
 def _import(
     batches: Iterable[Any],
     path: str | Path,
     source: str,
-    names: tuple[str, str | None, str | None, Sequence[str] | None],
     *,
-    dtype: str | None,
-    metadata: Mapping[str, Any] | None,
-    shard_rows: int | None,
-    allow_nonfinite: bool,
+    features: str = "features",
+    labels: str | None = None,
+    ids: str | None = None,
+    columns: Sequence[str] | None = None,
+    **options: Unpack[StoreOptions],
 ) -> FeatureStore:
     load_pyarrow()
     stream = iter(batches)
-    first = next(stream, None)
-    if first is None:
-        raise ValueError(f"{source} must have rows, got none: there is nothing to make a store of")
+    first = first_of(stream, source)
     noted = json.loads((first.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-    taken = _taken(first.schema.names, source, *names)
-    return import_chunks(
-        (_chunk(batch, source, *taken) for batch in chain([first], stream)),
-        path,
-        source=source,
-        dtype=dtype or noted.get("dtype"),
-        metadata=noted.get("metadata") if metadata is None else metadata,
-        shard_rows=shard_rows,
-        allow_nonfinite=allow_nonfinite,
-    )
+    taken = _taken(first.schema.names, source, features, labels, ids, columns)
+    options["dtype"] = options.get("dtype") or noted.get("dtype")
+    if options.get("metadata") is None:
+        options["metadata"] = noted.get("metadata")
+    return import_chunks((_chunk(batch, source, *taken) for batch in chain([first], stream)), path, source, **options)
 
 
 def _taken(
@@ -275,35 +194,13 @@ def _chunk(batch: Any, source: str, features: str, labels: str | None, ids: str 
 
 def _transformed(batch: Mapping[str, Any]) -> Any:
     """A batch that a transform has made, lists or arrays or tensors, as a record batch."""
-    pyarrow = load_pyarrow()
 
     def column(values: Any) -> Any:
         array = as_array(values) if hasattr(values, "__array__") else np.asarray([as_array(one) for one in values])
-        if array.ndim == 1:
-            return pyarrow.array(array.tolist() if array.dtype.kind in "UO" else array)
-        flat = pyarrow.array(np.ascontiguousarray(array).reshape(-1))
-        for size in reversed(array.shape[1:]):
-            flat = pyarrow.FixedSizeListArray.from_arrays(flat, size)
-        return flat
+        return load_pyarrow().array(array.tolist()) if array.dtype.kind in "UO" else fixed_lists(array)
 
-    return pyarrow.RecordBatch.from_pydict({name: column(values) for name, values in batch.items()})
-
-
-def _listed(files: str | Path | Sequence[str | Path]) -> list[Path]:
-    if not isinstance(files, (str, Path)):
-        return [Path(name) for name in files]
-    path = Path(files)
-    if not path.is_dir():
-        return [path]
-    found = sorted(path.glob("*.parquet"))
-    if not found:
-        raise InputFileError(f"{path} has no file *.parquet")
-    return found
+    return load_pyarrow().RecordBatch.from_pydict({name: column(values) for name, values in batch.items()})
 
 
 def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError("datasets", extra="datasets", purpose="Hugging Face datasets") from None
-    return datasets
+    return import_extra("datasets", extra="datasets", purpose="Hugging Face datasets")

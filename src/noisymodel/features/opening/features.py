@@ -12,9 +12,8 @@ from ...errors import InputFileError
 from ...files.reading import PICKLES, check_file, is_folder, reason, shown, suffix_of
 from ..manifest import MANIFEST_NAME
 from ..store import FeatureStore
-from .archives import open_npz
+from .arrays import open_arrays, open_raw
 from .delimited import open_delimited
-from .dense import open_npy, open_raw, open_safetensors
 from .rows import FeatureFile
 from .stored import StoredFile, open_parquet, open_store
 
@@ -23,9 +22,9 @@ RAW = (".bin", ".raw")
 
 
 _BY_SUFFIX: Mapping[str, Callable[[Path, str | None], FeatureFile]] = {
-    ".npy": lambda path, _: open_npy(path),
-    ".npz": open_npz,
-    ".safetensors": open_safetensors,
+    ".npy": open_arrays,
+    ".npz": open_arrays,
+    ".safetensors": open_arrays,
     ".parquet": open_parquet,
     ".csv": open_delimited,
     ".tsv": open_delimited,

@@ -16,7 +16,7 @@ from ..lazy_columns import ShardedStrings
 from ..store import FeatureStore
 
 
-def read_labels(path: str | Path, *, column: str | None = None, key: str | None = None) -> LabelFile:
+def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
     """The labels (N,) of a feature store's folder, or of a file as `noisymodel.files.read_labels` takes it.
 
     A store's labels are the names that its metadata list as ``classes`` (`extract` writes them), else its numbers.
@@ -24,15 +24,14 @@ def read_labels(path: str | Path, *, column: str | None = None, key: str | None 
     Args:
         path: the folder or file.
         column: of a table, array of an archive, or column of a store (``labels``).
-        key: another name for ``column``.
 
     Raises:
         InputFileError: there is no such file or column, or a label is missing or none (its row is named).
     """
     file = Path(path)
     if not is_folder(file):
-        return files.read_labels(file, column=column, key=key)
-    return store_labels(FeatureStore.open(file), column if column is not None else key)
+        return files.read_labels(file, column=column)
+    return store_labels(FeatureStore.open(file), column)
 
 
 def store_labels(store: FeatureStore, column: str | None = None) -> LabelFile:

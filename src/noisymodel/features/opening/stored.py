@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
@@ -14,12 +13,13 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import InputFileError
-from ...files.tables import listed, load_pyarrow
+from ...files.reading import files_of
+from ...files.tables import listed, load_pyarrow, parquet_batches
+from ...files.tables import open_parquet as open_parquet_file
 from ..interchange.arrow import column_values
 from ..store import FeatureStore
 from .rows import FeatureFile, as_tensor, check_layout, rechunked
 
-_BUFFER = 1 << 20  # bytes of each column that are read at a time
 _FAVOURITES = ("features", "embedding", "embeddings")
 
 
@@ -61,7 +61,7 @@ class ParquetFiles(FeatureFile):
     def _parts(self, size: int) -> Iterator[Tensor]:
         row = 0
         for file in self.files:
-            for batch in _batches(file, self.columns, size):
+            for batch in parquet_batches(file, self.columns, size):
                 yield as_tensor(_matrix(batch, file, row, self.num_features))
                 row += len(batch)
 
@@ -73,17 +73,19 @@ def open_parquet(path: Path, key: str | None) -> ParquetFiles:
     ``embedding``, ``embeddings``), else the only column of lists of floating-point numbers, else all columns of
     floating-point numbers.
     """
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    opened = [_parquet(file) for file in files]
-    columns = _columns(path, opened[0].schema_arrow, key)
-    for file, other in zip(files, opened, strict=True):
-        for name in columns:
-            if name not in other.schema_arrow.names:
-                raise InputFileError(f"{file} has no column {name!r}, which {files[0]} has")
-    count = sum(file.metadata.num_rows for file in opened)
+    files = files_of(path, ".parquet")
+    columns: list[str] = []
+    count = 0
+    for file in files:
+        with open_parquet_file(file) as opened:
+            columns = columns or _columns(path, opened.schema_arrow, key)
+            missing = [name for name in columns if name not in opened.schema_arrow.names]
+            count += opened.metadata.num_rows
+        if missing:
+            raise InputFileError(f"{file} has no column {missing[0]!r}, which {files[0]} has")
     if not count:
         raise InputFileError(f"{path} has no rows")
-    first = next(chain.from_iterable(_batches(file, columns, 1) for file in files))
+    first = next(chain.from_iterable(parquet_batches(file, columns, 1) for file in files))
     matrix = _matrix(first, files[0], 0, None)
     check_layout(path, f"{listed(columns, 3)}", str(matrix.dtype), matrix.shape, floating=matrix.dtype.kind == "f")
     name = columns[0] if len(columns) == 1 else listed(columns, 2)
@@ -159,26 +161,3 @@ def _sliced(parts: Iterator[Tensor], first: int, last: int) -> Iterator[Tensor]:
             return
         yield part[max(0, first - row) : last - row]
         row += len(part)
-
-
-def _parquet(file: Path) -> Any:
-    load_pyarrow()
-    from pyarrow import parquet
-
-    with _readable(file):
-        # a stream of pages: without the buffer whole column chunks are read
-        return parquet.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True)
-
-
-def _batches(file: Path, columns: Sequence[str], size: int) -> Iterator[Any]:
-    with _readable(file), _parquet(file) as opened:
-        yield from opened.iter_batches(batch_size=size, columns=list(columns))
-
-
-@contextmanager
-def _readable(file: Path) -> Generator[None]:
-    arrow = load_pyarrow()
-    try:
-        yield
-    except (arrow.ArrowException, OSError) as error:
-        raise InputFileError(f"{file} is no Parquet file, or damaged ({' '.join(str(error).split())})") from None

@@ -111,8 +111,7 @@ class NMTuneModule(LightningModule):
         if found.terms is not None:
             self._log("validation", found, on_step=False)
             accuracy = (found.logits.argmax(-1) == _class_ids(batch)).float().mean()
-            rows = len(found.features)
-            self.log("validation_accuracy", accuracy, on_epoch=True, batch_size=rows, sync_dist=True)
+            self.log("validation_accuracy", accuracy, on_epoch=True, batch_size=self._weight(found), sync_dist=True)
         return found._asdict()
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ARG002 - Lightning's signature
@@ -139,13 +138,17 @@ class NMTuneModule(LightningModule):
             given = self.backbone(*batch.arguments, **batch.keywords)
         return pooled(as_tensor(given, "output"), self.pooling, batch.mask, "output")
 
+    def _weight(self, found: Step) -> int:
+        """Rows, as a multiple of the processes: Lightning divides the sum over them in whole numbers."""
+        return len(found.features) * self.trainer.world_size
+
     def _log(self, prefix: str, found: Step, *, on_step: bool) -> None:
         """The terms; a regularizer that a small batch of evaluation leaves undefined is not logged for it."""
         assert found.terms is not None  # noqa: S101 - for the type checker
         for name, value in found.terms._asdict().items():
             if not self.training and bool(value.isnan()) and bool(found.terms.task.isfinite()):
                 continue
-            options = {"on_step": on_step, "on_epoch": True, "batch_size": len(found.features), "sync_dist": True}
+            options = {"on_step": on_step, "on_epoch": True, "batch_size": self._weight(found), "sync_dist": True}
             self.log(f"{prefix}_{name}", value.detach(), **options)  # pyright: ignore[reportArgumentType] - kinds mix
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import shlex
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import count
@@ -18,7 +16,7 @@ import safetensors.torch
 
 from ... import __version__
 from ...errors import InputFileError, OutputFolderError
-from ...files import file_checksum
+from ...files import file_checksum, new_folder
 from ..cell import Cell
 from ..config import StudyConfig
 from ..data import Source
@@ -85,15 +83,11 @@ def export_study(
             f"`noisymodel study --resume --out {shlex.quote(str(folder))}` makes them, and `--cache` names another "
             f"folder of parts"
         )
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    if target.exists():
+        target.rmdir()  # it is empty
+    with new_folder(target) as partial:
         cells = (Cell(planned, name, parts) for name in there)
-        names = _write_all(temporary, planned, cells, licence or _licence(config))
-        if target.exists():
-            target.rmdir()
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        names = _write_all(partial, planned, cells, licence or _licence(config))
     return Exported(target, names, tuple(name for name in planned.cells if name not in there))
 
 
@@ -102,8 +96,6 @@ def _licence(config: StudyConfig) -> str:
 
 
 def _write_all(folder: Path, planned: Plan, cells: Iterable[Cell], licence: str) -> tuple[str, ...]:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     records = [record for cell in cells for record in _write_cell(folder, cell, licence)]
     config = planned.config
     study = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"

@@ -9,14 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.torch import load, save
 
-from ..errors import MissingExtraError
-from ..spectrum import SpectrumAccumulator
-from ..spectrum.accumulator import Method
+from ...errors import MissingExtraError
+from ...spectrum import SpectrumAccumulator
+from ...spectrum.accumulator import Method
 
 if TYPE_CHECKING:
     from ray.data import Dataset
-
-__all__ = ["spectrum"]
 
 
 def spectrum(
