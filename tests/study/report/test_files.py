@@ -47,7 +47,7 @@ def test_all_files_are_there_and_no_others(written) -> None:
 
 @pytest.mark.slow
 def test_every_figure_is_a_file_in_every_format(tmp_path: Path) -> None:
-    write_report(tmp_path, synthetic_record(seeds=(1, 2, 3), rates=(0.0, 0.3), shifts=("salt", "thin")))
+    write_report(tmp_path, synthetic_record(seeds=(1, 2, 3), rates=(0.0, 0.1, 0.3), shifts=("salt", "thin")))
     figures = ["accuracy", "spectra", "spectrum-accuracy", "differences", "shifts", "samples", "tuned-spectrum"]
     expected = {f"{name}.{kind}" for name in [*figures, "correlations"] for kind in ("png", "svg", "pdf")}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
