@@ -86,10 +86,17 @@ def test_seeds_and_data_override_the_file(config: Path, tmp_path: Path) -> None:
 
 
 BAD = [
-    (["study", "--config", "missing.toml"], "config file 'missing.toml' cannot be read"),
+    (["study", "--config", "missing.toml"], "there is no file missing.toml"),
     (["study", "--data", "digit"], "`data`: expected one of 'glyphs', 'digits', "),
     (["study", "--config", "BAD"], "`pretraining.epochs`: expected an integer, got 'ten'"),
     (["study", "--out", "FULL"], "is not empty and holds no study"),
+    (["study", "--out", "BAD"], "bad.toml is a file"),
+    (["study", "--out", "BAD/out"], "bad.toml is a file"),
+    (["study", "--out", "NEW", "--cache", "BAD"], "--cache needs the folder"),
+    (["study", "--resume", "--out", "NEW"], "there is no file "),
+    (["study", "--resume", "--out", "FULL"], "holds no study to go on with"),
+    (["study", "status", "NEW"], "there is no file "),
+    (["study", "--config", "CUDA", "--out", "NEW"], "`pretraining.device`: 'cuda:99', but torch has no such device"),
 ]
 
 
@@ -99,8 +106,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ) -> None:
     bad = tmp_path / "bad.toml"
     bad.write_text('[pretraining]\nepochs = "ten"\n')
-    places = {"BAD": str(bad), "FULL": str(tmp_path)}
-    assert main([places.get(argument, argument) for argument in arguments]) == 2
+    cuda = tmp_path / "cuda.toml"
+    cuda.write_text('[pretraining]\ndevice = "cuda:99"\n')
+    new = tmp_path / "new"
+    places = {"BAD": bad, "BAD/out": bad / "out", "CUDA": cuda, "FULL": tmp_path, "NEW": new}
+    assert main([str(places.get(argument, argument)) for argument in arguments]) == 2
+    assert not new.exists()
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.err.startswith("noisymodel: ")

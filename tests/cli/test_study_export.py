@@ -42,7 +42,7 @@ def test_cache_elsewhere(folder: Path, tmp_path: Path) -> None:
 
 def test_refusals_are_one_line(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
-        (["nowhere", "--to", str(tmp_path / "zoo")], "'nowhere' holds no study"),
+        (["nowhere", "--to", str(tmp_path / "zoo")], "there is no file nowhere"),
         ([str(folder), "--to", str(folder)], "is not empty; choose a new folder"),
     ):
         assert main(["study", "export", *arguments]) == 2

@@ -44,8 +44,10 @@ def classifier_folder(path: str | Path) -> Path:
     return folder
 
 
-def make_output_folder(path: str | Path) -> Path:
+def make_output_folder(path: str | Path, *, option: str = "--out") -> Path:
     """A folder to write into, made before the work; the guard takes it away again if the work leaves it empty.
+
+    Errors name ``option``, which gave it.
 
     Raises:
         OutputFolderError: a file is in its place, or it cannot be made or written.
@@ -57,7 +59,7 @@ def make_output_folder(path: str | Path) -> Path:
         _try_to_write(folder)
     except OSError as error:
         _MADE.extend(made)
-        raise _unwritable(folder, error) from None
+        raise _unwritable(folder, error, option) from None
     _MADE.extend(made)
     return folder
 
@@ -105,8 +107,8 @@ def _try_to_write(folder: Path) -> None:
     probe.unlink()
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputFolderError:
+def _unwritable(folder: Path, error: OSError, option: str) -> OutputFolderError:
     if isinstance(error, FileExistsError | NotADirectoryError):
         file = next(one for one in (folder, *folder.parents) if one.exists() or one.is_symlink())
-        return OutputFolderError(f"--out needs the folder {folder}, and {file} is a file")
-    return OutputFolderError(f"--out cannot be written: {folder}: {error.strerror or error}")
+        return OutputFolderError(f"{option} needs the folder {folder}, and {file} is a file")
+    return OutputFolderError(f"{option} cannot be written: {folder}: {error.strerror or error}")

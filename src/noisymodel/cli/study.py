@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigError, StudyWarning
+from ..errors import ConfigError, OutputFolderError, StudyWarning
 from . import study_export, study_presets, study_status
 from ._parser import INTERRUPTED, positive
+from .checking import existing, make_output_folder
 
 if TYPE_CHECKING:
     from ..study import StudyConfig
@@ -71,6 +72,9 @@ def _study(options: argparse.Namespace) -> int:
     path = _study_folder(options, config)
     if options.dry_run:
         return _dry_run(options, config, path)
+    make_output_folder(path)
+    if options.cache:
+        make_output_folder(options.cache, option="--cache")
     if is_finished(path, config) and not (options.resume or options.force):
         print(f"This study is finished already; --resume writes its report anew.\nResults: {path}")
         return 0
@@ -155,12 +159,15 @@ def _study_config(options: argparse.Namespace) -> StudyConfig:
         raise ConfigError("--preset and --config: expected one of them, got both")
     told = options.config or options.data or options.seeds or options.preset
     if options.resume and not told:
-        held = read_claim(_study_folder(options, StudyConfig()))
-        return StudyConfig() if held is None else StudyConfig.from_mapping(held)
+        folder = existing(_study_folder(options, StudyConfig()))
+        held = read_claim(folder)
+        if held is None:
+            raise OutputFolderError(f"{folder} holds no study to go on with: name its --out, or the study to begin")
+        return StudyConfig.from_mapping(held)
     if options.preset:
         config = preset_study(options.preset)
     else:
-        config = StudyConfig.load(options.config) if options.config else StudyConfig()
+        config = StudyConfig.load(existing(options.config)) if options.config else StudyConfig()
     if options.data:
         config = replace(config, data=options.data)
     if options.seeds:

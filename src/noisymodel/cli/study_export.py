@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .checking import existing
+
 if TYPE_CHECKING:
     from ._parser import Commands
 
@@ -29,7 +31,7 @@ def add(commands: Commands) -> None:
 def _export(options: argparse.Namespace) -> int:
     from ..study.export import export_study
 
-    written = export_study(options.folder, options.to, cache=options.cache, licence=options.licence)
+    written = export_study(existing(options.folder), options.to, cache=options.cache, licence=options.licence)
     for name in written.missing:
         print(f"Left out, not pre-trained yet: {name}", file=sys.stderr)
     print(f"{len(written.networks)} networks, each with a card, an audit of its noise and checksums.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from .checking import existing
+
 if TYPE_CHECKING:
     from ._parser import Commands
 
@@ -24,5 +26,5 @@ def add(commands: Commands) -> None:
 def _status(options: argparse.Namespace) -> int:
     from ..study import status
 
-    print(status(options.folder, cache=options.cache))
+    print(status(existing(options.folder), cache=options.cache))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,9 @@ TABLES_FILE = "tables.txt"
 FAILURES_FILE = "failures.json"
 CACHE_FOLDER = "cache"
 LOCK_FILE = ".claim.lock"
+_PASSING = re.compile(
+    rf"\.{re.escape(CONFIG_FILE)}\..*|\.[0-9a-f]{{12}}\.probe"
+)  # of others that claim or look right now
 REPORT = (
     RESULTS_FILE,
     FAILURES_FILE,
@@ -90,7 +94,7 @@ def remove_report(path: Path, *, keep: tuple[str, ...] = ()) -> None:
 def _refuse_foreign(path: Path) -> None:
     """Nothing but what a study leaves may be in the folder; another process may be claiming it right now."""
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
-    foreign = [name for name in names if name != LOCK_FILE and not name.startswith(f".{CONFIG_FILE}.")]
+    foreign = [name for name in names if name != LOCK_FILE and not _PASSING.fullmatch(name)]
     if foreign and read_claim(path) is None:
         raise OutputFolderError(
             f"{str(path)!r} is not empty and holds no study; choose another folder, or add --force to write there"

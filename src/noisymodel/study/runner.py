@@ -28,6 +28,7 @@ from .methods import method_notes
 from .output_folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, claim_folder
 from .part_cache import PartCache
 from .plan import Plan, plan
+from .pretraining.pretrain import training_device
 from .rows import FEATURES, PRETRAINING, Row, StudyRecord
 
 _SAMPLES = 8
@@ -92,8 +93,7 @@ def run(
     ['features', 'linear_probe', 'pretraining']
     """
     planned = plan(_as_config(config))
-    planned.check_packages()
-    check_backend(backend)
+    _check_machine(planned, backend)
     ways = _Ways(workers, progress, backend)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="noisymodel-") as folder:
@@ -146,7 +146,7 @@ def run_shard(
         ConfigError, OutputFolderError: as `run`.
     """
     planned = plan(_as_config(config))
-    planned.check_packages()
+    _check_machine(planned, "processes")
     path = Path(out)
     claim_folder(path, planned.config, resume=True, force=False)
     return execute(planned, PartCache(cache or path / CACHE_FOLDER), workers=workers, progress=progress, shard=shard)
@@ -176,6 +176,18 @@ def _as_config(config: StudyConfig | Mapping[str, Any] | str | Path | None) -> S
     if isinstance(config, StudyConfig):
         return config
     return StudyConfig.from_mapping(config) if isinstance(config, Mapping) else StudyConfig.load(config)
+
+
+def _check_machine(planned: Plan, backend: str) -> None:
+    """That what computes is there: packages, the way to run in parallel and, where this machine computes, the device.
+
+    Raises:
+        ConfigError, MissingExtraError: it is not.
+    """
+    planned.check_packages()
+    check_backend(backend)
+    if backend == "processes":
+        training_device(planned.config.pretraining.device)
 
 
 def check_backend(backend: str) -> None:

@@ -25,6 +25,7 @@ from noisymodel.study.report.spectrum_figures import (
     reshaping_methods,
 )
 from noisymodel.study.rows import StudyRecord
+from study.report.conftest import FIGURES
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, synthetic_record
 
 NAMES = ["accuracy", "spectra", "spectrum-accuracy", "differences", "shifts", "samples", "tuned-spectrum"]
@@ -68,7 +69,7 @@ def test_one_seed_is_said_in_the_captions() -> None:
 
 
 def test_files_of_a_report_are_pictures(written) -> None:
-    for name in NAMES:
+    for name in FIGURES:
         png = (written.folder / "figures" / f"{name}.png").read_bytes()
         svg = (written.folder / "figures" / f"{name}.svg").read_text()
         assert png.startswith(b"\x89PNG\r\n")
@@ -79,7 +80,7 @@ def test_files_of_a_report_are_pictures(written) -> None:
 
 
 def test_letters_of_a_pdf_are_embedded_whole(written) -> None:
-    for name in NAMES:
+    for name in FIGURES:
         pdf = (written.folder / "figures" / f"{name}.pdf").read_bytes()
         assert pdf.startswith(b"%PDF-")
         assert b"/FontFile2" in pdf  # TrueType

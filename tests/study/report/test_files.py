@@ -19,6 +19,7 @@ from noisymodel.study.report.files import ordered_rows, plain_text, terminal_tab
 from noisymodel.study.report.tables import Table
 from noisymodel.study.report.wording import Entry
 from noisymodel.study.rows import Row, StudyRecord
+from study.report.conftest import FIGURES
 from study.report.synthetic_record import SEEDS, synthetic_record
 
 NUMBERS = {"results.csv", "summary.csv", "correlations.csv", "results.json", "spectra.safetensors"}
@@ -28,21 +29,28 @@ NUMBERS = {"results.csv", "summary.csv", "correlations.csv", "results.json", "sp
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report in a moment: the figures have tests of their own."""
     monkeypatch.setattr(report, "study_figures", lambda _results: [])
+    monkeypatch.setattr(report, "group_figures", lambda _groups: [])
 
 
 def test_all_files_are_there_and_no_others(written) -> None:
     names = {path.relative_to(written.folder).as_posix() for path in written.folder.rglob("*") if path.is_file()}
-    figures = ["accuracy", "spectra", "spectrum-accuracy", "differences", "shifts", "samples", "tuned-spectrum"]
-    figures += ["correlations"]
     tables = ["accuracy-id", "accuracy-ood", "change-id", "change-ood", "differences", "spectrum", "differences-id"]
     tables += ["differences-ood", "shifts", "effects"]
     for kind in ("", "-spearman"):
         tables += [f"correlation-{split}-{level}{kind}" for split in ("id", "ood") for level in ("seed", "rate")]
     files = {*NUMBERS, "citation.bib", "report.html", "tables.txt"}
     files |= {f"tables/{name}.{kind}" for name in tables for kind in ("tex", "md")}
-    assert names == files | {f"figures/{name}.{kind}" for name in figures for kind in ("png", "svg", "pdf")}
+    assert names == files | {f"figures/{name}.{kind}" for name in FIGURES for kind in ("png", "svg", "pdf")}
     assert [path.relative_to(written.folder).as_posix() for path in written.paths][-1] == "results.json"
     assert {path.relative_to(written.folder).as_posix() for path in written.paths} == names
+
+
+@pytest.mark.slow
+def test_every_figure_is_a_file_in_every_format(tmp_path: Path) -> None:
+    write_report(tmp_path, synthetic_record(seeds=(1, 2, 3), rates=(0.0, 0.1, 0.3), shifts=("salt", "thin")))
+    figures = ["accuracy", "spectra", "spectrum-accuracy", "differences", "shifts", "samples", "tuned-spectrum"]
+    expected = {f"{name}.{kind}" for name in [*figures, "correlations"] for kind in ("png", "svg", "pdf")}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -23,6 +23,7 @@ from noisymodel.study.report.groups import named
 from noisymodel.study.report.page import render_page
 from noisymodel.study.report.results import Results, bases, views
 from noisymodel.study.rows import StudyRecord
+from study.report.conftest import FIGURES
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, joined, synthetic_record
 
 VOID = {"meta", "link", "img", "source", "br"}
@@ -110,7 +111,7 @@ def test_ids_are_unique_and_anchors_resolve(outline: Outline) -> None:
 def test_semantics(outline: Outline) -> None:
     assert outline.all("html")[0]["lang"] == "en"
     assert len(outline.all("title")) == len(outline.all("h1")) == len(outline.all("main")) == 1
-    assert len(outline.all("img")) == len(outline.all("figcaption")) == len(outline.all("figure")) == 8
+    assert len(outline.all("img")) == len(outline.all("figcaption")) == len(outline.all("figure")) == len(FIGURES)
     assert all(image["alt"] and len(image["alt"]) > 40 for image in outline.all("img"))
     assert len(outline.all("caption")) == len([t for t in outline.all("table") if t.get("class") != "evidence"])
     assert all(heading.get("scope") for heading in outline.all("th"))

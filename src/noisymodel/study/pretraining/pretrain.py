@@ -85,7 +85,7 @@ def training_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"config key `pretraining.device`: {' '.join(str(error).split())}") from None
     if device.type == "cuda":
-        if not torch.cuda.is_available():
+        if (device.index or 0) >= torch.cuda.device_count():
             raise ConfigError(f"config key `pretraining.device`: {name!r}, but torch has no such device here")
         return device if ":" in name else torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return device

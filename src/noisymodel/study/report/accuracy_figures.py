@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..analysis.summary import MEAN_SHIFT, NOISY, SummaryRow
-from .figure_style import INK, legend_below, method_styles, new_figure, panels, percent_axis, rate_axis
+from .figure_style import (
+    INK,
+    TITLES,
+    draw_difference,
+    draw_means,
+    legend_below,
+    method_styles,
+    new_figure,
+    panels,
+    percent_axis,
+    rate_axis,
+)
 from .results import Results
+from .tables import grouped
 from .wording import outcome, rate_text, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-TITLES = {"id": "In-domain", "ood": "Under shift"}
 
 
 def draw_accuracy(results: Results, narrow: bool) -> Figure:
@@ -30,7 +40,8 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
         for place, note in enumerate(results.methods):
             rows = [row for rate in results.rates if (row := results.find(note.name, rate, split=split))]
             dodge = (place - (len(results.methods) - 1) / 2) * span * 0.006
-            _line(axes, rows, dodge, note.label, styles[note.name])
+            places = [100 * float(row.noise_rate) + dodge for row in rows]
+            draw_means(axes, places, rows, styles[note.name], note.label)
         rate_axis(axes, results)
         axes.set_title(TITLES[split])
         axes.set_ylabel("accuracy (%)" if split == "id" else "accuracy, mean of shifts (%)")
@@ -39,60 +50,59 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
     return figure
 
 
-def _line(axes: Axes, rows: list[SummaryRow], dodge: float, label: str, style: tuple[str, str, str]) -> None:
-    color, marker, line = style
-    axes.errorbar(
-        [100 * float(row.noise_rate) + dodge for row in rows],
-        [100 * row.mean for row in rows],
-        yerr=[0 if math.isnan(row.low) else 50 * (row.high - row.low) for row in rows],
-        color=color, marker=marker, linestyle=line, label=label,
-        markersize=5.5, linewidth=1.5, elinewidth=0.9, markeredgecolor="white", markeredgewidth=0.6,
-    )  # fmt: skip
-
-
 def draw_differences(results: Results, narrow: bool) -> Figure:
     """Each method against each of its baselines: the paired difference with its interval."""
-    variants = list(dict.fromkeys(variant for variant, _ in results.pairs))
-    rows = len(results.pairs) + len(variants)
-    figure, grid = panels(2, narrow=narrow, height=0.27 * rows + 0.5, extra=0.5)
     styles = method_styles(results)
+    return draw_paired(
+        results,
+        {
+            results.label(method): [(f"− {results.label(baseline)}", method, baseline) for baseline in baselines]
+            for method, baselines in grouped(results.pairs).items()
+        },
+        lambda method: styles[method][:2],
+        narrow,
+    )
+
+
+def draw_paired(
+    results: Results,
+    groups: Mapping[str, Sequence[tuple[str, str, str]]],
+    look_of: Callable[[str], tuple[str, str]],
+    narrow: bool,
+) -> Figure:
+    """A forest plot of paired differences over the noisy rates.
+
+    Args:
+        results: of the study.
+        groups: heading -> label, method and baseline of each line.
+        look_of: colour and marker of a method.
+        narrow: for a phone.
+    """
+    count = len(groups) + sum(map(len, groups.values()))
+    figure, grid = panels(2, narrow=narrow, height=0.27 * count + 0.5, extra=0.5)
     for panel, (axes, split) in enumerate(zip(grid, TITLES, strict=True)):
         axes.axvline(0, color=INK, linewidth=1)
-        ticks: list[tuple[float, str]] = []
+        ticks: list[tuple[float, str, str]] = []
         height = 0.0
-        for variant in variants:
-            ticks.append((height, results.label(variant)))
-            for baseline in [baseline for name, baseline in results.pairs if name == variant]:
+        for heading, lines in groups.items():
+            ticks.append((height, heading, "bold"))
+            for label, method, baseline in lines:
                 height += 1
-                row = results.find(variant, NOISY, baseline=baseline, split=split)
-                ticks.append((height, f"− {results.label(baseline)}"))
-                if row is not None:
-                    _point(axes, row, height, styles[variant])
+                ticks.append((height, label, "normal"))
+                row = results.find(method, NOISY, baseline=baseline, split=split)
+                draw_difference(axes, row, height, *look_of(method))
             height += 1.4
-        _label_rows(axes, ticks, labelled=narrow or panel == 0)
+        labelled = narrow or panel == 0
+        axes.set_yticks([place for place, _, _ in ticks], [text for _, text, _ in ticks] if labelled else [])
+        for text, (_, _, weight) in zip(axes.get_yticklabels(), ticks, strict=False):
+            text.set_fontweight(weight)
+            text.set_fontsize(9)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(visible=False, axis="y")
+        axes.set_ylim(ticks[-1][0] + 0.7, -0.7)
         axes.set_title(TITLES[split])
         axes.set_xlabel("difference (points)" if narrow else "difference of accuracy (points)")
     return figure
-
-
-def _point(axes: Axes, row: SummaryRow, height: float, style: tuple[str, str, str]) -> None:
-    color, marker, _ = style
-    half = 0 if math.isnan(row.low) else 50 * (row.high - row.low)
-    face = color if row.significant else "white"
-    axes.errorbar(
-        [100 * row.mean], [height], xerr=[half], color=color, marker=marker, markerfacecolor=face,
-        markeredgecolor=color, markersize=6.5, linewidth=1.6, capsize=0,
-    )  # fmt: skip
-
-
-def _label_rows(axes: Axes, ticks: list[tuple[float, str]], *, labelled: bool) -> None:
-    axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks] if labelled else [])
-    for text, (_, label) in zip(axes.get_yticklabels(), ticks, strict=False):
-        text.set_fontweight("normal" if label.startswith("−") else "bold")
-        text.set_fontsize(9)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(visible=False, axis="y")
-    axes.set_ylim(ticks[-1][0] + 0.7, -0.7)
 
 
 def draw_shifts(results: Results, narrow: bool) -> Figure:

@@ -9,19 +9,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
-from ..analysis.summary import NOISY
 from ..rows import FEATURES
+from .accuracy_figures import draw_paired
 from .analysis_tables import ADJUSTMENTS, DRIFT_METRICS, MEASURE_LABELS
-from .figure_style import INK, VARIANT_COLORS, legend_below, method_styles, new_figure, panels, percent_axis, rate_axis
+from .figure_style import (
+    INK,
+    TITLES,
+    VARIANT_COLORS,
+    draw_means,
+    legend_below,
+    method_styles,
+    new_figure,
+    panels,
+    percent_axis,
+    rate_axis,
+)
 from .results import Results
 from .tables import grouped
-from .wording import outcome, rate_text
+from .wording import rate_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TITLES = {"id": "In-domain", "ood": "Under shift"}
 _ADJUSTED = {WITHIN_SEED: ("#0072B2", "o"), WITHIN_RATE: ("#D55E00", "D")}
 _SPLITS = {"id": ("#000000", "o", "-"), "ood": ("#0072B2", "^", "--")}
 MOST_CURVES = 6
@@ -33,14 +43,10 @@ def draw_drift(results: Results, narrow: bool) -> Figure:
     shown = [metric for metric in DRIFT_METRICS if results.find(FEATURES, results.rates[-1], metric=metric[0])]
     figure, grid = panels(len(shown), narrow=narrow, height=3.2)
     for axes, (metric, label, _, _) in zip(grid, shown, strict=True):
-        for split, (color, marker, line) in _SPLITS.items():
+        for split, style in _SPLITS.items():
             rows = [row for rate in results.rates if (row := results.find(FEATURES, rate, metric=metric, split=split))]
-            axes.errorbar(
-                [100 * float(row.noise_rate) for row in rows], [row.mean for row in rows],
-                yerr=[0 if math.isnan(row.low) else (row.high - row.low) / 2 for row in rows],
-                label=TITLES[split].lower(), color=color, marker=marker, linestyle=line,
-                markersize=5.5, linewidth=1.5, elinewidth=0.9, markeredgecolor="white", markeredgewidth=0.6,
-            )  # fmt: skip
+            places = [100 * float(row.noise_rate) for row in rows]
+            draw_means(axes, places, rows, style, TITLES[split].lower(), scale=1)
         rate_axis(axes, results)
         axes.set_ylabel(label)
         axes.set_title(MEASURE_LABELS[metric].capitalize() if metric == "subspace_rotation" else MEASURE_LABELS[metric])
@@ -86,43 +92,15 @@ def draw_correlations(results: Results, narrow: bool) -> Figure:
 def draw_ablation(results: Results, narrow: bool) -> Figure:
     """Each ablation against its full method: the paired difference with its interval."""
     groups = grouped([(note.base, note.name) for note in results.ablations])
-    count = len(results.ablations) + 1.4 * len(groups)
-    figure, grid = panels(2, narrow=narrow, height=0.26 * count + 0.5, extra=0.5)
-    for panel, (axes, split) in enumerate(zip(grid, TITLES, strict=True)):
-        axes.axvline(0, color=INK, linewidth=1)
-        ticks: list[tuple[float, str, bool]] = []
-        height = 0.0
-        for base, names in groups.items():
-            ticks.append((height, f"against {results.label(base)}", True))
-            for name in names:
-                height += 1
-                ticks.append((height, results.label(name), False))
-                _difference(axes, results, name, base, split, height)
-            height += 1.4
-        labels = [text if narrow or panel == 0 else "" for _, text, _ in ticks]
-        axes.set_yticks([place for place, _, _ in ticks], labels)
-        for text, (_, _, heading) in zip(axes.get_yticklabels(), ticks, strict=True):
-            text.set_fontweight("bold" if heading else "normal")
-            text.set_fontsize(9)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(visible=False, axis="y")
-        axes.set_ylim(ticks[-1][0] + 0.7, -0.7)
-        axes.set_title(TITLES[split])
-        axes.set_xlabel("difference (points)" if narrow else "difference of accuracy (points)")
-    return figure
-
-
-def _difference(axes: Axes, results: Results, name: str, base: str, split: str, height: float) -> None:
-    row = results.find(name, NOISY, baseline=base, split=split)
-    if row is None:
-        return
-    color = VARIANT_COLORS[1]
-    half = 0 if math.isnan(row.low) else 50 * (row.high - row.low)
-    face = color if outcome(row) in ("gain", "loss") else "white"
-    axes.errorbar(
-        [100 * row.mean], [height], xerr=[half], color=color, marker="o", markerfacecolor=face, markeredgecolor=color,
-        markersize=6, linewidth=1.6, capsize=0,
-    )  # fmt: skip
+    return draw_paired(
+        results,
+        {
+            f"against {results.label(base)}": [(results.label(name), name, base) for name in names]
+            for base, names in groups.items()
+        },
+        lambda _: (VARIANT_COLORS[1], "o"),
+        narrow,
+    )
 
 
 def curve_methods(results: Results) -> list[str]:

@@ -11,8 +11,8 @@ from ..analysis.intervals import effect_size
 from ..analysis.summary import NOISY, SummaryRow, is_headline
 from ..rows import FEATURES
 from .results import Results
-from .tables import Table, grouped, p_text, ranges
-from .wording import WHERE, Entry, interval_entry, plus_minus, rate_text
+from .tables import Table, difference_entries, metric_rows, paired_rows, ranges
+from .wording import WHERE, Entry, interval_entry, rate_text
 
 MEASURE_LABELS = {
     "singular_value_entropy": "SVE",
@@ -34,15 +34,9 @@ KINDS = {"pearson": "Pearson's r", "spearman": "Spearman's ρ"}
 
 def drift_table(results: Results) -> Table:
     """How far the features have turned away from those of the cleanly pre-trained network."""
-    rows: list[tuple[Entry, ...]] = []
-    for metric, label, scale, digits in DRIFT_METRICS:
-        for split, where in (("id", ""), ("ood", ", under shift")):
-            found = [results.find(FEATURES, rate, split=split, metric=metric) for rate in results.rates]
-            if any(found):
-                cells = (Entry(plus_minus(row, scale, digits) if row else "–") for row in found)
-                rows.append((Entry(label + where), *cells))
     header = ("measure", *(rate_text(rate) for rate in results.rates))
     caption = f"The frozen features against those of the clean network of the same seed{ranges(results)}"
+    rows = [row for metric in DRIFT_METRICS for row in metric_rows(results, FEATURES, [metric])]
     return Table("drift", caption, header, tuple(rows))
 
 
@@ -88,52 +82,50 @@ def correlation_entry(found: Correlation | None) -> Entry:
 
 def ablation_table(results: Results) -> Table:
     """Each ablation and variant against the method that it is a variation of, mean over the noisy rates."""
-    pairs = [(note.base, note.name) for note in results.ablations]
-    rows: list[tuple[Entry, ...]] = []
-    for base, names in grouped(pairs).items():
-        rows.append((Entry(f"against {results.label(base)}"),))
-        for name in names:
-            found = [results.find(name, NOISY, baseline=base, split=split) for split in WHERE]
-            cells = [(interval_entry(row), Entry(p_text(row.p_holm) if row else "–")) for row in found]
-            rows.append((Entry(results.label(name)), *(entry for pair in cells for entry in pair)))
+
+    def line(base: str, name: str) -> tuple[Entry, ...]:
+        found = [results.find(name, NOISY, baseline=base, split=split) for split in WHERE]
+        return Entry(results.label(name)), *(entry for row in found for entry in difference_entries(row))
+
+    rows = paired_rows(_ablations(results), lambda base: f"against {results.label(base)}", line)
     header = ("ablation", "in-domain", "p (Holm)", "under shift", "p (Holm)")
     intervals = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
     caption = f"Ablation: paired differences, mean over the noisy rates (points, {intervals})"
-    return Table("ablation", caption, header, tuple(rows))
+    return Table("ablation", caption, header, rows)
+
+
+def _ablations(results: Results) -> list[tuple[str, str]]:
+    return [(note.base, note.name) for note in results.ablations]
 
 
 def ablation_by_rate_table(results: Results, split: str) -> Table:
     """The same at each noise rate, the clean one included."""
-    rows: list[tuple[Entry, ...]] = []
     columns = (*results.rates, NOISY)
-    for base, names in grouped([(note.base, note.name) for note in results.ablations]).items():
-        rows.append((Entry(f"against {results.label(base)}"),))
-        for name in names:
-            found = [results.find(name, rate, baseline=base, split=split) for rate in columns]
-            rows.append((Entry(results.label(name)), *(interval_entry(row) for row in found)))
+
+    def line(base: str, name: str) -> tuple[Entry, ...]:
+        found = [results.find(name, rate, baseline=base, split=split) for rate in columns]
+        return Entry(results.label(name)), *map(interval_entry, found)
+
+    rows = paired_rows(_ablations(results), lambda base: f"against {results.label(base)}", line)
     header = ("ablation", *(rate_text(rate) for rate in columns))
     intervals = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
     caption = f"Ablation {WHERE[split]} at each noise rate: paired differences (points, {intervals})"
-    return Table(f"ablation-{split}", caption, header, tuple(rows))
+    return Table(f"ablation-{split}", caption, header, rows)
 
 
 def effect_table(results: Results) -> Table:
     """The headline comparisons as standardized effects."""
-    rows: list[tuple[Entry, ...]] = []
-    for method, baselines in grouped(results.pairs).items():
-        lines: list[tuple[Entry, ...]] = []
-        for baseline in baselines:
-            found = [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
-            cells = tuple(_effect(row) for row in found)
-            if any(cell.text != "–" for cell in cells):
-                lines.append((Entry(f"− {results.label(baseline)}"), *cells))
-        if lines:
-            rows += [(Entry(results.label(method)),), *lines]
+
+    def line(method: str, baseline: str) -> tuple[Entry, ...]:
+        found = [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
+        return Entry(f"− {results.label(baseline)}"), *map(_effect, found)
+
+    rows = paired_rows(results.pairs, results.label, line)
     caption = (
         "Standardized effects: Cohen's d of the paired differences, mean over the noisy rates (95 % interval from the "
         "noncentral t; how sure a difference is between seeds, not how large)"
     )
-    return Table("effects", caption, ("difference", *WHERE.values()), tuple(rows))
+    return Table("effects", caption, ("difference", *WHERE.values()), rows)
 
 
 def _effect(row: SummaryRow | None) -> Entry:

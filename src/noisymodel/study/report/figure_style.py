@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import MissingExtraError
-from ..analysis.summary import is_variant
+from ..analysis.summary import SummaryRow, is_variant
 from .results import Results
 from .wording import rate_text
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DOTS_PER_INCH = 200
+TITLES = {"id": "In-domain", "ood": "Under shift"}
+"""The splits as titles of panels."""
 INK = "#222222"
 
 PLAIN_COLORS = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#7A7A7A")
@@ -161,3 +164,33 @@ def percent_axis(axes: Axes) -> None:
     """Keep a vertical axis of percentages between 0 and 100, whatever intervals say; call it after drawing."""
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0), min(high, 100.0))
+
+
+def draw_means(
+    axes: Axes,
+    places: Sequence[float],
+    rows: Sequence[SummaryRow],
+    style: tuple[str, str, str],
+    label: str,
+    scale: float = 100,
+) -> None:
+    """A line of means with their intervals."""
+    color, marker, line = style
+    axes.errorbar(
+        places, [scale * row.mean for row in rows], yerr=[_half(row, scale) for row in rows], color=color,
+        marker=marker, linestyle=line, label=label, markersize=5.5, linewidth=1.5, elinewidth=0.9,
+        markeredgecolor="white", markeredgewidth=0.6,
+    )  # fmt: skip
+
+
+def draw_difference(axes: Axes, row: SummaryRow | None, height: float, color: str, marker: str) -> None:
+    """A point of a forest plot with its interval, filled where that excludes zero."""
+    if row is not None:
+        axes.errorbar(
+            [100 * row.mean], [height], xerr=[_half(row, 100)], color=color, marker=marker, markersize=6.5,
+            markerfacecolor=color if row.significant else "white", markeredgecolor=color, linewidth=1.6, capsize=0,
+        )  # fmt: skip
+
+
+def _half(row: SummaryRow, scale: float) -> float:
+    return 0 if math.isnan(row.low) else scale * (row.high - row.low) / 2

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..analysis.summary import NOISY
-from .figure_style import INK, legend_below, method_styles, panels, percent_axis
+from .figure_style import INK, TITLES, draw_difference, draw_means, legend_below, method_styles, panels, percent_axis
 from .groups import Named, shots_text
-from .wording import outcome
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TITLES = {"id": "In-domain", "ood": "Under shift"}
 
 
 def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
@@ -29,14 +25,7 @@ def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
                 rates = results.noisy_rates
                 rate = rates[0] if label.startswith("slight") and rates else NOISY
                 row = results.change(results.reference_method, rate, split=split)
-                if row is None:
-                    continue
-                half = 0 if math.isnan(row.low) else 50 * (row.high - row.low)
-                face = color if outcome(row) in ("gain", "loss") else "white"
-                axes.errorbar(
-                    [100 * row.mean], [place + dodge], xerr=[half], color=color, marker=marker, markerfacecolor=face,
-                    markeredgecolor=color, markersize=6, linewidth=1.6, linestyle="none",
-                )  # fmt: skip
+                draw_difference(axes, row, place + dodge, color, marker)
             axes.plot([], [], color=color, marker=marker, linestyle="none", label=label)
         names = [_wrapped(group.short) if narrow or panel == 0 else "" for group in groups]
         axes.set_yticks(range(len(groups)), names, fontsize=8.5)
@@ -67,13 +56,7 @@ def draw_shots(family: Sequence[Named], narrow: bool) -> Figure:
         for note in results.methods:
             rows = [group.results.find(note.name, NOISY, split=split) for group in family]
             there = [(place, row) for place, row in zip(places, rows, strict=True) if row is not None]
-            color, marker, line = styles[note.name]
-            axes.errorbar(
-                [place for place, _ in there], [100 * row.mean for _, row in there],
-                yerr=[0 if math.isnan(row.low) else 50 * (row.high - row.low) for _, row in there],
-                color=color, marker=marker, linestyle=line, label=note.label, markersize=5.5, linewidth=1.5,
-                elinewidth=0.9, markeredgecolor="white", markeredgewidth=0.6,
-            )  # fmt: skip
+            draw_means(axes, [place for place, _ in there], [row for _, row in there], styles[note.name], note.label)
         axes.set_xticks(places, [shots_text(group.results.view.shots) for group in family])
         axes.set_xlabel("labels per class")
         axes.set_title(TITLES[split])

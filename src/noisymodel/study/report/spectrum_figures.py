@@ -13,6 +13,8 @@ from ..rows import FEATURES
 from .figure_style import (
     RATE_LINES,
     RATE_MARKERS,
+    TITLES,
+    draw_means,
     legend_below,
     method_styles,
     new_figure,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = {"singular_value_entropy": "SVE", "largest_singular_value_ratio": "LSVR"}
-SPLITS = {"id": "In-domain", "ood": "Under shift"}
 
 
 def mean_spectra(results: Results) -> dict[str, dict[str, NDArray[np.float64]]]:
@@ -68,7 +69,7 @@ def draw_spectra(results: Results, narrow: bool) -> Figure:
                 color=colors[rate], linestyle=RATE_LINES[place % len(RATE_LINES)], linewidth=1.8,
             )  # fmt: skip
         axes.set_yscale("log")
-        axes.set_title(SPLITS.get(split, split))
+        axes.set_title(TITLES.get(split, split))
         axes.set_xlabel("index i")
         axes.set_ylabel("σᵢ / σ₁")
     legend_below(figure, grid[0], narrow=False, columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
@@ -81,7 +82,7 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
     grid = figure.subplots(2, 2, sharey="row", sharex="col")
     colors = rate_colors(results.rates)
     where = "id"
-    for row, split in enumerate(SPLITS):
+    for row, split in enumerate(TITLES):
         accuracy = by_seed(results, results.reference_method, split, "accuracy")
         for column, (metric, name) in enumerate(METRICS.items()):
             axes: Axes = grid[row, column]
@@ -131,14 +132,9 @@ def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
     lines = [(FEATURES, "frozen features, before tuning", ("#000000", "o", "-"))]
     lines += [(name, f"after {results.label(name)}", styles[name]) for name in reshaping_methods(results)]
     for axes, (metric, title) in zip(grid, METRICS.items(), strict=True):
-        for name, label, (color, marker, line) in lines:
+        for name, label, style in lines:
             rows = [row for rate in results.rates if (row := results.find(name, rate, metric=metric))]
-            axes.errorbar(
-                [100 * float(row.noise_rate) for row in rows], [row.mean for row in rows],
-                yerr=[0 if math.isnan(row.low) else (row.high - row.low) / 2 for row in rows],
-                label=label, color=color, marker=marker, linestyle=line, linewidth=1.5, elinewidth=0.9,
-                markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
-            )  # fmt: skip
+            draw_means(axes, [100 * float(row.noise_rate) for row in rows], rows, style, label, scale=1)
         rate_axis(axes, results)
         axes.set_title(title)
         axes.set_ylabel(f"{title} (nats)")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES, PRETRAINING
 from .results import Results
-from .wording import Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
+from .wording import WHERE, Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
 
 FEATURE_METRICS = (
     ("singular_value_entropy", "SVE", 1.0, 2),
@@ -70,35 +70,55 @@ def change_table(results: Results, split: str) -> Table:
 
 def spectrum_table(results: Results) -> Table:
     """SVE, LSVR and effective rank of the frozen features, and how well pre-training went."""
-    rows: list[tuple[Entry, ...]] = []
-    for method, metrics in ((PRETRAINING, PRETRAINING_METRICS), (FEATURES, FEATURE_METRICS)):
-        for split, where in (("id", ""), ("ood", ", under shift")):
-            for metric, label, scale, digits in metrics:
-                found = [results.find(method, rate, split=split, metric=metric) for rate in results.rates]
-                if any(found):
-                    cells = (Entry(plus_minus(row, scale, digits) if row else "–") for row in found)
-                    rows.append((Entry(label + where), *cells))
+    rows = metric_rows(results, PRETRAINING, PRETRAINING_METRICS) + metric_rows(results, FEATURES, FEATURE_METRICS)
     header = ("metric", *(rate_text(rate) for rate in results.rates))
     caption = f"The pre-trained network and the spectrum of its frozen features{ranges(results)}"
     return Table("spectrum", caption, header, tuple(rows))
 
 
+def metric_rows(
+    results: Results, method: str, metrics: Sequence[tuple[str, str, float, int]]
+) -> list[tuple[Entry, ...]]:
+    """A row for each metric in-domain, then under shift: mean ± half-width at each rate."""
+    rows: list[tuple[Entry, ...]] = []
+    for split, where in (("id", ""), ("ood", ", under shift")):
+        for metric, label, scale, digits in metrics:
+            found = [results.find(method, rate, split=split, metric=metric) for rate in results.rates]
+            if any(found):
+                cells = (Entry(plus_minus(row, scale, digits) if row else "–") for row in found)
+                rows.append((Entry(label + where), *cells))
+    return rows
+
+
+def paired_rows(
+    pairs: Sequence[tuple[str, str]], heading: Callable[[str], str], line: Callable[[str, str], tuple[Entry, ...]]
+) -> tuple[tuple[Entry, ...], ...]:
+    """Under a heading for each first, a line for each of its seconds; lines that hold nothing are left out."""
+    rows: list[tuple[Entry, ...]] = []
+    for first, seconds in grouped(pairs).items():
+        lines = [line(first, second) for second in seconds]
+        told = [cells for cells in lines if any(cell.text != "–" for cell in cells[1:])]
+        rows += [(Entry(heading(first)),), *told] if told else []
+    return tuple(rows)
+
+
+def difference_entries(row: SummaryRow | None) -> tuple[Entry, Entry]:
+    """A difference with its interval, and Holm's p-value."""
+    return interval_entry(row), Entry(p_text(row.p_holm) if row else "–")
+
+
 def difference_table(results: Results) -> Table:
     """Each method against its baselines, averaged over the noisy rates, with intervals and Holm's p-value."""
-    rows: list[tuple[Entry, ...]] = []
-    for variant, baselines in grouped(results.pairs).items():
-        lines: list[tuple[Entry, ...]] = []
-        for baseline in baselines:
-            found = [results.find(variant, NOISY, baseline=baseline, split=split) for split in ("id", "ood")]
-            cells = [(interval_entry(row), Entry(p_text(row.p_holm) if row else "–")) for row in found]
-            if any(found):
-                lines.append((Entry(f"− {results.label(baseline)}"), *(entry for pair in cells for entry in pair)))
-        if lines:
-            rows += [(Entry(results.label(variant)),), *lines]
+
+    def line(method: str, baseline: str) -> tuple[Entry, ...]:
+        found = [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
+        return Entry(f"− {results.label(baseline)}"), *(entry for row in found for entry in difference_entries(row))
+
+    rows = paired_rows(results.pairs, results.label, line)
     header = ("difference", "in-domain", "p (Holm)", "under shift", "p (Holm)")
     ranges = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
     caption = f"{results.compared} baselines: paired differences, mean over the noisy rates (points, {ranges})"
-    return Table("differences", caption, header, tuple(rows))
+    return Table("differences", caption, header, rows)
 
 
 def difference_by_rate_table(results: Results, split: str) -> Table:
@@ -108,18 +128,15 @@ def difference_by_rate_table(results: Results, split: str) -> Table:
     others = [(note.name, first) for note in results.methods if note.name != first]
     pairs = results.pairs + [pair for pair in others if pair not in results.pairs]
     columns = (*results.rates, NOISY)
-    rows: list[tuple[Entry, ...]] = []
-    for method, baselines in grouped(pairs).items():
-        lines: list[tuple[Entry, ...]] = []
-        for baseline in baselines:
-            found = [results.find(method, rate, baseline=baseline, split=split) for rate in columns]
-            if any(found):
-                lines.append((Entry(f"− {results.label(baseline)}"), *(_difference(row) for row in found)))
-        if lines:
-            rows += [(Entry(results.label(method)),), *lines]
+
+    def line(method: str, baseline: str) -> tuple[Entry, ...]:
+        found = [results.find(method, rate, baseline=baseline, split=split) for rate in columns]
+        return Entry(f"− {results.label(baseline)}"), *map(_difference, found)
+
+    rows = paired_rows(pairs, results.label, line)
     header = ("difference", *(rate_text(rate) for rate in columns))
     caption = f"Paired differences {where} at each noise rate (points{ranges(results, ', ')})"
-    return Table(f"differences-{split}", caption, header, tuple(rows))
+    return Table(f"differences-{split}", caption, header, rows)
 
 
 def grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
