@@ -10,8 +10,12 @@ gradients that are right after the averaging of DDP; `accelerate`'s own ``gather
 from __future__ import annotations
 
 import torch
-from accelerate import Accelerator
 from torch.utils.data import DataLoader, TensorDataset
+
+try:
+    from accelerate import Accelerator
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[accelerate]'") from None
 
 from noisymodel import NMTune, NMTuneLoss
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+
+try:
+    from transformers import DetrConfig, DetrForObjectDetection, ResNetConfig
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[hf]'") from None
 
 from noisymodel import NMTune, TunedModel
 

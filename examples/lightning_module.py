@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import tempfile
 
-import lightning
 import torch
 from torch.utils.data import DataLoader, TensorDataset
+
+try:
+    import lightning
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[lightning]'") from None
 
 from noisymodel import NMTune
 from noisymodel.integrations.lightning import NMTuneModule, SpectrumCallback

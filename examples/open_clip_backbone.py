@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 
-import open_clip
 import torch
+
+try:
+    import open_clip
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[open-clip]'") from None
 
 from noisymodel import NMTune, TunedModel
 from noisymodel.models import open_clip_backbone

@@ -15,8 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from peft import PeftModel, get_peft_model
-from transformers import BertConfig, BertModel
+
+try:
+    from peft import PeftModel, get_peft_model
+    from transformers import BertConfig, BertModel
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[hf,peft]'") from None
 
 from noisymodel.integrations.peft import lora_config
 from noisymodel.integrations.transformers import NMTuneForSequenceClassification

@@ -7,7 +7,11 @@ resized to the labels. The regularizers are computed of 512 pixels that are draw
 from __future__ import annotations
 
 import torch
-from transformers import SegformerConfig, SegformerForSemanticSegmentation
+
+try:
+    from transformers import SegformerConfig, SegformerForSemanticSegmentation
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[hf]'") from None
 
 from noisymodel import NMTune, TunedModel
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import io
 
-import timm
 import torch
+
+try:
+    import timm
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[timm]'") from None
 
 from noisymodel import NMTune, TunedModel
 from noisymodel.models import timm_backbone

@@ -13,7 +13,11 @@ import tempfile
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertModel, TrainingArguments
+
+try:
+    from transformers import BertConfig, BertModel, TrainingArguments
+except ImportError as error:
+    raise SystemExit(f"{error.name} is missing: pip install 'noisymodel[hf]'") from None
 
 from noisymodel.integrations.transformers import NMTuneForSequenceClassification, NMTuneTrainer
 

@@ -7,6 +7,7 @@ legible against what it stands on. ``.ci/run`` builds the site and calls this.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from html.parser import HTMLParser
@@ -126,6 +127,20 @@ def browser():
         opened = playwright.chromium.launch(executable_path=found[0], args=["--no-sandbox", "--disable-gpu"])
         yield opened
         opened.close()
+
+
+def test_the_first_hour_is_a_notebook_that_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = SITE.glob("_downloads/*/plot_first_hour.ipynb")
+    cells = [cell for cell in json.loads(file.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    code = ["".join(cell["source"]) for cell in cells]
+    assert len(code) > 4
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    names: dict[str, object] = {"__name__": "__main__"}
+    for cell in code:
+        exec(compile("\n".join(line for line in cell.splitlines() if line[:1] != "%"), file.name, "exec"), names)  # noqa: S102
 
 
 @pytest.mark.browser

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -55,3 +57,30 @@ def test_every_example_is_run() -> None:
     served = {"embedding_server.py"}  # by tests/features/remote/test_local_model.py
     pictured = {"timm_backbone.py", "open_clip_backbone.py"}  # by tests/models/test_vision_models.py
     assert {path.name for path in EXAMPLES.glob("*.py")} == set(RUNS) | served | pictured
+
+
+def test_a_script_without_its_extra_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    optional = {"accelerate", "lightning", "matplotlib", "open_clip", "peft", "timm", "transformers"}
+    for name in optional:
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not there
+    seen = set()
+    for script in [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("how_to/*.py"), *EXAMPLES.glob("gallery/*.py")]:
+        imports = set(re.findall(r"^ *(?:import|from) (\w+)", script.read_text(encoding="utf-8"), re.MULTILINE))
+        if imports & optional and script.name != "embedding_server.py":  # it imports when it serves
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(script))
+            assert re.fullmatch(r".* (is )?missing: pip install '.*'( [\w-]+)?", str(ended.value.code)), script.name
+            seen.add(script.name)
+    assert len(seen) > 18
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["how_to/plot_plain_pytorch", "how_to/plot_accelerate", "gallery/plot_label_noise"])
+def test_a_how_to_runs_from_any_folder_and_keeps_its_picture(name: str, tmp_path: Path) -> None:
+    script = EXAMPLES / f"{name}.py"
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "MPLBACKEND")}
+    command = [sys.executable, "-W", "error", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"The picture is in {script.stem}.png." in done.stdout
+    assert (tmp_path / f"{script.stem}.png").read_bytes().startswith(b"\x89PNG")

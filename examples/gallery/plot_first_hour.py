@@ -2,8 +2,8 @@
 The first hour
 ==============
 
-From features to a classifier, its accuracy under shift, its spectrum, and a loop of your own. Run it from top to bottom,
-as a notebook or as a script. The picture needs ``pip install 'noisymodel[plot]'``.
+From features to a classifier, its accuracy under shift, its spectrum, and a loop of your own. Run it from top to
+bottom, as a notebook or as a script. The picture needs ``pip install 'noisymodel[plot]'``.
 """
 
 # %%

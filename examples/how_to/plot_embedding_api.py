@@ -82,7 +82,7 @@ try:
         )
 finally:
     server.terminate()
-    server.wait()
+    server.communicate()
 print(features.shape, "such as:", texts[0], "→", with_typing_errors(texts[0]))
 
 # %%

@@ -46,7 +46,9 @@ def probabilities(**settings: object) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method", ["nmtune", "linear", *(pytest.param(one, marks=pytest.mark.slow) for one in ("mlp", "kernel"))]
+)
 def test_all_checks_of_scikit_learn_pass(method: str) -> None:
     """With the defaults, not one is expected to fail; their number is looked at: an estimator may opt out of most."""
     passed, skipped = 0, []
@@ -337,6 +339,17 @@ def test_devices_that_are_not_there_are_named() -> None:
         with pytest.raises(ValueError, match=r"`device` must be one that is there \(cpu.*\), got '" + device):
             NMTuneClassifier(device=device).fit(features, labels)
     assert NMTuneClassifier(device="cpu", random_state=0).fit(features, labels).score(features, labels) > 0.9
+
+
+def test_few_plain_rows_skip_scikit_learns_checks_and_are_refused_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = blobs(30)
+    model = NMTuneClassifier(method="linear", random_state=0).fit(features, labels)
+    wanted = model.decision_function(features.tolist())
+    for bad in (features[:, :-1], features[0], np.full_like(features[:1], np.nan), features[:0]):
+        with pytest.raises(ValueError, match=r"features|1D|NaN|minimum"):
+            model.predict(bad)
+    monkeypatch.setattr("noisymodel.estimator.classifier.validate_data", None)
+    np.testing.assert_array_equal(model.decision_function(features), wanted)
 
 
 def test_one_row_does_not_copy_the_head(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,6 +91,18 @@ def test_probabilities_are_calibrated() -> None:
     assert test.max(axis=1).mean() < 0.45
 
 
+@pytest.mark.parametrize("method", ["nmtune", "linear", "kernel", "mlp"])
+def test_without_calibration_nothing_has_a_temperature(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedure, "FEW_ROWS", 60)
+    features, labels = blobs(90)
+    settings = {"method": method, "validation_fraction": 0.2, "epochs": 20, "minimum_steps": 0, "random_state": 0}
+    with_temperature = NMTuneClassifier(**settings).fit(features, labels)
+    without = NMTuneClassifier(**settings, calibrate=False).fit(features, labels)
+    if isinstance(without.head_, AveragedHead):
+        assert set(without.head_.factors) == {1.0} == {without.head_.factor}
+    assert (with_temperature.predict_proba(features) - without.predict_proba(features)).max() > 1e-3
+
+
 def test_the_head_is_a_module_that_trains_no_more() -> None:
     classifier = NMTuneClassifier(random_state=0).fit(*blobs(60))
     assert isinstance(classifier.head_, AveragedHead | LinearProbe | NMTune) or not classifier.head_.training

@@ -77,7 +77,7 @@ def test_the_store_is_that_of_one_process_though_a_worker_dies(ray, tmp_path: Pa
     more = ray_extract(dataset(ray, 130), backbone(str(marks)), tmp_path / "store", **options)
     assert len(more) == 130
     assert min(int(mark.name) for mark in marks.iterdir() if mark.name != "died") >= 100  # the others were there
-    with pytest.raises(FeatureStoreError, match="the same (rows|data) in the same order"):
+    with pytest.raises(FeatureStoreError, match=r"the same (rows|data) in the same order"):
         ray_extract(dataset(ray, 130, first=3), backbone(str(marks)), tmp_path / "store", **options)
     again = ray_extract(dataset(ray, 140), backbone(), tmp_path / "plain", column="x", batch_size=8)
     torch.testing.assert_close(again[:130], more[:])

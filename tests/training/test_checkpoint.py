@@ -12,8 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from noisymodel import LinearProbe, MLPProbe, NMTune, fit
-from noisymodel.sweeping.resume import SweepCheckpoint
-from noisymodel.training.checkpoint import Checkpoint
+from noisymodel.training.checkpoint import Checkpoint, RunFile
 
 D, K = 8, 4
 HEADS = {
@@ -167,7 +166,7 @@ def test_no_pickle(train, tmp_path):
 
 def test_a_checkpoint_stays_where_it_was_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    kept = [Checkpoint("run.safetensors", {}), SweepCheckpoint(Path("sweep.safetensors"), {})]
+    kept = [Checkpoint("run.safetensors", {}, "fit"), RunFile(Path("sweep.safetensors"), {}, "sweep")]
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert [one.path for one in kept] == [tmp_path / "run.safetensors", tmp_path / "sweep.safetensors"]

@@ -25,7 +25,7 @@ from .adaptation import Adapted, adapted
 from .files import load_classifier, save_classifier
 from .fitting import Fitted, class_weights, fit_rows
 from .hub import pull_folder, push_folder
-from .predicting import outputs
+from .predicting import are_plain, outputs
 from .procedure import Selection
 from .rows import fitting_rows
 from .settings import check_settings, device_of
@@ -66,8 +66,8 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             free
             heads with ``"auto"``, of the one head with ``"fixed"``.
         calibrate: multiply the logits by the factor of least cross-entropy on rows that were held out: out of fold, or
-            with ``"fixed"`` those of ``validation_fraction``, without which nothing is calibrated. The members of
-            an average always are.
+            for one trained head (``"fixed"``, presets and ``"mlp"``) those of ``validation_fraction``. Without
+            ``validation_fraction`` such a head's probabilities stay as its training made them.
         epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains
             heads
             for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.
@@ -276,8 +276,9 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
 
     def _outputs(self, X: Any, what: str) -> Array:
         check_is_fitted(self)
-        given = rows_of(X, self.backbone_)
-        features = cast("Array", validate_data(self, given, dtype=[np.float64, np.float32], reset=False))
+        features = rows_of(X, self.backbone_)
+        if hasattr(self, "feature_names_in_") or not are_plain(features, self.n_features_in_):
+            features = cast("Array", validate_data(self, features, dtype=[np.float64, np.float32], reset=False))
         return outputs(self.head_, features, device_of(self.device), what)
 
     def save(self, path: str | Path) -> None:

@@ -70,7 +70,7 @@ def _convex(parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: i
 def _decided(parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: int, device: torch.device) -> Fitted:
     rows, validation = _split(parameters, rows, seed)
     folds = folds_of(rows.targets, seed)
-    data = Data(_features(rows, device), rows.targets, rows.weights, folds, num_classes, seed)
+    data = Data(_features(rows, device), rows.targets, rows.weights, folds, num_classes, seed, parameters["calibrate"])
     settings = head_settings(parameters, rows.features.shape[1])
     training = {name: parameters[name] for name in ("epochs", "minimum_steps", *_TRAINING)}
     training["batch_size"] = _batch_size(parameters, settings)

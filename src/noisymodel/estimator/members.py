@@ -28,7 +28,10 @@ Step = Callable[[], None]
 
 
 class Data(NamedTuple):
-    """Features (N, D) float32 on the device, targets (N,), weights (N,) or None, and the fold of each row (N,)."""
+    """Features (N, D) float32 on the device, targets (N,), weights (N,) or None, and the fold of each row (N,).
+
+    ``calibrate``: whether members have temperatures.
+    """
 
     features: Tensor
     targets: npt.NDArray[np.int64]
@@ -36,6 +39,7 @@ class Data(NamedTuple):
     folds: npt.NDArray[np.int64]
     num_classes: int
     seed: int
+    calibrate: bool = True
 
     @property
     def fold_list(self) -> list[int]:
@@ -89,6 +93,7 @@ def linear_member(data: Data, step: Step) -> Member:
         num_classes=data.num_classes,
         folds=data.folds,
         sample_weight=data.weights,
+        calibrate=data.calibrate,
         progress=step,
     )
     return member(data, LINEAR, [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
@@ -103,6 +108,7 @@ def kernel_member(data: Data, step: Step) -> Member:
         landmarks=LANDMARKS,
         folds=data.folds,
         sample_weight=data.weights,
+        calibrate=data.calibrate,
         standard_errors=0.0,
         seed=data.seed,
         progress=step,
@@ -155,7 +161,7 @@ def _trained(data: Data, name: str, heads: list[NMTune], training: dict[str, Any
             held = torch.from_numpy(outside).to(device)
             out[held] = torch.cat([head(data.features[piece]) for piece in held.split(_PIECE)])
     logits, targets, weight = data.judged(out)
-    factor = temperature(logits, targets, weights=weight)
+    factor = temperature(logits, targets, weights=weight) if data.calibrate else 1.0
     return member(data, name, list(heads), factor, out * factor, training)
 
 

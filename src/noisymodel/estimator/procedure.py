@@ -93,7 +93,8 @@ def decide(
 
     The heads' out-of-fold log-loss is that of a single head. Where it is the lowest, the heads are taken alone. Else
     the members within 1.1 times the lowest are averaged in log-probability, the linear probe only where it is the best
-    or no heads are tried. The average has a temperature again.
+    or no heads are tried. The average has a temperature again. Without
+    ``data.calibrate`` nothing has a temperature.
     """
     labels = len(data.targets) / data.num_classes
     count, width = data.features.shape
@@ -136,7 +137,7 @@ def _average(data: Data, found: list[Member], history: list[dict[str, float]]) -
     chosen = _chosen(found)
     mean = torch.stack([one.out_of_fold.log_softmax(1) for one in chosen]).mean(0)
     logits, targets, weight = data.judged(mean)
-    factor = temperature(logits, targets, weights=weight)
+    factor = temperature(logits, targets, weights=weight) if data.calibrate else 1.0
     loss = log_loss(factor * logits, targets, weights=weight)
     right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
     accuracy = float(right.mean() if weight is None else (right * weight).sum() / weight.sum())

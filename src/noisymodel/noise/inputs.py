@@ -19,6 +19,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 MOST_CLASSES = 1 << 24
 """A label of this size is no class index, and counting so many classes would take the memory of the machine."""
 
+_TOLERANCE = 1e-2  # of the sum of a row of probabilities: half precision is welcome
 _CHUNK = 1 << 20  # numbers hashed or counted at a time
 
 
@@ -110,6 +111,17 @@ def check_finite_rows(rows: Floats, name: str, first: int) -> None:
         bad = int(np.argmin(finite.all(axis=1)))
         value = rows[bad][~finite[bad]][0]
         raise ValueError(f"`{name}` must be finite, got {value} in row {first + bad}")
+
+
+def check_probabilities(rows: npt.NDArray[Any], name: str, first: int = 0) -> None:
+    """Rows (n, K), not negative and of sum 1; ``first`` is the number of the first of these rows."""
+    wrong = ~((rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1, dtype=np.float64) - 1.0) <= _TOLERANCE))
+    if wrong.any():
+        bad = int(np.argmax(wrong))
+        raise ValueError(
+            f"`{name}` must be probabilities, ≥ 0 and summing to 1, got {rows[bad][:5]} in row {first + bad}; "
+            "softmax makes them of logits"
+        )
 
 
 def matrix_checksum(matrix: Array) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .._checks import check_choice
 from .injection import Step, Subset, begin
-from .inputs import Array, Floats, Labels, class_counts, float_rows, matrix_checksum, read_matrix
+from .inputs import Array, Floats, Labels, check_probabilities, class_counts, float_rows, matrix_checksum, read_matrix
 from .result import NoisyLabels
 from .selection import SELECTIONS, Selection, exact_rate, half_up, recorded_rate
 
@@ -19,7 +19,6 @@ Kind: TypeAlias = Literal["I", "II", "III"]
 
 KINDS = ("I", "II", "III")
 _ROWS = 8192  # rows of the posterior read at a time
-_TOLERANCE = 1e-2  # of the sum of a row: half precision is welcome
 
 
 def posterior_dependent(
@@ -162,7 +161,7 @@ def _confusions(step: Step, matrix: Array) -> tuple[Floats, npt.NDArray[np.intp]
     targets = np.empty(step.current.size, dtype=np.intp)
     for start in range(0, step.current.size, _ROWS):
         block = float_rows(matrix, slice(start, start + _ROWS))
-        _check_probabilities(block, start)
+        check_probabilities(block, "posterior", start)
         rows = np.arange(len(block))
         stop = start + len(block)
         top = np.partition(block, -2, axis=1)[:, -2:]
@@ -171,13 +170,3 @@ def _confusions(step: Step, matrix: Array) -> tuple[Floats, npt.NDArray[np.intp]
         others[rows, step.current[start:stop].astype(np.intp)] = -1.0
         targets[start:stop] = others.argmax(axis=1)
     return step.part_of(margins), step.part_of(targets)
-
-
-def _check_probabilities(block: Floats, start: int) -> None:
-    wrong: Any = ~((block >= 0).all(axis=1) & (np.abs(block.sum(axis=1) - 1.0) <= _TOLERANCE))
-    if wrong.any():
-        bad = int(np.argmax(wrong))
-        raise ValueError(
-            f"`posterior` must be probabilities, ≥ 0 and summing to 1, got {block[bad][:5]} in row {start + bad}; "
-            "softmax makes them of logits"
-        )

@@ -19,6 +19,7 @@ from .inputs import (
     Labels,
     Mask,
     as_numpy,
+    check_probabilities,
     label_checksum,
     like,
     like_floats,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from .specification import LabelNoise, NoiseChain
 
 _STREAM = 0x6D756C74  # "mult"
-_TOLERANCE = 1e-2  # of the sum of a soft label
 
 
 def multi_label(
@@ -209,11 +209,7 @@ def _probabilities(targets: object) -> npt.NDArray[Any]:
     clean = read_numbers(targets, "targets", kinds="f", expected="floating-point probabilities")
     if clean.ndim != 2 or clean.size == 0:
         raise ValueError(f"`targets` must have shape (N, K) with at least one entry, got shape {clean.shape}")
-    sums = clean.sum(axis=1, dtype=np.float64)
-    wrong = ~((clean >= 0).all(axis=1) & (np.abs(sums - 1.0) <= _TOLERANCE))
-    if wrong.any():
-        bad = int(np.argmax(wrong))
-        raise ValueError(f"`targets` must be probabilities, ≥ 0 and summing to 1, got {clean[bad][:5]} in row {bad}")
+    check_probabilities(clean, "targets")
     return clean
 
 

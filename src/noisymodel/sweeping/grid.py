@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._checks import check_choice, check_integer, check_seed, check_sequence
 from ..heads import HEADS, Head, settings_of
-from .rates import Rates
+from ..training.rates import Rates
 
 _NOT_OURS = ("gather",)
 

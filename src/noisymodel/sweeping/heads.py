@@ -15,9 +15,9 @@ from ..heads import Head
 from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows, RowSource, count_batches, labelled_rows
 from ..training.loop import check_head, shape_of
+from ..training.rates import Rates
 from ..training.run import Bar, DivergedError, Run, Settings, smallest_batch
 from .kinds import can_be_stacked
-from .rates import Rates
 from .together import Order, Together
 
 Record = dict[str, float]

@@ -16,11 +16,11 @@ from .._checks import check_choice, check_device, check_flag, check_integer, che
 from ..heads import Head
 from ..training.batches import RowSource, held_out_rows, labelled_rows
 from ..training.checkpoint import RunFile
+from ..training.rates import Rates
 from ..training.run import smallest_batch
 from .grid import in_grid, read_grid, read_seeds
 from .measuring import Task, train_together
 from .outcome import Outcome
-from .rates import Rates
 from .trials import Trial, trials_together
 
 

@@ -18,9 +18,9 @@ from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows, count_batches, shuffled
 from ..training.feeding import Batch
 from ..training.optimizer import adamw
+from ..training.rates import Rates
 from ..training.run import Bar, smallest_batch
 from ..training.schedule import Schedule
-from .rates import Rates
 from .stacked import StackedHeads, StackedLoss
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .._checks import check_integer, check_number, check_seed
+from .._checks import check_integer, check_seed
 from .._gather import resolve_group
 from .._random import seeded, tensor_generator
 from ..heads import Head
@@ -24,6 +24,7 @@ from .batches import LabelledRows, count_batches, shuffled
 from .compiling import check_mode, training_loss
 from .optimizer import adamw
 from .ranks import average_gradients, global_batch_norm, part_of, share_first
+from .rates import Rates
 from .schedule import Schedule
 
 _GLOBAL_GENERATOR = threading.RLock()
@@ -47,12 +48,11 @@ class Settings(NamedTuple):
 
     def checked(self) -> Settings:
         """The same as Python numbers, each in its range."""
+        epochs = check_integer(self.epochs, "epochs", minimum=1)
         return Settings(
-            epochs=check_integer(self.epochs, "epochs", minimum=1),
+            epochs=epochs,
             batch_size=check_integer(self.batch_size, "batch_size", minimum=1),
-            learning_rate=check_number(self.learning_rate, "learning_rate", minimum=0, exclusive_minimum=True),
-            weight_decay=check_number(self.weight_decay, "weight_decay", minimum=0),
-            warmup=check_number(self.warmup, "warmup", minimum=0, maximum=self.epochs),
+            **Rates(self.learning_rate, self.weight_decay, self.warmup).checked(epochs)._asdict(),
             seed=None if self.seed is None else check_seed(self.seed),
             compile=check_mode(self.compile),
             patience=None if self.patience is None else check_integer(self.patience, "patience", minimum=1),

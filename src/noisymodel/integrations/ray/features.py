@@ -308,7 +308,7 @@ def _ordered(dataset: Dataset) -> Generator[Any]:
 def _ray() -> Any:
     try:
         import ray
-        import ray.data  # noqa: F401  # pyright: ignore[reportUnusedImport] - whether it is there
+        import ray.data  # pyright: ignore[reportUnusedImport] - whether it is there
     except ImportError:
         raise MissingExtraError("ray[data]", extra="ray", purpose="features of a Ray dataset") from None
     return ray

@@ -79,6 +79,8 @@ def network(
 class _MatchedProbe(MLPProbe):
     """The MLP with local gradient matching."""
 
+    draws_by_itself = True  # the noise
+
     def __init__(self, *arguments: Any, weight: float, noise_std: float, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self.weight, self.noise_std = weight, noise_std
