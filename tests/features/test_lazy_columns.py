@@ -99,6 +99,7 @@ def test_as_arrays(pair: tuple[FeatureStore, Tensor]) -> None:
     assert np.array_equal(np.asarray(store.features), rows.numpy())
     assert np.asarray(store.features, dtype=np.float64).dtype == np.float64
     assert torch.equal(torch.as_tensor(store.features), rows)
+    assert torch.equal(torch.from_dlpack(store.features), rows)
     assert np.asarray(store.ids).tolist() == [str(i) for i in range(COUNT)]
     assert (store.features.ndim, store.features.shape, store.features.dtype) == (2, (COUNT, 2), torch.float32)
     assert repr(store.features) == "ShardedRows('features', shape=(25, 2), dtype=torch.float32)"

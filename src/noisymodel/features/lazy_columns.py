@@ -83,6 +83,12 @@ class ShardedRows:
         """Everything, as Python numbers."""
         return self[:].tolist()
 
+    def __dlpack__(self, **options: Any) -> Any:
+        return self[:].__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        return torch.empty(0).__dlpack_device__()
+
     def _slice(self, span: slice) -> Tensor:
         start, stop, step = span.indices(len(self))
         if step < 0:
