@@ -56,7 +56,7 @@ def read(readers: Sequence[Reader], span: tuple[int, int], *, pair: Pair | None 
     row = first
     # without a terminal, such as in a log, a line every ten seconds will do
     with tqdm(total=last - first, desc=name, unit="row", unit_scale=True, leave=False, disable=not progress,
-              delay=_QUIET, mininterval=0.2 if _is_terminal() else 10.0) as bar:  # fmt: skip
+              delay=_QUIET, mininterval=0.2 if sys.stderr.isatty() else 10.0) as bar:  # fmt: skip
         for blocks in zip(*streams, strict=True):
             for reader, block in zip(readers, blocks, strict=True):
                 _refuse_nonfinite(block, reader.file, row)
@@ -77,7 +77,3 @@ def _refuse_nonfinite(block: Tensor, file: FeatureFile, first: int) -> None:
     if not finite.all():
         place = first + int(finite.int().argmin())
         raise InputFileError(f"{file.path}: row {place} holds NaN or infinity; drop or repair such rows")
-
-
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
