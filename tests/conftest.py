@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,8 @@ import torch
 from ranks import Ranks
 
 torch.set_num_threads(1)  # the suite runs on as many processes as there are cores
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs with `&`; tests press Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 

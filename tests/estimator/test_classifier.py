@@ -6,7 +6,9 @@ import inspect
 import json
 import pickle
 import warnings
+from contextlib import suppress
 from pathlib import Path
+from unittest import SkipTest
 
 import numpy as np
 import pytest
@@ -58,8 +60,9 @@ def test_all_checks_of_scikit_learn_pass(method: str) -> None:
         if name == "check_array_api_input":  # needs SCIPY_ARRAY_API in the environment
             skipped.append(name)
             continue
-        check(estimator)
-        passed += 1
+        with suppress(SkipTest):  # of one check, which needs pandas; it does not stand for all others
+            check(estimator)
+            passed += 1
     np.random.set_state(legacy)  # noqa: NPY002 - see above
     assert passed >= 60
     assert len(skipped) <= 1

@@ -141,7 +141,7 @@ def test_bad_rows_and_columns_are_named(ray) -> None:
     ],
 )
 def test_bad_values_are_named(values: object, error: type[Exception], message: str) -> None:
-    from noisymodel.integrations.ray import _Partial
+    from noisymodel.integrations.ray.spectra import _Partial
 
     part = _Partial("data", {})({"data": np.asarray(values)})
     assert part["kind"][0] == error.__name__

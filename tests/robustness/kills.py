@@ -57,7 +57,7 @@ def store(folder: Path) -> None:
 
 def extraction(folder: Path) -> None:
     batches = [(rows, torch.arange(len(rows))) for rows in ROWS.split(4)]
-    extract(torch.nn.ReLU(), batches, folder / "s", shard_rows=5)
+    extract(torch.nn.ReLU(), batches, folder / "s", shard_rows=5, weights="none")
 
 
 def embedding(folder: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from noisymodel.errors import ConfigError
 from noisymodel.study import PretrainingConfig, StudyConfig, TuningConfig
@@ -150,3 +152,33 @@ def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"`k`: expected one of 'mlp', 'linear', got 'mpl'; did you mean 'mlp'\?"):
         raise unknown_name("k", "mpl", ["mlp", "linear"])
     assert "did you mean" not in str(unknown_name("k", "zzz", ["mlp"]))
+
+
+def test_names_that_do_not_exist_are_errors_when_the_configuration_is_made() -> None:
+    for key in ("methods", "shifts", "tasks", "objectives", "architectures", "noise_kinds"):
+        with pytest.raises(ConfigError, match=rf"config key `{key}`: expected one of .*, got 'a'"):
+            StudyConfig(**{key: ["a", "b"]})
+    with pytest.raises(ConfigError, match=r"`data`: expected one of .*, got 'glyph'; did you mean 'glyphs'\?"):
+        StudyConfig(data="glyph")
+    with pytest.raises(ConfigError, match=r"`pretraining.overrides`: expected one of .*, got 'supervised/vti'"):
+        StudyConfig(pretraining=PretrainingConfig(overrides={"supervised/vti": {"epochs": 3}}))
+
+
+def test_numbers_beyond_64_bits_are_errors() -> None:
+    for make in (PretrainingConfig, TuningConfig):
+        for key in ("epochs", "batch_size"):
+            for value in (2**63, 10**400):
+                with pytest.raises(ConfigError, match=rf"{key}`: expected an integer of at most 64 bits, got "):
+                    make(**{key: value})
+        with pytest.raises(ConfigError, match="weight_decay`: expected a finite number, got "):
+            make(weight_decay=10**400)
+    for key in ("seeds", "shots"):
+        with pytest.raises(ConfigError, match=rf"`{key}\[0\]`: expected an integer of at most 64 bits"):
+            StudyConfig(**{key: [2**64, 1]})
+
+
+def test_arrays_are_lists_where_they_have_one_dimension_and_values() -> None:
+    assert PretrainingConfig(widths=np.array([8, 4])).widths == PretrainingConfig(widths=torch.tensor([8, 4])).widths
+    for value in (np.empty((0, 4)), torch.eye(4).to_sparse(), torch.ones(4, device="meta"), torch.ones(2, 2)):
+        with pytest.raises(ConfigError, match=r"`pretraining.widths`: expected a list of integers, got "):
+            PretrainingConfig(widths=value)

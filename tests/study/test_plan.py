@@ -47,9 +47,9 @@ def test_names_that_go_with_nothing_are_refused() -> None:
 
 def test_overrides_of_names_that_there_are_not() -> None:
     for name in ("resnett", "contrastive/vitt"):
-        config = StudyConfig(pretraining=PretrainingConfig(overrides={name: {"epochs": 3}}))
+        pretraining = PretrainingConfig(overrides={name: {"epochs": 3}})
         with pytest.raises(ConfigError, match=rf"`pretraining\.overrides`: expected one of .*, got '{name}'"):
-            plan(config)
+            plan(StudyConfig(pretraining=pretraining))
     for name in ("vit", "contrastive", "contrastive/vit", "timm:resnet18", "supervised/transformers:a/b"):
         assert plan(StudyConfig(pretraining=PretrainingConfig(overrides={name: {"epochs": 3}})))
 

@@ -11,7 +11,7 @@ from noisymodel.study.presets import STUDIES, preset_study, preset_text
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_every_preset_is_a_study(name: str) -> None:
-    plan(preset_study(name))
+    assert plan(preset_study(name)).parts
     assert preset_text(name).startswith("# ")
 
 

@@ -77,16 +77,10 @@ _DRAW = (nn.modules.dropout._DropoutNd, nn.RReLU, nn.MultiheadAttention, nn.RNNB
 
 
 def draws_by_itself(module: nn.Module) -> bool:
-    """Whether parts of a module may draw from torch's global generator: torch's own that do, and all unknown ones.
-
-    One of this library that does says so by an attribute ``draws_by_itself``.
-    """
+    """Whether parts of a module may draw from torch's global generator: torch's own that do, and all unknown ones."""
     others = [part for part in module.modules() if not isinstance(part, InputNoise | Dropout)]
     return any(
-        isinstance(part, _DRAW)
-        or getattr(part, "draws_by_itself", False)
-        or type(part).__module__.split(".")[0] not in ("torch", "noisymodel")
-        for part in others
+        isinstance(part, _DRAW) or type(part).__module__.split(".")[0] not in ("torch", "noisymodel") for part in others
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple, Self, cast
 
 import torch
@@ -166,7 +167,10 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
 
 
 def _draw(sampler: RowSampler, count: int) -> Tensor | None:
-    """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody."""
-    if not torch.compiler.is_compiling():
+    """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody.
+
+    After a break of the graph it is at work, too, and says nothing of it.
+    """
+    if not torch.compiler.is_compiling() and "torch._dynamo" not in sys.modules:
         return _next(sampler, count)
     return cast("Any", torch.compiler.disable)(_next)(sampler, count)

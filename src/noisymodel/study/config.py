@@ -188,6 +188,9 @@ class StudyConfig:
         positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
         demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
         demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
+        from .names import check_names  # what is behind the names knows the configuration
+
+        check_names(self)
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> StudyConfig:

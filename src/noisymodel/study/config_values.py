@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import math
 import numbers
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -55,7 +56,7 @@ def convert(value: Any, kind: Any, key: str) -> Any:
         return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
     if get_origin(kind) is tuple:
         element = get_args(kind)[0]
-        value = value.tolist() if hasattr(value, "tolist") else value
+        value = _listed(value)
         demand(isinstance(value, list | tuple | range), key, f"a list of {_NOUNS[element]}s", value)
         return tuple(convert(item, element, f"{key}[{index}]") for index, item in enumerate(value))
     if get_origin(kind) is not None:  # Mapping[str, ...]
@@ -74,9 +75,20 @@ def convert(value: Any, kind: Any, key: str) -> Any:
     known = numbers.Integral if kind is int else numbers.Real
     demand(isinstance(value, known) and value is not True and value is not False, key, article, value)
     if kind is int:
+        demand(-(2**63) <= int(cast(Any, value)) < 2**63, key, "an integer of at most 64 bits", value)
         return int(cast(Any, value))
-    demand(math.isfinite(cast(Any, value)), key, "a finite number", value)
+    demand(bool(abs(cast(Any, value)) <= sys.float_info.max), key, "a finite number", value)  # also of NaN
     return float(cast(Any, value))
+
+
+def _listed(value: Any) -> Any:
+    """An array or tensor of one dimension as a list; all else as it is."""
+    if getattr(value, "ndim", None) != 1:
+        return value
+    try:
+        return value.tolist()
+    except RuntimeError:  # a tensor without values to look at
+        return value
 
 
 def _plain(value: Any, key: str) -> Any:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, MissingExtraError
 from .config import PretrainingConfig, StudyConfig
-from .config_values import unknown_name
 from .data import (
     Source,
     Task,
@@ -25,7 +24,7 @@ from .data import (
 )
 from .identity import LIBRARY_OF, Identity, library_versions, network_record
 from .methods import Method, chosen_methods
-from .pretraining.compatibility import ARCHITECTURES, LIBRARIES, NOISE_KINDS, OBJECTIVES, fits
+from .pretraining.compatibility import fits
 
 _EXTRA_OF = {"timm": "timm", "transformers": "hf", "open_clip": "open-clip"}
 
@@ -183,15 +182,6 @@ def plan(config: StudyConfig) -> Plan:
 
 
 def _cells(config: StudyConfig, source: Source) -> tuple[CellName, ...]:
-    for key, known in (("objectives", OBJECTIVES), ("noise_kinds", NOISE_KINDS)):
-        for name in getattr(config, key):
-            if name not in known:
-                raise unknown_name(key, name, known)
-    for name in config.pretraining.overrides:
-        first, _, rest = name.partition("/")
-        architecture = rest if first in OBJECTIVES else name
-        if architecture and architecture not in ARCHITECTURES and architecture.partition(":")[0] not in LIBRARIES:
-            raise unknown_name("pretraining.overrides", name, [*OBJECTIVES, *ARCHITECTURES])
     grid = product(config.objectives, config.architectures, config.noise_kinds)
     groups = [group for group in grid if fits(source.kind, *group)]
     axes = ("objectives", "architectures", "noise_kinds")

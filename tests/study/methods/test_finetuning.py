@@ -16,7 +16,7 @@ from noisymodel.study.analysis.summary import BASELINES, COUNTERPARTS, is_varian
 from noisymodel.study.cell import Cell
 from noisymodel.study.collect import collect
 from noisymodel.study.methods import ALL_METHODS, GROUPS, chosen_methods, method_notes
-from noisymodel.study.methods.base import Material, Method
+from noisymodel.study.methods.base import Material, MaterialMethod, Method
 from noisymodel.study.methods.finetuning import IN_THE_NETWORK
 from noisymodel.study.methods.frozen import ON_FEATURES as METHODS
 from noisymodel.study.methods.frozen import OTHERS
@@ -25,6 +25,7 @@ from noisymodel.study.plan import Part
 from study import tiny
 
 NEIGHBOURS = {**OTHERS, **IN_THE_NETWORK}
+TRAINED = [name for name, method in NEIGHBOURS.items() if isinstance(method, MaterialMethod)]
 
 
 def needs_peft(name: str) -> object:
@@ -32,7 +33,7 @@ def needs_peft(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.skipif(missing, reason="needs peft"))
 
 
-each_method = pytest.mark.parametrize("name", [needs_peft(name) for name in NEIGHBOURS])
+each_method = pytest.mark.parametrize("name", [needs_peft(name) for name in TRAINED])
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +168,7 @@ def test_default_study_runs_the_default_methods_alone() -> None:
 
 def test_groups_stand_for_their_methods() -> None:
     pytest.importorskip("peft")
-    assert list(chosen_methods(StudyConfig(methods=("neighbours",)))) == ["whitened_probe", "local_gradient_matching"]
+    assert list(chosen_methods(StudyConfig(methods=("neighbours",)))) == list(OTHERS)
     mixed = chosen_methods(StudyConfig(methods=("whitebox", "mlp", "lora")))
     assert list(mixed) == ["mlp", *GROUPS["whitebox"]]
     assert [note.name for note in method_notes(chosen_methods(StudyConfig(methods=("all",))))] == list(ALL_METHODS)

@@ -17,6 +17,8 @@ BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
 
 COUNTERPARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
+        "linear": ("linear_probe",),
+        "kernel": ("linear_probe", "linear"),
         "whitened_probe": ("linear_probe",),
         "local_gradient_matching": ("linear_probe", "mlp"),
         "full_fine_tuning": ("linear_probe",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .base import Material, MaterialMethod, Method
-from .registry import ALIASES, ALL_METHODS, GROUPS, KNOWN, chosen_methods, method_notes
+from .registry import ALIASES, ALL_METHODS, GROUPS, KNOWN, chosen_methods, expanded, method_notes
 
 __all__ = [
     "ALIASES",
@@ -14,5 +14,6 @@ __all__ = [
     "MaterialMethod",
     "Method",
     "chosen_methods",
+    "expanded",
     "method_notes",
 ]

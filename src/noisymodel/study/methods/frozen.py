@@ -77,13 +77,13 @@ def network(
 
 
 class _MatchedProbe(MLPProbe):
-    """The MLP with local gradient matching."""
+    """The MLP with local gradient matching; ``generator`` draws its initial values, then its noise."""
 
-    draws_by_itself = True  # the noise
-
-    def __init__(self, *arguments: Any, weight: float, noise_std: float, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.weight, self.noise_std = weight, noise_std
+    def __init__(
+        self, *arguments: Any, weight: float, noise_std: float, generator: torch.Generator, **keywords: Any
+    ) -> None:
+        super().__init__(*arguments, generator=generator, **keywords)
+        self.weight, self.noise_std, self.generator = weight, noise_std, generator
 
     def loss(
         self,
@@ -95,7 +95,9 @@ class _MatchedProbe(MLPProbe):
     ) -> NMTuneTerms:
         terms = super().loss(features, targets, reference=reference, sample_weight=sample_weight)
         with _kept_statistics(self):
-            matching = local_gradient_matching(self, features, targets, noise_std=self.noise_std)
+            matching = local_gradient_matching(
+                self, features, targets, noise_std=self.noise_std, generator=self.generator
+            )
         return terms._replace(total=terms.total + self.weight * matching)
 
 
@@ -131,15 +133,20 @@ _KERNEL_PENALTIES = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 
 
 def _linear(features: Tensor, labels: Tensor, *, folds: float, calibrate: float, **options: Any) -> LinearProbe:
-    settings = {"folds": round(folds), "calibrate": bool(calibrate), "penalties": _LINEAR_PENALTIES, "normalize": "l2"}
+    settings: dict[str, Any] = {
+        "folds": round(folds),
+        "calibrate": bool(calibrate),
+        "penalties": _LINEAR_PENALTIES,
+        "normalize": "l2",
+    }
     return fit_linear_probe(features, labels, **settings, **options).head
 
 
 def _kernel(
     features: Tensor, labels: Tensor, *, folds: float, calibrate: float, landmarks: float, **options: Any
 ) -> KernelProbe:
-    settings = {"folds": round(folds), "calibrate": bool(calibrate), "penalties": _KERNEL_PENALTIES}
-    return fit_kernel_probe(features, labels, landmarks=round(landmarks), **settings, **options).head
+    options |= {"folds": round(folds), "calibrate": bool(calibrate), "landmarks": round(landmarks)}
+    return fit_kernel_probe(features, labels, penalties=_KERNEL_PENALTIES, **options).head
 
 
 _SOLVED: Mapping[str, float] = MappingProxyType({"folds": 5, "calibrate": 1, "standard_errors": 1.0})
@@ -264,6 +271,7 @@ OTHERS: Mapping[str, Method] = MappingProxyType(
             "baseline",
             _matched,
             {"learning_rate": 1e-3, "weight": 1.0, "noise_std": 0.1},
+            version=2,
         ),
     }
 )

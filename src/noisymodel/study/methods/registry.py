@@ -44,7 +44,7 @@ def chosen_methods(config: StudyConfig) -> dict[str, Method]:
         ConfigError: a method or a setting that there is not, or a variant under a name that is taken.
         MissingExtraError: a method needs a package that is not installed.
     """
-    wanted = _expanded(config.methods or ("default",))
+    wanted = expanded(config.methods or ("default",))
     names = [name for name in KNOWN if name in wanted]
     options = {ALIASES.get(name, name): given for name, given in config.method_options.items()}
     for name in options:
@@ -57,8 +57,12 @@ def chosen_methods(config: StudyConfig) -> dict[str, Method]:
     return methods
 
 
-def _expanded(names: Iterable[str]) -> set[str]:
-    """The methods that names of methods and of groups stand for."""
+def expanded(names: Iterable[str]) -> set[str]:
+    """The methods that names of methods and of groups stand for.
+
+    Raises:
+        ConfigError: there is no such method or group.
+    """
     found: set[str] = set()
     for name in (ALIASES.get(name, name) for name in names):
         if name not in KNOWN and name not in GROUPS:

@@ -1,0 +1,37 @@
+"""Whether there is what a configuration names; what lies in files is for the plan."""
+
+from __future__ import annotations
+
+from .config import StudyConfig
+from .config_values import unknown_name
+from .data import SOURCES, open_source, reported_shifts
+from .methods import expanded
+from .pretraining.compatibility import ARCHITECTURES, LIBRARIES, NOISE_KINDS, OBJECTIVES
+
+
+def check_names(config: StudyConfig) -> None:
+    """Data, objectives, architectures, kinds of noise, methods; tasks and shifts but for those of a suite.
+
+    Raises:
+        ConfigError: there is no such thing; its key, and the nearest name.
+    """
+    for key, known in (("objectives", OBJECTIVES), ("noise_kinds", NOISE_KINDS)):
+        for name in getattr(config, key):
+            if name not in known:
+                raise unknown_name(key, name, known)
+    for name in config.architectures:
+        _check_architecture("architectures", name, name)
+    for name in config.pretraining.overrides:
+        first, _, rest = name.partition("/")
+        _check_architecture("pretraining.overrides", name, rest if first in OBJECTIVES else name)
+    expanded(config.methods)
+    if config.data not in SOURCES:
+        raise unknown_name("data", config.data, list(SOURCES))
+    if config.data != "suite" and (config.tasks or config.shifts):
+        reported_shifts(config, open_source(config, config.seeds[0]))
+
+
+def _check_architecture(key: str, name: str, architecture: str) -> None:
+    library = architecture.partition(":")[0]
+    if architecture and architecture not in ARCHITECTURES and library not in LIBRARIES:
+        raise unknown_name(key, name, ARCHITECTURES if key == "architectures" else [*OBJECTIVES, *ARCHITECTURES])
