@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urldefrag
 
 import pytest
+import torch
 
 if "NOISYMODEL_SITE" not in os.environ:
     pytest.skip("NOISYMODEL_SITE names no built site", allow_module_level=True)
@@ -139,8 +140,10 @@ def test_the_first_hour_is_a_notebook_that_runs_from_top_to_bottom(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     names: dict[str, object] = {"__name__": "__main__"}
-    for cell in code:
-        exec(compile("\n".join(line for line in cell.splitlines() if line[:1] != "%"), file.name, "exec"), names)  # noqa: S102
+    with torch.random.fork_rng():
+        for cell in code:
+            lines = "\n".join(line for line in cell.splitlines() if line[:1] != "%")
+            exec(compile(lines, file.name, "exec"), names)  # noqa: S102 - running the notebook is the test
 
 
 @pytest.mark.browser

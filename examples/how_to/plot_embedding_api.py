@@ -91,8 +91,8 @@ print(features.shape, "such as:", texts[0], "→", with_typing_errors(texts[0]))
 training, testing = train_test_split(np.arange(len(labels)), test_size=0.5, stratify=labels, random_state=0)
 classifiers = {
     "logistic regression": LogisticRegression(max_iter=1000),
-    "MLP": NMTuneClassifier(method="mlp", epochs=5, random_state=0),
-    "NMTune": NMTuneClassifier(epochs=5, random_state=0),
+    "MLP": NMTuneClassifier(method="mlp", random_state=0),
+    "NMTune": NMTuneClassifier(random_state=0),
 }
 for classifier in classifiers.values():
     classifier.fit(features[training], labels[training])

@@ -32,7 +32,7 @@ class TableOptions(StoreOptions, total=False):
 
 
 def to_arrow(store: FeatureStore) -> Iterator[Any]:
-    """The rows as ``pyarrow.RecordBatch``es of some thousand rows.
+    """The rows as ``pyarrow.RecordBatch`` objects of some thousand rows.
 
     Features and other columns with more than one number per row are fixed-size lists; bfloat16 becomes float32. The
     schema's metadata has the store's metadata and dtype, which `from_arrow` takes up again.
