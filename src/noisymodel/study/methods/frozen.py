@@ -77,13 +77,13 @@ def network(
 
 
 class _MatchedProbe(MLPProbe):
-    """The MLP with local gradient matching."""
+    """The MLP with local gradient matching; ``generator`` draws its initial values, then its noise."""
 
-    draws_by_itself = True  # the noise
-
-    def __init__(self, *arguments: Any, weight: float, noise_std: float, **keywords: Any) -> None:
-        super().__init__(*arguments, **keywords)
-        self.weight, self.noise_std = weight, noise_std
+    def __init__(
+        self, *arguments: Any, weight: float, noise_std: float, generator: torch.Generator, **keywords: Any
+    ) -> None:
+        super().__init__(*arguments, generator=generator, **keywords)
+        self.weight, self.noise_std, self.generator = weight, noise_std, generator
 
     def loss(
         self,
@@ -95,7 +95,9 @@ class _MatchedProbe(MLPProbe):
     ) -> NMTuneTerms:
         terms = super().loss(features, targets, reference=reference, sample_weight=sample_weight)
         with _kept_statistics(self):
-            matching = local_gradient_matching(self, features, targets, noise_std=self.noise_std)
+            matching = local_gradient_matching(
+                self, features, targets, noise_std=self.noise_std, generator=self.generator
+            )
         return terms._replace(total=terms.total + self.weight * matching)
 
 
