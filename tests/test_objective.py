@@ -99,6 +99,7 @@ def test_gradients():
     assert torch.autograd.gradcheck(total, (logits.requires_grad_(), tuned.requires_grad_()))
 
 
+@pytest.mark.filterwarnings("ignore:the weighted")  # rows of any size are drawn
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(2, 9), features=st.integers(1, 7), classes=st.integers(1, 5), seed=st.integers(0, 10**6))
 def test_order_of_the_rows_does_not_matter(rows, features, classes, seed):

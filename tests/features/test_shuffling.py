@@ -205,7 +205,7 @@ def resident_anonymous() -> int:
     "options", [{}, {"shuffle": True, "seed": 0}, {"shuffle": True, "seed": 0, "window_rows": 4096}]
 )
 def test_memory_is_bounded(tmp_path: Path, options: Any) -> None:
-    store_bytes, budget = 64 << 20, 20 << 20
+    store_bytes, budget = 256 << 20, 64 << 20  # what the allocator keeps of earlier tests changes by some megabytes
     width, shards = 1024, 8
     with FeatureStore.create(tmp_path / "s", num_features=width, dtype="float16", shard_rows=4096) as store:
         for _ in range(shards):
@@ -217,5 +217,5 @@ def test_memory_is_bounded(tmp_path: Path, options: Any) -> None:
         total += len(batch)
         if number % 16 == 0:
             peak = max(peak, resident_anonymous())
-    assert total == len(store) == 32768
+    assert total == len(store) == 131072
     assert peak - before < budget
