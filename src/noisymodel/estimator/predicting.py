@@ -21,7 +21,8 @@ def are_plain(rows: object, width: int) -> bool:
         type(rows) is np.ndarray
         and rows.shape[1:] == (width,)
         and 0 < rows.size <= _FEW
-        and rows.dtype in (np.float32, np.float64)
+        and rows.dtype.char in "fd"
+        and rows.dtype.isnative
         and bool(np.isfinite(rows).all())
     )
 
