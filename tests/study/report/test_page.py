@@ -325,10 +325,10 @@ def test_in_a_browser(chromium, written, width: int, height: int, scheme: str) -
     assert complaints == []
     assert [url for url in requests if not url.startswith("data:")] == [address]
     assert overflow <= 0
-    assert len(images) == 8
+    assert len(images) == len(FIGURES)
     assert all(image["natural"] > 0 and image["shown"] > 0.8 * min(width, 1056) for image in images)
     assert all(image["tall"] > 100 for image in images)
-    assert [image["source"] in narrow_sources for image in images] == [width < 640] * 8
+    assert [image["source"] in narrow_sources for image in images] == [width < 640] * len(FIGURES)
     light = sum(map(int, re.findall(r"\d+", ground)[:3])) > 384
     assert light == (scheme == "light")
 
