@@ -351,7 +351,7 @@ def test_few_plain_rows_skip_scikit_learns_checks_and_are_refused_all_the_same(m
     for bad in (features[:, :-1], features[0], np.full_like(features[:1], np.nan), features[:0]):
         with pytest.raises(ValueError, match=r"features|1D|NaN|minimum"):
             model.predict(bad)
-    monkeypatch.setattr("noisymodel.estimator.classifier.validate_data", None)
+    monkeypatch.setattr("noisymodel.estimator.reading.validate_data", None)
     np.testing.assert_array_equal(model.decision_function(features), wanted)
 
 

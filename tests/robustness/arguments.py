@@ -102,7 +102,7 @@ class Finding(NamedTuple):
 FLAGS = {
     "include_true", "replace", "shared", "standardize", "as_sparse", "normalize", "center_rows", "debiased", "weighted",
     "relative", "edge", "numbers", "residual", "progress", "force", "resume", "centered", "freeze", "learning_curves",
-    "return_features", "compile", "gather", "check_determinism", "calibrate",
+    "return_features", "compile", "gather", "check_determinism", "calibrate", "verbose",
 }  # fmt: skip
 
 

@@ -6,30 +6,27 @@ import secrets
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import (
-    _check_sample_weight,  # pyright: ignore[reportPrivateUsage] - what all of scikit-learn's estimators use
-    check_is_fitted,
-    validate_data,
-)
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .adaptation import Adapted, adapted
+from .boundary import random_integer
 from .files import load_classifier, save_classifier
-from .fitting import Fitted, class_weights, fit_rows
+from .fitting import class_weights, fit_rows
 from .hub import pull_folder, push_folder
-from .predicting import are_plain, outputs
+from .predicting import outputs
 from .procedure import Selection
+from .reading import features_of, given_rows
+from .records import record_of, restored
 from .rows import fitting_rows
 from .settings import check_settings, device_of
-from .sources import check_backbone, rows_of, training_rows
+from .sources import check_backbone, training_rows
 from .suspicion import suspect_features
 
 Array = npt.NDArray[Any]
@@ -200,29 +197,17 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         parameters = self.get_params(deep=False)
         check_settings(parameters)
         device = device_of(self.device)
-        rows, y, self.backbone_ = training_rows(X, y)
         before = getattr(self, "head_", None) if self.warm_start else None
         known = getattr(self, "classes_", None)
-        given, y = validate_data(self, rows, y, dtype=[np.float32, np.float64], ensure_min_samples=2)
-        features = cast("Array", given)
-        check_classification_targets(y)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, features, dtype=np.float64)
-            if (sample_weight < 0).any() or not sample_weight.any():
-                raise ValueError("`sample_weight` must be numbers ≥ 0 that are not all zero")
-        self.classes_, targets = np.unique(y, return_inverse=True)
-        present = len(self.classes_) if sample_weight is None else len(np.unique(targets[sample_weight > 0]))
-        if present < 2:
-            raise ValueError(f"`y` must have at least 2 classes, got one class: {self.classes_[:1].tolist()}")
-        by_class = class_weights(self.class_weight, self.classes_, targets, sample_weight)
-        fitting = fitting_rows(features, targets.astype(np.int64), sample_weight, by_class)
+        seed = random_integer(self.random_state) if self.random_state is not None else secrets.randbits(31)
+        given = given_rows(self, X, y, sample_weight)
+        self.classes_, self.backbone_ = given.classes, given.backbone
+        by_class = class_weights(self.class_weight, given.classes, given.targets, given.sample_weight)
+        fitting = fitting_rows(given.features, given.targets, given.sample_weight, by_class)
         suspect_features(fitting.features, scaled=self.normalize is not None or self.method in ("linear", "kernel"))
         if before is not None and (known is None or not np.array_equal(known, self.classes_)):
             before = None
-        found = fit_rows(parameters, fitting, len(self.classes_), self._seed(), device, before)
-        return self._keep(found)
-
-    def _keep(self, found: Fitted) -> Self:
+        found = fit_rows(parameters, fitting, len(self.classes_), seed, device, before)
         self.head_, self.history_, self.n_iter_ = found.head, found.history, max(1, len(found.history))
         self.selection_, self.explanation_ = found.selection, found.explanation
         return self
@@ -276,9 +261,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
 
     def _outputs(self, X: Any, what: str) -> Array:
         check_is_fitted(self)
-        features = rows_of(X, self.backbone_)
-        if hasattr(self, "feature_names_in_") or not are_plain(features, self.n_features_in_):
-            features = cast("Array", validate_data(self, features, dtype=[np.float64, np.float32], reset=False))
+        features = features_of(self, X)
         return outputs(self.head_, features, device_of(self.device), what)
 
     def save(self, path: str | Path) -> None:
@@ -288,36 +271,12 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         must be strings or numbers.
         """
         check_is_fitted(self)
-        parameters = self.get_params(deep=False)
-        parameters["on_epoch"] = None
-        if not isinstance(self.random_state, int | np.integer):
-            parameters["random_state"] = None
-        parameters["device"] = None if self.device is None else str(self.device)
-        if isinstance(self.class_weight, dict):
-            parameters["class_weight"] = None  # JSON's keys are strings; a fitted classifier does not need it
-        names = getattr(self, "feature_names_in_", None)
-        record = {
-            "parameters": parameters,
-            "feature_names": None if names is None else list(names),
-            "history": self.history_,
-            "explanation": self.explanation_,
-            "selection": self.selection_._asdict() if isinstance(self.selection_, Selection) else None,
-            "backbone": self.backbone_,
-        }
-        save_classifier(path, self.head_, record, self.classes_)
+        save_classifier(path, self.head_, record_of(self), self.classes_)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """The classifier that `save` wrote, also by earlier versions."""
-        head, record, classes = load_classifier(path)
-        loaded = cls(**record["parameters"])
-        loaded.head_, loaded.classes_, loaded.n_features_in_ = head, classes, head.in_features
-        loaded.backbone_, loaded.history_ = record.get("backbone"), record["history"]
-        loaded.n_iter_, loaded.explanation_ = max(1, len(record["history"])), record.get("explanation", "")
-        loaded.selection_ = Selection(**record["selection"]) if record.get("selection") else None
-        if record["feature_names"] is not None:
-            loaded.feature_names_in_ = np.array(record["feature_names"], dtype=object)
-        return loaded
+        return restored(cls, *load_classifier(path))
 
     save_pretrained = save
 
@@ -338,8 +297,3 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     @property
     def _n_features_out(self) -> int:
         return self.n_features_in_
-
-    def _seed(self) -> int:
-        if self.random_state is None:
-            return secrets.randbits(31)
-        return int(check_random_state(self.random_state).randint(2**31 - 1))

@@ -18,6 +18,7 @@ from ..heads.convex import log_loss, temperature
 from ..heads.convex_probes import class_probabilities, fit_kernel_probe, fit_linear_probe
 from ..sweeping.choice import Choice, choose, default_grid, held_out
 from ..training import fit
+from .boundary import naming
 from .procedure import FEW_ROWS, Data, Selection, decide, folds_of
 from .rows import Rows
 from .settings import head_settings, raised_epochs, trains_one
@@ -202,5 +203,6 @@ def class_weights(
     if isinstance(class_weight, str) and class_weight == "balanced":
         mass = np.bincount(targets, weights=sample_weight, minlength=len(classes))
         return np.where(mass > 0, mass.sum() / (len(classes) * np.maximum(mass, 1e-300)), 0.0)
-    weights = compute_class_weight(class_weight, classes=classes, y=classes[targets])
+    with naming("`class_weight` must have a weight for each class"):
+        weights = compute_class_weight(class_weight, classes=classes, y=classes[targets])
     return np.asarray(weights, dtype=np.float64)

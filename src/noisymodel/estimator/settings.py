@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
-from .._checks import check_choice, check_integer
+from .._checks import check_choice, check_device, check_flag, check_integer
 from ..heads.nmtune import PRESETS, preset_arguments
+from .boundary import check_class_weight
 
 METHODS = ("nmtune", "mlp", "linear", "kernel")
 NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout", "normalize", "input_noise")
@@ -33,6 +35,11 @@ def check_settings(parameters: Mapping[str, Any]) -> None:
     check_integer(parameters["batch_size"], "batch_size", minimum=1)
     check_integer(parameters["epochs"], "epochs", minimum=1)
     check_integer(parameters["minimum_steps"], "minimum_steps", minimum=0)
+    for name in ("calibrate", "warm_start", "residual"):
+        check_flag(parameters[name], name)
+    if not isinstance(parameters["verbose"], bool | np.bool_):
+        check_integer(parameters["verbose"], "verbose", minimum=0)
+    check_class_weight(parameters["class_weight"])
     if preset is not None:
         check_choice(preset, "preset", PRESETS)
         if method != "nmtune":
@@ -77,6 +84,8 @@ def device_of(device: str | torch.device | None) -> torch.device:
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not isinstance(device, str):
+        check_device(device)
     there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         there.append("mps")

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from ..features import FeatureStore
 from ..features.provenance import FINGERPRINT_KEYS
+from .boundary import check_readable, naming
 
 
 def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
@@ -35,9 +36,12 @@ def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
                 raise ValueError("`X` must give batches of (features, labels), got batches without labels: give `y`")
             y = np.concatenate([np.asarray(_array(batch[1])) for batch in pairs]) if pairs else np.zeros(0)
         features = _joined(pairs)
-    y = None if y is None else _array(y)
-    _refuse_missing(y)
-    return _array(features), y, known
+    check_readable(features, "X", text=False)
+    check_readable(y, "y", text=True)
+    with naming("`X` must be features (N, D) and `y` labels (N,)"):
+        y = None if y is None else _array(y)
+        _refuse_missing(y)
+        return _array(features), y, known
 
 
 def check_backbone(X: Any, backbone: dict[str, Any] | None) -> None:
@@ -51,7 +55,12 @@ def rows_of(X: Any, backbone: dict[str, Any] | None) -> Any:
     check_backbone(X, backbone)
     if isinstance(X, FeatureStore):
         return np.asarray(X.features)
-    return _joined(_batches(X)) if _is_stream(X) else _array(X)
+    if _is_stream(X):
+        return _joined(_batches(X))
+    if type(X) is not np.ndarray or X.dtype.kind != "f":
+        check_readable(X, "X", text=False)
+    with naming("`X` must be features (N, D)"):
+        return _array(X)
 
 
 def _is_stream(X: Any) -> bool:
@@ -66,10 +75,11 @@ def _batches(X: Any) -> list[Any]:
 
 def _joined(batches: list[Any]) -> npt.NDArray[Any]:
     """The features (N, D) of batches of features, or of tuples that begin with them."""
-    parts = [np.asarray(_array(batch[0] if isinstance(batch, list | tuple) else batch)) for batch in batches]
-    if not parts:
-        raise ValueError("`X` must give at least one batch, got none: an iterator can be read once only")
-    return np.concatenate(parts)
+    with naming("`X` must give batches of features (N, D)"):
+        parts = [np.asarray(_array(batch[0] if isinstance(batch, list | tuple) else batch)) for batch in batches]
+        if not parts:
+            raise ValueError("`X` must give at least one batch, got none: an iterator can be read once only")
+        return np.concatenate(parts)
 
 
 def _array(values: Any) -> Any:
