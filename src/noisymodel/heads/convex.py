@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.optimize import minimize
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .._random import array_generator
@@ -79,8 +81,15 @@ def multinomial(
 
     first = np.zeros((width + 1) * classes) if start is None else start.double().cpu().numpy().ravel()
     options: Any = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
-    found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
+    with _blas().limit(limits=1, user_api="blas"):
+        found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
     return torch.from_numpy(found.x.reshape(width + 1, classes)).to(rows)
+
+
+@lru_cache(maxsize=1)
+def _blas() -> ThreadpoolController:
+    """The BLAS of scipy, for one thread: waiting threads of it and of torch on the same cores cost five times the fit."""
+    return ThreadpoolController()
 
 
 def fold_ids(targets: npt.NDArray[np.int64], folds: int, seed: int, most: int | None = None) -> npt.NDArray[np.int64]:
