@@ -88,7 +88,7 @@ def multinomial(
 
 @lru_cache(maxsize=1)
 def _blas() -> ThreadpoolController:
-    """The BLAS of scipy, for one thread: waiting threads of it and of torch on the same cores cost five times the fit."""
+    """The BLAS of scipy: its waiting threads and torch's on the same cores make a fit five times as long."""
     return ThreadpoolController()
 
 
