@@ -122,7 +122,7 @@ def spectra(part: Part, cache: Path) -> list[dict[str, Any]]:
     for cell in part.cells:
         if cell.seed == 0 and (cache / "bundles" / f"{cell.task}@{cell.layer}.npz").exists():
             rows = split(cell, cache).training.features
-            spectrum = noisymodel.analyze(rows)
+            spectrum = noisymodel.spectrum.analyze(rows)
             lines.append(
                 {
                     "task": cell.task,
