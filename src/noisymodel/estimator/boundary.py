@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from .._checks import check_array, check_number, check_strided, check_unmasked
 
 
 @contextmanager
-def naming(expected: str) -> Iterator[None]:
+def naming(expected: str) -> Generator[None]:
     """Errors of other libraries begin with what was expected of the argument; their type and their words stay."""
     try:
         yield
