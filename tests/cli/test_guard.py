@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_ctrl_c_while_importing(tmp_path: Path) -> None:
     """The signal comes at different moments of the start; each ends with one line and 130."""
     command = [sys.executable, "-m", "noisymodel", "tune", "a.npy", "--out", str(tmp_path / "out")]
-    for wait in (0.5, 1.2):
+    for wait in (0.4, 0.8, 1.2, 1.6):
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as running:
             time.sleep(wait)
             running.send_signal(signal.SIGINT)

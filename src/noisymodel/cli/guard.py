@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import errno
 import os
@@ -9,9 +10,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from types import CodeType, FrameType
+from typing import Any, TextIO
 
 from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolderError
 from ._parser import BAD_INPUT, FAILED, INTERRUPTED
@@ -23,13 +25,37 @@ _BAD_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirecto
 
 
 class _Ctrl:
-    """Whether Ctrl-C was pressed; an import that it interrupts may turn it into any other error."""
+    """Ends the command on Ctrl-C, and remembers it: an import that it interrupts may turn it into any other error.
+
+    An exception that reaches the C++ code of a package while it is imported aborts the process. A command that is still
+    importing therefore ends at once, and an import in the middle of the work is waited for.
+    """
 
     pressed = False
 
-    def __call__(self, *_: object) -> NoReturn:
+    def __call__(self, _number: int, frame: FrameType | None) -> None:
         self.pressed = True
-        raise KeyboardInterrupt
+        stack = list(_stack(frame))
+        if not any(code.co_filename.startswith("<frozen importlib") for code in stack):
+            raise KeyboardInterrupt
+        if _work_has_begun(stack):
+            threading.Timer(0.05, _thread.interrupt_main).start()
+            return
+        remove_empty_folders()
+        os._exit(_complain("stopped", INTERRUPTED))
+
+
+def _stack(frame: FrameType | None) -> Iterator[CodeType]:
+    while frame is not None:
+        yield frame.f_code
+        frame = frame.f_back
+
+
+def _work_has_begun(stack: list[CodeType]) -> bool:
+    """Whether a function of the library, beyond the command line, is running."""
+    commands = Path(__file__).parent
+    paths = [Path(code.co_filename) for code in stack if code.co_name != "<module>"]
+    return any(path.is_relative_to(commands.parent) and not path.is_relative_to(commands) for path in paths)
 
 
 def guarded(run: Callable[[], int]) -> int:
