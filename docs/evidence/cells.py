@@ -31,7 +31,7 @@ TASKS = {
     "webster": Task("Webster 1913, MiniLM", "output", ("encoder.layer.4", "encoder.layer.3"), (4, 16, 64, 256, 0)),
     "verses": Task("verses, MiniLM", "output", ("encoder.layer.4", "encoder.layer.3"), (4, 16, 64, 256, 0)),
     "emoji-lite0": Task("emoji, EfficientNet-Lite0", "15", ("14", "10"), (4, 16, 0), "noto", 0.3, paired=True),
-    "emoji-lite2": Task("emoji, EfficientNet-Lite2", "22", (), (4, 16, 0), "noto", 0.3, paired=True),
+    "emoji-lite2": Task("emoji, EfficientNet-Lite2", "20", (), (4, 16, 0), "noto", 0.3, paired=True),
     "letters": Task("letters, PP-OCR", "output", (), (4, 16, 64, 0), "sans", 0.25),
     "digits": Task("digits, EfficientNet-Lite0", "15", ("14", "10"), (4, 16, 64, 256, 0)),
 }

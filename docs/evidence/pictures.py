@@ -33,7 +33,7 @@ from .fonts import DIGITS, KINDS, LETTERS, drawn, faces
 from .packages import Packages
 
 BATCH = 64
-LAYERS = {"lite0": ("net._blocks.15", "net._blocks.14", "net._blocks.10"), "lite2": ("net._blocks.22",)}
+LAYERS = {"lite0": ("net._blocks.15", "net._blocks.14", "net._blocks.10"), "lite2": ("net._blocks.20",)}
 EMOJI_KINDS = {
     "face": r"face-.*", "emotion": "emotion|heart", "hand": "hand.*|body-parts", "person": "person.*|family",
     "mammal": "animal-mammal|cat-face|monkey-face", "animal": "animal-(bird|reptile|marine|bug|amphibian)",
