@@ -28,8 +28,9 @@ def add(commands: Commands) -> None:
         help="fit a classifier on features, validate it beside its baselines, save it",
         description="Fit a classifier on features and labels, validate it on held-out rows beside a linear probe, "
         f"a kernel probe and an MLP, and save it. Needs features (N, D) ({FEATURE_FILES}) "
-        "and labels: the store's own, or --labels. Of several layers or poolings (several FEATURES, or a folder of stores as `noisymodel extract "
-        "--layer A --layer B` writes it) a linear probe on each is reported first, and the one with the best "
+        "and labels: the store's own, or --labels. Of several layers or poolings (several FEATURES, or a folder of "
+        "stores as `noisymodel extract --layer A --layer B` writes it) a linear probe on each is reported first, and "
+        "the one with the best "
         "validation accuracy is taken. Writes the classifier and report.json into the output folder.",
     )
     tune.add_argument(
