@@ -93,6 +93,56 @@ def test_labels_from_files_presets_and_auto(tmp_path: Path) -> None:
     np.testing.assert_array_equal(refitted.predict_proba(features), again.predict_proba(features))
 
 
+def layer_stores(folder: Path, shift: float = 0.0) -> Path:
+    """A folder with a store for each of three layers, of which `block.1` alone knows the classes well."""
+    random = np.random.default_rng(int(shift) + 3)
+    labels = np.arange(90) % 3
+    for layer, width, signal in [("block.0", 5, 0.0), ("block.1", 4, 4.0), ("head/input", 6, 0.8)]:
+        features = random.standard_normal((90, width)) + shift
+        features[:, :3] += signal * np.eye(3)[labels]
+        with FeatureStore.create(folder / layer, num_features=width, metadata={"layer": layer}) as made:
+            made.append(torch.from_numpy(features.astype(np.float32)), labels)
+    return folder
+
+
+def test_several_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stores, shifted = layer_stores(tmp_path / "stores"), layer_stores(tmp_path / "shifted", 1.0)
+    out, quick = tmp_path / "out", ["--method", "linear", "--baselines"]
+    assert main(["tune", str(stores), "--test", f"far={shifted}", "--out", str(out), *quick]) == 0
+    printed = capsys.readouterr().out
+    assert "Chosen by validation alone: block.1" in printed
+    report = json.loads((out / "report.json").read_text())
+    assert report["chosen_layer"] == "block.1"
+    by_layer = {record["layer"]: record for record in report["layers"]}
+    assert {name: one["num_features"] for name, one in by_layer.items()} == {
+        "block.0": 5, "block.1": 4, "head/input": 6,
+    }  # fmt: skip
+    best = max(record["validation"]["accuracy"] for record in report["layers"])
+    assert by_layer["block.1"]["validation"]["accuracy"] == best
+    assert all(record["tests"]["far"]["rows"] == 90 for record in report["layers"])
+    found = {row["data"]: row["accuracy"] for row in report["accuracies"]}
+    taken = by_layer["block.1"]
+    assert found == {"validation": taken["validation"]["accuracy"], "far": taken["tests"]["far"]["accuracy"]}
+    assert NMTuneClassifier.load(out / "model").n_features_in_ == 4
+
+    each = [f"a={stores / 'block.0'}", f"b={stores / 'block.1'}"]
+    tests = [f"far/{name}={shifted / layer}" for name, layer in (("a", "block.0"), ("b", "block.1"))]
+    other = tmp_path / "other"
+    assert main(["tune", *each, "--test", tests[0], "--test", tests[1], "--out", str(other), *quick]) == 0
+    report = json.loads((other / "report.json").read_text())
+    assert report["chosen_layer"] == "b"
+    assert [record["tests"] for record in report["layers"]] == [
+        by_layer[layer]["tests"] for layer in ("block.0", "block.1")
+    ]
+    capsys.readouterr()
+    wrong = ["--out", str(tmp_path / "wrong")]
+    assert "no features of the layer 'b'" in complaint(["tune", *each, "--test", tests[0], *wrong], capsys)
+    np.save(tmp_path / "y.npy", np.arange(60) % 3)
+    np.save(tmp_path / "x.npy", np.ones((60, 4), dtype=np.float32))
+    short = [str(tmp_path / "x.npy"), "--labels", str(tmp_path / "y.npy")]
+    assert "has 60 labels" in complaint(["tune", each[0], *short, *wrong], capsys)
+
+
 def test_predictions(
     tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,9 +6,8 @@ import inspect
 import json
 import pickle
 import warnings
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from unittest import SkipTest
 
 import numpy as np
 import pytest
@@ -19,7 +18,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
 from noisymodel import NMTune, NMTuneClassifier, fit
 from noisymodel._random import tensor_generator
@@ -47,25 +46,43 @@ def probabilities(**settings: object) -> np.ndarray:
 # --- scikit-learn's own checks
 
 
+def expected_to_fail(estimator: NMTuneClassifier) -> dict[str, str]:
+    """None, whatever the method: scikit-learn reports each of these as an expected failure."""
+    return {}
+
+
+@pytest.fixture
+def numpys_generator() -> Iterator[None]:
+    """The checks draw from numpy's global generator."""
+    state = np.random.get_state()  # noqa: NPY002
+    yield
+    np.random.set_state(state)  # noqa: NPY002
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "method", ["nmtune", "linear", *(pytest.param(one, marks=pytest.mark.slow) for one in ("mlp", "kernel"))]
+@pytest.mark.usefixtures("numpys_generator")
+@parametrize_with_checks(
+    [NMTuneClassifier(), NMTuneClassifier(method="linear")], expected_failed_checks=expected_to_fail
 )
-def test_all_checks_of_scikit_learn_pass(method: str) -> None:
-    """With the defaults, not one is expected to fail; their number is looked at: an estimator may opt out of most."""
-    passed, skipped = 0, []
-    legacy = np.random.get_state()  # noqa: NPY002 - the checks draw from numpy's global generator
-    for estimator, check in estimator_checks_generator(NMTuneClassifier(method=method)):
-        name = getattr(check, "func", check).__name__
-        if name == "check_array_api_input":  # needs SCIPY_ARRAY_API in the environment
-            skipped.append(name)
-            continue
-        with suppress(SkipTest):  # of one check, which needs pandas; it does not stand for all others
-            check(estimator)
-            passed += 1
-    np.random.set_state(legacy)  # noqa: NPY002 - see above
-    assert passed >= 60
-    assert len(skipped) <= 1
+def test_check_of_scikit_learn(estimator: NMTuneClassifier, check: Callable[[NMTuneClassifier], None]) -> None:
+    check(estimator)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("numpys_generator")
+@parametrize_with_checks(
+    [NMTuneClassifier(method="mlp"), NMTuneClassifier(method="kernel")], expected_failed_checks=expected_to_fail
+)
+def test_check_of_scikit_learn_for_baselines(
+    estimator: NMTuneClassifier, check: Callable[[NMTuneClassifier], None]
+) -> None:
+    check(estimator)
+
+
+def test_no_estimator_opts_out_of_the_checks() -> None:
+    for method in METHODS:
+        assert len(list(estimator_checks_generator(NMTuneClassifier(method=method)))) >= 60, method
 
 
 # --- its tools

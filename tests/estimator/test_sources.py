@@ -110,7 +110,7 @@ def test_labels_that_are_none() -> None:
 
 def test_cross_validation_on_a_store(tmp_path: Path) -> None:
     held = store(tmp_path / "store")
-    labels = np.asarray(held.labels)
+    labels = held.labels
     scores = cross_val_score(NMTuneClassifier(method="linear", random_state=0), held, labels, cv=3)
     assert scores.min() > 0.8
     search = GridSearchCV(NMTuneClassifier(method="linear", random_state=0), {"calibrate": [True, False]}, cv=2)

@@ -84,12 +84,20 @@ def test_what_is_no_table_is_named_in_one_line(tmp_path: Path) -> None:
         "no.csv.gz": (b"label\na\n", "cannot be read"),
         "x.parquet": (b"PAR1 and no more", "no Parquet file, or damaged"),
         "x.pkl": (b"", "may be a pickle"),
-        "x.txt": (b"", "is no table that is known"),
+        "x.dat": (b"", "is no table that is known"),
     }
     for name, (content, told) in wrong.items():
         with pytest.raises(InputFileError, match=told) as caught:
             rows(put(tmp_path, name, content), "label")
         assert "\n" not in str(caught.value), name
+
+
+def test_a_label_a_line_keeps_its_line_ends(tmp_path: Path) -> None:
+    table = open_table(put(tmp_path, "labels.txt", b"\xef\xbb\xbfa\r\nb, c\nd"))
+    assert table.columns() == ["label"]
+    assert list(table.values("label")) == [(1, ("a",)), (2, ("b, c",)), (3, ("d",))]
+    table.write(tmp_path / "out.txt", "label", ["x", None, "y"])
+    assert (tmp_path / "out.txt").read_bytes() == b"\xef\xbb\xbfx\r\nb, c\ny"
 
 
 def test_pipes_folders_and_devices_are_refused_at_once(tmp_path: Path) -> None:

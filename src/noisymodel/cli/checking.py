@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, InputFileError, OutputFolderError
 
+FEATURE_FILES = "a feature store's folder, .npy, .npz, .safetensors, .parquet (or a folder of them), .csv or .tsv"
 _MADE: list[Path] = []  # folders that this process made for its output, the innermost first
 
 

@@ -21,10 +21,11 @@ def add(commands: Commands) -> None:
     noise = commands.add_parser(
         "noise",
         help="put noise into a file of labels or captions, with an audit; or check an audit",
-        description="Put noise into labels (a CSV, TSV, JSONL or Parquet file with a column label; an .npy, .npz or "
-        ".safetensors file; a folder with a folder for each class; a feature store; WebDataset shards) or captions "
-        "(such a table with a column caption; shards). Writes the new file, flipped.csv and audit.json into the output "
-        "folder. With --verify, derives everything that an audit says again from the input, and compares.",
+        description="Put noise into labels (a CSV, TSV, JSONL or Parquet file with a column label, or a folder of "
+        "Parquet files; an .npy, .npz or .safetensors file; .txt with one label a line; a folder with a folder for "
+        "each class; a feature store; WebDataset shards) or captions (such a table with a column caption; shards). "
+        "Writes the new file, flipped.csv and audit.json into the output folder. With --verify, derives everything "
+        "that an audit says again from the input, and compares.",
     )
     noise.add_argument(
         "input",

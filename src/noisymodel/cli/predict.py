@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .checking import check_output_file, classifier_folder, existing
+from .checking import FEATURE_FILES, check_output_file, classifier_folder, existing
 
 if TYPE_CHECKING:
     from ._parser import Commands
@@ -22,11 +22,11 @@ def add(commands: Commands) -> None:
         "predict",
         help="labels for features, from a classifier that `noisymodel tune` saved",
         description="Predict labels. Needs a classifier's folder (`model`, as `noisymodel tune` wrote it) and features "
-        "of the same backbone: a feature store's folder or an .npy file of shape (N, D). Writes a CSV file with the "
+        f"of the same backbone (N, D): {FEATURE_FILES}. Writes a CSV file with the "
         "columns row, id (where the store has ids), label and probability, one row for each row of features.",
     )
     predict.add_argument("model", metavar="MODEL", help="folder of a saved classifier")
-    predict.add_argument("features", metavar="FEATURES", help="feature store, or .npy file (N, D)")
+    predict.add_argument("features", metavar="FEATURES", help="file of features, or feature store")
     predict.add_argument("--probabilities", action="store_true", help="a column of probabilities for every class")
     predict.add_argument("--out", metavar="FILE", required=True, help="CSV file to write")
     predict.add_argument("--force", action="store_true", help="replace the file")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._parser import positive
-from .checking import device_name, existing, make_output_folder
+from .checking import FEATURE_FILES, device_name, existing, make_output_folder
 
 if TYPE_CHECKING:
     from ..estimator.comparison import Comparison
+    from ..estimator.layers import LayerChoice, LayerProbe
     from ._parser import Commands
 
 REPORT = "report.json"
@@ -26,12 +27,24 @@ def add(commands: Commands) -> None:
         "tune",
         help="fit a classifier on features, validate it beside its baselines, save it",
         description="Fit a classifier on features and labels, validate it on held-out rows beside a linear probe, "
-        "a kernel probe and an MLP, and save it. Needs features (a feature store's folder or an .npy file of "
-        "shape (N, D)) and labels: the store's own, or --labels. Writes the classifier and report.json into the output "
-        "folder.",
+        f"a kernel probe and an MLP, and save it. Needs features (N, D) ({FEATURE_FILES}) "
+        "and labels: the store's own, or --labels. Of several layers or poolings (several FEATURES, or a folder of "
+        "stores as `noisymodel extract --layer A --layer B` writes it) a linear probe on each is reported first, and "
+        "the one with the best "
+        "validation accuracy is taken. Writes the classifier and report.json into the output folder.",
     )
-    tune.add_argument("features", metavar="FEATURES", help="feature store, or .npy file (N, D)")
-    tune.add_argument("--labels", metavar="FILE", help=".npy, .csv, .tsv, or one label a line (default: the store's)")
+    tune.add_argument(
+        "features",
+        metavar="[NAME=]FEATURES",
+        nargs="+",
+        help="file of features, feature store, or folder with a store for each layer; several are layers of one "
+        "backbone on the same rows, and NAME is the layer's (default: the file's)",
+    )
+    tune.add_argument(
+        "--labels",
+        metavar="FILE",
+        help="table, array, feature store, or one label a line; the same for all layers (default: the store's)",
+    )
     tune.add_argument("--label-column", metavar="NAME", help="column of a table (default: label, or the only one)")
     tune.add_argument(
         "--method", choices=("nmtune", "mlp", "linear", "kernel"), default="nmtune", help="default: nmtune"
@@ -47,7 +60,8 @@ def add(commands: Commands) -> None:
         metavar="NAME=FEATURES[,LABELS]",
         action="append",
         default=[],
-        help="further rows to evaluate on, such as shifted ones; may be repeated",
+        help="further rows to evaluate on, such as shifted ones; may be repeated. Of several layers: a folder with a "
+        "store for each of the same names, or NAME/LAYER=FEATURES[,LABELS] once for each layer",
     )
     tune.add_argument("--refit", action="store_true", help="train the saved classifier on all rows after validation")
     tune.add_argument("--epochs", metavar="N", type=positive, default=30, help="default: 30")
@@ -68,7 +82,9 @@ def _tune(options: argparse.Namespace) -> int:
     if (out / REPORT).exists() and not options.force:
         raise OutputFolderError(f"{out / REPORT} exists: name another --out, or replace it with --force")
     make_output_folder(out)
-    features, labels = _rows(options.features, options.labels, options.label_column)
+    paths = _layers(options.features)
+    layers = {name: _rows(path, options.labels, options.label_column) for name, path in paths.items()}
+    tests = _tests(options.test, list(layers), options.label_column)
     settings: dict[str, Any] = {"weights": options.weights, "epochs": options.epochs, "batch_size": options.batch_size}
     settings |= {"device": device, "verbose": 1}
     if options.preset:
@@ -76,13 +92,16 @@ def _tune(options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         try:
+            choice = _choice(layers, tests, options, device) if len(layers) > 1 else None
+            chosen = choice.chosen if choice else next(iter(layers))
+            features, labels = layers[chosen]
             found = compare(
                 features,
                 labels,
                 method=options.method,
                 baselines=options.baselines,
                 validation_fraction=options.validation,
-                tests=dict(_test(text, options.label_column) for text in options.test),
+                tests={name: by_layer[chosen] for name, by_layer in tests.items()},
                 seed=options.seed,
                 **settings,
             )
@@ -92,7 +111,7 @@ def _tune(options: argparse.Namespace) -> int:
         except (ValueError, TypeError) as error:
             raise error if hasattr(error, "filename") else ConfigError(_one_line(error)) from None
     classifier.save(out / MODEL)
-    _write_report(out / REPORT, options, found)
+    _write_report(out / REPORT, options, found, choice, paths)
     print(_tables(found))
     print(f"Classifier: {out / MODEL}\nResults:    {out / REPORT}")
     return 0
@@ -112,17 +131,93 @@ def _rows(features: str, labels: str | None, column: str | None) -> tuple[Any, A
     return found, own
 
 
-def _test(text: str, column: str | None) -> tuple[str, tuple[Any, Any]]:
+def _layers(given: list[str]) -> dict[str, str]:
+    """The path of each layer's features by its name."""
     from ..errors import ConfigError
+    from ..features.opening import stores_within
+    from ..files.reading import is_there
+    from ..spectrum_files.naming import short_names
 
-    name, _, files = text.partition("=")
-    features, _, labels = files.partition(",")
-    if not name or not features:
-        raise ConfigError(f"--test must be NAME=FEATURES or NAME=FEATURES,LABELS, got {text!r}")
-    return name, _rows(features, labels or None, column)
+    pairs = [("", text) if is_there(text) else text.partition("=")[::2] for text in given]
+    pairs = [(name, path) if path else ("", name) for name, path in pairs]
+    alone = iter(short_names([Path(path) for name, path in pairs if not name]))
+    found: list[tuple[str, str]] = []
+    for name, path in pairs:
+        within = stores_within(existing(path))
+        own = name or next(alone)
+        prefix = f"{own}/" if name or len(pairs) > 1 else ""
+        found += [(f"{prefix}{layer}", str(store)) for layer, store in within.items()] or [(own, path)]
+    twice = next((name for place, (name, _) in enumerate(found) if name in dict(found[:place])), None)
+    if twice is not None:
+        raise ConfigError(f"two layers are called {twice!r}: give each a name of its own, NAME=FEATURES")
+    return dict(found)
 
 
-def _write_report(path: Path, options: argparse.Namespace, found: Comparison) -> None:
+def _tests(given: list[str], layers: list[str], column: str | None) -> dict[str, dict[str, tuple[Any, Any]]]:
+    """Features and labels of the rows of each ``--test``, by its name and the layer's."""
+    from ..errors import ConfigError
+    from ..features.opening import stores_within
+
+    found: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for text in given:
+        name, _, files = text.partition("=")
+        features, _, labels = files.partition(",")
+        if not name or not features:
+            raise ConfigError(f"--test must be NAME=FEATURES or NAME=FEATURES,LABELS, got {text!r}")
+        test, _, layer = name.partition("/")
+        paths = {layers[0]: features}
+        if len(layers) > 1 and layer in layers:
+            name, paths = test, {layer: features}
+        elif len(layers) > 1:
+            paths = {own: str(store) for own, store in stores_within(existing(features)).items() if own in layers}
+        own = {layer: _rows(path, labels or None, column) for layer, path in paths.items()}
+        found[name] = {**found.get(name, {}), **own}
+    for name, by_layer in found.items():
+        lacking = [layer for layer in layers if layer not in by_layer]
+        if lacking:
+            raise ConfigError(
+                f"--test {name} has no features of the layer {lacking[0]!r}: give a folder with a store for each "
+                f"layer, or --test {name}/{lacking[0]}=FEATURES[,LABELS]"
+            )
+    return found
+
+
+def _choice(
+    layers: dict[str, tuple[Any, Any]],
+    tests: dict[str, dict[str, tuple[Any, Any]]],
+    options: argparse.Namespace,
+    device: str | None,
+) -> LayerChoice:
+    from ..estimator.layers import compare_layers
+
+    choice = compare_layers(
+        {name: features for name, (features, _) in layers.items()},
+        next(iter(layers.values()))[1],
+        tests=tests,
+        validation_fraction=options.validation,
+        seed=options.seed,
+        device=device,
+    )
+    print(_layer_table(choice))
+    return choice
+
+
+def _layer_table(choice: LayerChoice) -> str:
+    width = max(5, *(len(probe.layer) for probe in choice.probes)) + 2
+    names = ["validation", *choice.probes[0].tests]
+    wide = [max(14, len(name) + 2) for name in names]
+    lines = ["linear probe on each layer, accuracy in %"]
+    lines.append(f"{'layer':<{width}}{'features':>8}" + "".join(f"{n:>{w}}" for n, w in zip(names, wide, strict=True)))
+    for probe in choice.probes:
+        values = [probe.validation, *probe.tests.values()]
+        shown = "".join(f"{100 * one.accuracy:>{size}.1f}" for one, size in zip(values, wide, strict=True))
+        lines.append(f"{probe.layer:<{width}}{probe.num_features:>8}{shown}")
+    return "\n".join([*lines, f"Chosen by validation alone: {choice.chosen}", ""])
+
+
+def _write_report(
+    path: Path, options: argparse.Namespace, found: Comparison, choice: LayerChoice | None, paths: dict[str, str]
+) -> None:
     from .. import __version__
     from ..files import write_file
 
@@ -131,6 +226,9 @@ def _write_report(path: Path, options: argparse.Namespace, found: Comparison) ->
         "library_version": __version__,
         "arguments": arguments,
         "training_rows": found.num_training,
+        "layers": [_layer_record(probe, paths) for probe in choice.probes] if choice else [],
+        "chosen_layer": choice.chosen if choice else None,
+        "layer_chosen_by": "validation accuracy of a linear probe" if choice else None,
         "saved": "trained on all rows" if options.refit else "trained without the validation rows",
         "accuracies": [row._asdict() for row in found.accuracies],
         "differences": [row._asdict() for row in found.differences],
@@ -138,6 +236,11 @@ def _write_report(path: Path, options: argparse.Namespace, found: Comparison) ->
         "explanations": {name: one.explanation_ for name, one in found.classifiers.items()},
     }
     write_file(path, (json.dumps(report, indent=2) + "\n").encode())
+
+
+def _layer_record(probe: LayerProbe, paths: dict[str, str]) -> dict[str, Any]:
+    tests = {name: row._asdict() for name, row in probe.tests.items()}
+    return {**probe._asdict(), "path": paths[probe.layer], "validation": probe.validation._asdict(), "tests": tests}
 
 
 def _tables(found: Comparison) -> str:

@@ -49,6 +49,8 @@ class ShardedRows:
         return f"{type(self).__name__}({self._name!r}, shape={self.shape}, dtype={self.dtype})"
 
     def __getitem__(self, index: object, /) -> Tensor:
+        if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:  # as scikit-learn indexes arrays
+            index = index[0]
         if isinstance(index, slice):
             return self._slice(index)
         if isinstance(index, (np.ndarray, Tensor, Sequence)) and not is_scalar(index):

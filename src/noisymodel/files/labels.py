@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputFileError
-from .reading import PICKLES, check_file, open_bytes, shown, suffix_of, text_lines
-from .tables import ARRAYS, TEXT_TABLES, Table, listed, open_table
+from .reading import PICKLES, check_file, shown, suffix_of
+from .tables import ARRAYS, TEXT_TABLES, LineTable, Table, listed, open_table
 
 NAMES = ("label", "labels", "target", "targets", "y")  # of the column, where none is named; the first that is there
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
@@ -107,7 +107,7 @@ def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
         raise InputFileError(f"{shown(file)} is no file of labels: give a table, an array, or one label a line")
     if column is not None:
         raise InputFileError(f"{shown(file)} has one label a line and no columns, so none called {column!r}")
-    return collect_labels(file, _whole_lines(file), "line")
+    return collect_labels(file, ((number, text) for number, (text,) in LineTable(file).values("label")), "line")
 
 
 def label_column(table: Table, name: str | None, wanted: Sequence[str] = NAMES) -> str:
@@ -186,12 +186,6 @@ def integers_of(classes: Sequence[str]) -> npt.NDArray[np.int64] | None:
         return None
     numbers = [int(name) for name in classes]
     return np.array(numbers, dtype=np.int64) if all(-(2**63) <= number < 2**63 for number in numbers) else None
-
-
-def _whole_lines(file: Path) -> Iterator[tuple[int, str]]:
-    with open_bytes(file) as stream:
-        for number, line in enumerate(text_lines(file, stream), start=1):
-            yield number, line.removesuffix("\n").removesuffix("\r")
 
 
 def _refuse_spaces(path: Path, known: dict[str, int], first: Sequence[int | str], unit: str) -> None:

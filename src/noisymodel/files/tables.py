@@ -20,7 +20,8 @@ from .reading import BYTE_ORDER_MARK, PICKLES, check_file, open_bytes, parse_jso
 
 TEXT_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 ARRAYS = (".npy", ".npz", ".safetensors")
-KNOWN = ".csv, .tsv, .jsonl (these also with .gz), .parquet, .npy, .npz or .safetensors"
+LINES = ".txt"
+KNOWN = ".csv, .tsv, .jsonl, .txt (these also with .gz), .parquet, .npy, .npz or .safetensors"
 _SEPARATORS = (",", ";", "\t")
 _BATCH = 65536
 _LONGEST = 2**31 - 1
@@ -60,6 +61,8 @@ def open_table(path: str | Path) -> Table:
         return DelimitedTable(file)
     if suffix in (".jsonl", ".ndjson"):
         return JsonTable(file)
+    if suffix == LINES:
+        return LineTable(file)
     if suffix == ".parquet" and not packed:
         return ParquetTable(file)
     if suffix in ARRAYS and not packed:
@@ -140,6 +143,37 @@ class DelimitedTable:
                 raise InputFileError(f"{place}, line {line}: {len(row)} fields, the header has {width}")
             yield line, row
             line = rows.line_num + 1
+
+
+class LineTable:
+    """A text a line, without a header: the only column, called ``label``."""
+
+    unit = "line"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def columns(self) -> list[str]:
+        """See `Table`."""
+        return ["label"]
+
+    def values(self, *names: str) -> Iterator[Row]:
+        """See `Table`."""
+        column_places(self.path, self.columns(), names)
+        for number, line in self._lines():
+            yield number, (line.removesuffix("\n").removesuffix("\r"),) * len(names)
+
+    def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
+        """See `Table`: line ends stay."""
+        column_places(self.path, self.columns(), [name])
+        with _writing(out, like=self.path) as file:
+            for (_, line), value in zip(self._lines(), changed, strict=True):
+                bare = line.removesuffix("\n").removesuffix("\r")
+                file.write((line if value is None else value + line[len(bare) :]).encode())
+
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        with open_bytes(self.path) as stream:
+            yield from enumerate(text_lines(self.path, stream), start=1)
 
 
 class JsonTable:

@@ -1,4 +1,4 @@
-"""Listings: path and label of every file of a folder with a folder for each class; row, id and label of a store."""
+"""Listings of folders: path and label of every file of folders for classes; row, id and label of stores and Parquet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ..errors import InputFileError
 from ..features import FeatureStore
 from ..features.manifest import MANIFEST_NAME
-from ..features.opening import store_labels
+from ..features.opening import read_labels, store_labels
 from ..files.reading import shown
 from .shards import is_shards
 
@@ -24,15 +24,17 @@ def needs_listing(source: Path) -> bool:
 def write_listing(folder: Path, out: Path | None) -> str:
     """Write the listing of a folder as CSV; returns its SHA-256. With ``out=None`` nothing is written.
 
-    Of a feature store (row, id where there are ids, label), of any other folder (path, label) of every file, by path:
-    the label is the first folder of the path, and hidden files do not count.
+    Of a feature store (row, id where there are ids, label), of Parquet files (row, label), of any other folder (path,
+    label) of every file, by path: the label is the first folder of the path, and hidden files do not count.
 
     Raises:
         InputFileError: files that are in no folder of a class, or none at all; a store without labels.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows(_store_rows(folder) if (folder / MANIFEST_NAME).exists() else _file_rows(folder))
+    is_store = (folder / MANIFEST_NAME).exists()
+    tables = not is_store and any(folder.glob("*.parquet"))
+    writer.writerows(_store_rows(folder) if is_store else _table_rows(folder) if tables else _file_rows(folder))
     content = text.getvalue().encode()
     if out is not None:
         out.write_bytes(content)
@@ -45,6 +47,11 @@ def _store_rows(folder: Path) -> Iterator[Sequence[object]]:
     yield ["row", "label"] if ids is None else ["row", "id", "label"]
     for row, label in enumerate(labels):
         yield [row, label] if ids is None else [row, getattr(ids[row], "item", lambda row=row: ids[row])(), label]
+
+
+def _table_rows(folder: Path) -> Iterator[Sequence[object]]:
+    yield ["row", "label"]
+    yield from enumerate(read_labels(folder).values)
 
 
 def _file_rows(folder: Path) -> Iterator[Sequence[str]]:

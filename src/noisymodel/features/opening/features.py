@@ -89,6 +89,15 @@ def open_features(path: str | Path, *, key: str | None = None) -> FeatureStore |
     return file.store if isinstance(file, StoredFile) else file.array()
 
 
+def stores_within(path: str | Path) -> dict[str, Path]:
+    """The stores in a folder by their layer's name, as `extract` writes several layers; none where it is a store."""
+    folder = Path(path)
+    if not is_folder(folder) or (folder / MANIFEST_NAME).exists():
+        return {}
+    found = sorted(one.parent for one in folder.rglob(MANIFEST_NAME))
+    return {store.relative_to(folder).as_posix(): store for store in found}
+
+
 def _open_folder(folder: Path, key: str | None) -> FeatureFile:
     if (folder / MANIFEST_NAME).exists():
         if key not in (None, "features"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,19 @@ import torch
 
 from ... import files
 from ...errors import InputFileError
-from ...files import LabelFile, class_order
-from ...files.labels import collect_labels
-from ...files.reading import is_folder
+from ...files import LabelFile, class_order, open_table
+from ...files.labels import collect_labels, label_column
+from ...files.reading import files_of, is_folder
 from ..lazy_columns import ShardedStrings
+from ..manifest import MANIFEST_NAME
 from ..store import FeatureStore
 
 
 def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
-    """The labels (N,) of a feature store's folder, or of a file as `noisymodel.files.read_labels` takes it.
+    """The labels (N,) of a feature store's folder, of a folder of Parquet files, or of a file.
 
-    A store's labels are the names that its metadata list as ``classes`` (`extract` writes them), else its numbers.
+    Files are those of `noisymodel.files.read_labels`; Parquet files are taken in the order of their names. A store's
+    labels are the names that its metadata list as ``classes`` (`extract` writes them), else its numbers.
 
     Args:
         path: the folder or file.
@@ -31,7 +34,18 @@ def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
     file = Path(path)
     if not is_folder(file):
         return files.read_labels(file, column=column)
+    if not (file / MANIFEST_NAME).exists() and any(file.glob("*.parquet")):
+        return collect_labels(file, _parquet_labels(files_of(file, ".parquet"), column), "row")
     return store_labels(FeatureStore.open(file), column)
+
+
+def _parquet_labels(paths: Sequence[Path], column: str | None) -> Iterator[tuple[int, str]]:
+    row = 0
+    for path in paths:
+        table = open_table(path)
+        for _, (text,) in table.values(label_column(table, column)):
+            yield row, text
+            row += 1
 
 
 def store_labels(store: FeatureStore, column: str | None = None) -> LabelFile:
