@@ -188,7 +188,7 @@ def _choice(
     options: argparse.Namespace,
     device: str | None,
 ) -> LayerChoice:
-    from ..estimator.layers import compare_layers
+    from ..estimator import compare_layers
 
     choice = compare_layers(
         {name: features for name, (features, _) in layers.items()},

@@ -56,7 +56,7 @@ def compare_layers(
             and for what `compare` refuses.
 
     >>> import numpy as np
-    >>> from noisymodel.estimator.layers import compare_layers
+    >>> from noisymodel.estimator import compare_layers
     >>> random = np.random.default_rng(0)
     >>> labels = np.arange(200) % 2
     >>> early = random.normal(size=(200, 4))

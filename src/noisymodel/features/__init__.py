@@ -17,6 +17,7 @@ from .interchange import (
     to_webdataset,
 )
 from .lazy_columns import ShardedRows, ShardedStrings
+from .opening import open_features, read_labels
 from .remote import EmbeddingClient, OpenAIEmbeddings, embed
 from .store import FeatureStore
 
@@ -36,6 +37,8 @@ __all__ = [
     "from_parquet",
     "from_webdataset",
     "load_backbone",
+    "open_features",
+    "read_labels",
     "to_arrow",
     "to_dataset",
     "to_npy",
