@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ..analysis.summary import SummaryRow, is_variant
 from .results import Results
 from .wording import rate_text
@@ -76,13 +76,10 @@ class MethodStyle(NamedTuple):
 @contextmanager
 def look() -> Generator[None]:
     """Matplotlib's defaults with our settings, inside the block only; the caller's settings and backend stay."""
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", extra="study", purpose="the study's figures") from error
+    mpl = import_extra("matplotlib", extra="study", purpose="the study's figures")
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)  # pyright: ignore[reportCallIssue, reportArgumentType] # keys are plain strings
+        mpl.rcParams.update(_SETTINGS)
         yield
 
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ..analysis.summary import is_headline
 from ..rows import ShiftNote, StudyRecord
 from .analysis_tables import analysis_tables, further_analysis_tables
@@ -59,12 +59,12 @@ def render_page(
     Raises:
         MissingExtraError: if jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("jinja2", extra="study", purpose="the study's page") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja2 = import_extra("jinja2", extra="study", purpose="the study's page")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    from markupsafe import Markup
+
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     script = SCRIPT.read_text(encoding="utf-8")
     groups = named(shown)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ....errors import InputFileError, MissingExtraError
+from ....errors import InputFileError, import_extra
 from .declaration import SetTable
 from .pictures import opened
 from .rows import Found
@@ -66,10 +66,7 @@ def read_hub(path: Path | str, table: SetTable) -> Found:
 
 
 def _loaded(path: Path | str, table: SetTable, place: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError("datasets", extra="datasets", purpose="Hugging Face data sets") from None
+    datasets = import_extra("datasets", extra="datasets", purpose="Hugging Face data sets")
     try:
         if isinstance(path, Path) and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
             found: Any = datasets.load_from_disk(str(path))
