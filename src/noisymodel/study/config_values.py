@@ -7,7 +7,7 @@ import difflib
 import math
 import numbers
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
@@ -20,6 +20,13 @@ def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
+
+
+def demand_known(key: str, name: str, known: Iterable[str]) -> None:
+    """Raise `unknown_name` unless the name is in a list."""
+    names = list(known)
+    if name not in names:
+        raise unknown_name(key, name, names)
 
 
 def demand(holds: bool, key: str, expected: str, got: object) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +22,7 @@ from .collect import Collected, collect
 from .config import StudyConfig
 from .execution import BACKENDS, Shard, execute
 from .failures import Failure
+from .identity import made_with
 from .methods import method_notes
 from .output_folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, claim_folder
 from .part_cache import PartCache
@@ -216,7 +215,6 @@ def make_record(
 ) -> StudyRecord:
     """All that the report is written from."""
     source = planned.source
-    packages = ("noisymodel", "torch", "numpy", "scipy", "scikit-learn")
     return StudyRecord(
         config=planned.config.to_dict(),
         methods=method_notes(planned.methods),
@@ -227,7 +225,7 @@ def make_record(
         spectra=collected.spectra,
         samples=source.samples(_SAMPLES),
         command=f"noisymodel study --config {CONFIG_FILE}",
-        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        versions=made_with(),
         seconds=seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         remarks=source.remarks,

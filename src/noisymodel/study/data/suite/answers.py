@@ -11,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ....errors import ConfigError
+from ....files import read_json
+from ....files.tables import listed
 from .declaration import LabelMap, SetTable, ShiftTable, SuiteTable, read_label_map
-from .published import read_json
-from .rows import Integers, Rows, listing
+from .rows import Integers, Rows
 
 
 class Matched(NamedTuple):
@@ -67,7 +68,7 @@ def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: st
         relation = {name: targets for name, targets in relation.items() if name in set(present)}
         lost = sorted(set(present) - set(relation))
         if not relation:
-            raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listing(present)}")
+            raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listed(map(repr, present))}")
     groups = _groups(relation, f"{key}.label_map")
     group_of = {name: groups.index(targets) for name, targets in relation.items()}
     codes = _translated(rows, [group_of.get(name, -1) for name in own])
@@ -98,8 +99,8 @@ def _groups(relation: dict[str, tuple[int, ...]], key: str) -> list[tuple[int, .
             if one in taken:
                 both = sorted(name for name, targets in relation.items() if targets in (group, taken[one]))
                 raise ConfigError(
-                    f"config key `{key}`: {listing(both)} share some of their classes but not all, so an answer would "
-                    f"not say which is meant"
+                    f"config key `{key}`: {listed(map(repr, both))} share some of their classes but not all, so an "
+                    f"answer would not say which is meant"
                 )
             taken[one] = group
     return groups
@@ -222,4 +223,4 @@ def _place(target: str | int, numbers: dict[str, int]) -> int | None:
 
 def _with_nearest(names: Sequence[str], known: Sequence[str]) -> str:
     near = difflib.get_close_matches(names[0], known, 1)
-    return listing(names) + (f" (did you mean {near[0]!r} for the first?)" if near else "")
+    return listed(map(repr, names)) + (f" (did you mean {near[0]!r} for the first?)" if near else "")

@@ -24,9 +24,6 @@ class HubPictures(NamedTuple):
     column: str
     place: str
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
     def name(self, row: int) -> str:
         """The data set, and the row in it."""
         return f"{self.place}, row {row}"

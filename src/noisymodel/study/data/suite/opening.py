@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ....errors import ConfigError, InputFileError
-from ...config_values import unknown_name
+from ...config_values import demand_known
 from .declaration import SetTable, SuiteTable
 from .hub import HUB, read_hub
 from .places import expand_braces
@@ -51,6 +51,7 @@ def open_set(table: SetTable, key: str, suite: SuiteTable) -> Rows:
     """
     try:
         found = _reader(table, key, suite)
+        _ = found.state  # that files are there
         return arranged(found, table, _classes(table, suite))
     except InputFileError as error:
         raise ConfigError(f"config key `{key}.path`: {error}") from None
@@ -59,8 +60,8 @@ def open_set(table: SetTable, key: str, suite: SuiteTable) -> Rows:
 def _reader(table: SetTable, key: str, suite: SuiteTable) -> Found:
     if table.path.startswith(HUB):
         return read_hub(table.path.removeprefix(HUB), table)
-    if table.format and table.format not in FORMATS:
-        raise unknown_name(f"{key}.format", table.format, list(FORMATS))
+    if table.format:
+        demand_known(f"{key}.format", table.format, FORMATS)
     path = suite.resolve(table.path)
     own = replace(table, root=str(suite.resolve(table.root))) if table.root else table
     return FORMATS[table.format or guessed_format(path)](path, own)

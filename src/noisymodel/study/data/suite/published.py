@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
+from ....files import read_json
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
 from .places import matching
@@ -109,23 +109,9 @@ def read_video_frames(path: Path, _: SetTable) -> Found:
     return _in_files(path, paths, _named(numbers, classes, path), classes, lists)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """An object in a JSON file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise InputFileError(f"{path}: expected a JSON object")
-    return cast("dict[str, Any]", found)
-
-
 def _in_files(
     folder: Path, paths: list[str], labels: list[str], classes: tuple[str, ...] | None, lists: tuple[Path, ...]
 ) -> Found:
-    missing = [path for path in paths if not (folder / path).is_file()]
-    if missing:
-        raise InputFileError(f"{folder} lacks {len(missing)} of its {len(paths)} pictures, such as {missing[0]}")
     return Found(
         str(folder),
         paths,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 from zipfile import BadZipFile
@@ -137,7 +136,6 @@ def read_tables(path: Path, table: SetTable) -> Found:
                 captions.append(row["caption"])
     folder = Path(table.root) if table.root else files[0].parent
     count = len(paths) or len(texts)
-    _all_there(folder, paths, str(path))
     return Found(
         str(path),
         [f"{row:09d}/{name}" for row, name in enumerate(paths)] if paths else [f"{row:09d}" for row in range(count)],
@@ -196,7 +194,6 @@ def read_lists(path: Path, table: SetTable) -> Found:
                 raise InputFileError(f"{file}, line {number}: no label in {line.strip()!r}")
             paths.append(picture)
             labels.append(label)
-    _all_there(folder, paths, str(path))
     return Found(
         str(path),
         paths if len(set(paths)) == len(paths) else [f"{row:09d}/{name}" for row, name in enumerate(paths)],
@@ -205,10 +202,3 @@ def read_lists(path: Path, table: SetTable) -> Found:
         lists=tuple(files),
         picture_files=(folder, paths),
     )
-
-
-def _all_there(folder: Path, paths: Sequence[str], place: str) -> None:
-    missing = [path for path in paths if not (folder / path).is_file()]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputFileError(f"{place} names pictures that are not there: {folder / missing[0]}{more}")

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
 from ....files import file_checksum
+from ....files.tables import listed
 from .declaration import SetTable
 from .pictures import Pictures
 
@@ -50,15 +52,24 @@ class Found:
         """Hash of what the files hold, as far as one look at each tells; they are looked at once.
 
         Raises:
-            OSError: a file has gone.
+            InputFileError: some are not there, or no files.
         """
         digest = sha256()
         folder, names = self.picture_files or (Path(), [])
         for path in self.lists:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
+        missing: list[Path] = []
         for name, path in [*((path.name, path) for path in self.files), *((name, folder / name) for name in names)]:
-            status = path.stat()
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+            try:
+                status = path.stat()
+            except OSError:
+                status = None
+            if status is None or not S_ISREG(status.st_mode):
+                missing.append(path)
+            else:
+                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        if missing:
+            raise InputFileError(f"{self.place} names files that are not there: {listed(map(str, missing), 1)}")
         return digest.hexdigest()[:16]
 
 
@@ -137,10 +148,10 @@ def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
 
 
 def _numbered(
-    found: Found, labels: Sequence[str], listed: tuple[str, ...], *, by_index: bool
+    found: Found, labels: Sequence[str], given: tuple[str, ...], *, by_index: bool
 ) -> tuple[Integers, tuple[str, ...] | None]:
     if by_index:
-        own = listed or None
+        own = given or None
         try:
             codes = np.array([int(label) for label in labels], dtype=np.int64)
         except ValueError:
@@ -153,11 +164,13 @@ def _numbered(
             of = "at least 0" if own is None else f"of 0 to {len(own) - 1}"
             raise InputFileError(f"{found.place}: label {bad} is not {of}; `drop_labels` leaves rows out")
         return codes, own
-    own = listed or found.classes or tuple(sorted(set(labels)))
+    own = given or found.classes or tuple(sorted(set(labels)))
     numbers = {name: number for number, name in enumerate(own)}
     unknown = sorted(set(labels) - set(numbers))
     if unknown:
-        raise InputFileError(f"{found.place}: labels {listing(unknown)} are not among the {len(own)} classes given")
+        raise InputFileError(
+            f"{found.place}: labels {listed(map(repr, unknown))} are not among the {len(own)} classes given"
+        )
     return np.array([numbers[label] for label in labels], dtype=np.int64), own
 
 
@@ -179,13 +192,3 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
     if not len(kept):
         raise InputFileError(f"{rows.place}: the part that is asked for is empty")
     return kept
-
-
-def listing(names: Sequence[str], limit: int = 8) -> str:
-    """Names for an error, the first few.
-
-    >>> listing(["a", "b", "c"], 2)
-    "'a', 'b' and 1 more"
-    """
-    shown = ", ".join(map(repr, names[:limit]))
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

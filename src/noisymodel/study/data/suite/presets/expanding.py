@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from .....errors import ConfigError, InputFileError, MissingDataError
-from ....config_values import unknown_name
+from ....config_values import demand_known
 from ..places import matching
 from .preset import Part, Preset, PresetTask
 
@@ -165,8 +165,7 @@ def _named(values: Mapping[str, Any]) -> list[str]:
 
 
 def _known(name: str) -> Preset:
-    if name not in PRESETS:
-        raise unknown_name("suite.preset", name, list(PRESETS))
+    demand_known("suite.preset", name, PRESETS)
     return PRESETS[name]
 
 
@@ -177,6 +176,5 @@ def _tasks(values: Mapping[str, Any]) -> list[PresetTask]:
     if not isinstance(only, list | tuple):
         raise ConfigError(f"config key `suite.only`: expected a list of tasks, got {only!r}")
     for name in cast("Sequence[Any]", only):
-        if name not in [task.name for task in tasks]:
-            raise unknown_name("suite.only", str(name), [task.name for task in tasks])
+        demand_known("suite.only", str(name), [task.name for task in tasks])
     return [task for task in tasks if not only or task.name in only]
