@@ -50,7 +50,7 @@ def test_cifar_that_is_cut_off_or_has_too_many_classes(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a\.bin is cut off, or not the binary version of CIFAR-10"):
         opened(path=str(tmp_path / "a.bin"), format="cifar")
     write(tmp_path / "b.bin", cifar([[3]]))
-    with pytest.raises(ConfigError, match="labels are from 3 to 3, with 1 classes"):
+    with pytest.raises(ConfigError, match="`labels` must be from 0 to 0, got 3 to 3"):
         opened(path=str(tmp_path / "b.bin"), format="cifar")
 
 

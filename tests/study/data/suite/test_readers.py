@@ -213,7 +213,7 @@ def test_classes_in_a_file(tmp_path: Path) -> None:
     write(tmp_path / "names.txt", "yes\nyes\n")
     with pytest.raises(ConfigError, match=r"names.txt must have distinct names"):
         opened(tmp_path, path="a.csv", classes_file="names.txt")
-    with pytest.raises(ConfigError, match=r"list of classes .*none.txt cannot be read"):
+    with pytest.raises(ConfigError, match=r"the list .*none.txt cannot be read"):
         opened(tmp_path, path="a.csv", classes_file="none.txt")
 
 

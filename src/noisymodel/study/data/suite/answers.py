@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ....errors import ConfigError
-from ....files import read_json
+from ....files import open_table, read_json
 from ....files.tables import listed
 from .declaration import LabelMap, SetTable, ShiftTable, SuiteTable, read_label_map
 from .rows import Integers, Rows
@@ -138,8 +137,11 @@ def _label_map(shift: ShiftTable, key: str, suite: SuiteTable) -> LabelMap | Non
         if path.suffix == ".json":
             return read_label_map(read_json(path), own)
         if path.suffix == ".csv":
-            return _read_csv(path)
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+            found: dict[str, list[str]] = {}
+            for _, (name, target) in open_table(path).values("shifted", "task"):
+                found.setdefault(name, []).append(target)
+            return read_label_map(found, own)
+    except (OSError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"config key `{own}`: {path} cannot be read as a label map: {error}") from None
@@ -155,18 +157,6 @@ def label_map_paths(shift: SetTable, suite: SuiteTable) -> tuple[Path, ...]:
         return ()
     path = suite.resolve(shift.label_map_file)
     return tuple(path / name for name in _OBJECTNET) if path.is_dir() else (path,)
-
-
-def _read_csv(path: Path) -> LabelMap:
-    """Columns ``shifted`` and ``task``; a class of the shifted set may stand in several rows."""
-    found: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"shifted", "task"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"columns `shifted` and `task` are expected, got {', '.join(rows.fieldnames or ())}")
-        for row in rows:
-            found.setdefault(row["shifted"], []).append(row["task"])
-    return tuple((name, tuple(targets)) for name, targets in found.items())
 
 
 _OBJECTNET = (

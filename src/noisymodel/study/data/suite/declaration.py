@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -18,6 +17,18 @@ LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
 
 KINDS = ("pictures", "pairs", "texts")
 FITS = ("crop", "squash")
+
+
+def read_label_map(values: object, key: str) -> LabelMap:
+    """``{class of the shifted set: class of the task, its number, or a list of them}``."""
+    demand(isinstance(values, Mapping), key, "a table of keys", values)
+    found: list[tuple[str, Classes]] = []
+    for name, value in cast("Mapping[Any, Any]", values).items():
+        targets = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
+        if not targets or any(isinstance(target, bool) or not isinstance(target, str | int) for target in targets):
+            raise ConfigError(f"config key `{key}.{name}`: expected a class or a list of classes, got {value!r}")
+        found.append((str(name), tuple(targets)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class ShiftTable(SetTable):
 
     name: str = ""
     description: str = ""
-    label_map: LabelMap | None = None
+    label_map: LabelMap | None = field(default=None, metadata={"read": read_label_map})
     label_map_file: str = ""
     others: str = "error"
     """Without a label map, classes that the task lacks are an ``"error"``, or their rows are left out (``"drop"``)."""
@@ -159,65 +170,9 @@ def read_declaration(values: Mapping[str, Any]) -> SuiteTable:
         ...
     noisymodel.errors.ConfigError: config key `suite.pretraining.pth` is unknown; did you mean `suite.pretraining.path`?
     """
-    plain = {key: value for key, value in values.items() if key != "tasks"}
-    suite = build(SuiteTable, plain, "suite.")
-    tasks = tuple(
-        _read_task(value, f"suite.tasks[{place}]") for place, value in _tables(values.get("tasks", ()), "suite.tasks")
-    )
-    suite = dataclasses.replace(suite, tasks=tasks)
+    suite = build(SuiteTable, values, "suite.")
     _check(suite)
     return suite
-
-
-def _read_task(values: Mapping[str, Any], key: str) -> TaskTable:
-    for name in values:
-        demand_known(key, name, ("name", "train", "test", "shifts"))
-    for name in ("name", "train", "test"):
-        if name not in values:
-            raise ConfigError(f"config key `{key}.{name}` is missing")
-    if not isinstance(values["name"], str):
-        raise ConfigError(f"config key `{key}.name`: expected a string, got {values['name']!r}")
-    train, test = (_read_set(values[name], f"{key}.{name}") for name in ("train", "test"))
-    shifts = [
-        _read_shift(shift, f"{key}.shifts[{number}]")
-        for number, shift in _tables(values.get("shifts", ()), f"{key}.shifts")
-    ]
-    return TaskTable(values["name"], train, test, tuple(shifts))
-
-
-def _read_set(values: object, key: str) -> SetTable:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"config key `{key}`: expected a table of keys, got {values!r}")
-    return build(SetTable, cast("Mapping[str, Any]", values), f"{key}.")
-
-
-def _read_shift(values: Mapping[str, Any], key: str) -> ShiftTable:
-    shift = build(ShiftTable, {name: value for name, value in values.items() if name != "label_map"}, f"{key}.")
-    if "label_map" not in values:
-        return shift
-    return dataclasses.replace(shift, label_map=read_label_map(values["label_map"], f"{key}.label_map"))
-
-
-def read_label_map(values: object, key: str) -> LabelMap:
-    """``{class of the shifted set: class of the task, its number, or a list of them}``."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"config key `{key}`: expected a table of keys, got {values!r}")
-    found: list[tuple[str, Classes]] = []
-    for name, value in cast("Mapping[Any, Any]", values).items():
-        targets = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
-        if not targets or any(isinstance(target, bool) or not isinstance(target, str | int) for target in targets):
-            raise ConfigError(f"config key `{key}.{name}`: expected a class or a list of classes, got {value!r}")
-        found.append((str(name), tuple(targets)))
-    return tuple(found)
-
-
-def _tables(values: object, key: str) -> list[tuple[int, Mapping[str, Any]]]:
-    if not isinstance(values, list | tuple):
-        raise ConfigError(f"config key `{key}`: expected a list of tables, got {values!r}")
-    for place, value in enumerate(cast("Sequence[Any]", values)):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"config key `{key}[{place}]`: expected a table of keys, got {value!r}")
-    return list(enumerate(cast("Sequence[Mapping[str, Any]]", values)))
 
 
 def _distinct(names: Sequence[str], key: str) -> None:

@@ -10,7 +10,7 @@ from ....errors import ConfigError, InputFileError
 from ...config_values import demand_known
 from .declaration import SetTable, SuiteTable
 from .hub import HUB, read_hub
-from .places import expand_braces
+from .places import expand_braces, read_lines
 from .published import read_cars, read_cifar, read_flowers, read_svhn, read_video_frames
 from .readers import read_arrays, read_folder, read_lists, read_tables
 from .rows import Found, Rows, arranged
@@ -91,10 +91,7 @@ def _classes(table: SetTable, suite: SuiteTable) -> tuple[str, ...]:
     if not table.classes_file:
         return table.classes
     path = suite.resolve(table.classes_file)
-    try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"the list of classes {path} cannot be read: {error}") from None
+    names = tuple(filter(None, read_lines(path)))
     if not names or len(set(names)) != len(names):
         raise InputFileError(f"the list of classes {path} must have distinct names, a line each")
     return names

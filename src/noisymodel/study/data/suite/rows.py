@@ -8,6 +8,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from ....errors import InputFileError
 from ....files import file_checksum
 from ....files.tables import listed
 from .declaration import SetTable
-from .pictures import Pictures
+from .pictures import FilePictures, Pictures
 
 Integers = NDArray[np.int64]
 Text = tuple[str, ...]
@@ -41,9 +42,7 @@ class Found:
     lists: tuple[Path, ...] = ()
     """Small files that say what the rows are: their bytes are part of the identity."""
     files: tuple[Path, ...] = ()
-    """Large files: path, size and time of change are part of the identity."""
-    picture_files: tuple[Path, list[str]] | None = None
-    """Folder and paths of one file a row, likewise."""
+    """Large files: path, size and time of change are part of the identity, as those of pictures in files."""
     extra: str = ""
     """What else identifies the data, such as the fingerprint of a Hugging Face data set."""
 
@@ -55,11 +54,14 @@ class Found:
             InputFileError: some are not there, or no files.
         """
         digest = sha256()
-        folder, names = self.picture_files or (Path(), [])
+        pictures = self.pictures if isinstance(self.pictures, FilePictures) else FilePictures(Path(), [])
         for path in self.lists:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
         missing: list[Path] = []
-        for name, path in [*((path.name, path) for path in self.files), *((name, folder / name) for name in names)]:
+        for name, path in [
+            *((path.name, path) for path in self.files),
+            *((name, pictures.folder / name) for name in pictures.paths),
+        ]:
             try:
                 status = path.stat()
             except OSError:
@@ -105,10 +107,8 @@ class Rows:
 
     def files(self) -> set[str]:
         """The paths of the pictures, where each is a file."""
-        if self.found.picture_files is None:
-            return set()
-        folder, names = self.found.picture_files
-        return {str(folder / names[row]) for row in self.order.tolist()}
+        pictures = self.found.pictures
+        return set(map(pictures.name, self.order.tolist())) if isinstance(pictures, FilePictures) else set()
 
     def take(self, chosen: Integers) -> Rows:
         """Some of the rows."""
@@ -192,3 +192,16 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
     if not len(kept):
         raise InputFileError(f"{rows.place}: the part that is asked for is empty")
     return kept
+
+
+def named(numbers: NDArray[np.integer[Any]], classes: tuple[str, ...], place: Path) -> list[str]:
+    """The names of classes that are given by number.
+
+    Raises:
+        InputFileError: a number beyond them.
+    """
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(classes)):
+        raise InputFileError(
+            f"{place}: `labels` must be from 0 to {len(classes) - 1}, got {numbers.min()} to {numbers.max()}"
+        )
+    return [classes[number] for number in numbers.tolist()]
