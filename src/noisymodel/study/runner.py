@@ -6,8 +6,9 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,34 +94,28 @@ def run(
     """
     planned = plan(_as_config(config))
     _check_machine(planned, backend)
-    ways = _Ways(workers, progress, backend)
+    compute = partial(execute, planned, workers=workers, progress=progress, backend=backend)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="noisymodel-") as folder:
-            collected, _ = _computed(planned, PartCache(cache or folder), ways)
+            collected, _ = _computed(planned, PartCache(cache or folder), compute)
         return StudyResult([row._asdict() for row in collected.table], collected.spectra, None)
 
     _check_report_packages()
     began = time.monotonic()
     path = Path(out).absolute()
     claim_folder(path, planned.config, resume=resume, force=force)
-    collected, failures = _computed(planned, PartCache(cache or path / CACHE_FOLDER), ways, path)
+    collected, failures = _computed(planned, PartCache(cache or path / CACHE_FOLDER), compute, path)
     from .report import write_report  # needs the extra, and nothing before did
 
     write_report(path, make_record(planned, collected, seconds=time.monotonic() - began, failures=failures))
     return StudyResult([row._asdict() for row in collected.table], collected.spectra, Path(out))
 
 
-class _Ways(NamedTuple):
-    workers: int | None
-    progress: bool
-    backend: str
-
-
 def _computed(
-    planned: Plan, cache: PartCache, ways: _Ways, path: Path | None = None
+    planned: Plan, cache: PartCache, compute: Callable[[PartCache], list[Failure]], path: Path | None = None
 ) -> tuple[Collected, list[Failure]]:
     """What there is after computing what was missing; what failed is said, and written down where there is a folder."""
-    failures = execute(planned, cache, workers=ways.workers, progress=ways.progress, backend=ways.backend)
+    failures = compute(cache)
     if path is not None:
         _write_failures(path, failures)
     collected = collect(planned, cache, failures)
