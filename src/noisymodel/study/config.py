@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from ..errors import ConfigError, MissingExtraError
+from ..errors import ConfigError, import_extra
 from .config_values import build, check_types, convert, demand, shown
 
 
@@ -249,10 +249,7 @@ def _parse(path: Path, text: str) -> object:
         return json.loads(text)
     if path.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"config file {str(path)!r}: expected the ending .toml, .yaml, .yml or .json")
-    try:
-        import yaml
-    except ImportError:
-        raise MissingExtraError("pyyaml", extra="study", purpose="configurations in YAML") from None
+    yaml = import_extra("yaml", extra="study", purpose="configurations in YAML")
     try:
         return yaml.safe_load(text) or {}
     except yaml.YAMLError as error:

@@ -7,7 +7,7 @@ import difflib
 import math
 import numbers
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
@@ -20,6 +20,13 @@ def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
+
+
+def demand_known(key: str, name: str, known: Iterable[str]) -> None:
+    """Raise `unknown_name` unless the name is in a list."""
+    names = list(known)
+    if name not in names:
+        raise unknown_name(key, name, names)
 
 
 def demand(holds: bool, key: str, expected: str, got: object) -> None:
@@ -37,8 +44,10 @@ def shown(value: object) -> str:
 def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
     """A dataclass from the keys of a configuration; errors name the key, after ``prefix``.
 
+    A field whose metadata have ``"read"`` is read by that function of value and key.
+
     Raises:
-        ConfigError: an unknown key, or a value of the wrong type.
+        ConfigError: an unknown or missing key, or a value of the wrong type.
     """
     hints = get_type_hints(cls)
     for key in values:
@@ -46,7 +55,17 @@ def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
             near = difflib.get_close_matches(str(key), hints, 1)
             hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(hints)}"
             raise ConfigError(f"config key `{prefix}{key}` is unknown; {hint}")
-    return cls(**{key: convert(value, hints[key], prefix + key) for key, value in values.items()})
+    fields: dict[str, Any] = {one.name: one for one in dataclasses.fields(cast(Any, cls))}
+    for name, one in fields.items():
+        if name not in values and one.default is one.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"config key `{prefix}{name}` is missing")
+    known = {name: one.metadata["read"] for name, one in fields.items() if "read" in one.metadata}
+    return cls(
+        **{
+            key: known[key](value, prefix + key) if key in known else convert(value, hints[key], prefix + key)
+            for key, value in values.items()
+        }
+    )
 
 
 def convert(value: Any, kind: Any, key: str) -> Any:
@@ -57,7 +76,7 @@ def convert(value: Any, kind: Any, key: str) -> Any:
     if get_origin(kind) is tuple:
         element = get_args(kind)[0]
         value = _listed(value)
-        demand(isinstance(value, list | tuple | range), key, f"a list of {_NOUNS[element]}s", value)
+        demand(isinstance(value, list | tuple | range), key, f"a list of {_NOUNS.get(element, 'table')}s", value)
         return tuple(convert(item, element, f"{key}[{index}]") for index, item in enumerate(value))
     if get_origin(kind) is not None:  # Mapping[str, ...]
         element = get_args(kind)[1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -114,6 +115,11 @@ def _remote_configuration(name: str) -> dict[str, Any]:
     known = transformers_configuration(name).to_dict()
     known = {key: value for key, value in known.items() if key not in ("_name_or_path", "transformers_version")}
     return json.loads(json.dumps(known, default=str))
+
+
+def made_with() -> dict[str, str]:
+    """Versions of what computes a study, for people."""
+    return {"python": platform.python_version(), **library_versions("noisymodel", "scipy", "scikit-learn")}
 
 
 def library_versions(*names: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .config import StudyConfig
-from .config_values import unknown_name
+from .config_values import demand_known, unknown_name
 from .data import SOURCES, open_source, reported_shifts
 from .methods import expanded
 from .pretraining.compatibility import ARCHITECTURES, LIBRARIES, NOISE_KINDS, OBJECTIVES
@@ -17,16 +17,14 @@ def check_names(config: StudyConfig) -> None:
     """
     for key, known in (("objectives", OBJECTIVES), ("noise_kinds", NOISE_KINDS)):
         for name in getattr(config, key):
-            if name not in known:
-                raise unknown_name(key, name, known)
+            demand_known(key, name, known)
     for name in config.architectures:
         _check_architecture("architectures", name, name)
     for name in config.pretraining.overrides:
         first, _, rest = name.partition("/")
         _check_architecture("pretraining.overrides", name, rest if first in OBJECTIVES else name)
     expanded(config.methods)
-    if config.data not in SOURCES:
-        raise unknown_name("data", config.data, list(SOURCES))
+    demand_known("data", config.data, SOURCES)
     if config.data != "suite" and (config.tasks or config.shifts):
         reported_shifts(config, open_source(config, config.seeds[0]))
 

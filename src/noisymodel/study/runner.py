@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +23,7 @@ from .collect import Collected, collect
 from .config import StudyConfig
 from .execution import BACKENDS, Shard, execute
 from .failures import Failure
+from .identity import made_with
 from .methods import method_notes
 from .output_folder import CACHE_FOLDER, CONFIG_FILE, FAILURES_FILE, claim_folder
 from .part_cache import PartCache
@@ -94,34 +94,28 @@ def run(
     """
     planned = plan(_as_config(config))
     _check_machine(planned, backend)
-    ways = _Ways(workers, progress, backend)
+    compute = partial(execute, planned, workers=workers, progress=progress, backend=backend)
     if out is None:
         with tempfile.TemporaryDirectory(prefix="noisymodel-") as folder:
-            collected, _ = _computed(planned, PartCache(cache or folder), ways)
+            collected, _ = _computed(planned, PartCache(cache or folder), compute)
         return StudyResult([row._asdict() for row in collected.table], collected.spectra, None)
 
     _check_report_packages()
     began = time.monotonic()
     path = Path(out).absolute()
     claim_folder(path, planned.config, resume=resume, force=force)
-    collected, failures = _computed(planned, PartCache(cache or path / CACHE_FOLDER), ways, path)
+    collected, failures = _computed(planned, PartCache(cache or path / CACHE_FOLDER), compute, path)
     from .report import write_report  # needs the extra, and nothing before did
 
     write_report(path, make_record(planned, collected, seconds=time.monotonic() - began, failures=failures))
     return StudyResult([row._asdict() for row in collected.table], collected.spectra, Path(out))
 
 
-class _Ways(NamedTuple):
-    workers: int | None
-    progress: bool
-    backend: str
-
-
 def _computed(
-    planned: Plan, cache: PartCache, ways: _Ways, path: Path | None = None
+    planned: Plan, cache: PartCache, compute: Callable[[PartCache], list[Failure]], path: Path | None = None
 ) -> tuple[Collected, list[Failure]]:
     """What there is after computing what was missing; what failed is said, and written down where there is a folder."""
-    failures = execute(planned, cache, workers=ways.workers, progress=ways.progress, backend=ways.backend)
+    failures = compute(cache)
     if path is not None:
         _write_failures(path, failures)
     collected = collect(planned, cache, failures)
@@ -216,7 +210,6 @@ def make_record(
 ) -> StudyRecord:
     """All that the report is written from."""
     source = planned.source
-    packages = ("noisymodel", "torch", "numpy", "scipy", "scikit-learn")
     return StudyRecord(
         config=planned.config.to_dict(),
         methods=method_notes(planned.methods),
@@ -227,7 +220,7 @@ def make_record(
         spectra=collected.spectra,
         samples=source.samples(_SAMPLES),
         command=f"noisymodel study --config {CONFIG_FILE}",
-        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        versions=made_with(),
         seconds=seconds,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         remarks=source.remarks,

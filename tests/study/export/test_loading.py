@@ -162,8 +162,8 @@ def test_manifests_stay_in_their_folder_and_list_what_they_must(network: Path, t
 def test_configurations_that_are_none_name_their_file(network: Path) -> None:
     for content, message in (
         ("{}", r"config\.json' has no key `name`"),
-        ("[]", r"config\.json': expected a JSON object"),
-        ("{", r"config\.json' cannot be read"),
+        ("[]", r"config\.json is damaged: it holds no JSON object"),
+        ("{", r"config\.json is damaged: no JSON"),
         (changed(network, objective="dreaming"), "`objective` must be one of"),
         (changed(network, seed="one"), "`seed` is 'one'"),
         (changed(network, inputs={}), "`inputs.shape` must be"),

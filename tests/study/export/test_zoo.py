@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from noisymodel import noise, study
@@ -15,7 +16,7 @@ from noisymodel.files import file_checksum
 from noisymodel.study.cell import Cell
 from noisymodel.study.collect import collect
 from noisymodel.study.data import open_source
-from noisymodel.study.export import card, export_study, zoo
+from noisymodel.study.export import export_study, zoo
 from noisymodel.study.part_cache import PartCache
 from noisymodel.study.plan import plan
 
@@ -102,7 +103,10 @@ def test_the_card_says_what_was_measured(folder_of, exported: Path) -> None:
     (fit,) = [row.value for row in rows if row.metric == "noisy_label_fit"]
     (entropy,) = [r.value for r in rows if r.method == "features" and r.metric == "singular_value_entropy"]
     text = (exported / "supervised-mlp-symmetric-0.3-seed1" / "README.md").read_text()
-    assert text.startswith("---\nlicense: apache-2.0\n")
+    front, body = text.removeprefix("---\n").split("\n---\n", 1)
+    tags = ["noisy-model-learning", "supervised", "symmetric"]
+    assert yaml.safe_load(front) == {"license": "apache-2.0", "library_name": "noisymodel", "tags": tags}
+    assert body.startswith("\n# mlp-256-32-16, supervised, 30.0% wrong labels, seed 1\n\n")
     assert f"| share of its noisy training labels that it reproduces | {fit:.2%} |" in text
     assert f"| singular-value entropy (SVE) of the features | {entropy:.4g} |" in text
     assert "30.0% of the labels were to be wrong, 90 of 300 are (30.00%)" in text
@@ -214,7 +218,11 @@ def test_names_of_folders_are_plain_and_distinct(tmp_path: Path) -> None:
     assert zoo._without_folder("timm:resnet18") == "timm:resnet18"
 
 
-def test_licence_of_data_from_files_is_not_known() -> None:
-    assert "is not known here" in card._licence("other")
-    assert card._licence("mit") == "Licence of the weights: mit."
+def test_licences_in_the_card(folder_of, tmp_path: Path) -> None:
     assert zoo._licence(study.StudyConfig()) == "apache-2.0"
+    _, path = folder_of("glyphs")
+    for licence, said in (("other", "is not known here"), ("mine: ask", "Licence of the weights: mine: ask. Redo")):
+        written = export_study(path, tmp_path / licence[:4], licence=licence).path
+        for text in ((found / "README.md").read_text() for found in (written, next(written.glob("supervised*")))):
+            assert said in text
+        assert yaml.safe_load(text.split("---\n")[1])["license"] == licence

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ..config import StudyConfig
-from ..config_values import unknown_name
+from ..config_values import demand_known
 from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
@@ -70,8 +70,7 @@ def open_source(config: StudyConfig, seed: int) -> Source:
     source = SOURCES[config.data]
     known = [item.name for item in dataclasses.fields(source) if item.name != "seed"]  # pyright: ignore[reportArgumentType] # all sources are dataclasses
     for name, value in config.data_options.items():
-        if name not in known:
-            raise unknown_name("data_options", name, known)
+        demand_known("data_options", name, known)
         if value < 1:
             raise ConfigError(f"config key `data_options.{name}`: expected a positive integer, got {value}")
     return source(seed=seed, **config.data_options)
@@ -84,8 +83,7 @@ def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
         ConfigError: a task that there is not.
     """
     for name in config.tasks:
-        if name not in source.tasks:
-            raise unknown_name("tasks", name, list(source.tasks))
+        demand_known("tasks", name, source.tasks)
     wanted = config.tasks or source.default_tasks
     return {name: task for name, task in source.tasks.items() if name in wanted}
 
@@ -137,8 +135,7 @@ def reported_shifts(config: StudyConfig, source: Source) -> dict[str, tuple[str,
                 f"config key `shifts`: {name!r} was used to choose hyper-parameters and is never reported; "
                 f"choose from {', '.join(reportable)}"
             )
-        if name not in reportable:
-            raise unknown_name("shifts", name, reportable)
+        demand_known("shifts", name, reportable)
     return {name: _reported(task, config.shifts) for name, task in tasks.items()}
 
 

@@ -22,44 +22,6 @@ _TRAINING, _TEST, _SHIFT = range(3)
 
 
 @dataclass(frozen=True)
-class SuperClasses:
-    """Which super-class: what a network that was pre-trained on super-classes knows already.
-
-    Tested on the very pictures of the fine classes; ``stream`` is where the training pictures are drawn from.
-    """
-
-    glyphs: Glyphs
-    stream: tuple[int, ...]
-
-    @property
-    def classes(self) -> int:
-        """Number of super-classes."""
-        return self.glyphs.base_glyphs
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """Those of the fine classes."""
-        return self.glyphs.shifts
-
-    def training(self, shots: int) -> Examples:
-        """``shots`` pictures of each super-class, of its variants in turn."""
-        order = np.arange(shots * self.classes, dtype=np.int64)
-        fine = order % self.classes * self.glyphs.variants + order // self.classes % self.glyphs.variants
-        return self._coarse(self.glyphs.pictures(fine, *self.stream, _TRAINING))
-
-    def test(self) -> Examples:
-        """Pictures with super-class labels."""
-        return self._coarse(self.glyphs.test())
-
-    def shifted(self, shift: str) -> Examples:
-        """Pictures with super-class labels under a shift."""
-        return self._coarse(self.glyphs.shifted(shift))
-
-    def _coarse(self, pictures: Examples) -> Examples:
-        return Examples(pictures.inputs, pictures.labels // self.glyphs.variants)
-
-
-@dataclass(frozen=True)
 class Thickness:
     """How thick the strokes are, thin, middle or thick: what no label of pre-training speaks of.
 

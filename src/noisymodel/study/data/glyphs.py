@@ -19,8 +19,8 @@ from ..rows import ShiftNote
 from . import effects
 from .drawing import STROKES, Drawing, draw, glyph_shapes, render
 from .glyph_shifts import SHIFTS, GlyphShift
-from .glyph_tasks import SuperClasses, Thickness
-from .source import Examples, Task
+from .glyph_tasks import Thickness
+from .source import CoarseTask, Examples, Task
 
 # streams of random numbers that one seed is split into
 _SHAPES, PRETRAINING, CHECK, _TRAINING, _TEST, _SHIFT, SAMPLES, _TASK = range(8)
@@ -89,7 +89,8 @@ class Glyphs:
     @property
     def tasks(self) -> Mapping[str, Task]:
         """Which fine class a picture is of; which super-class; how thick its strokes are."""
-        return {"fine": self, "coarse": SuperClasses(self, (_TASK, 0)), "thickness": Thickness(self, (_TASK, 1))}
+        coarse = CoarseTask(self, self.variants, lambda fine: self.pictures(fine, _TASK, 0, 0))
+        return {"fine": self, "coarse": coarse, "thickness": Thickness(self, (_TASK, 1))}
 
     @property
     def default_tasks(self) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
@@ -100,6 +101,43 @@ class Task(Protocol):
     def shifted(self, shift: str) -> Examples:
         """Test examples under the named distribution shift."""
         ...
+
+
+@dataclass(frozen=True)
+class CoarseTask:
+    """The task to tell groups of another task's classes; tested on the very inputs of that one."""
+
+    fine: Task
+    group: int
+    """Fine classes in each coarse one: the latter is the quotient."""
+    made: Callable[[NDArray[np.int64]], Examples]
+    """Training examples of fine classes."""
+
+    @property
+    def classes(self) -> int:
+        """Number of groups."""
+        return self.fine.classes // self.group
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """Those of the fine classes."""
+        return self.fine.shifts
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` of each group, of its fine classes in turn."""
+        order = np.arange(shots * self.classes, dtype=np.int64)
+        return self._coarse(self.made(order % self.classes * self.group + order // self.classes % self.group))
+
+    def test(self) -> Examples:
+        """The inputs of the fine classes, with labels of their groups."""
+        return self._coarse(self.fine.test())
+
+    def shifted(self, shift: str) -> Examples:
+        """The same under a shift."""
+        return self._coarse(self.fine.shifted(shift))
+
+    def _coarse(self, examples: Examples) -> Examples:
+        return Examples(examples.inputs, examples.labels // self.group)
 
 
 class Source(Protocol):

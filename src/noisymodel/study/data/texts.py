@@ -19,7 +19,7 @@ from ..rows import ShiftNote
 from . import rewriting
 from .grammar import FORMS, STYLES, Language, Meaning, language
 from .patterns import Integers, decode
-from .source import Examples, Task
+from .source import CoarseTask, Examples, Task
 
 # streams of random numbers that one seed is split into
 _LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
@@ -149,7 +149,7 @@ class Texts:
     @property
     def tasks(self) -> Mapping[str, Task]:
         """Subtopics (``"fine"``) and topics (``"coarse"``)."""
-        return {"fine": self, "coarse": CoarseTexts(self)}
+        return {"fine": self, "coarse": CoarseTask(self, self.subtopics, lambda fine: self.written(fine, _TRAINING, 1))}
 
     @property
     def default_tasks(self) -> tuple[str, ...]:
@@ -249,40 +249,6 @@ class Texts:
         if shift is not None and shift.rewrite is not None:
             tokens = shift.rewrite(tokens, change)
         return tokens
-
-
-@dataclass(frozen=True)
-class CoarseTexts:
-    """The task to tell topics, whatever the subtopic; tested on the texts of the subtopics."""
-
-    texts: Texts
-
-    @property
-    def classes(self) -> int:
-        """Number of topics."""
-        return self.texts.topics
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """Those of the subtopics."""
-        return self.texts.shifts
-
-    def training(self, shots: int) -> Examples:
-        """``shots`` texts of each topic, of its subtopics in turn."""
-        topics, turn = balanced(shots * self.classes, self.classes), np.arange(shots * self.classes) // self.classes
-        fine = topics * self.texts.subtopics + turn % self.texts.subtopics
-        return self._coarse(self.texts.written(fine, _TRAINING, 1))
-
-    def test(self) -> Examples:
-        """Texts with topic labels."""
-        return self._coarse(self.texts.test())
-
-    def shifted(self, shift: str) -> Examples:
-        """Texts with topic labels under a shift of :data:`SHIFTS`."""
-        return self._coarse(self.texts.shifted(shift))
-
-    def _coarse(self, examples: Examples) -> Examples:
-        return Examples(examples.inputs, examples.labels // self.texts.subtopics)
 
 
 def balanced(count: int, classes: int) -> Integers:

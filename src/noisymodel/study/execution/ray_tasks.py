@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ..cell import compute_cell
 from ..failures import Failure, failure
 from ..part_cache import PartCache
@@ -23,10 +23,7 @@ def run_as_ray_tasks(
     Raises:
         MissingExtraError: Ray is not installed.
     """
-    try:
-        import ray
-    except ImportError:
-        raise MissingExtraError("ray", extra="ray", purpose="a study as Ray tasks") from None
+    ray = import_extra("ray", extra="ray", purpose="a study as Ray tasks")
     if not ray.is_initialized():
         ray.init(log_to_driver=False)
     task: Any = ray.remote(num_cpus=1)(_compute)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from string import ascii_letters, digits
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import safetensors
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...errors import ConfigError, InputFileError
-from ...files import file_checksum
+from ...files import file_checksum, read_json
 from ..config import PretrainingConfig
 from ..config_values import build
 from ..data import Examples, Inputs, batches
@@ -88,7 +88,7 @@ def load_exported(folder: str | Path) -> ExportedNetwork:
     except (ConfigError, RuntimeError, safetensors.SafetensorError) as error:
         raise InputFileError(f"{str(place / WEIGHTS_FILE)!r} does not fit {CONFIG_FILE}: {error}") from None
     network.name = record["name"]
-    audit = _json(place / AUDIT_FILE)
+    audit = read_json(place / AUDIT_FILE)
     return ExportedNetwork(network.eval().requires_grad_(False), record, audit)
 
 
@@ -157,7 +157,7 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         InputFileError: a key is missing or of another type; the file and the key.
     """
-    record = _json(path)
+    record = read_json(path)
     for key, kind in _KINDS.items():
         if key not in record:
             raise InputFileError(f"{str(path)!r} has no key `{key}`: it is no network's configuration")
@@ -174,16 +174,6 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"{str(path)!r} cannot be read: {error}") from None
-    if not isinstance(found, dict):
-        raise InputFileError(f"{str(path)!r}: expected a JSON object")
-    return cast("dict[str, Any]", found)
-
-
 def _architecture(place: Path, asked: str) -> str:
     """The architecture of a network: built in, one of a library's own, or in the folder; nothing is fetched.
 
@@ -195,7 +185,7 @@ def _architecture(place: Path, asked: str) -> str:
         return asked
     folder = place / ARCHITECTURE_FOLDER
     if library == "transformers":
-        config = _json(folder / "config.json") if folder.is_dir() else None
+        config = read_json(folder / "config.json") if folder.is_dir() else None
         if config is None:
             raise InputFileError(
                 f"{str(place)!r} names {asked!r}, and has no folder {ARCHITECTURE_FOLDER!r} with its configuration; "
@@ -224,7 +214,7 @@ def _check_sizes(place: Path, request: PretrainingRequest) -> None:
     settings, config = request.settings, Path(request.architecture.partition(":")[2]) / "config.json"
     deep = [settings.transformer_depth, len(settings.widths), len(settings.resnet_widths)]
     if config.is_file():
-        deep += [value for key, value in _json(config).items() if "layer" in key and type(value) is int]
+        deep += [value for key, value in read_json(config).items() if "layer" in key and type(value) is int]
     used = [depth for depth in deep if depth > max(len(held), 64)]
     if used:
         raise InputFileError(f"{str(place / CONFIG_FILE)!r} asks for {used[0]} layers of {len(held)} tensors")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +18,7 @@ from ...files import file_checksum, new_folder
 from ..cell import Cell
 from ..config import StudyConfig
 from ..data import Source
+from ..identity import made_with
 from ..output_folder import CACHE_FOLDER, CONFIG_FILE, read_claim
 from ..part_cache import PartCache
 from ..plan import NETWORKS, CellName, Part, Plan, plan
@@ -100,9 +99,9 @@ def _write_all(folder: Path, planned: Plan, cells: Iterable[Cell], licence: str)
     config = planned.config
     study = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
     (folder / STUDY_FILE).write_text(study, encoding="utf-8")
-    (folder / CARD_FILE).write_text(overview(planned.source, records, licence, versions()), encoding="utf-8")
+    (folder / CARD_FILE).write_text(overview(planned.source, records, licence, made_with()), encoding="utf-8")
     described = [{key: record[key] for key in _IN_THE_LIST} for record in records]
-    write_manifest(folder, {"study": config.to_dict(), "versions": versions(), "networks": described})
+    write_manifest(folder, {"study": config.to_dict(), "versions": made_with(), "networks": described})
     return tuple(record["folder"] for record in records)
 
 
@@ -129,7 +128,7 @@ def _write_cell(folder: Path, cell: Cell, licence: str) -> Iterator[dict[str, An
             _write_json(place / VOCABULARY_FILE, list(spelling))
         _keep_architecture(place, cell.name.architecture)
         checks = numbers.get(rate, {})
-        card = model_card(record, audit, checks, cell.source, licence, versions())
+        card = model_card(record, audit, checks, cell.source, licence, made_with())
         (place / CARD_FILE).write_text(card, encoding="utf-8")
         write_manifest(place, {})
         yield {**record, "audit": audit, "checks": checks}
@@ -205,12 +204,6 @@ def _numbers(cell: Cell) -> dict[float, dict[str, float]]:
             if shift == CLEAN_SHIFT:
                 found.setdefault(rate, {})[metric + suffix] = value
     return found
-
-
-def versions() -> dict[str, str]:
-    """Of what the networks were made with: parts of another version are not found."""
-    packages = ("noisymodel", "torch", "numpy", "scipy", "scikit-learn")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def write_manifest(folder: Path, record: Mapping[str, Any]) -> None:

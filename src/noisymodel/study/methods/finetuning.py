@@ -74,17 +74,6 @@ def _undistorted(material: Material, *, generator: torch.Generator, weight: floa
     return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
 
 
-def _published(consistency_weight: float, covariance_weight: float, dominant_weight: float) -> NMTuneLoss:
-    """NMTune's objective with the published code's top 5 singular values."""
-    return NMTuneLoss(
-        consistency_weight=consistency_weight,
-        covariance_weight=covariance_weight,
-        dominant_weight=dominant_weight,
-        top_k=5,
-        reduction="mean",
-    )
-
-
 def _nmtune(
     material: Material,
     *,
@@ -100,6 +89,13 @@ def _nmtune(
     backbone = None
     if rank is not None:
         backbone = with_lora(material.network, rank=round(rank), alpha=round(alpha), generator=generator)
+    objective = NMTuneLoss(
+        consistency_weight=consistency_weight or 0.0,
+        covariance_weight=covariance_weight,
+        dominant_weight=dominant_weight,
+        top_k=5,  # as in the published code
+        reduction="mean",
+    )
     on_top = consistency_weight is not None
     after = None
     if on_top:
@@ -118,7 +114,7 @@ def _nmtune(
         material.classes,
         backbone=backbone,
         after=after,
-        objective=_published(consistency_weight or 0.0, covariance_weight, dominant_weight),
+        objective=objective,
         with_reference=on_top,
         generator=generator,
     )

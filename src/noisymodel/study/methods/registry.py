@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ..config import StudyConfig
-from ..config_values import unknown_name
+from ..config_values import demand_known
 from ..rows import FEATURES, PRETRAINING, MethodNote
 from .ablation import ABLATIONS, FULL
 from .base import Method
@@ -48,8 +48,7 @@ def chosen_methods(config: StudyConfig) -> dict[str, Method]:
     names = [name for name in KNOWN if name in wanted]
     options = {ALIASES.get(name, name): given for name, given in config.method_options.items()}
     for name in options:
-        if name not in names:
-            raise unknown_name("method_options", name, names)
+        demand_known("method_options", name, names)
     methods = {name: _with_options(KNOWN[name], options.get(name, {}), f"method_options.{name}") for name in names}
     methods |= {name: _variant(name, dict(given)) for name, given in config.variants.items()}
     for method in methods.values():
@@ -65,8 +64,7 @@ def expanded(names: Iterable[str]) -> set[str]:
     """
     found: set[str] = set()
     for name in (ALIASES.get(name, name) for name in names):
-        if name not in KNOWN and name not in GROUPS:
-            raise unknown_name("methods", name, [*KNOWN, *GROUPS])
+        demand_known("methods", name, [*KNOWN, *GROUPS])
         found.update(GROUPS.get(name, (name,)))
     return found
 
@@ -76,8 +74,7 @@ def _with_options(method: Method, options: Mapping[str, float], key: str) -> Met
         return method
     known = [*method.of_the_training, *dict.fromkeys((*method.own_settings, *method.options))]
     for option, value in options.items():
-        if option not in known:
-            raise unknown_name(key, option, known)
+        demand_known(key, option, known)
         expected = _RANGES.get(option)
         if expected is not None and not expected[1](value):
             raise ConfigError(f"config key `{key}.{option}`: expected {expected[0]}, got {value:g}")
@@ -110,8 +107,7 @@ def _variant(name: str, given: dict[str, Any]) -> Method:
     if base is None:
         raise ConfigError(f"config key `{key}.method`: expected the name of a method to vary, got none")
     base = ALIASES.get(str(base), str(base))
-    if base not in KNOWN:
-        raise unknown_name(f"{key}.method", base, list(KNOWN))
+    demand_known(f"{key}.method", base, KNOWN)
     label = given.pop("label", name)
     if not isinstance(label, str):
         raise ConfigError(f"config key `{key}.label`: expected a string, got {label!r}")

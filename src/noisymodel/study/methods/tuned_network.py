@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..._checks import check_integer, check_rows
 from ..._random import seeded
 from ...baselines import batch_spectral_shrinkage, embedding_distortion, l2_sp_penalty
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ...heads import Head
 from ...heads.network import classifier
 from ...losses import NMTuneTerms
@@ -165,14 +165,11 @@ def with_lora(pretrained: Network, *, rank: int, alpha: int, generator: torch.Ge
     Raises:
         MissingExtraError: peft is not installed.
     """
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError:
-        raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study") from None
+    peft = import_extra("peft", extra="peft", purpose="LoRA in the study")
     backbone = AdaptedBackbone(copy.deepcopy(pretrained.backbone))
     with seeded(generator.initial_seed()):  # peft draws from torch's global generator
-        inject_adapter_in_model(
-            LoraConfig(r=rank, lora_alpha=alpha, target_modules=_adaptable(backbone.module)), backbone.module
+        peft.inject_adapter_in_model(
+            peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=_adaptable(backbone.module)), backbone.module
         )
     for name, parameter in backbone.named_parameters():
         parameter.requires_grad_("lora_" in name)

@@ -6,7 +6,7 @@ import tomllib
 from importlib.resources import files
 
 from ..config import StudyConfig
-from ..config_values import unknown_name
+from ..config_values import demand_known
 
 STUDIES = ("full",)
 
@@ -29,6 +29,5 @@ def preset_text(name: str) -> str:
     Raises:
         ConfigError: there is no such preset.
     """
-    if name not in STUDIES:
-        raise unknown_name("preset", name, STUDIES)
+    demand_known("preset", name, STUDIES)
     return files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")

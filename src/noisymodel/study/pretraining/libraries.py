@@ -15,7 +15,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import ConfigError, MissingExtraError
+from ...errors import ConfigError, import_extra
 from ...models import open_clip_backbone, timm_backbone, transformers_backbone
 from .network import Body
 from .texts import mean_of_tokens
@@ -61,7 +61,7 @@ def timm_body(name: str, shape: Sequence[int], image_size: int) -> Body:
         ConfigError: timm has no such model, or cannot make it for that size.
         MissingExtraError: timm is not installed.
     """
-    timm = _imported("timm", "timm")
+    timm = import_extra("timm", extra="timm", purpose="pre-training models of timm")
     try:
         known: Any = timm.models.get_pretrained_cfg(name)
         fixed = bool(getattr(known, "fixed_input_size", False))
@@ -143,7 +143,7 @@ def transformers_configuration(name: str, *, local: bool = False) -> Any:
         ConfigError: there is none, or one that needs code of its own.
         MissingExtraError: transformers is not installed.
     """
-    transformers = _imported("transformers", "hf")
+    transformers = import_extra("transformers", extra="hf", purpose="pre-training models of transformers")
     local = local or Path(name).is_dir()
     try:
         found = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False, local_files_only=local)
@@ -196,7 +196,7 @@ def open_clip_network(name: str, shape: Sequence[int], image_size: int, vocabula
         ConfigError: open_clip has no such model, or its vocabulary is smaller than the data's.
         MissingExtraError: open_clip is not installed.
     """
-    open_clip = _imported("open_clip", "open-clip")
+    open_clip = import_extra("open_clip", extra="open-clip", purpose="pre-training models of open_clip")
     sized = {"force_image_size": image_size} if image_size else {}
     try:
         model: Any = open_clip.create_model(name, **sized)
@@ -212,15 +212,6 @@ def open_clip_network(name: str, shape: Sequence[int], image_size: int, vocabula
     prepared = Prepared(shape, size, 3, mean, std)
     body = Body(f"open_clip:{name}", nn.Sequential(prepared, images), math.prod(shape), images.num_features)
     return body, _Captions(texts, int(model.context_length), held)
-
-
-def _imported(package: str, extra: str) -> Any:
-    try:
-        return import_module(package)
-    except ImportError as error:
-        if error.name is not None and error.name.partition(".")[0] != package:
-            raise
-        raise MissingExtraError(package, extra=extra, purpose=f"pre-training models of {package}") from None
 
 
 def _unknown(library: str, name: str, error: Exception) -> ConfigError:

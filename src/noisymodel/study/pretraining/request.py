@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...errors import ConfigError
 from ..config import PretrainingConfig
-from ..config_values import unknown_name
+from ..config_values import demand_known
 from ..data import Examples
 from .compatibility import NOISE_KINDS, NOISE_OF, OBJECTIVES
 
@@ -49,12 +49,10 @@ class PretrainingRequest:
     initialised), or a process group."""
 
     def __post_init__(self) -> None:
-        if self.objective not in OBJECTIVES:
-            raise unknown_name("objectives", self.objective, OBJECTIVES)
+        demand_known("objectives", self.objective, OBJECTIVES)
         if self.noise_kind not in NOISE_OF[self.objective]:
             known = NOISE_OF[self.objective]
-            if self.noise_kind not in NOISE_KINDS:
-                raise unknown_name("noise_kinds", self.noise_kind, NOISE_KINDS)
+            demand_known("noise_kinds", self.noise_kind, NOISE_KINDS)
             raise ConfigError(
                 f"config key `noise_kinds`: expected one of {', '.join(map(repr, known))} for the objective "
                 f"{self.objective!r}, got {self.noise_kind!r}"

@@ -38,10 +38,9 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
     span = max((100 * float(rate) for rate in results.rates), default=1) or 1
     for axes, split in zip(grid, TITLES, strict=True):
         for place, note in enumerate(results.methods):
-            rows = [row for rate in results.rates if (row := results.find(note.name, rate, split=split))]
+            rows = [results.find(note.name, rate, split=split) for rate in results.rates]
             dodge = (place - (len(results.methods) - 1) / 2) * span * 0.006
-            places = [100 * float(row.noise_rate) + dodge for row in rows]
-            draw_means(axes, places, rows, styles[note.name], note.label)
+            draw_means(axes, rows, styles[note.name], note.label, dodge=dodge)
         rate_axis(axes, results)
         axes.set_title(TITLES[split])
         axes.set_ylabel("accuracy (%)" if split == "id" else "accuracy, mean of shifts (%)")

@@ -44,9 +44,8 @@ def draw_drift(results: Results, narrow: bool) -> Figure:
     figure, grid = panels(len(shown), narrow=narrow, height=3.2)
     for axes, (metric, label, _, _) in zip(grid, shown, strict=True):
         for split, style in _SPLITS.items():
-            rows = [row for rate in results.rates if (row := results.find(FEATURES, rate, metric=metric, split=split))]
-            places = [100 * float(row.noise_rate) for row in rows]
-            draw_means(axes, places, rows, style, TITLES[split].lower(), scale=1)
+            rows = [results.find(FEATURES, rate, metric=metric, split=split) for rate in results.rates]
+            draw_means(axes, rows, style, TITLES[split].lower(), scale=1)
         rate_axis(axes, results)
         axes.set_ylabel(label)
         axes.set_title(MEASURE_LABELS[metric].capitalize() if metric == "subspace_rotation" else MEASURE_LABELS[metric])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from ..analysis import Correlation
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
@@ -11,7 +10,7 @@ from ..analysis.intervals import effect_size
 from ..analysis.summary import NOISY, SummaryRow, is_headline
 from ..rows import FEATURES
 from .results import Results
-from .tables import Table, difference_entries, metric_rows, paired_rows, ranges
+from .tables import Table, difference_entries, filled, metric_rows, paired_rows, ranges
 from .wording import WHERE, Entry, interval_entry, rate_text
 
 MEASURE_LABELS = {
@@ -66,8 +65,7 @@ def correlation_table(results: Results, split: str, adjusted: str, kind: str = "
 
 def correlation_tables(results: Results, kind: str = "pearson") -> list[Table]:
     """The same for both adjustments, in-domain and under shift."""
-    tables = [correlation_table(results, split, adjusted, kind) for adjusted in ADJUSTMENTS for split in WHERE]
-    return [table for table in tables if table.rows]
+    return filled(correlation_table(results, split, adjusted, kind) for adjusted in ADJUSTMENTS for split in WHERE)
 
 
 def correlation_entry(found: Correlation | None) -> Entry:
@@ -140,14 +138,10 @@ def _effect(row: SummaryRow | None) -> Entry:
 
 def analysis_tables(results: Results) -> list[Table]:
     """The tables of the analysis that are open on the page."""
-    return _filled([drift_table(results), *correlation_tables(results), ablation_table(results)])
+    return filled([drift_table(results), *correlation_tables(results), ablation_table(results)])
 
 
 def further_analysis_tables(results: Results) -> list[Table]:
     """Those that are folded."""
     tables = [*correlation_tables(results, "spearman"), *(ablation_by_rate_table(results, split) for split in WHERE)]
-    return _filled([*tables, effect_table(results)])
-
-
-def _filled(tables: Sequence[Table]) -> list[Table]:
-    return [table for table in tables if table.rows]
+    return filled([*tables, effect_table(results)])

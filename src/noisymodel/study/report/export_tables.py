@@ -75,7 +75,7 @@ def markdown(table: Table) -> str:
         if len(row) == 1:
             lines.append(f"| **{escape_markdown(row[0].text)}** |" + " |" * (len(table.header) - 1))
         else:
-            lines.append(_markdown_line([_plain(cell) for cell in row]))
+            lines.append(_markdown_line([cell.marked for cell in row]))
     return "\n".join([*lines, ""])
 
 
@@ -96,7 +96,3 @@ def _latex_cell(cell: Entry) -> str:
 
 def _markdown_line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(map(escape_markdown, cells)) + " |"
-
-
-def _plain(cell: Entry) -> str:
-    return cell.text + (" n.s." if cell.outcome == "not significant" else "")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ..analysis.summary import SummaryRow, is_variant
 from .results import Results
 from .wording import rate_text
@@ -76,13 +76,10 @@ class MethodStyle(NamedTuple):
 @contextmanager
 def look() -> Generator[None]:
     """Matplotlib's defaults with our settings, inside the block only; the caller's settings and backend stay."""
-    try:
-        import matplotlib as mpl
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", extra="study", purpose="the study's figures") from error
+    mpl = import_extra("matplotlib", extra="study", purpose="the study's figures")
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)  # pyright: ignore[reportCallIssue, reportArgumentType] # keys are plain strings
+        mpl.rcParams.update(_SETTINGS)
         yield
 
 
@@ -168,18 +165,22 @@ def percent_axis(axes: Axes) -> None:
 
 def draw_means(
     axes: Axes,
-    places: Sequence[float],
-    rows: Sequence[SummaryRow],
+    found: Sequence[SummaryRow | None],
     style: tuple[str, str, str],
     label: str,
     scale: float = 100,
+    *,
+    dodge: float = 0,
+    places: Sequence[float] | None = None,
 ) -> None:
-    """A line of means with their intervals."""
+    """A line of means with their intervals, over the noise rates or other places; what was not found is left out."""
     color, marker, line = style
+    at = places or [0 if row is None else 100 * float(row.noise_rate) + dodge for row in found]
+    there = [(place, row) for place, row in zip(at, found, strict=True) if row is not None]
     axes.errorbar(
-        places, [scale * row.mean for row in rows], yerr=[_half(row, scale) for row in rows], color=color,
-        marker=marker, linestyle=line, label=label, markersize=5.5, linewidth=1.5, elinewidth=0.9,
-        markeredgecolor="white", markeredgewidth=0.6,
+        [place for place, _ in there], [scale * row.mean for _, row in there],
+        yerr=[_half(row, scale) for _, row in there], color=color, marker=marker, linestyle=line, label=label,
+        markersize=5.5, linewidth=1.5, elinewidth=0.9, markeredgecolor="white", markeredgewidth=0.6,
     )  # fmt: skip
 
 

@@ -145,8 +145,7 @@ def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
 
 def _plain(cell: Entry) -> str:
     """A cell for the terminal: without spaces around ±, and saying what is not significant."""
-    text = cell.text.replace("\u00a0", " ").replace(" ± ", "±")
-    return text + (" n.s." if cell.outcome == "not significant" else "")
+    return cell.marked.replace("\u00a0", " ").replace(" ± ", "±")
 
 
 def _line(row: Sequence[str], widths: Sequence[int], block: Sequence[int], width: int) -> str:

@@ -55,8 +55,7 @@ def draw_shots(family: Sequence[Named], narrow: bool) -> Figure:
     for axes, split in zip(grid, TITLES, strict=True):
         for note in results.methods:
             rows = [group.results.find(note.name, NOISY, split=split) for group in family]
-            there = [(place, row) for place, row in zip(places, rows, strict=True) if row is not None]
-            draw_means(axes, [place for place, _ in there], [row for _, row in there], styles[note.name], note.label)
+            draw_means(axes, rows, styles[note.name], note.label, places=places)
         axes.set_xticks(places, [shots_text(group.results.view.shots) for group in family])
         axes.set_xlabel("labels per class")
         axes.set_title(TITLES[split])

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ...errors import MissingExtraError
+from ...errors import import_extra
 from ..analysis.summary import is_headline
 from ..rows import ShiftNote, StudyRecord
 from .analysis_tables import analysis_tables, further_analysis_tables
@@ -27,6 +27,7 @@ from .tables import (
     change_table,
     difference_by_rate_table,
     difference_table,
+    filled,
     shift_table,
     spectrum_table,
 )
@@ -59,12 +60,12 @@ def render_page(
     Raises:
         MissingExtraError: if jinja2 is not installed.
     """
-    try:
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("jinja2", extra="study", purpose="the study's page") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    jinja2 = import_extra("jinja2", extra="study", purpose="the study's page")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    from markupsafe import Markup
+
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     script = SCRIPT.read_text(encoding="utf-8")
     groups = named(shown)
@@ -116,17 +117,17 @@ def overview_tables(groups: Sequence[Named]) -> list[Table]:
     for place, family in enumerate(families):
         number = f"-{place + 1}" if len(families) > 1 else ""
         tables += [shots_table(family, split, number) for split in WHERE]
-    return _filled(tables)
+    return filled(tables)
 
 
 def _tables(results: Results) -> list[Table]:
     main = [accuracy_table(results, "id"), accuracy_table(results, "ood")]
     main += [change_table(results, "id"), change_table(results, "ood")]
-    return _filled([*main, difference_table(results), spectrum_table(results)])
+    return filled([*main, difference_table(results), spectrum_table(results)])
 
 
 def _more_tables(results: Results) -> list[Table]:
-    return _filled(
+    return filled(
         [difference_by_rate_table(results, "id"), difference_by_rate_table(results, "ood"), shift_table(results)]
     )
 
@@ -156,10 +157,6 @@ def _group(
         "analysis_sentences": analysis_sentences(results),
         "seeds": results.seeds,
     }
-
-
-def _filled(tables: Sequence[Table]) -> list[Table]:
-    return [table for table in tables if table.rows]
 
 
 def _figure(figure: StudyFigure, folder: str, files: Mapping[str, bytes], narrow: bool = True) -> dict[str, str]:

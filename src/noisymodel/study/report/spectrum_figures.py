@@ -133,8 +133,8 @@ def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
     lines += [(name, f"after {results.label(name)}", styles[name]) for name in reshaping_methods(results)]
     for axes, (metric, title) in zip(grid, METRICS.items(), strict=True):
         for name, label, style in lines:
-            rows = [row for rate in results.rates if (row := results.find(name, rate, metric=metric))]
-            draw_means(axes, [100 * float(row.noise_rate) for row in rows], rows, style, label, scale=1)
+            rows = [results.find(name, rate, metric=metric) for rate in results.rates]
+            draw_means(axes, rows, style, label, scale=1)
         rate_axis(axes, results)
         axes.set_title(title)
         axes.set_ylabel(f"{title} (nats)")

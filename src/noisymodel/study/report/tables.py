@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..analysis.summary import NOISY, SummaryRow
@@ -31,6 +31,11 @@ class Table(NamedTuple):
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
+
+
+def filled(tables: Iterable[Table]) -> list[Table]:
+    """Those that have rows."""
+    return [table for table in tables if table.rows]
 
 
 def accuracy_table(results: Results, split: str) -> Table:

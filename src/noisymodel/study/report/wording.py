@@ -18,6 +18,11 @@ class Entry(NamedTuple):
     text: str
     outcome: Outcome | None = None
 
+    @property
+    def marked(self) -> str:
+        """The text, saying what is not significant."""
+        return self.text + (" n.s." if self.outcome == "not significant" else "")
+
 
 WHERE = {"id": "in-domain", "ood": "under shift"}
 """The splits as readers know them."""

@@ -81,7 +81,7 @@ def test_paths_start_from_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
             "`suite.tasks`: expected tables with a `name` each, all different",
         ),
         ("tasks.0.train", "c", r"`suite.tasks\[0\].train`: expected a table of keys, got 'c'"),
-        ("tasks.0.tset", {}, r"`suite.tasks\[0\]`: .*did you mean 'test'\?"),
+        ("tasks.0.tset", {}, r"`suite.tasks\[0\].tset` is unknown; did you mean `suite.tasks\[0\].test`\?"),
         ("tasks.0.name", 3, r"`suite.tasks\[0\].name`: expected a string, got 3"),
         ("tasks.0.name", "a/b", r"`suite.tasks\[0\].name`: expected a name without `/`"),
         ("tasks.0.test.labels", "number", r"`suite.tasks\[0\].test.labels`: expected one of 'name', 'index'"),

@@ -89,6 +89,5 @@ def test_label_maps_and_parts_go_in(tmp_path: Path) -> None:
 
 def test_what_has_gone_is_said(tmp_path: Path) -> None:
     rows = opened(path=str(folder(tmp_path)))
-    (tmp_path / "ant/0.png").unlink()
-    with pytest.raises(ConfigError, match=r"config key `suite`: .*ant/0\.png cannot be read: No such file"):
-        identity([rows])
+    with pytest.raises(ConfigError, match=r"config key `suite`: .*map\.json cannot be read: No such file"):
+        identity([rows], [tmp_path / "map.json"])

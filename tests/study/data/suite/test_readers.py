@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from noisymodel.errors import ConfigError
 from noisymodel.study.data.suite.declaration import PicturesTable
+from noisymodel.study.data.suite.identity import identity
 from noisymodel.study.data.suite.pictures import LazyPictures
 from noisymodel.study.data.suite.rows import Rows
 from study.data.suite.lookalikes import NAMES, encoded, folder, opened, pixels, write
@@ -186,7 +187,7 @@ def test_tables_of_texts_in_several_files(tmp_path: Path) -> None:
     ("content", "more", "message"),
     [
         ("a,b\n1,2\n", {}, "has no column 'path' or 'text', only a, b"),
-        ("path,label\nx.png,1\n", {}, "names pictures that are not there: .*x.png"),
+        ("path,label\nx.png,1\n", {}, "names files that are not there: .*x.png"),
         ("text,label\nx,1\n", {"label_column": "lable"}, "has no column 'lable', only 'text', 'label'"),
         ("text,label\nx,1\ny\n", {}, "line 3: 1 fields, the header has 2"),
         ("text,label\n", {}, "holds no rows"),
@@ -212,7 +213,7 @@ def test_classes_in_a_file(tmp_path: Path) -> None:
     write(tmp_path / "names.txt", "yes\nyes\n")
     with pytest.raises(ConfigError, match=r"names.txt must have distinct names"):
         opened(tmp_path, path="a.csv", classes_file="names.txt")
-    with pytest.raises(ConfigError, match=r"list of classes .*none.txt cannot be read"):
+    with pytest.raises(ConfigError, match=r"the list .*none.txt cannot be read"):
         opened(tmp_path, path="a.csv", classes_file="none.txt")
 
 
@@ -245,7 +246,7 @@ def test_labels_from_the_names_of_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("ant/0.png 1\nant/9.png 1\nant/8.png 1\n", "names pictures that are not there: .*9.png and 1 more"),
+        ("ant/0.png 1\nant/9.png 1\nant/8.png 1\n", "names files that are not there: .*9.png and 1 more"),
         ("ant/0.png\n", "line 1: no label in 'ant/0.png'"),
         ("", "holds no rows"),
     ],
@@ -265,3 +266,23 @@ def test_formats_are_guessed_or_asked_for(tmp_path: Path) -> None:
         opened(path=str(tmp_path / "a.xyz"), format="fodler")
     with pytest.raises(ConfigError, match=r"there is nothing at .*gone.csv"):
         opened(path=str(tmp_path / "gone.csv"))
+
+
+def test_files_are_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder(tmp_path)
+    write(tmp_path / "a.txt", "ant/0.png 1\ndog/1.png 2\n")
+    looks: list[str] = []
+    stat = Path.stat
+
+    def counted(path: Path, **keywords: bool) -> os.stat_result:
+        looks.append(path.name)
+        return stat(path, **keywords)
+
+    monkeypatch.setattr(Path, "stat", counted)
+    rows = opened(path=str(tmp_path / "a.txt"))
+    identity([rows])
+    assert sorted(name for name in looks if name.endswith("png")) == ["0.png", "1.png"]
+    (tmp_path / "dog/1.png").unlink()
+    (tmp_path / "dog/1.png").mkdir()
+    with pytest.raises(ConfigError, match=r"names files that are not there: .*1\.png"):
+        opened(path=str(tmp_path / "a.txt"))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from noisymodel.errors import ConfigError, InputFileError
 from noisymodel.study.data.suite.declaration import SetTable
-from noisymodel.study.data.suite.rows import Found, arranged, listing
+from noisymodel.study.data.suite.rows import Found, arranged
 from study.data.suite.lookalikes import folder, opened
 
 SIZES = st.lists(st.integers(1, 30), min_size=1, max_size=4)
@@ -56,8 +56,3 @@ def test_a_part_does_not_depend_on_what_else_is_there(tmp_path: Path) -> None:
 def test_an_empty_part_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the part that is asked for is empty"):
         opened(path=str(folder(tmp_path, count=2)), ranks=(5, 0))
-
-
-def test_long_lists_are_cut() -> None:
-    assert listing(["a"]) == "'a'"
-    assert listing([str(number) for number in range(20)]).endswith("'7' and 12 more")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ....errors import ConfigError
+from ....files import open_table, read_json
+from ....files.tables import listed
 from .declaration import LabelMap, SetTable, ShiftTable, SuiteTable, read_label_map
-from .published import read_json
-from .rows import Integers, Rows, listing
+from .rows import Integers, Rows
 
 
 class Matched(NamedTuple):
@@ -67,7 +67,7 @@ def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: st
         relation = {name: targets for name, targets in relation.items() if name in set(present)}
         lost = sorted(set(present) - set(relation))
         if not relation:
-            raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listing(present)}")
+            raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listed(map(repr, present))}")
     groups = _groups(relation, f"{key}.label_map")
     group_of = {name: groups.index(targets) for name, targets in relation.items()}
     codes = _translated(rows, [group_of.get(name, -1) for name in own])
@@ -98,8 +98,8 @@ def _groups(relation: dict[str, tuple[int, ...]], key: str) -> list[tuple[int, .
             if one in taken:
                 both = sorted(name for name, targets in relation.items() if targets in (group, taken[one]))
                 raise ConfigError(
-                    f"config key `{key}`: {listing(both)} share some of their classes but not all, so an answer would "
-                    f"not say which is meant"
+                    f"config key `{key}`: {listed(map(repr, both))} share some of their classes but not all, so an "
+                    f"answer would not say which is meant"
                 )
             taken[one] = group
     return groups
@@ -137,8 +137,11 @@ def _label_map(shift: ShiftTable, key: str, suite: SuiteTable) -> LabelMap | Non
         if path.suffix == ".json":
             return read_label_map(read_json(path), own)
         if path.suffix == ".csv":
-            return _read_csv(path)
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+            found: dict[str, list[str]] = {}
+            for _, (name, target) in open_table(path).values("shifted", "task"):
+                found.setdefault(name, []).append(target)
+            return read_label_map(found, own)
+    except (OSError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"config key `{own}`: {path} cannot be read as a label map: {error}") from None
@@ -154,18 +157,6 @@ def label_map_paths(shift: SetTable, suite: SuiteTable) -> tuple[Path, ...]:
         return ()
     path = suite.resolve(shift.label_map_file)
     return tuple(path / name for name in _OBJECTNET) if path.is_dir() else (path,)
-
-
-def _read_csv(path: Path) -> LabelMap:
-    """Columns ``shifted`` and ``task``; a class of the shifted set may stand in several rows."""
-    found: dict[str, list[str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"shifted", "task"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"columns `shifted` and `task` are expected, got {', '.join(rows.fieldnames or ())}")
-        for row in rows:
-            found.setdefault(row["shifted"], []).append(row["task"])
-    return tuple((name, tuple(targets)) for name, targets in found.items())
 
 
 _OBJECTNET = (
@@ -222,4 +213,4 @@ def _place(target: str | int, numbers: dict[str, int]) -> int | None:
 
 def _with_nearest(names: Sequence[str], known: Sequence[str]) -> str:
     near = difflib.get_close_matches(names[0], known, 1)
-    return listing(names) + (f" (did you mean {near[0]!r} for the first?)" if near else "")
+    return listed(map(repr, names)) + (f" (did you mean {near[0]!r} for the first?)" if near else "")

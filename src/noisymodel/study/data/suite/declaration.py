@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from ....errors import ConfigError
-from ...config_values import build, unknown_name
+from ...config_values import build, demand, demand_known
 
 Classes: TypeAlias = tuple[str | int, ...]
 LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
@@ -18,6 +17,18 @@ LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
 
 KINDS = ("pictures", "pairs", "texts")
 FITS = ("crop", "squash")
+
+
+def read_label_map(values: object, key: str) -> LabelMap:
+    """``{class of the shifted set: class of the task, its number, or a list of them}``."""
+    demand(isinstance(values, Mapping), key, "a table of keys", values)
+    found: list[tuple[str, Classes]] = []
+    for name, value in cast("Mapping[Any, Any]", values).items():
+        targets = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
+        if not targets or any(isinstance(target, bool) or not isinstance(target, str | int) for target in targets):
+            raise ConfigError(f"config key `{key}.{name}`: expected a class or a list of classes, got {value!r}")
+        found.append((str(name), tuple(targets)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -68,7 +79,7 @@ class ShiftTable(SetTable):
 
     name: str = ""
     description: str = ""
-    label_map: LabelMap | None = None
+    label_map: LabelMap | None = field(default=None, metadata={"read": read_label_map})
     label_map_file: str = ""
     others: str = "error"
     """Without a label map, classes that the task lacks are an ``"error"``, or their rows are left out (``"drop"``)."""
@@ -159,106 +170,39 @@ def read_declaration(values: Mapping[str, Any]) -> SuiteTable:
         ...
     noisymodel.errors.ConfigError: config key `suite.pretraining.pth` is unknown; did you mean `suite.pretraining.path`?
     """
-    plain = {key: value for key, value in values.items() if key != "tasks"}
-    suite = build(SuiteTable, plain, "suite.")
-    tasks = tuple(
-        _read_task(value, f"suite.tasks[{place}]") for place, value in _tables(values.get("tasks", ()), "suite.tasks")
-    )
-    suite = dataclasses.replace(suite, tasks=tasks)
+    suite = build(SuiteTable, values, "suite.")
     _check(suite)
     return suite
 
 
-def _read_task(values: Mapping[str, Any], key: str) -> TaskTable:
-    for name in values:
-        if name not in ("name", "train", "test", "shifts"):
-            raise unknown_name(key, name, ["name", "train", "test", "shifts"])
-    for name in ("name", "train", "test"):
-        if name not in values:
-            raise ConfigError(f"config key `{key}.{name}` is missing")
-    if not isinstance(values["name"], str):
-        raise ConfigError(f"config key `{key}.name`: expected a string, got {values['name']!r}")
-    train, test = (_read_set(values[name], f"{key}.{name}") for name in ("train", "test"))
-    shifts = [
-        _read_shift(shift, f"{key}.shifts[{number}]")
-        for number, shift in _tables(values.get("shifts", ()), f"{key}.shifts")
-    ]
-    return TaskTable(values["name"], train, test, tuple(shifts))
-
-
-def _read_set(values: object, key: str) -> SetTable:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"config key `{key}`: expected a table of keys, got {values!r}")
-    return build(SetTable, cast("Mapping[str, Any]", values), f"{key}.")
-
-
-def _read_shift(values: Mapping[str, Any], key: str) -> ShiftTable:
-    shift = build(ShiftTable, {name: value for name, value in values.items() if name != "label_map"}, f"{key}.")
-    if "label_map" not in values:
-        return shift
-    return dataclasses.replace(shift, label_map=read_label_map(values["label_map"], f"{key}.label_map"))
-
-
-def read_label_map(values: object, key: str) -> LabelMap:
-    """``{class of the shifted set: class of the task, its number, or a list of them}``."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"config key `{key}`: expected a table of keys, got {values!r}")
-    found: list[tuple[str, Classes]] = []
-    for name, value in cast("Mapping[Any, Any]", values).items():
-        targets = cast("Sequence[Any]", value) if isinstance(value, list | tuple) else [value]
-        if not targets or any(isinstance(target, bool) or not isinstance(target, str | int) for target in targets):
-            raise ConfigError(f"config key `{key}.{name}`: expected a class or a list of classes, got {value!r}")
-        found.append((str(name), tuple(targets)))
-    return tuple(found)
-
-
-def _tables(values: object, key: str) -> list[tuple[int, Mapping[str, Any]]]:
-    if not isinstance(values, list | tuple):
-        raise ConfigError(f"config key `{key}`: expected a list of tables, got {values!r}")
-    for place, value in enumerate(cast("Sequence[Any]", values)):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"config key `{key}[{place}]`: expected a table of keys, got {value!r}")
-    return list(enumerate(cast("Sequence[Mapping[str, Any]]", values)))
-
-
-def _demand(holds: bool, key: str, expected: str, got: object) -> None:
-    if not holds:
-        raise ConfigError(f"config key `{key}`: expected {expected}, got {got!r}")
-
-
-def _choice(value: str, key: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise unknown_name(key, value, known)
-
-
 def _distinct(names: Sequence[str], key: str) -> None:
-    _demand(len(set(names)) == len(names) and all(names), key, "tables with a `name` each, all different", list(names))
+    demand(len(set(names)) == len(names) and all(names), key, "tables with a `name` each, all different", list(names))
 
 
 def _check(suite: SuiteTable) -> None:
-    _choice(suite.kind, "suite.kind", KINDS)
+    demand_known("suite.kind", suite.kind, KINDS)
     pictures, texts = suite.pictures, suite.texts
-    _demand(pictures.size > 0, "suite.pictures.size", "a positive integer", pictures.size)
-    _demand(pictures.channels in (1, 3), "suite.pictures.channels", "1 or 3", pictures.channels)
-    _choice(pictures.fit, "suite.pictures.fit", FITS)
+    demand(pictures.size > 0, "suite.pictures.size", "a positive integer", pictures.size)
+    demand(pictures.channels in (1, 3), "suite.pictures.channels", "1 or 3", pictures.channels)
+    demand_known("suite.pictures.fit", pictures.fit, FITS)
     enough = pictures.shorter_side == 0 or pictures.shorter_side >= pictures.size
-    _demand(enough, "suite.pictures.shorter_side", "0 or at least `size`", pictures.shorter_side)
-    _demand(pictures.keep_megabytes >= 0, "suite.pictures.keep_megabytes", "at least 0", pictures.keep_megabytes)
-    _demand(pictures.threads > 0, "suite.pictures.threads", "a positive integer", pictures.threads)
-    _demand(texts.length > 0, "suite.texts.length", "a positive integer", texts.length)
-    _demand(texts.vocabulary > 4, "suite.texts.vocabulary", "at least 5", texts.vocabulary)
-    _demand(bool(suite.tasks), "suite.tasks", "at least one task", [])
+    demand(enough, "suite.pictures.shorter_side", "0 or at least `size`", pictures.shorter_side)
+    demand(pictures.keep_megabytes >= 0, "suite.pictures.keep_megabytes", "at least 0", pictures.keep_megabytes)
+    demand(pictures.threads > 0, "suite.pictures.threads", "a positive integer", pictures.threads)
+    demand(texts.length > 0, "suite.texts.length", "a positive integer", texts.length)
+    demand(texts.vocabulary > 4, "suite.texts.vocabulary", "at least 5", texts.vocabulary)
+    demand(bool(suite.tasks), "suite.tasks", "at least one task", [])
     _distinct([task.name for task in suite.tasks], "suite.tasks")
     for place, task in enumerate(suite.tasks):
         _distinct([shift.name for shift in task.shifts], f"suite.tasks[{place}].shifts")
-        _demand("/" not in task.name, f"suite.tasks[{place}].name", "a name without `/`", task.name)
+        demand("/" not in task.name, f"suite.tasks[{place}].name", "a name without `/`", task.name)
         for number, shift in enumerate(task.shifts):
             key = f"suite.tasks[{place}].shifts[{number}]"
-            _choice(shift.others, f"{key}.others", ("error", "drop"))
-            _choice(shift.answers, f"{key}.answers", ("present", "all"))
-            _demand(shift.name != "none", f"{key}.name", "another name: `none` is the task's own test set", shift.name)
+            demand_known(f"{key}.others", shift.others, ("error", "drop"))
+            demand_known(f"{key}.answers", shift.answers, ("present", "all"))
+            demand(shift.name != "none", f"{key}.name", "another name: `none` is the task's own test set", shift.name)
             both = shift.label_map is not None and bool(shift.label_map_file)
-            _demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
+            demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
     for key, table in suite.sets().items():
         _check_set(table, key)
 
@@ -266,16 +210,16 @@ def _check(suite: SuiteTable) -> None:
 def _check_set(table: SetTable, key: str) -> None:
     if not table.path:
         raise ConfigError(f"config key `{key}.path` is missing")
-    _choice(table.labels, f"{key}.labels", ("name", "index"))
-    _choice(table.label_from, f"{key}.label_from", ("", "rest", "folder", "stem"))
-    _demand("{}" in table.file_pattern, f"{key}.file_pattern", "a pattern with `{}`", table.file_pattern)
+    demand_known(f"{key}.labels", table.labels, ("name", "index"))
+    demand_known(f"{key}.label_from", table.label_from, ("", "rest", "folder", "stem"))
+    demand("{}" in table.file_pattern, f"{key}.file_pattern", "a pattern with `{}`", table.file_pattern)
     low_high = table.portion or (0.0, 1.0)
     ordered = len(low_high) == 2 and 0 <= low_high[0] < low_high[1] <= 1
-    _demand(ordered, f"{key}.portion", "two ascending numbers from 0 to 1", list(table.portion))
+    demand(ordered, f"{key}.portion", "two ascending numbers from 0 to 1", list(table.portion))
     ranks = table.ranks or (0, 0)
     ordered = len(ranks) == 2 and ranks[0] >= 0 and (ranks[1] == 0 or ranks[0] < ranks[1])
-    _demand(ordered, f"{key}.ranks", "two ascending integers, or a stop of 0", list(table.ranks))
-    _demand(not (table.ranks and table.portion), f"{key}.ranks", "either this or `portion`", "both")
-    _demand(not (table.classes and table.classes_file), f"{key}.classes", "either this or `classes_file`", "both")
-    _demand(len(set(table.classes)) == len(table.classes), f"{key}.classes", "distinct names", list(table.classes))
-    _demand(table.border >= 0, f"{key}.border", "at least 0", table.border)
+    demand(ordered, f"{key}.ranks", "two ascending integers, or a stop of 0", list(table.ranks))
+    demand(not (table.ranks and table.portion), f"{key}.ranks", "either this or `portion`", "both")
+    demand(not (table.classes and table.classes_file), f"{key}.classes", "either this or `classes_file`", "both")
+    demand(len(set(table.classes)) == len(table.classes), f"{key}.classes", "distinct names", list(table.classes))
+    demand(table.border >= 0, f"{key}.border", "at least 0", table.border)

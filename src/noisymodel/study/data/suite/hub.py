@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from ....errors import InputFileError, MissingExtraError
+from ....errors import InputFileError, import_extra
 from .declaration import SetTable
 from .pictures import opened
 from .rows import Found
@@ -23,9 +23,6 @@ class HubPictures(NamedTuple):
     dataset: Any
     column: str
     place: str
-
-    def __len__(self) -> int:
-        return len(self.dataset)
 
     def name(self, row: int) -> str:
         """The data set, and the row in it."""
@@ -66,10 +63,7 @@ def read_hub(path: Path | str, table: SetTable) -> Found:
 
 
 def _loaded(path: Path | str, table: SetTable, place: str) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise MissingExtraError("datasets", extra="datasets", purpose="Hugging Face data sets") from None
+    datasets = import_extra("datasets", extra="datasets", purpose="Hugging Face data sets")
     try:
         if isinstance(path, Path) and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
             found: Any = datasets.load_from_disk(str(path))

@@ -27,11 +27,11 @@ def identity(sets: Iterable[Rows], others: Iterable[Path] = (), further: object 
         ConfigError: a file has gone since the set was opened.
     """
     digest = sha256()
+    for rows in sets:
+        digest.update(f"{len(rows)} {rows.classes} {rows.border} {rows.found.extra} {rows.found.state}\n".encode())
+        digest.update(np.ascontiguousarray(rows.order).tobytes())
+        digest.update(np.ascontiguousarray(rows.codes).tobytes())
     try:
-        for rows in sets:
-            digest.update(f"{len(rows)} {rows.classes} {rows.border} {rows.found.extra} {rows.found.state}\n".encode())
-            digest.update(np.ascontiguousarray(rows.order).tobytes())
-            digest.update(np.ascontiguousarray(rows.codes).tobytes())
         for path in others:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
     except OSError as error:

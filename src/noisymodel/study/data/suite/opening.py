@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from ....errors import ConfigError, InputFileError
-from ...config_values import unknown_name
+from ...config_values import demand_known
 from .declaration import SetTable, SuiteTable
 from .hub import HUB, read_hub
-from .places import expand_braces
+from .places import expand_braces, read_lines
 from .published import read_cars, read_cifar, read_flowers, read_svhn, read_video_frames
 from .readers import read_arrays, read_folder, read_lists, read_tables
 from .rows import Found, Rows, arranged
@@ -51,6 +51,7 @@ def open_set(table: SetTable, key: str, suite: SuiteTable) -> Rows:
     """
     try:
         found = _reader(table, key, suite)
+        _ = found.state  # that files are there
         return arranged(found, table, _classes(table, suite))
     except InputFileError as error:
         raise ConfigError(f"config key `{key}.path`: {error}") from None
@@ -59,8 +60,8 @@ def open_set(table: SetTable, key: str, suite: SuiteTable) -> Rows:
 def _reader(table: SetTable, key: str, suite: SuiteTable) -> Found:
     if table.path.startswith(HUB):
         return read_hub(table.path.removeprefix(HUB), table)
-    if table.format and table.format not in FORMATS:
-        raise unknown_name(f"{key}.format", table.format, list(FORMATS))
+    if table.format:
+        demand_known(f"{key}.format", table.format, FORMATS)
     path = suite.resolve(table.path)
     own = replace(table, root=str(suite.resolve(table.root))) if table.root else table
     return FORMATS[table.format or guessed_format(path)](path, own)
@@ -90,10 +91,7 @@ def _classes(table: SetTable, suite: SuiteTable) -> tuple[str, ...]:
     if not table.classes_file:
         return table.classes
     path = suite.resolve(table.classes_file)
-    try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"the list of classes {path} cannot be read: {error}") from None
+    names = tuple(filter(None, read_lines(path)))
     if not names or len(set(names)) != len(names):
         raise InputFileError(f"the list of classes {path} must have distinct names, a line each")
     return names

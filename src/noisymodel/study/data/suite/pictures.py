@@ -20,8 +20,6 @@ Floats = NDArray[np.float32]
 class Pictures(Protocol):
     """Pictures by number, not decoded yet."""
 
-    def __len__(self) -> int: ...
-
     def name(self, row: int) -> str:
         """What an error calls a picture."""
         ...
@@ -37,9 +35,6 @@ class FilePictures(NamedTuple):
     folder: Path
     paths: Sequence[str]
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
     def name(self, row: int) -> str:
         """The path."""
         return str(self.folder / self.paths[row])
@@ -54,9 +49,6 @@ class ArrayPictures(NamedTuple):
 
     array: NDArray[Any]
     place: str
-
-    def __len__(self) -> int:
-        return len(self.array)
 
     def name(self, row: int) -> str:
         """The file, and the row in it."""

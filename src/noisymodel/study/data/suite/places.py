@@ -46,3 +46,15 @@ def matching(pattern: Path) -> list[Path]:
             raise InputFileError(f"there is nothing at {path}")
         found += some
     return found
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a list, without the spaces around them.
+
+    Raises:
+        InputFileError: it cannot be read.
+    """
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"the list {path} cannot be read: {error}") from None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
+from ....files import read_json
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
-from .places import matching
-from .rows import Found
+from .places import matching, read_lines
+from .rows import Found, named
 
 _CIFAR_PIXELS = 3 * 32 * 32
 
@@ -26,7 +26,7 @@ def read_cifar(path: Path, _: SetTable) -> Found:
     ten, hundred = folder / "batches.meta.txt", folder / "fine_label_names.txt"
     names = hundred if hundred.is_file() else ten
     head = 2 if names == hundred else 1
-    classes = tuple(_lines(names))
+    classes = tuple(filter(None, read_lines(names)))
     parts: list[NDArray[np.uint8]] = []
     for file in files:
         content = np.fromfile(file, dtype=np.uint8)
@@ -37,7 +37,7 @@ def read_cifar(path: Path, _: SetTable) -> Found:
     return Found(
         str(path),
         [f"{row:09d}" for row in range(len(rows))],
-        _named(rows[:, head - 1], classes, path),
+        named(rows[:, head - 1], classes, path),
         classes,
         pictures=ArrayPictures(rows[:, head:].reshape(-1, 3, 32, 32), str(path)),
         lists=(names,),
@@ -53,7 +53,7 @@ def read_svhn(path: Path, _: SetTable) -> Found:
     return Found(
         str(path),
         [f"{row:09d}" for row in range(len(digits))],
-        _named(digits, classes, path),
+        named(digits, classes, path),
         classes,
         pictures=ArrayPictures(np.ascontiguousarray(np.asarray(content["X"]).transpose(3, 0, 1, 2)), str(path)),
         files=(path,),
@@ -90,7 +90,7 @@ def read_cars(path: Path, table: SetTable) -> Found:
     rows = np.atleast_1d(_matlab(lists[1], ("annotations",))["annotations"])
     paths = [f"cars_{table.split}/{row['fname']}" for row in rows]
     numbers = np.array([int(row["class"]) - 1 for row in rows])
-    return _in_files(path, paths, _named(numbers, classes, path), classes, lists)
+    return _in_files(path, paths, named(numbers, classes, path), classes, lists)
 
 
 def read_video_frames(path: Path, _: SetTable) -> Found:
@@ -106,26 +106,12 @@ def read_video_frames(path: Path, _: SetTable) -> Found:
     classes = tuple(index[str(number)][0] for number in range(len(index)))
     paths = sorted(anchors)
     numbers = np.array([int(labels[name][0]) for name in paths])
-    return _in_files(path, paths, _named(numbers, classes, path), classes, lists)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object in a JSON file."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputFileError(f"{path} cannot be read as JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise InputFileError(f"{path}: expected a JSON object")
-    return cast("dict[str, Any]", found)
+    return _in_files(path, paths, named(numbers, classes, path), classes, lists)
 
 
 def _in_files(
     folder: Path, paths: list[str], labels: list[str], classes: tuple[str, ...] | None, lists: tuple[Path, ...]
 ) -> Found:
-    missing = [path for path in paths if not (folder / path).is_file()]
-    if missing:
-        raise InputFileError(f"{folder} lacks {len(missing)} of its {len(paths)} pictures, such as {missing[0]}")
     return Found(
         str(folder),
         paths,
@@ -133,21 +119,7 @@ def _in_files(
         classes,
         pictures=FilePictures(folder, paths),
         lists=lists,
-        picture_files=(folder, paths),
     )
-
-
-def _named(numbers: NDArray[Any], classes: tuple[str, ...], path: Path) -> list[str]:
-    if numbers.min() < 0 or numbers.max() >= len(classes):
-        raise InputFileError(f"{path}: labels are from {numbers.min()} to {numbers.max()}, with {len(classes)} classes")
-    return [classes[number] for number in numbers]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path} cannot be read: {error}") from None
 
 
 def _matlab(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:

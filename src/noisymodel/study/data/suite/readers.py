@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,8 +15,8 @@ from ....features.extraction.files import PICTURES
 from ....files import open_table
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
-from .places import matching
-from .rows import Found
+from .places import matching, read_lines
+from .rows import Found, named
 
 
 def read_folder(path: Path, _: SetTable) -> Found:
@@ -43,7 +42,7 @@ def read_folder(path: Path, _: SetTable) -> Found:
         raise InputFileError(f"{path} has pictures but no folder for each class")
     if not paths:
         raise InputFileError(f"{path} holds no pictures ({', '.join(PICTURES)})")
-    return Found(str(path), paths, labels, pictures=FilePictures(path, paths), picture_files=(path, paths))
+    return Found(str(path), paths, labels, pictures=FilePictures(path, paths))
 
 
 def _is_picture(name: str) -> bool:
@@ -105,12 +104,7 @@ def _array_labels(path: Path, labels: NDArray[Any], classes: tuple[str, ...] | N
         )
     if labels.dtype.kind == "U" or classes is None or table.labels == "index":
         return [str(label) for label in labels.tolist()]
-    numbers = cast("list[int]", labels.tolist())
-    if min(numbers) < 0 or max(numbers) >= len(classes):
-        raise InputFileError(
-            f"{path}: `labels` must be from 0 to {len(classes) - 1}, got {min(numbers)} to {max(numbers)}"
-        )
-    return [classes[number] for number in numbers]
+    return named(labels, classes, path)
 
 
 # ---- tables and lists ------------------------------------------------------------------------------------------------
@@ -137,7 +131,6 @@ def read_tables(path: Path, table: SetTable) -> Found:
                 captions.append(row["caption"])
     folder = Path(table.root) if table.root else files[0].parent
     count = len(paths) or len(texts)
-    _all_there(folder, paths, str(path))
     return Found(
         str(path),
         [f"{row:09d}/{name}" for row, name in enumerate(paths)] if paths else [f"{row:09d}" for row in range(count)],
@@ -146,7 +139,6 @@ def read_tables(path: Path, table: SetTable) -> Found:
         texts=texts or None,
         captions=captions if "caption" in columns else None,
         lists=tuple(files),
-        picture_files=(folder, paths) if paths else None,
     )
 
 
@@ -179,36 +171,23 @@ def read_lists(path: Path, table: SetTable) -> Found:
     paths: list[str] = []
     labels: list[str] = []
     for file in files:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputFileError(f"{file} cannot be read as a list: {error}") from None
-        for number, line in enumerate(lines, start=1):
-            if not line.strip() or line.startswith("#"):
+        for number, line in enumerate(read_lines(file), start=1):
+            if not line or line.startswith("#"):
                 continue
-            first, _, rest = line.strip().partition(" ")
+            first, _, rest = line.partition(" ")
             picture = table.file_pattern.format(first)
             label = {
                 "folder": Path(picture).parent.name,
                 "stem": Path(picture).stem.rpartition("_")[0],
             }.get(table.label_from, rest.strip())
             if not label:
-                raise InputFileError(f"{file}, line {number}: no label in {line.strip()!r}")
+                raise InputFileError(f"{file}, line {number}: no label in {line!r}")
             paths.append(picture)
             labels.append(label)
-    _all_there(folder, paths, str(path))
     return Found(
         str(path),
         paths if len(set(paths)) == len(paths) else [f"{row:09d}/{name}" for row, name in enumerate(paths)],
         labels,
         pictures=FilePictures(folder, paths),
         lists=tuple(files),
-        picture_files=(folder, paths),
     )
-
-
-def _all_there(folder: Path, paths: Sequence[str], place: str) -> None:
-    missing = [path for path in paths if not (folder / path).is_file()]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise InputFileError(f"{place} names pictures that are not there: {folder / missing[0]}{more}")

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
 from ....files import file_checksum
+from ....files.tables import listed
 from .declaration import SetTable
-from .pictures import Pictures
+from .pictures import FilePictures, Pictures
 
 Integers = NDArray[np.int64]
 Text = tuple[str, ...]
@@ -39,9 +42,7 @@ class Found:
     lists: tuple[Path, ...] = ()
     """Small files that say what the rows are: their bytes are part of the identity."""
     files: tuple[Path, ...] = ()
-    """Large files: path, size and time of change are part of the identity."""
-    picture_files: tuple[Path, list[str]] | None = None
-    """Folder and paths of one file a row, likewise."""
+    """Large files: path, size and time of change are part of the identity, as those of pictures in files."""
     extra: str = ""
     """What else identifies the data, such as the fingerprint of a Hugging Face data set."""
 
@@ -50,15 +51,27 @@ class Found:
         """Hash of what the files hold, as far as one look at each tells; they are looked at once.
 
         Raises:
-            OSError: a file has gone.
+            InputFileError: some are not there, or no files.
         """
         digest = sha256()
-        folder, names = self.picture_files or (Path(), [])
+        pictures = self.pictures if isinstance(self.pictures, FilePictures) else FilePictures(Path(), [])
         for path in self.lists:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
-        for name, path in [*((path.name, path) for path in self.files), *((name, folder / name) for name in names)]:
-            status = path.stat()
-            digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        missing: list[Path] = []
+        for name, path in [
+            *((path.name, path) for path in self.files),
+            *((name, pictures.folder / name) for name in pictures.paths),
+        ]:
+            try:
+                status = path.stat()
+            except OSError:
+                status = None
+            if status is None or not S_ISREG(status.st_mode):
+                missing.append(path)
+            else:
+                digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        if missing:
+            raise InputFileError(f"{self.place} names files that are not there: {listed(map(str, missing), 1)}")
         return digest.hexdigest()[:16]
 
 
@@ -94,10 +107,8 @@ class Rows:
 
     def files(self) -> set[str]:
         """The paths of the pictures, where each is a file."""
-        if self.found.picture_files is None:
-            return set()
-        folder, names = self.found.picture_files
-        return {str(folder / names[row]) for row in self.order.tolist()}
+        pictures = self.found.pictures
+        return set(map(pictures.name, self.order.tolist())) if isinstance(pictures, FilePictures) else set()
 
     def take(self, chosen: Integers) -> Rows:
         """Some of the rows."""
@@ -137,10 +148,10 @@ def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
 
 
 def _numbered(
-    found: Found, labels: Sequence[str], listed: tuple[str, ...], *, by_index: bool
+    found: Found, labels: Sequence[str], given: tuple[str, ...], *, by_index: bool
 ) -> tuple[Integers, tuple[str, ...] | None]:
     if by_index:
-        own = listed or None
+        own = given or None
         try:
             codes = np.array([int(label) for label in labels], dtype=np.int64)
         except ValueError:
@@ -153,11 +164,13 @@ def _numbered(
             of = "at least 0" if own is None else f"of 0 to {len(own) - 1}"
             raise InputFileError(f"{found.place}: label {bad} is not {of}; `drop_labels` leaves rows out")
         return codes, own
-    own = listed or found.classes or tuple(sorted(set(labels)))
+    own = given or found.classes or tuple(sorted(set(labels)))
     numbers = {name: number for number, name in enumerate(own)}
     unknown = sorted(set(labels) - set(numbers))
     if unknown:
-        raise InputFileError(f"{found.place}: labels {listing(unknown)} are not among the {len(own)} classes given")
+        raise InputFileError(
+            f"{found.place}: labels {listed(map(repr, unknown))} are not among the {len(own)} classes given"
+        )
     return np.array([numbers[label] for label in labels], dtype=np.int64), own
 
 
@@ -181,11 +194,14 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
     return kept
 
 
-def listing(names: Sequence[str], limit: int = 8) -> str:
-    """Names for an error, the first few.
+def named(numbers: NDArray[np.integer[Any]], classes: tuple[str, ...], place: Path) -> list[str]:
+    """The names of classes that are given by number.
 
-    >>> listing(["a", "b", "c"], 2)
-    "'a', 'b' and 1 more"
+    Raises:
+        InputFileError: a number beyond them.
     """
-    shown = ", ".join(map(repr, names[:limit]))
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(classes)):
+        raise InputFileError(
+            f"{place}: `labels` must be from 0 to {len(classes) - 1}, got {numbers.min()} to {numbers.max()}"
+        )
+    return [classes[number] for number in numbers.tolist()]

@@ -44,9 +44,6 @@ class ShardPictures(NamedTuple):
     """``(n, 3)``: a :class:`Member` each."""
     keys: Sequence[str]
 
-    def __len__(self) -> int:
-        return len(self.members)
-
     def name(self, row: int) -> str:
         """The shard, and the sample in it."""
         return f"{self.shards[self.members[row, 0]]}, sample {self.keys[row]}"

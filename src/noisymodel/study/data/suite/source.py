@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import ConfigError
+from ....files.tables import listed
 from ...rows import ShiftNote
 from ..source import Examples, Inputs
 from .answers import label_map_paths, match_test
@@ -22,7 +23,7 @@ from .identity import identity
 from .opening import open_set
 from .pictures import Floats, LazyPictures
 from .presets import check_presets, expand_presets
-from .rows import Integers, Rows, Text, listing
+from .rows import Integers, Rows, Text
 from .task import SuiteTask, class_names
 from .tokens import Tokenizer, make_tokenizer
 
@@ -113,7 +114,7 @@ class Suite:
                 if matched.dropped:
                     found.append(
                         f"{matched.dropped:,} of {matched.dropped + len(matched.rows):,} rows of {name} under {shift} "
-                        f"are left out: the task lacks their classes {listing(matched.lost, 4)}."
+                        f"are left out: the task lacks their classes {listed(map(repr, matched.lost), 4)}."
                     )
                 if matched.answers is not None and (matched.answers < 0).any():
                     valid = int((matched.answers >= 0).sum())

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ....errors import ConfigError, MissingExtraError
+from ....errors import ConfigError, import_extra
 from .declaration import TextsTable
 from .rows import Integers, Text
 
@@ -71,14 +71,11 @@ class PretrainedTokenizer:
     """
 
     def __init__(self, folder: Path, key: str) -> None:
-        try:
-            from transformers import AutoTokenizer
-        except ImportError:
-            raise MissingExtraError("transformers", extra="hf", purpose="tokenizers in folders") from None
+        transformers = import_extra("transformers", extra="hf", purpose="tokenizers in folders")
         if not folder.is_dir():
             raise ConfigError(f"config key `{key}`: expected 'words' or the folder of a tokenizer, got {str(folder)!r}")
         try:
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             raise ConfigError(f"config key `{key}`: {folder} holds no tokenizer: {_line(error)}") from None
         if self.tokenizer.pad_token_id is None:

@@ -1,18 +1,228 @@
-"""The paper's suites by name: what they want on the disk, where it comes from, and the suite that it makes."""
+"""The paper's suites by name: what they want on the disk, where it comes from, and the suite that each makes."""
 
 from __future__ import annotations
 
-from .expanding import PRESETS, check_presets, describe, expand_presets, missing_files, presets
-from .preset import Part, Preset, PresetTask
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
 
-__all__ = [
-    "PRESETS",
-    "Part",
-    "Preset",
-    "PresetTask",
-    "check_presets",
-    "describe",
-    "expand_presets",
-    "missing_files",
-    "presets",
-]
+from .....errors import ConfigError, InputFileError, MissingDataError
+from ....config_values import demand_known
+from ..places import matching
+
+
+@dataclass(frozen=True)
+class Part:
+    """One published data set: what is wanted of it, and where it comes from."""
+
+    title: str
+    files: Sequence[str]
+    """What must be there, below the root; patterns with ``*`` and ``{a,b}``."""
+    layout: str
+    """The same as a tree, for people."""
+    source: str
+    """Official address."""
+    terms: str
+    """Licence and registration, as far as they are known."""
+    size: str = ""
+    notes: str = ""
+    folders: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Folder -> how many folders of classes it must hold."""
+
+
+@dataclass(frozen=True)
+class PresetTask:
+    """A task, and the parts that it needs."""
+
+    declaration: Mapping[str, Any]
+    """As in a configuration."""
+    parts: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.declaration["name"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named suite, or a part of one."""
+
+    title: str
+    description: str
+    parts: Mapping[str, Part]
+    kind: str = "pictures"
+    pretraining: Mapping[str, Any] | None = None
+    pretraining_check: Mapping[str, Any] | None = None
+    pretraining_parts: Sequence[str] = ()
+    tasks: tuple[PresetTask, ...] = ()
+
+
+NAMES = ("imagenet-1k", "yfcc15m", "cc12m", "vision-14", "domainnet", "imagenet-variants", "glue", "glue-x")
+"""Each is ``NAME.toml`` beside this file."""
+
+
+def _read(name: str) -> Preset:
+    held = tomllib.loads(files(__package__ or "").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+    parts = {own: Part(**part) for own, part in held.pop("parts").items()}
+    tasks = tuple(
+        PresetTask({"shifts": [], **{key: value for key, value in task.items() if key != "parts"}}, task["parts"])
+        for task in held.pop("tasks", [])
+    )
+    return Preset(**held, parts=parts, tasks=tasks)
+
+
+PRESETS: Mapping[str, Preset] = {name: _read(name) for name in NAMES}
+"""Name in a configuration -> preset."""
+
+_PICTURES = {"size": 224, "shorter_side": 256}
+
+
+def presets() -> tuple[str, ...]:
+    """The names of all presets.
+
+    >>> presets()[:3]
+    ('imagenet-1k', 'yfcc15m', 'cc12m')
+    """
+    return tuple(PRESETS)
+
+
+def describe(name: str) -> str:
+    """What a preset is and wants, as text to print.
+
+    Raises:
+        ConfigError: there is no such preset.
+
+    >>> print(describe("cc12m").splitlines()[0])
+    cc12m: Conceptual 12M
+    """
+    preset = _known(name)
+    lines = [f"{name}: {preset.title}", preset.description, f"kind: {preset.kind}"]
+    if preset.tasks:
+        lines.append(f"tasks: {', '.join(task.name for task in preset.tasks)}")
+    if preset.pretraining is None:
+        lines.append("pre-training: none of its own; name a second preset, or declare [suite.pretraining]")
+    for own, part in preset.parts.items():
+        lines += ["", f"{own}: {part.title}" + (f" ({part.size})" if part.size else ""), *_particulars(part)]
+    return "\n".join(lines)
+
+
+def expand_presets(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The table ``suite`` with the presets that it names written out; what it says itself comes before what they say.
+
+    Raises:
+        ConfigError: a preset or a task that there is not, or presets that do not go together.
+    """
+    names = _named(values)
+    own = {key: value for key, value in values.items() if key not in ("preset", "only")}
+    if not names:
+        if "only" in values:
+            raise ConfigError("config key `suite.only`: expected beside `preset`, whose tasks it chooses")
+        return own
+    chosen = [_known(name) for name in names]
+    kinds = {preset.kind for preset in chosen}
+    if "texts" in kinds and len(kinds) > 1:
+        raise ConfigError(f"config key `suite.preset`: {', '.join(names)} are not all of texts")
+    kind = "pairs" if "pairs" in kinds else chosen[0].kind
+    expanded: dict[str, Any] = {
+        "title": ", ".join(preset.title for preset in chosen),
+        "description": " ".join(preset.description for preset in chosen),
+        "kind": kind,
+    }
+    for key in ("pretraining", "pretraining_check"):
+        given = [table for preset in chosen if (table := getattr(preset, key)) is not None]
+        if len(given) > 1 and key not in own:
+            raise ConfigError(f"config key `suite.preset`: {', '.join(names)} are more than one to pre-train on")
+        if not given and key not in own:
+            raise ConfigError(
+                f"config key `suite.{key}` is missing: {', '.join(names)} have nothing to pre-train on; declare it, or "
+                f"name one of {', '.join(name for name, preset in PRESETS.items() if preset.pretraining)} as well"
+            )
+        expanded |= {key: given[0]} if given else {}
+    expanded |= own
+    if kind != "texts":
+        expanded["pictures"] = {**_PICTURES, **own.get("pictures", {})}
+    tasks = own.get("tasks", [])
+    expanded["tasks"] = [task.declaration for task in _tasks(values)] + list(
+        tasks if isinstance(tasks, Sequence) else ()
+    )
+    return expanded
+
+
+def check_presets(values: Mapping[str, Any]) -> None:
+    """Whether everything is there that the presets of a table ``suite`` need.
+
+    Raises:
+        MissingDataError: something is not; all of it, where to get it, and the layout.
+    """
+    names = _named(values)
+    root = Path(os.path.expandvars(str(values.get("root", "")))).expanduser()
+    wanted: dict[str, Part] = {}
+    for name in names:
+        preset = _known(name)
+        own = "pretraining" in values and "pretraining_check" in values
+        needed = list(() if own else preset.pretraining_parts)
+        for task in _tasks(values):
+            needed += task.parts if task in preset.tasks else ()
+        wanted |= {part: preset.parts[part] for part in needed}
+    absent = {name: missing_files(part, root) for name, part in wanted.items()}
+    absent = {name: lacking for name, lacking in absent.items() if lacking}
+    if not absent:
+        return
+    lines = [
+        f"config key `suite.preset`: data of {', '.join(names)} are not there: {len(absent)} of {len(wanted)} parts "
+        f"lack something below {root.resolve()}"
+    ]
+    for name, lacking in absent.items():
+        lines += ["", f"{name}: {wanted[name].title}", *(f"  missing: {file}" for file in lacking)]
+        lines += [f"  {line}" for line in _particulars(wanted[name])]
+    raise MissingDataError("\n".join(lines))
+
+
+def missing_files(part: Part, root: Path) -> list[str]:
+    """What a part wants and the root lacks."""
+    absent: list[str] = []
+    for file in part.files:
+        try:
+            matching(root / file)
+        except InputFileError:
+            absent.append(file)
+    for folder, count in part.folders.items():
+        if folder not in absent:
+            there = sum(path.is_dir() for path in (root / folder).iterdir())
+            absent += [f"{folder}: {count - there} of {count} folders of classes"] if there < count else []
+    return absent
+
+
+def _particulars(part: Part) -> list[str]:
+    lines = [f"from:   {part.source}", f"terms:  {part.terms}"]
+    lines += [f"note:   {part.notes}"] if part.notes else []
+    return [*lines, "layout, below the root:", *(f"  {line}" for line in part.layout.splitlines())]
+
+
+def _named(values: Mapping[str, Any]) -> list[str]:
+    given = values.get("preset", [])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in cast("list[Any]", names)):
+        raise ConfigError(f"config key `suite.preset`: expected a name or a list of names, got {given!r}")
+    return list(cast("list[str]", names))
+
+
+def _known(name: str) -> Preset:
+    demand_known("suite.preset", name, PRESETS)
+    return PRESETS[name]
+
+
+def _tasks(values: Mapping[str, Any]) -> list[PresetTask]:
+    """The tasks of the presets that are named, or those of ``only``."""
+    tasks = [task for name in _named(values) for task in _known(name).tasks]
+    only = values.get("only", [])
+    if not isinstance(only, list | tuple):
+        raise ConfigError(f"config key `suite.only`: expected a list of tasks, got {only!r}")
+    for name in cast("Sequence[Any]", only):
+        demand_known("suite.only", str(name), [task.name for task in tasks])
+    return [task for task in tasks if not only or task.name in only]
