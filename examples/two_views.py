@@ -1,4 +1,4 @@
-"""Weak and strong views of pictures and texts: the consistency term ties the strong view's Z to the weak view's features.
+"""Weak and strong views of pictures and texts: the strong view's Z stays near the weak view's features.
 
 Each batch holds both views of the same samples. ``reference_inputs=weak`` alone compares Z(strong) with F(weak).
 ``both_views=True`` is the form of the published code: task, covariance and dominant terms use the rows of both views.
