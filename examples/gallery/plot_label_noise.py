@@ -34,8 +34,8 @@ injected = {
 }
 
 # %%
-# ``symmetric`` flips to another class, so a rate of 40 % makes 40 % wrong. Some code draws from all classes, the label's
-# own among them: that is ``include_true=True``, which makes only 36 % wrong on ten classes.
+# ``symmetric`` flips to another class, so a rate of 40 % makes 40 % wrong. Some code draws from all classes, the
+# label's own among them: that is ``include_true=True``, which makes only 36 % wrong on ten classes.
 
 for name, noisy in injected.items():
     print(f"{name:26} asked {noisy.requested_rate:.0%}, came {noisy.realized_rate:.1%}")

@@ -35,7 +35,7 @@ class _Ctrl:
 def guarded(run: Callable[[], int]) -> int:
     """The exit code of a command: its own; 2 for bad input, 1 for other failures, 130 after Ctrl-C.
 
-    Where whoever reads the output has gone (``| head``), the command ends without a word, with 141. With
+    If the reader of the output has closed it (``| head``), the command ends silently with 141. With
     ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised as it is.
     """
     with _ctrl_c() as ctrl, _any_encoding():
@@ -62,7 +62,7 @@ def guarded(run: Callable[[], int]) -> int:
 
 
 def say_loading(command: str) -> None:
-    """Say that imports take a while, where somebody is watching."""
+    """Say that imports take a while, if standard error is a terminal."""
     if sys.stderr.isatty() and "torch" not in sys.modules:
         print(f"noisymodel {command}: loading PyTorch …", file=sys.stderr, flush=True)
 
