@@ -75,8 +75,8 @@ def jackknife_intervals(
     """Intervals from leaving out one block of rows at a time, for a matrix, or for accumulators as blocks.
 
     With θ_(−j) the metric without the m_j rows of block j, h_j = N/m_j, the pseudo-values θ̃_j = h_j·θ − (h_j−1)·θ_(−j)
-    and their weighted mean θ_J = m·θ − Σ (1 − 1/h_j)·θ_(−j), the variance is (1/m)·Σ (θ̃_j − θ_J)²/(h_j−1), the bias θ
-    − θ_J, and the bounds are θ (or θ_J, for the population) ± t_(m−1)·√variance. For equal blocks that is the usual
+    and their weighted mean θ_J = m·θ − Σ (1 − 1/h_j)·θ_(−j), the variance is (1/m)·Σ (θ̃_j − θ_J)²/(h_j−1), the bias
+    θ − θ_J, and the bounds are θ (or θ_J, for the population) ± t_(m−1)·√variance. For equal blocks that is the usual
     delete-a-block jackknife. This is the recommended interval: it covers even with fewer rows than features
     (``target="sample"``).
 
