@@ -168,7 +168,7 @@ class WhitenedProbe(Head):
             label_smoothing=self.objective.label_smoothing,
             gather=self.objective.gather,
             classifier_init=self.classifier_init,
-            generator=torch.Generator().manual_seed(0),  # what it draws is overwritten
+            generator=torch.Generator().manual_seed(0),  # its draws are overwritten
         ).to(self.classifier.weight.device, self.classifier.weight.dtype)
         folded = cast(nn.Linear, probe.classifier)
         with torch.no_grad():

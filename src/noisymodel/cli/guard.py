@@ -55,7 +55,7 @@ def guarded(run: Callable[[], int]) -> int:
             if ctrl.pressed:
                 return _complain("stopped", INTERRUPTED)
             return _failed(error)
-        except BaseException:  # argparse has said what it had to say
+        except BaseException:  # argparse has printed its message
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             raise
