@@ -3,8 +3,8 @@
     python examples/accelerate_loop.py
     accelerate launch --cpu --num_processes 2 examples/accelerate_loop.py
 
-Copy this when the loop is yours and shall scale. ``gather=True`` makes batch statistics those of all processes, with
-gradients that are right after the averaging of DDP; `accelerate`'s own ``gather`` carries no gradient, and is for logs.
+Copy this for your own loop on one or more processes. With ``gather=True`` the batch statistics cover all processes, and
+gradients are right after the averaging of DDP. `accelerate`'s own ``gather`` carries no gradient: use it for logs only.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""How the study's tuned NMTune weights are looked at: on seeds and shifts that are never reported.
+"""Compare weights of NMTune on seeds and shifts that the study never reports.
 
     python examples/choose_weights.py --seeds 300 301 302 303 304
 
-Pre-trains networks at 0, 10 and 30 % label noise on the glyphs of these seeds, tunes with each setting below, and
-prints accuracy in-domain and under the *tuning* shifts as paired differences against the MLP. The weights of NMTune are
-those of the consistency, the covariance and the dominant term; *start* is that of the classifier's weights.
+The script pre-trains networks at 0, 10 and 30 % label noise on the glyphs of these seeds, tunes with each setting
+below, and prints accuracy in-domain and under the *tuning* shifts as paired differences against the MLP. The weights of
+NMTune are those of the consistency, covariance and dominant terms; *start* names the start of the classifier's weights.
 """
 
 from __future__ import annotations

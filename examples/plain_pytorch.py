@@ -18,7 +18,7 @@ CLASSES, WIDTH, EPOCHS = 4, 32, 4
 
 
 def pictures(count: int) -> TensorDataset:
-    """A bright bar whose place says the class, in noise."""
+    """Noise with a bright bar whose place tells the class."""
     targets = torch.arange(count) % CLASSES
     values = 0.5 * torch.randn(count, 1, 16, 16)
     for picture, target in zip(values, targets, strict=True):

@@ -3,7 +3,7 @@
     python examples/pretrain_with_noise.py --checkpoints /tmp/noisy
     OMP_NUM_THREADS=1 torchrun --nproc-per-node 2 examples/pretrain_with_noise.py --checkpoints /tmp/noisy
 
-Run again, it goes on from its checkpoints. Two processes give the networks of one, but for rounding.
+A second run resumes from the checkpoints. Two processes give the same networks as one, up to rounding.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RATES = (0.0, 0.1, 0.3)
 
 
 def main() -> None:
-    """Pre-train and print how well the networks find the captions of pictures that they have not seen."""
+    """Pre-train the networks and print their retrieval accuracy on new pictures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--checkpoints", type=Path)
     parser.add_argument("--pairs", type=int, default=2000)

@@ -1,7 +1,7 @@
 """NMTune on per-pixel features: a tiny SegFormer with random weights, on generated scenes.
 
-The features are what goes into SegFormer's last layer, (B, D, H/4, W/4); the head classifies each pixel, and logits are
-resized to the labels. The regularizers are computed of 512 pixels that are drawn anew in each step.
+The features are the input of SegFormer's last layer, (B, D, H/4, W/4). The head classifies each pixel, and the logits
+are resized to the labels. Each step draws 512 pixels for the regularizers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def scenes(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def segformer() -> SegformerForSemanticSegmentation:
-    """In its place: ``from_pretrained("nvidia/segformer-b0-finetuned-ade-512-512")``."""
+    """Replace it with ``from_pretrained("nvidia/segformer-b0-finetuned-ade-512-512")``."""
     sizes = {"hidden_sizes": [16, 32], "depths": [1, 1], "num_attention_heads": [1, 2], "decoder_hidden_size": 32}
     patches = {"patch_sizes": [7, 3], "strides": [4, 2], "sr_ratios": [2, 1], "mlp_ratios": [2, 2]}
     config = SegformerConfig(num_encoder_blocks=2, num_labels=CLASSES, **sizes, **patches)

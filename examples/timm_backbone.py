@@ -1,4 +1,4 @@
-"""NMTune on a timm model: frozen, then fine-tuned from there (random weights here; say pretrained=True)."""
+"""NMTune on a timm model: frozen, then fine-tuned (with random weights; pass pretrained=True for real ones)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Weak and strong views: the strong view's Z is held to the weak view's features, of pictures and of texts.
+"""Weak and strong views of pictures and texts: the strong view's Z stays near the weak view's features.
 
-Each batch holds both views of the same samples. ``reference_inputs=weak`` alone compares Z(strong) with F(weak);
-``both_views=True`` is the form of the published code: task, covariance and dominant term of both views' rows.
+Each batch holds both views of the same samples. ``reference_inputs=weak`` alone compares Z(strong) with F(weak).
+``both_views=True`` is the form of the published code: task, covariance and dominant terms use the rows of both views.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CLASSES, WIDTH, STEPS = 4, 32, 40
 
 
 def pictures(count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """A bar in noise: as it is, and strongly augmented (flipped upside down, brightness, a square cut out)."""
+    """A bar in noise: unchanged, and strongly augmented (flipped upside down, brightness, a square cut out)."""
     targets = torch.arange(count) % CLASSES
     weak = 0.5 * torch.randn(count, 1, 16, 16)
     for picture, target in zip(weak, targets, strict=True):
@@ -27,7 +27,7 @@ def pictures(count: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def texts(count: int) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-    """Token ids, some of which say the class; in the strong view a third of the tokens is dropped."""
+    """Token ids, some of which tell the class; the strong view drops a third of the tokens."""
     targets = torch.arange(count) % CLASSES
     ids = torch.randint(10, 100, (count, 12))
     ids[:, ::3] = targets[:, None] + 1
@@ -38,7 +38,7 @@ def texts(count: int) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
 
 
 class Words(nn.Module):
-    """Embedded tokens (B, T, D); `TunedModel` pools those that the attention mask keeps."""
+    """Embedded tokens (B, T, D), which `TunedModel` pools by the attention mask."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,7 +2,7 @@
 The first hour
 ==============
 
-From features to a classifier, its accuracy under shift, its spectrum, and a loop of your own. Run it from top to
+From features to a classifier, its accuracy under shift, its spectrum, and your own training loop. Run it from top to
 bottom, as a notebook or as a script. The picture needs ``pip install 'noisymodel[plot]'``.
 """
 
@@ -73,7 +73,7 @@ figure.savefig((sys.argv[1:] or ["plot_first_hour.png"])[0], dpi=110)
 # sphinx_gallery_end_ignore
 
 # %%
-# A training loop of your own: the head's ``loss`` returns every term.
+# In your own training loop the head's ``loss`` returns every term.
 
 torch.manual_seed(0)
 rows, targets = torch.tensor(features, dtype=torch.float32), torch.tensor(labels)

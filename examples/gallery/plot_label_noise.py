@@ -34,15 +34,15 @@ injected = {
 }
 
 # %%
-# ``symmetric`` flips to another class, so 40 % asked is 40 % wrong. Some code draws from all classes, the label's own
-# among them: ``include_true=True``, and then 40 % on ten classes is 36 %.
+# ``symmetric`` flips to another class, so a rate of 40 % makes 40 % wrong. Some code draws from all classes, the
+# label's own among them: that is ``include_true=True``, which makes only 36 % wrong on ten classes.
 
 for name, noisy in injected.items():
     print(f"{name:26} asked {noisy.requested_rate:.0%}, came {noisy.realized_rate:.1%}")
 print(f"{'symmetric, include_true':26} {noise.symmetric(labels, 0.4, include_true=True, seed=0).realized_rate:.1%}")
 
 # %%
-# What was sampled from, and what came: rows are clean classes, columns the labels that they got.
+# The matrices of the law and of the result: rows are clean classes, columns noisy labels.
 
 figure, axes = plt.subplots(2, 4, figsize=(9, 4.6), layout="constrained")
 for column, (name, noisy) in zip(axes.T, injected.items(), strict=True):
@@ -62,6 +62,6 @@ figure.savefig((sys.argv[1:] or ["plot_label_noise.png"])[0], dpi=110)
 # sphinx_gallery_end_ignore
 
 # %%
-# The audit of what was done is JSON, and can be drawn again.
+# The audit is JSON, and ``verify`` draws the noise again from it.
 
 print({key: value for key, value in injected["symmetric"].audit().items() if np.isscalar(value)})

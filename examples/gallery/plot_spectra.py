@@ -2,7 +2,8 @@
 The spectrum of features, in memory and in a stream
 ===================================================
 
-How many directions do features really use? The singular values say it, and how much other rows would change the answer.
+How many directions do features really use? The singular values tell, and intervals say how much other rows would change
+the answer.
 """
 
 # %%
@@ -42,13 +43,13 @@ figure.savefig((sys.argv[1:] or ["plot_spectra.png"])[0], dpi=110)
 # sphinx_gallery_end_ignore
 
 # %%
-# Intervals: what other rows of the same kind would have given.
+# Intervals show the range of results over other samples of rows.
 
 for name, features in (("digits", digits), ("random", random)):
     print(name, {metric: str(found) for metric, found in jackknife_intervals(features).items()})
 
 # %%
-# The same from batches that are never in memory together, from two places, joined: the numbers are the same.
+# Two accumulators read batches in two places and are merged: the numbers are the same.
 
 parts = [SpectrumAccumulator(64), SpectrumAccumulator(64)]
 for place, batch in enumerate(np.array_split(digits, 10)):

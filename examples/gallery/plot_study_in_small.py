@@ -8,7 +8,7 @@ of eight and a shorter list of methods.
 """
 
 # %%
-# The configuration is what a file for ``noisymodel study --config`` would hold.
+# A file for ``noisymodel study --config`` holds the same configuration.
 
 # sphinx_gallery_start_ignore
 import sys
@@ -36,7 +36,7 @@ print(len(result.table), "numbers, such as", result.table[0])
 
 # %%
 # Accuracy of the two methods, and the spectrum of the features. Two seeds show the direction, not the size: the study's
-# page has eight, with intervals, and the controls under which parts of this vanish.
+# page has eight, with intervals, and controls that remove parts of the effect.
 
 
 def mean(**chosen: object) -> float:

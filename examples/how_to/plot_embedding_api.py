@@ -40,7 +40,7 @@ LIBRARIES = ("numpy", "scipy.signal", "scipy.stats", "sklearn.metrics")
 
 
 def first_lines(library: str) -> list[str]:
-    """Of the documentation of all its public functions, without those that begin with a signature."""
+    """First lines of the documentation of all public functions, except those that begin with a signature."""
     module = import_module(library)
     texts = (inspect.getdoc(getattr(module, name)) or "" for name in sorted(module.__all__) if name in vars(module))
     return [line for line in (text.partition("\n")[0] for text in texts) if len(line) > 20 and "(" not in line][:50]
@@ -51,7 +51,7 @@ labels = [label for label, library in enumerate(LIBRARIES) for _ in first_lines(
 
 
 def with_typing_errors(text: str) -> str:
-    """Every eighth letter trades places with the next: the shift of the test texts."""
+    """Exchange every eighth letter with the next one: the shift of the test texts."""
     return "".join(text[i : i + 8][:6] + text[i : i + 8][6:][::-1] for i in range(0, len(text), 8))
 
 

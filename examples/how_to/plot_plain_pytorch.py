@@ -95,4 +95,4 @@ figure.savefig((sys.argv[1:] or ["plot_plain_pytorch.png"])[0], dpi=110)
 # Save with ``torch.save(model.state_dict(), file)``, or the head alone with ``model.head.save_pretrained(folder)``.
 #
 # To copy: ``examples/plain_pytorch.py`` (frozen, then fine-tuned), ``examples/two_views.py`` (weak and strong views).
-# More: :doc:`/white_box`, on layers, dense tasks, and what Z is compared with.
+# More: :doc:`/white_box`, on layers, dense tasks and the reference of the consistency term.

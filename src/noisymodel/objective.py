@@ -45,8 +45,8 @@ class NMTuneLoss(nn.Module):
       and 0 where there is none. A term of weight 0 is not computed and is 0.
 
     The regularizers are those of `noisymodel.losses`, with their arguments under their names. ``label_smoothing``
-    in [0, 1] is that of `torch.nn.functional.cross_entropy`. The defaults are those of `noisymodel.NMTune`, whose
-    documentation says what is known of them. Half-precision logits are raised to float32.
+    in [0, 1] is that of `torch.nn.functional.cross_entropy`. The defaults are those of `noisymodel.NMTune`, and its
+    documentation explains them. Half-precision logits are raised to float32.
 
     The covariance term grows with the fourth power of the features' scale. Where a weighted term is a hundred times the
     task term in one of the first batches, the criterion warns once (see `ScaleCheck`).

@@ -58,7 +58,7 @@ def test_a_lock_that_was_deleted_under_its_writer_is_noticed(tmp_path: Path) -> 
     with FeatureStore.create(tmp_path / "s", num_features=1, append=True) as second:
         second.append(torch.ones(1, 1))
     store.append(torch.zeros(1, 1))
-    with pytest.raises(FeatureStoreError, match=r"manifest.json was changed by somebody else"):
+    with pytest.raises(FeatureStoreError, match=r"manifest.json was changed by another process"):
         store.close()
     assert FeatureStore.open(tmp_path / "s").features[:].tolist() == [[1.0]]
 

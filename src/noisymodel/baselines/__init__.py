@@ -1,6 +1,6 @@
-"""Neighbours of NMTune: what other papers tune with, as pure functions, and a whitened probe as a control.
+"""Baselines of NMTune from other papers, as pure functions, and a whitened probe as a control.
 
-`docs/methods.md` has them in one table, each with its formula, its source and what is verified.
+`docs/methods.md` has them in one table, each with its formula, its source and its tested properties.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from ..heads.convex_probes import as_numbers, row_weights
 
 
 class DiscriminantSums:
-    """Count, Σx and Σxxᵀ of the rows of each class: all that linear discriminant analysis needs.
+    """Count, Σx and Σxxᵀ of the rows of each class, the sufficient sums of linear discriminant analysis.
 
     Batches are added by `update`, the sums of other workers by `merge`; `probe` gives the classifier. Sums are in
     float64.
@@ -90,7 +90,7 @@ class DiscriminantSums:
             dtype: of the probe.
 
         Raises:
-            ValueError: where no row was added, or for arguments out of range.
+            ValueError: if no row was added, or for arguments out of range.
 
         Source: Chen et al., "Shrinkage algorithms for MMSE covariance estimation" (2010).
         """

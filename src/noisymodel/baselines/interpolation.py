@@ -30,8 +30,8 @@ def interpolate(
 ) -> dict[str, Tensor] | list[dict[str, Tensor]]:
     """The state between two models, θ = (1 − α)·θ₁ + α·θ₂.
 
-    - Floating (and complex) tensors are interpolated in float32, or in float64 where one of the two is; what comes out
-      has the type and the device of ``second``. Entries that are equal stay what they are, infinities included.
+    - Floating (and complex) tensors are interpolated in float32, or in float64 if one of the two is; the result has the
+      type and the device of ``second``. Equal entries stay unchanged, infinities included.
     - Integer and bool tensors (``num_batches_tracked``, masks, position ids) are those of ``second``.
     - Tensors that are not included are those of ``second``, the fine-tuned model: a head that began at random in
       ``second`` and means nothing in ``first`` must not be interpolated. They may be missing from ``first`` or have
@@ -52,10 +52,10 @@ def interpolate(
     Raises:
         ValueError: for α outside [0, 1], for included names that one side lacks or that have another shape there, and
             for an ``include`` that matches nothing.
-        TypeError: for what is no tensor.
+        TypeError: for an entry that is not a tensor.
 
     Source: Wortsman et al., "Robust fine-tuning of zero-shot models" (WiSE-FT, arXiv 2109.01903), weight-space
-    ensembles. BatchNorm's running statistics are interpolated like weights; measure them anew where that is too crude.
+    ensembles. BatchNorm's running statistics are interpolated like weights; compute them anew if that is too crude.
 
     >>> import torch
     >>> first, second = {"a.weight": torch.zeros(2), "head": torch.zeros(3)}, {"a.weight": torch.ones(2)}

@@ -36,7 +36,7 @@ def local_gradient_matching(
         targets: class ids (...) or class probabilities (..., K). The mean is over the rows whose id is not −100.
         noise_std: the standard deviation of ε, Gaussian, as a multiple of the features' root mean square, so that the
             term does not depend on their scale. Not used with ``perturbed``.
-        perturbed: f + ε (..., D), where the perturbation is your own: another view's features, say.
+        perturbed: f + ε (..., D), your own perturbation, such as the features of another view.
         generator: what draws ε, on the CPU; ``None``: torch's global generator.
 
     Returns:
@@ -47,8 +47,8 @@ def local_gradient_matching(
 
     Source: Ru et al., "Do we really have to filter out random noise in pre-training data for language models?"
     (arXiv 2502.06604), whose abstract says: a loss that aligns the gradients of normal and perturbed features, without
-    the model's parameters. Its formula was not at hand: the squared Euclidean distance, the mean over rows, Gaussian ε
-    relative to the features' root mean square and the default 0.1 are ours. What is verified is this definition.
+    the model's parameters. We know the abstract only: the squared Euclidean distance, the mean over rows, Gaussian ε
+    relative to the features' root mean square and the default 0.1 are ours. The tests verify this definition.
 
     >>> import torch
     >>> weight = torch.tensor([[1.0, 0.0], [0.0, 1.0]], requires_grad=True)

@@ -1,4 +1,4 @@
-"""Penalties that keep a tuned model near the pre-trained one: in its weights, or in what it makes of the data."""
+"""Penalties that keep a tuned model near the pre-trained one: in its weights, or in its embeddings."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ def l2_sp_penalty(
 
     Args:
         parameters: ``dict(model.named_parameters())`` of the model that is tuned.
-        start: the pre-trained values w⁰ of those that it began with, under the same names; no gradient reaches them.
-            What ``parameters`` has besides is new (the head), and decays towards zero with weight β.
-        alpha: α ≥ 0, on what is shared.
-        beta: β ≥ 0, on what is new.
+        start: the pre-trained values w⁰ of the shared parameters, under the same names; no gradient reaches them. All
+            other parameters are new (the head) and decay towards zero with weight β.
+        alpha: α ≥ 0, on the shared parameters.
+        beta: β ≥ 0, on the new ones.
 
     Returns:
         A scalar, float32 or better.
 
     Raises:
-        ValueError: where ``start`` has a name that ``parameters`` lacks, or another shape.
+        ValueError: if ``start`` has a name that ``parameters`` lacks, or another shape.
 
     Source: Li, Grandvalet, Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks"
     (ICML 2018, arXiv 1802.01483), L²-SP. The defaults α = β = 0.01 are those of Transfer-Learning-Library's example,
-    whose regularizer has the ½, too; the paper chooses α by validation. Switch the optimizer's weight decay off if
-    this shall replace it.
+    whose regularizer has the ½, too; the paper chooses α by validation. If this penalty replaces the optimizer's weight
+    decay, set that to 0.
 
     >>> import torch
     >>> start = {"backbone.weight": torch.zeros(2)}
@@ -78,7 +78,7 @@ def embedding_distortion(tuned: Tensor, pretrained: Tensor, *, distance: str = "
 
     Args:
         tuned: embeddings Z (..., D) of the backbone that is tuned.
-        pretrained: embeddings F (..., D) of the same inputs by the backbone as it was; no gradient reaches them.
+        pretrained: embeddings F (..., D) of the same inputs by the backbone before tuning; no gradient reaches them.
         distance: ``"cosine"`` or ``"squared"``.
 
     Returns:
@@ -88,8 +88,8 @@ def embedding_distortion(tuned: Tensor, pretrained: Tensor, *, distance: str = "
         ValueError: for different shapes, no rows, or an unknown distance.
 
     Source: Shaked, Goldman, Shayer, "Minimizing Embedding Distortion for Robust Out-of-Distribution Performance"
-    (arXiv 2409.07582), the similarity loss. Known from its abstract only: that a loss on the distance between
-    fine-tuned and pre-trained embeddings joins the task's loss. Both distances, and the mean over rows, are ours.
+    (arXiv 2409.07582), the similarity loss. We know it from its abstract only, which adds a loss on the distance
+    between fine-tuned and pre-trained embeddings to the task's loss. Both distances, and the mean over rows, are ours.
 
     >>> import torch
     >>> z, f = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0]])

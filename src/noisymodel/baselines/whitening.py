@@ -1,4 +1,4 @@
-"""Whitening before a linear probe: the control that asks whether conditioning the features is all that helps."""
+"""Whitening before a linear probe: the control for the effect of better conditioned features."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def whitening(features: Tensor, *, kind: str = "zca", shrinkage: float = 0.1) ->
 
 
 class _Whitening(nn.Module):
-    """(F − μ)·W of rows; the identity until it is told otherwise."""
+    """(F − μ)·W of rows; the identity until `WhitenedProbe.whiten` sets μ and W."""
 
     def __init__(self, in_features: int) -> None:
         super().__init__()
@@ -82,8 +82,8 @@ class _Whitening(nn.Module):
 class WhitenedProbe(Head):
     """A linear classifier on whitened features: Z = (F − μ)·W, logits = Z·Aᵀ + b.
 
-    The interface of `noisymodel.LinearProbe`. μ and W are buffers, saved with the head: those of `whitening` once
-    `whiten` was called with the training features, the identity before. They are not trained.
+    The interface of `noisymodel.LinearProbe`. μ and W are buffers, saved with the head. `whiten` sets them from
+    the training features; before that they are the identity. They are not trained.
 
     Args:
         in_features: D.
@@ -168,7 +168,7 @@ class WhitenedProbe(Head):
             label_smoothing=self.objective.label_smoothing,
             gather=self.objective.gather,
             classifier_init=self.classifier_init,
-            generator=torch.Generator().manual_seed(0),  # what it draws is overwritten
+            generator=torch.Generator().manual_seed(0),  # its draws are overwritten
         ).to(self.classifier.weight.device, self.classifier.weight.dtype)
         folded = cast(nn.Linear, probe.classifier)
         with torch.no_grad():

@@ -92,7 +92,7 @@ def _analyze(options: argparse.Namespace) -> int:
     try:
         if options.out is not None:
             where = _write(found, options)
-    finally:  # what was found is shown, whatever becomes of the files
+    finally:  # show the results even if writing files fails
         print(json.dumps(found.to_dict(), indent=1, allow_nan=False) if options.json else f"{text_tables(found)}\n")
     print(f"Results: {where}", file=sys.stderr if options.json else sys.stdout)
     return 0

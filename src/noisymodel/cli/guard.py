@@ -61,7 +61,7 @@ def _work_has_begun(stack: list[CodeType]) -> bool:
 def guarded(run: Callable[[], int]) -> int:
     """The exit code of a command: its own; 2 for bad input, 1 for other failures, 130 after Ctrl-C.
 
-    Where whoever reads the output has gone (``| head``), the command ends without a word, with 141. With
+    If the reader of the output has closed it (``| head``), the command ends silently with 141. With
     ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised as it is.
     """
     with _ctrl_c() as ctrl, _any_encoding():
@@ -81,14 +81,14 @@ def guarded(run: Callable[[], int]) -> int:
             if ctrl.pressed:
                 return _complain("stopped", INTERRUPTED)
             return _failed(error)
-        except BaseException:  # argparse has said what it had to say
+        except BaseException:  # argparse has printed its message
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             raise
 
 
 def say_loading(command: str) -> None:
-    """Say that imports take a while, where somebody is watching."""
+    """Say that imports take a while, if standard error is a terminal."""
     if sys.stderr.isatty() and "torch" not in sys.modules:
         print(f"noisymodel {command}: loading PyTorch …", file=sys.stderr, flush=True)
 

@@ -37,7 +37,7 @@ class NoisyLabelDataset(View):
         label: where a sample has its label: a dictionary's key or a tuple's index, by default a tuple's last entry.
         key: where it has its key; None: its index.
         keep: a new key of the dictionary, under which the clean label is kept; None: it is not.
-        outliers: for the noise of ``open_set``: a map-style dataset of samples whose images replace those of ours.
+        outliers: for the noise of ``open_set``: a map-style dataset whose images replace the originals.
         image: where samples and outliers have their image, of tuples by default the first entry; for outliers alone.
 
     Attributes:

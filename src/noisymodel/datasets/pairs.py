@@ -32,7 +32,7 @@ class NoisyPairDataset(View):
             default a tuple's first entry.
         text: where it has its caption, by default a tuple's second entry.
         key: where it has its key; None: its index (by default too, for map-style samples without ``"__key__"``).
-        captions: the captions of a map-style source by index, where they are at hand.
+        captions: the captions of a map-style source by index, if available.
         keep: a new key of the dictionary, under which the sample's own caption is kept; None: it is not.
 
     Raises:

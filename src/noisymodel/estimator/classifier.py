@@ -36,10 +36,10 @@ OnEpoch = Callable[[nn.Module, Mapping[str, float]], None]
 class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
     """A classifier on frozen features: probes, NMTune heads or their average, behind scikit-learn's interface.
 
-    ``NMTuneClassifier().fit(X, y)`` decides by cross-validation what the data can carry. Below 20 labels a class: a
-    linear and a kernel probe; from there on the kernel probe, NMTune heads that begin at the linear probe, and free
-    NMTune heads. Averaged is what is good out of fold (``selection_``, ``explanation_``); probabilities are calibrated.
-    Rows are brought to length √D inside the head, so nothing depends on the features' scale.
+    ``NMTuneClassifier().fit(X, y)`` chooses by cross-validation. With few labels (below 20 a class, among
+    other limits) it takes a linear and a kernel probe; with more it adds NMTune heads. It averages the members with a
+    good out-of-fold log-loss (``selection_``, ``explanation_``) and calibrates probabilities. The head scales rows to
+    length √D, so nothing depends on the features' scale.
 
     The fit does not depend on the order of the rows. Rows of equal features and label count as one row of their
     common weight; ``sample_weight`` and ``class_weight`` multiply the loss, the validation and the calibration.

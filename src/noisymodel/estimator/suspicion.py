@@ -1,4 +1,4 @@
-"""What looks wrong with features or with a finished training, said before it costs somebody a day."""
+"""Early warnings about suspicious features and about a training that went wrong."""
 
 from __future__ import annotations
 

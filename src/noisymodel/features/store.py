@@ -1,4 +1,4 @@
-"""`FeatureStore`: features on disk, larger than memory, that survive whatever happens to their writer."""
+"""`FeatureStore`: features on disk, larger than memory, that survive the death of their writer."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class FeatureStore:
     """Rows of features on disk, with labels, ids and further columns: N rows, D features.
 
     `FeatureStore.create` makes a store to append to, `FeatureStore.open` reads one. A store is a folder of safetensors
-    files and a manifest that lists them with their checksums; ``docs/features.md`` specifies the format. What `len`,
-    `features` and the other readers show are the rows that were committed when the store was opened (and those that
-    this writer has committed since). The store itself is a source of features: ``fit(head, store, store.labels)``.
+    files and a manifest that lists them with their checksums; ``docs/features.md`` specifies the format. `len`,
+    `features` and the other readers show the rows that were committed when the store was opened, and those that this
+    writer has committed since. The store itself is a source of features: ``fit(head, store, store.labels)``.
 
     >>> import tempfile, torch
     >>> folder = tempfile.mkdtemp()
@@ -62,21 +62,20 @@ class FeatureStore:
         append: bool = False,
         shard_rows: int | None = None,
     ) -> Self:
-        """Make a store, or with ``append=True`` go on with one, as its only writer.
+        """Make a store, or continue one with ``append=True``, as its only writer.
 
         Args:
             path: the folder; it must not exist, or be empty. With ``append=True`` it may also be a store.
             num_features: D.
-            dtype: what the features are stored in: ``"float32"``, ``"float16"`` or ``"bfloat16"``, or those of torch
+            dtype: the stored type of the features: ``"float32"``, ``"float16"`` or ``"bfloat16"``, or those of torch
                 or numpy.
-            metadata: what JSON can hold, about where the features come from. The entries ``backbone``, ``weights``,
+            metadata: JSON about the source of the features. The entries ``backbone``, ``weights``,
                 ``transform``, ``layer``, ``architecture`` and ``precision`` make up the `fingerprint`; ``versions`` is
                 for those of libraries. With ``append=True`` it must be that of the store (but for ``versions``), or
                 None.
-            append: go on with the store if there is one. What an earlier writer that was killed had not committed is
-                deleted.
-            shard_rows: rows in a shard, at least 1; ``None``: as many as make 128 MiB of features. They wait in memory
-                until the shard is full.
+            append: continue the store if there is one. The uncommitted files of a killed writer are deleted.
+            shard_rows: rows in a shard, at least 1; ``None``: 128 MiB of features. Rows wait in memory until the
+                shard is full.
 
         Raises:
             FileExistsError: the folder holds a store (without ``append``) or other files.
@@ -95,7 +94,7 @@ class FeatureStore:
 
         Raises:
             FileNotFoundError: there is nothing at ``path``.
-            FeatureStoreError: it is no store, or the manifest or a shard is missing, damaged or of a later version.
+            FeatureStoreError: it is not a store, or the manifest or a shard is missing, damaged or of a later version.
         """
         folder = Path(path).absolute()
         if not os.path.lexists(folder):
@@ -185,7 +184,7 @@ class FeatureStore:
 
     @property
     def path(self) -> Path:
-        """The folder, as an absolute path: a store stays the same one whatever the working directory becomes."""
+        """The folder as an absolute path, which a change of the working directory does not affect."""
         return self._path
 
     @property
@@ -215,7 +214,7 @@ class FeatureStore:
 
     @property
     def fingerprint(self) -> str | None:
-        """SHA-256 of where the features come from (see `check_backbone`); None where `metadata` does not say."""
+        """SHA-256 of the source of the features (see `check_backbone`); None if `metadata` does not name it."""
         return fingerprint(self._manifest.metadata)
 
     @property
@@ -309,25 +308,25 @@ class FeatureStore:
         return ((batch[0], batch[1]) for batch in rows) if len(names) == 2 else (batch[0] for batch in rows)
 
     def verify(self) -> None:
-        """Read every byte, and raise `FeatureStoreError` that names the files that are not as they were written.
+        """Read every byte, and raise a `FeatureStoreError` that names the damaged files.
 
-        Found are flipped bits, files that are cut off, missing, exchanged or of something else, and files in the folder
-        that do not belong to a store (but for hidden ones). A store can be verified while a writer appends to it.
+        It finds flipped bits, truncated, missing, exchanged and foreign files, and other files in the folder except
+        hidden ones. A store can be verified while a writer appends to it.
         """
         verify(self._path, self._manifest, self._shards)
 
     def check_backbone(self, expected: FeatureStore | Mapping[str, Any] | str) -> None:
-        """Raise unless these features are of the kind that something else, such as a head, was made for.
+        """Raise unless these features come from the expected backbone, such as that of a head.
 
-        Compared are the entries ``backbone``, ``weights``, ``transform``, ``layer``, ``architecture`` and ``precision``
+        It compares the entries ``backbone``, ``weights``, ``transform``, ``layer``, ``architecture`` and ``precision``
         of the metadata.
 
         Args:
             expected: another store, its metadata, or its fingerprint.
 
         Raises:
-            FeatureStoreError: they differ, or one of the two does not say where its features come from, or is of a
-                backbone without parameters that nobody named.
+            FeatureStoreError: they differ, one of the two does not name its source, or one has a backbone without
+                parameters and without a name.
         """
         if isinstance(expected, FeatureStore):
             expected = expected.metadata

@@ -163,7 +163,7 @@ class Writer:
     def _check_unchanged(self) -> None:
         path = self._folder / MANIFEST_NAME
         if not path.is_file() or path.read_bytes() != self._content:
-            raise FeatureStoreError(f"{path} was changed by somebody else while this writer had the store open")
+            raise FeatureStoreError(f"{path} was changed by another process while this writer had the store open")
 
     def _write(self, rows: list[Rows], count: int, number: int) -> ShardRecord:
         types = {**self.manifest.types(), **(self._columns or {})}

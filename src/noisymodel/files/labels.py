@@ -189,7 +189,7 @@ def integers_of(classes: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def _refuse_spaces(path: Path, known: dict[str, int], first: Sequence[int | str], unit: str) -> None:
-    """Two classes that look the same are a mistake of whoever wrote the file; which one is meant only he knows."""
+    """Refuse two classes that look the same: only the author of the file can know which one is meant."""
     bare: dict[str, str] = {}
     for text in known:
         other = bare.setdefault(text.strip(), text)

@@ -1,4 +1,4 @@
-"""Files that somebody else made: is it a file, is it text, is it JSON of the right shape."""
+"""Checks of files from outside: that a path is a file, text, or JSON of the right shape."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class NMTuneOutput(NamedTuple):
 
 
 class Head(nn.Module):
-    """The interface of every head: features (..., D) in, logits (..., K) out.
+    """The common interface of all heads: features (..., D) in, logits (..., K) out.
 
     A head is a network before a linear classifier, and an objective: a subclass names both. ``normalize="l2"`` brings
     the rows to length √D before the network. The objective's weights may be changed while training:
@@ -79,7 +79,7 @@ class Head(nn.Module):
         return max(2 if statistics else 1, self.objective.smallest_batch)
 
     def config(self) -> dict[str, Any]:
-        """The arguments that make this head again, ready for JSON; a process group in ``gather`` becomes ``True``."""
+        """The arguments of this head, ready for JSON; a process group in ``gather`` becomes ``True``."""
         network = self.network.settings() if isinstance(self.network, TuningNetwork) else {}
         objective = self.objective.settings()
         objective["gather"] = objective["gather"] is not False
@@ -132,13 +132,13 @@ class Head(nn.Module):
         - ``targets``: class ids (...) of an integer type, or class probabilities (..., K) of a floating type. Ids are
           not compared with K here, which would wait for the device;
         - ``reference``: (..., D), what the consistency term compares Z with: the features themselves, detached,
-          unless given (the features of a weakly augmented view, say); compared by direction, so that noise on the
-          network's input is compared with the clean features;
-        - ``sample_weight``: (...), what each row's cross-entropy is multiplied by before the mean over the rows; the
-          regularizers are of all rows alike.
+          unless given (the features of a weakly augmented view, say); only directions count, and with noise on the
+          network's input the reference is the clean features;
+        - ``sample_weight``: (...), multiplies each row's cross-entropy before the mean over the rows; the regularizers
+          weight all rows alike.
 
-        Under ``DistributedDataParallel`` call the wrapped head with ``return_features=True`` and `NMTuneLoss` on
-        what it returns, so that the wrapper sees the forward pass.
+        Under ``DistributedDataParallel`` call the wrapped head with ``return_features=True``, and `NMTuneLoss` on its
+        output, so that the wrapper sees the forward pass.
         """
         if self.classifier is None:
             raise ValueError(
@@ -156,7 +156,7 @@ class Head(nn.Module):
         )
 
     def regularization(self, features: Tensor, *, reference: Tensor | None = None) -> NMTuneTerms:
-        """As `loss`, without a task term, which is zero: add ``terms.total`` to a task loss of your own."""
+        """Like `loss`, but with a task term of zero: add ``terms.total`` to your own task loss."""
         rows = self._rows(features)
         return self.objective.regularization(self._tuned(rows), self._reference(rows, reference))
 
@@ -166,22 +166,22 @@ class Head(nn.Module):
         return self.normalized(check_rows(reference, "reference", num_features=self.in_features))
 
     def start_from(self, probe: object) -> Self:
-        """Begin at a fitted linear probe: Z = F, and the probe's classifier; returns the head.
+        """Start from a fitted linear probe: Z = F, with the probe's classifier; returns the head.
 
         The network's last layer becomes zero, which needs ``residual=True``. ``probe`` is a `LinearProbe` that
-        normalises its rows as this head does, or anything with a ``weight`` (K, D) and a ``bias`` (K,) or ``None``:
-        these are taken to be of rows that are normalised so.
+        normalises its rows like this head, or any object with a ``weight`` (K, D) and a ``bias`` (K,) or ``None`` for
+        rows normalised in the same way.
 
         Raises:
-            ValueError: without a residual connection, for another number of features or classes, for a probe that
-                normalises otherwise, and for weights that are not finite.
-            TypeError: for something without a weight, and for a head with a network of its own.
+            ValueError: without a residual connection, for another number of features or classes, for a probe with
+                another normalisation, and for weights that are not finite.
+            TypeError: for an object without a weight, and for a head with its own network.
         """
         begin_at(self, probe)
         return self
 
     def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
-        """Begin a new classifier of ``num_classes`` classes (0 or ``None``: none), as in timm; the network stays.
+        """Start a new classifier of ``num_classes`` classes (0 or ``None``: none), as in timm; the network stays.
 
         Zero biases, and weights as ``classifier_init`` says: ``"linear"`` U(−1/√D, 1/√D), ``"kaiming"``
         U(−√(6/D), √(6/D)); drawn on the CPU from ``generator``, or from torch's global generator where there is none.
@@ -203,15 +203,15 @@ class Head(nn.Module):
         return chain(self.parameters(), self.buffers())
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, made where it is missing."""
+        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, which is created if needed."""
         save_head(folder, type(self).__name__, self.config(), self.state_dict())
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> Self:
-        """The head that `save_pretrained` wrote: on the CPU, in evaluation mode, of the type it was saved in.
+        """Read a head of `save_pretrained`: on the CPU, in evaluation mode, with its saved type.
 
         Raises:
-            FileNotFoundError: where one of the two files is missing.
+            FileNotFoundError: if one of the two files is missing.
             ValueError: for damaged files, another kind of head, and weights that do not fit the configuration.
         """
         arguments, weights = load_head(folder, cls.__name__)

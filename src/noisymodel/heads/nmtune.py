@@ -40,7 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def preset_arguments(preset: str, in_features: int, **overrides: Any) -> dict[str, Any]:
-    """What `NMTune` is made with for a preset: its settings, 4 D hidden features, and ``overrides`` in their place."""
+    """The arguments of `NMTune` for a preset: its settings, 4 D hidden features, and ``overrides``, which win."""
     check_choice(preset, "preset", PRESETS)
     arguments = {**PRESETS[preset], **overrides}
     if arguments.get("hidden_features") is None:
@@ -49,7 +49,7 @@ def preset_arguments(preset: str, in_features: int, **overrides: Any) -> dict[st
 
 
 class NMTune(Head):
-    """The NMTune head: features F of a frozen backbone are reshaped to Z and classified linearly.
+    """The NMTune head: it reshapes features F of a frozen backbone to Z and classifies Z linearly.
 
     F is normalised by rows, √D · f / ‖f‖, unless ``normalize`` is ``None``; F̃ = F + noise while training, else F.
     Z = mlp(F̃), or s ⊙ mlp(F̃) + F̃ with ``residual`` (s (D,) learned, from 1.0); logits = Z Wᵀ + b;
@@ -58,10 +58,10 @@ class NMTune(Head):
 
     mlp is ``depth`` times (Linear, norm, ReLU, dropout), then a Linear back to D. The terms are those of
     `noisymodel.losses`: ‖Z/‖Z‖ − F/‖F‖‖² by rows, (1/D) Σ_{i≠j} C_ij², and −(1/k) Σ_{i≤k} σ_i / Σ_j σ_j.
-    Features have shape (..., D); batch statistics run over all their rows. A batch of one row cannot be trained on:
-    neither BatchNorm nor a covariance is defined for it.
+    Features have shape (..., D); batch statistics run over all their rows. Training needs two rows in a batch: neither
+    BatchNorm nor a covariance is defined for one.
 
-    What is whose. The paper's: the three terms, a 2-layer MLP with ReLU, one weight 0.01 for all terms
+    Origin of each part. The paper's: the three terms, a 2-layer MLP with ReLU, one weight 0.01 for all terms
     (``from_preset("paper", ...)``). The published code's: the hidden width of 4 D, BatchNorm, the residual with its
     scale, top-5 singular values, the mean over all elements in the consistency term, the classifier's start
     ``"kaiming"``, and the weights 1, 0.04 and 0.001 (``from_preset("official", ...)``). Ours: ``depth``, ``norm``,
@@ -70,8 +70,8 @@ class NMTune(Head):
 
     The defaults are meant for a hundred labels a class and more. Since rows have one length, the weights mean the same
     for every backbone; with ``normalize=None`` the covariance term grows with the fourth power of the features' scale.
-    With fewer labels a linear probe is as good, and a head that begins at one (`start_from`) with a weak or no
-    covariance term.
+    With fewer labels a linear probe is as good, and so is a head that starts from one (`start_from`) with a weak or
+    no covariance term.
 
     Args:
         in_features: D.

@@ -70,10 +70,10 @@ class LinearProbe(Head):
 
 
 class MLPProbe(Head):
-    """The network of `NMTune` trained with the task loss alone: what the regularizers are compared with.
+    """The network of `NMTune` trained with the task loss alone: the baseline of the regularizers.
 
     The arguments are those of `NMTune` and mean the same, but ``input_noise`` is 0 by default: the plain network is the
-    baseline. From one generator's seed both begin with the same weights. The regularizers among its terms are zero.
+    baseline. With one generator seed both start from the same weights. The regularizers among its terms are zero.
 
     >>> import torch
     >>> from noisymodel import MLPProbe

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 class SpectralProbe(Head):
     """A linear classifier whose regularizers act on the features themselves: Z = F, logits = F Wᵀ + b.
 
-    The features are those of the backbone as they are, since the terms are to shape them; ``normalize="l2"`` brings
-    them to length √D first, as in `noisymodel.NMTune`.
+    The head takes the backbone's raw features, which the terms are to shape; ``normalize="l2"`` first scales them to
+    length √D, as in `noisymodel.NMTune`.
 
-    For LoRA and full fine-tuning, where the terms' gradients shape the backbone; on frozen features the regularizers
-    are constants. The published code trains so: no network before the classifier, no consistency term, weights 0.04
-    and 0.001, ``top_k`` 5. A consistency term needs a ``reference`` other than the features themselves: those of the
-    model before tuning.
+    Use it for LoRA and full fine-tuning, where the terms' gradients shape the backbone; on frozen features the
+    regularizers are constants. The published code does the same: no network before the classifier, no consistency term,
+    weights 0.04 and 0.001, ``top_k`` 5. A consistency term needs a ``reference`` other than the features themselves:
+    those of the model before tuning.
 
     Args:
         in_features: D.
@@ -39,7 +39,7 @@ class SpectralProbe(Head):
         ValueError: for arguments out of range.
         TypeError: for arguments of the wrong type.
 
-    Source: the code published with arXiv 2309.17002, as it trains with LoRA and fully.
+    Source: the code published with arXiv 2309.17002, in its LoRA and full fine-tuning.
 
     >>> import torch
     >>> from noisymodel.heads import SpectralProbe

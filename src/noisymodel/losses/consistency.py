@@ -28,7 +28,7 @@ def consistency_loss(
 
     Args:
         tuned: rows Z, (..., D), N ≥ 1 when flattened to (N, D).
-        reference: rows F, of the same shape; detach it where it shall get no gradient.
+        reference: rows F, of the same shape; detach it if it should get no gradient.
         reduction: ``"mean"`` or ``"batchmean"``.
         gather: as in `covariance_loss`: the mean is over the rows of all ranks.
 

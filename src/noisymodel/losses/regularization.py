@@ -40,13 +40,13 @@ def nmtune_regularization(
     """All three regularizers; the covariance and the dominant term from one Gram matrix.
 
     total = consistency_weight · `consistency_loss` + covariance_weight · `covariance_loss` + dominant_weight ·
-    `dominant_singular_value_loss`; the other terms are unweighted, and ``task`` is 0. A term whose weight is the number
-    0 is not computed and is 0, whatever the features are. With tensors as weights every term is computed.
+    `dominant_singular_value_loss`; the other terms are unweighted, and ``task`` is 0. A term with the weight 0 (a
+    number) is 0 and not computed, whatever the features are. With tensors as weights every term is computed.
 
     Args:
         tuned: rows Z, (..., D), N ≥ 2 with a covariance term, when flattened to (N, D).
         reference: rows F of the same shape; ``None`` drops the consistency term, which is 0 then.
-        consistency_weight: a finite number ≥ 0, or a scalar tensor, whose value is not looked at; as the next two.
+        consistency_weight: a finite number ≥ 0, or a scalar tensor, whose value is not checked; as the next two.
         covariance_weight: see above.
         dominant_weight: see above.
         top_k: as in `dominant_singular_value_loss`.
@@ -57,8 +57,8 @@ def nmtune_regularization(
         `NMTuneTerms` of scalars, NaN where the features are not finite.
 
     Raises:
-        ValueError: as the functions whose terms are computed, and for weights that are negative or not finite.
-        TypeError: for weights that are no numbers.
+        ValueError: as the functions of the computed terms, and for weights that are negative or not finite.
+        TypeError: for weights that are not numbers.
 
     Source: arXiv 2309.17002, L_NMTune without its task term; the weights there are one λ = 0.01 for all three.
 

@@ -42,7 +42,7 @@ class TunedModel(nn.Module):
       ``output.terms.total``. All of it is one ``forward``, so that DDP, FSDP and `torch.compile` see it;
     - ``model(*inputs, return_features=True)``: the same without terms.
 
-    What the consistency term compares Z with, the first of these that there is: the features ``reference`` of the
+    The consistency term compares Z with the first available of these: the features ``reference`` of the
     call; those of ``reference_inputs``; what ``reference`` of the model says. With a frozen backbone that is F itself,
     detached.
 

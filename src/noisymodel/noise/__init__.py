@@ -1,4 +1,4 @@
-"""Noise in labels, pairs and inputs: pure functions of them and a seed, with the matrices that they sample from."""
+"""Noise in labels, pairs and inputs: pure functions of the data and a seed, and their transition matrices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does an audit hold? The noise drawn again, and everything that was written about it compared."""
+"""Verify an audit: draw the noise again and compare every entry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _UNCHECKED = {"library_version", "inputs", "after"}  # inputs and earlier noise 
 
 
 def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = None, **inputs: Any) -> NoisyLabels:
-    """Draw the noise of an audit again and compare all that it says.
+    """Draw the noise of an audit again and compare every entry.
 
     Args:
         audit: what :meth:`NoisyLabels.audit` returned, or JSON made of it.
@@ -39,7 +39,7 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
             ``counts``, or ``matrix``.
 
     Returns:
-        The noisy labels, equal to those that the audit is of.
+        The noisy labels, equal to those of the audit.
 
     Raises:
         ValueError: labels, subset or input that is not the audit's; an array that is missing; anything that differs;

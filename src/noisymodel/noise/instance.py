@@ -36,7 +36,7 @@ def instance_dependent(
     classes: Sequence[int] | None = None,
     seed: int,
 ) -> NoisyLabels:
-    """Instance-dependent noise: how likely a label flips is drawn per sample, where it flips to follows from x.
+    """Instance-dependent noise: each sample draws its own flip probability, and x decides the new class.
 
     For each sample i with label y:
 
@@ -50,17 +50,17 @@ def instance_dependent(
     the formula would flip 8 %. There is no exact mode: flips are independent, with probability q_i.
 
     The spread of the logits is ‖x‖. With raw 0–255 pixels, as in the published code, the softmax is one-hot and the
-    noise a fixed function of x; with unit-variance features of dimension D it is √D. Divide the features by what makes
-    it as soft as you need.
+    noise a fixed function of x; with unit-variance features of dimension D it is √D. Scale the features to make it as
+    soft as you need.
 
-    Nested in the rate: what is flipped at a lower rate is flipped at a higher one too, to the same class. W_k is drawn
+    Nested in the rate: every label flipped at a lower rate is flipped to the same class at a higher one. W_k is drawn
     class by class and only flipped samples are multiplied, so a million rows by a thousand classes need D·K numbers
     and 64 MiB of rows at a time. All products are float64 on the CPU in tiles of 256 rows: the result depends on
     neither dtype, device nor ``chunk_size``; another processor's BLAS may round differently, which changes a label
     with a probability of about 1e-13.
 
-    The audit's checksum of the features is of what the labels depend on: the rows of the samples that flip (class after
-    class), and with ``standardize`` the means and standard deviations of all.
+    The audit's checksum of the features covers the rows of the samples that flip (class after class), and with
+    ``standardize`` the means and standard deviations of all.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.

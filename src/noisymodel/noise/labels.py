@@ -1,4 +1,4 @@
-"""Label noise by rule: a share of the labels is selected, and a rule says what a selected label becomes."""
+"""Label noise by rule: select a share of the labels, and give each a new class by the rule."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def symmetric(
 
     - ``"exact"``: floor(rate·N + 1/2) samples of the whole set;
     - ``"exact_per_class"``: floor(rate·N_k + 1/2) samples of each class k;
-    - ``"bernoulli"``: each sample by itself with probability ``rate``.
+    - ``"bernoulli"``: each sample independently with probability ``rate``.
 
     The counts are computed in exact arithmetic from the decimal text of ``rate``, so 0.29 of 100 is 29
     (``int(0.29 * 100)`` is 28) and halves round up.
 
-    Two laws hold. **Nested**: with the same seed, labels, K, mode and ``include_true``, what is flipped at a lower
-    rate is flipped at a higher rate too, to the same wrong class. **Portable**: the result depends on the values of
-    the labels alone, not on kind, dtype or device.
+    Two laws hold. **Nested**: with the same seed, labels, K, mode and ``include_true``, every label flipped at
+    a lower rate is flipped to the same wrong class at a higher rate. **Portable**: the result depends only on the
+    values of the labels, not on kind, dtype or device.
 
     Args:
         labels: (N,) integers in [0, K): numpy, torch, or a list (which gives numpy int64); or the
@@ -110,7 +110,7 @@ def pair_flip(
 ) -> NoisyLabels:
     """Pair noise: a selected label y becomes (y + 1) mod K.
 
-    T_ii = 1 − rate, T_{i,(i+1) mod K} = rate. From ``rate`` = 0.5 on the noisy majority of a class is not the class.
+    T_ii = 1 − rate, T_{i,(i+1) mod K} = rate. From ``rate`` = 0.5 on, most noisy labels of a class are wrong.
     Nested and portable as :func:`symmetric` is, and with the same seed it selects the same samples.
 
     Args:
@@ -152,10 +152,10 @@ def asymmetric(
     classes: Sequence[int] | None = None,
     seed: int,
 ) -> NoisyLabels:
-    """Asymmetric noise: a selected label becomes the class that it is mistaken for.
+    """Asymmetric noise: a selected label becomes the class given by a mapping.
 
-    T_ii = 1 − rate and T_{i,m(i)} = rate for the mapped classes, T_ii = 1 for the others. Always of the labels that
-    were given, never of labels flipped on the way (in-place code flips some cats to dogs and back).
+    T_ii = 1 − rate and T_{i,m(i)} = rate for the mapped classes, T_ii = 1 for the others. The mapping always
+    applies to the given labels, never to labels flipped before (in-place code flips some cats to dogs and back).
 
     - ``"cifar10"``: truck → automobile, bird → airplane, cat ↔ dog, deer → horse;
     - ``"mnist"``: 7 → 1, 2 → 7, 3 → 8, 5 ↔ 6;

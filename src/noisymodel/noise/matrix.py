@@ -49,7 +49,7 @@ def from_transition(
     - ``selection="exact"`` and ``"exact_per_class"``: of the N_i samples of class i, N_i·T_ij become j, rounded by
       largest remainder so that every sample is counted once. Equal remainders go to other classes before the clean one
       (as half-up does) and among those by chance;
-    - ``"bernoulli"``: each sample by itself.
+    - ``"bernoulli"``: each sample independently.
 
     A cell that is zero is never drawn.
 
@@ -57,9 +57,9 @@ def from_transition(
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
         matrix: (K, K) array, nested lists or ``scipy.sparse`` matrix; rows that sum to 1 ± 1e-6 are normalised.
         convention: ``"row"``, or ``"column"`` for matrices with T[j, i] = P(noisy = j | clean = i), whose columns sum
-            to one (cleanlab's). It must be said, because a matrix may fit both.
+            to one (cleanlab's). Required, because a matrix may fit both.
         selection: see above.
-        num_classes: must be K where given.
+        num_classes: must be K if given.
         subset: as in :func:`symmetric`.
         classes: as in :func:`symmetric`.
         seed: integer in [0, 2**63).
@@ -147,7 +147,7 @@ def from_confusion(
     classes: Sequence[int] | None = None,
     seed: int,
 ) -> NoisyLabels:
-    """Noise as somebody's mistakes: by the confusion matrix of annotators or of a classifier.
+    """Noise from a confusion matrix: the mistakes of annotators or of a classifier.
 
     Without a rate the mistakes are as frequent as in ``counts``, and the draw is that of :func:`from_transition`. With
     one, a share ``rate`` is selected as in :func:`symmetric`, and a selected label of class i becomes j ≠ i with

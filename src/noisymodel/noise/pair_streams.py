@@ -21,8 +21,8 @@ _TRIES = 64
 class PairNoise:
     """Caption noise as a frozen, picklable specification, for streams.
 
-    In a stream, the captions of other samples are not at hand, and what is at hand (a shuffle buffer, the shards of
-    this worker) changes with sharding, order and resumption. So the wrong captions come from a **declared pool**, the
+    In a stream the captions of other samples are unavailable, and the available ones (a shuffle buffer, the shards of
+    this worker) change with sharding, order and resumption. So the wrong captions come from a **declared pool**, the
     same everywhere: sample k is mismatched if u₁(k, seed) < rate, and gets ``captions[⌊u₂(k, seed)·len(captions)⌋]``,
     u₁ and u₂ uniform in [0, 1) from a hash. A caption equal to the sample's own, or with its key in ``keys``, is passed
     over (the next of its hashed draws; after 64 of them the next in the pool).

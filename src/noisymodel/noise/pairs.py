@@ -29,13 +29,13 @@ _STREAM = 0x70616972  # "pair": no other use of the same seed draws these number
 
 @dataclass(frozen=True, eq=False)
 class NoisyPairs:
-    """Which caption each image gets, and what was done.
+    """The caption of each image after noise, with the record.
 
     Attributes:
         permutation: (N,) int64, caption ``permutation[i]`` goes to image i; i itself where nothing was done. (With
             ``mode="resample"`` it is no permutation: a caption may come twice.)
         mismatched: (N,) bool, True where that caption is wrong for the image.
-        requested_rate: the rate that was asked for, in [0, 1].
+        requested_rate: the requested rate, in [0, 1].
         realized_rate: ``mismatched.mean()``, in [0, 1].
         seed: the seed of the draw.
         record: what :meth:`audit` returns.
@@ -49,12 +49,12 @@ class NoisyPairs:
     record: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)
 
     def audit(self) -> dict[str, Any]:
-        """What was done, as a dictionary that JSON can hold.
+        """The record of the noise as a dictionary for JSON.
 
         ``method``, ``parameters`` and ``seed`` are the call; ``inputs`` has a checksum of the image ids and of the
         caption keys (None where there were none); ``num_pairs``, ``num_selected``, ``num_mismatched``, both rates, the
-        SHA-256 of the permutation as little-endian int64, and the library's version. :func:`verify_pairs` does it
-        again and compares.
+        SHA-256 of the permutation as little-endian int64, and the library's version. :func:`verify_pairs` draws
+        the noise again and compares.
 
         >>> audit = shuffle_pairs(10, 0.4, seed=0).audit()
         >>> audit["parameters"], audit["num_mismatched"]
@@ -163,7 +163,7 @@ def shuffle_pairs(
 def verify_pairs(
     audit: Mapping[str, Any], num_pairs_or_image_ids: int | Ids, *, caption_keys: Ids | None = None
 ) -> NoisyPairs:
-    """Draw the noise of an audit again and compare all that it says.
+    """Draw the noise of an audit again and compare every entry.
 
     Args:
         audit: what :meth:`NoisyPairs.audit` returned, or JSON made of it.
@@ -171,7 +171,7 @@ def verify_pairs(
         caption_keys: likewise.
 
     Returns:
-        The noisy pairs, equal to those that the audit is of.
+        The noisy pairs, equal to those of the audit.
 
     Raises:
         ValueError: another method's audit; ids or keys that are not the audit's; anything that differs.

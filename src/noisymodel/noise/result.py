@@ -18,9 +18,9 @@ Transition: TypeAlias = "Array | csr_array[Any] | SymmetricTransition | Similari
 
 @dataclass(frozen=True, eq=False)
 class NoisyLabels:
-    """Labels after noise, and what was done to them.
+    """Labels after noise, with their record.
 
-    Given to an injector in place of labels, it gets noise on noise: the result is against the same clean labels, its
+    Pass it to an injector instead of labels to add more noise: the result keeps the same clean labels, its
     ``transition`` is the product of the matrices, and :meth:`audit` holds the earlier audit under ``"after"``.
 
     Attributes:
@@ -30,7 +30,7 @@ class NoisyLabels:
             None where there is none. Of the same kind and on the same device as ``labels``. Above 4096 classes a
             ``scipy.sparse.csr_array`` or an object with ``row(i)`` and ``toarray()``. With ``subset`` it is the matrix
             within the subset; with ``classes`` the rows of the other classes are those of the identity.
-        requested_rate: the rate that was asked for, in [0, 1]; of noise on noise, the last step's.
+        requested_rate: the requested rate, in [0, 1]; of noise on noise, that of the last step.
         realized_rate: ``flipped.mean()``, in [0, 1].
         seed: the seed of the draw.
         record: what :meth:`audit` returns.
@@ -59,7 +59,7 @@ class NoisyLabels:
         return self.realized_rate if subset is None else float(subset["realized_rate"])
 
     def audit(self) -> dict[str, Any]:
-        """What was done, as a dictionary that JSON can hold, taken when the noise was drawn.
+        """The record of the noise as a dictionary for JSON, taken when the noise was drawn.
 
         Keys:
 
@@ -75,7 +75,7 @@ class NoisyLabels:
         - ``after``: the audit of the noise that was there before, or None;
         - ``library`` and ``library_version``.
 
-        :func:`verify` does it again and compares.
+        :func:`verify` draws the noise again and compares.
 
         >>> from noisymodel.noise import symmetric
         >>> audit = symmetric([0, 1, 2, 0], 0.5, seed=1).audit()

@@ -98,7 +98,7 @@ class LabelNoise:
         for name, value in settings.items():
             object.__setattr__(self, name, value)
         check_choice(self.options.get("selection", "exact"), "selection", SELECTIONS)
-        _ = self._law  # whatever is wrong is said now
+        _ = self._law  # raises errors now
 
     @cached_property
     def _law(self) -> Law:

@@ -1,4 +1,4 @@
-"""Noise in token sequences: substitute, mask, delete, swap; special tokens and padding stay what and where they are."""
+"""Noise in token sequences: substitute, mask, delete, swap; special tokens and padding do not change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Places = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class NoisyTokens:
-    """Token sequences after noise, and what was done to them.
+    """Token sequences after noise, with their record.
 
     Attributes:
         tokens: the noisy tokens: shape, dtype, kind and device of the clean ones (shorter, where a sequence without

@@ -146,7 +146,7 @@ def asymmetric_transition(
 def similarity_transition(prototypes: Array, rate: float, temperature: float = 1.0) -> Floats:
     """The matrix of similarity noise: T_ii = 1 − r, T_ij = r · softmax_{j≠i}(cos(p_i, p_j) / τ).
 
-    A class is mistaken for classes whose prototypes point the same way. τ → ∞ is exclusive symmetric noise, τ → 0⁺
+    A class flips to classes with prototypes in a similar direction. τ → ∞ is exclusive symmetric noise, τ → 0⁺
     the nearest class alone. Prototypes may be mean features of the classes (:func:`class_prototypes`), the rows of a
     classifier or embeddings of the classes' names. There is no canonical source for this noise; the definition is ours.
 
@@ -192,10 +192,10 @@ def similarity_rows(prototypes: Array, rate: float, temperature: float) -> Simil
 def confusion_transition(
     counts: Array, rate: float | None = None, *, convention: Convention = "row", empty: Empty = "error"
 ) -> Floats:
-    """The matrix of the mistakes that somebody made: annotators (CIFAR-N), or a classifier.
+    """The transition matrix of the mistakes of annotators (CIFAR-N) or of a classifier.
 
-    - ``rate=None``: T_ij = C_ij / Σ_l C_il, the mistakes as often as they were made;
-    - with a rate r: T_ii = 1 − r, T_ij = r · C_ij / Σ_{l≠i} C_il: mistakes of that kind, as many as asked for.
+    - ``rate=None``: T_ij = C_ij / Σ_l C_il, mistakes as frequent as in ``counts``;
+    - with a rate r: T_ii = 1 − r, T_ij = r · C_ij / Σ_{l≠i} C_il: mistakes of that kind at this rate.
 
     Args:
         counts: (K, K) non-negative: C[i, j] of clean class i that were called j, as scikit-learn's

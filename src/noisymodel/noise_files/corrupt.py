@@ -147,7 +147,7 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
         names = _write_output(source, table, work, settings, found)
         write_flips(work / FLIPPED, found.flips())
         audit = _audit(source, work, settings, found, names)
-        (out / AUDIT).unlink(missing_ok=True)  # what it says will not be true any more
+        (out / AUDIT).unlink(missing_ok=True)  # it is out of date from here on
         for name in [*names, FLIPPED]:
             _synced(work / name).replace(out / name)
         shutil.rmtree(work)  # before the audit: a run that has one is not run again, and would not tidy up

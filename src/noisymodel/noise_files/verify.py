@@ -113,7 +113,7 @@ def _compare_files(what: str, path: Path, wanted: dict[str, str], found: dict[st
 
 
 def _compare_column(path: Path, held: dict[str, Any], found: Derived) -> None:
-    """The output's column, value by value: what was derived is what was written."""
+    """Compare the output's column with the derived values, one by one."""
     name = next(iter(held["output"]))
     if found.keys is not None:
         shards = [path.parent / shard for other in held["output"] for shard in shards_of(path.parent / other)]

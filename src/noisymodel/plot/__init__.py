@@ -1,8 +1,8 @@
 """Pictures of spectra, for print and for the colour-blind: scree, energy, metrics against noise, angles, tuning.
 
-Every function draws on the ``ax`` it is given, or on a figure of its own that pyplot knows nothing of; settings and
-backend stay as they are. ``axes.figure.savefig(path)`` writes it; in a notebook ``axes.figure`` as the last line of a
-cell shows it. matplotlib (extra ``plot``) is loaded by the first call.
+Every function draws on your ``ax``, or on a new figure unknown to pyplot; settings and backend do not change.
+``axes.figure.savefig(path)`` writes it; in a notebook ``axes.figure`` as the last line of a cell shows it. matplotlib
+(extra ``plot``) is loaded by the first call.
 """
 
 from __future__ import annotations

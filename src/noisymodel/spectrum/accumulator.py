@@ -1,4 +1,4 @@
-"""The spectrum of features that come in batches, from any number of places, and never lie in memory together."""
+"""The spectrum of features in batches, from any number of processes, without holding all rows in memory."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _NOISE = 8  # roundings of the mean, in units of ε·√n·‖mean‖
 
 
 class SpectrumAccumulator:
-    """The spectrum of rows that come batch by batch: accurate, mergeable, in O(D²) memory whatever the number of rows.
+    """The spectrum of rows in batches: accurate, mergeable, in O(D²) memory for any number of rows.
 
-    Kept are the count, the mean and the triangle R of the centred rows, RᵀR = Σ (x − mean)(x − mean)ᵀ, in float64.
-    R and the mean give the singular values of F, and of F with its columns centred. Rows wait in a block of at most
-    32 MiB (more for D above 1024: 4·D rows up to 128 MiB, and 2·D rows) until it is worth taking in. Any partition of
+    It keeps the count, the mean and the triangle R of the centred rows, RᵀR = Σ (x − mean)(x − mean)ᵀ, in float64. R
+    and the mean give the singular values of F, and of F with its columns centred. Rows wait in a block of at most 32
+    MiB (more for D above 1024: 4·D rows up to 128 MiB, and 2·D rows) before they enter the triangle. Any partition of
     the rows into batches and accumulators, in any order, gives the same metrics to 1e-9 (relative).
 
     Args:
@@ -93,14 +93,13 @@ class SpectrumAccumulator:
     def update(self, batch: Array) -> None:
         """Take in rows (..., D) of any floating dtype; numpy or torch, on any device. Never mutated.
 
-        Half-precision rows are taken as they came: what storing them so has cost (6e-4 of the SVE in bfloat16 at
-        condition number 1e4) is not undone. The state lies where the first rows lie; on the CPU for a device without
-        float64.
+        Half-precision rows keep their rounding, which costs 6e-4 of the SVE in bfloat16 at condition number 1e4. The
+        state is on the device of the first rows, or on the CPU if that device has no float64.
 
         Raises:
             TypeError: for rows that are not a floating array.
             ValueError: for another width, and for NaN or infinity, with the number of the first such row counted from
-                the first row of all; the state is then as it was.
+                the first row of all; the state does not change.
         """
         rows, epsilon = check_rows_of(batch, "batch", self.num_features)
         check_finite(rows, "batch", first=self.count)
@@ -127,7 +126,7 @@ class SpectrumAccumulator:
                 self._take_in()
 
     def merge(self, other: object) -> Self:
-        """Take in the rows of another accumulator, which stays as it is; returns ``self``.
+        """Take in the rows of another accumulator, which does not change; returns ``self``.
 
         Associative and commutative up to rounding, with an empty accumulator as identity.
 
@@ -180,8 +179,8 @@ class SpectrumAccumulator:
     def reduce(self, group: ProcessGroup | None = None) -> SpectrumAccumulator:
         """A new accumulator with the rows of all ranks of a process group, the same to the bit on every rank.
 
-        Each rank in turn sends its (D + 1)² numbers, and all merge them in the order of the ranks, so that memory does
-        not grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
+        Each rank in turn sends its (D + 1)² numbers, and all ranks merge them in order, so memory does not
+        grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
         group it is a copy.
         """
         total = SpectrumAccumulator(**self.settings())
@@ -192,7 +191,7 @@ class SpectrumAccumulator:
         return total
 
     def settings(self) -> dict[str, Any]:
-        """The arguments that make an empty accumulator of this kind."""
+        """The arguments of an empty accumulator of this kind."""
         return {name: getattr(self, name) for name in ("num_features", "method", "center_rows", "normalize")}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -207,7 +206,7 @@ class SpectrumAccumulator:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Become what `state_dict` was taken from; the settings must be the same.
+        """Restore a state of `state_dict`; the settings must be the same.
 
         Raises:
             ValueError: for missing entries, and shapes that do not fit ``num_features``.
@@ -235,10 +234,10 @@ class SpectrumAccumulator:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The accumulator that `save` wrote.
+        """Read an accumulator of `save`.
 
         Raises:
-            FileNotFoundError: where there is no such file.
+            FileNotFoundError: if there is no such file.
             ValueError: for a damaged or foreign file.
         """
         held, state = read_state(path, "spectrum", "SpectrumAccumulator.save")

@@ -28,7 +28,7 @@ def analyze(
 ) -> Spectrum:
     """The spectrum of a feature matrix, computed in float64 by a singular value decomposition of F itself.
 
-    The default is the paper's definition, on F as it is. First ``normalize``, then ``center``:
+    The default is the paper's definition, on the raw F. First ``normalize``, then ``center``:
 
     Args:
         features: (N, D) finite, of any floating dtype; torch or numpy. Never mutated.
@@ -41,8 +41,8 @@ def analyze(
     Returns:
         :class:`Spectrum` with min(N, D) float64 values, torch for torch (same device; CPU for mps, which has no
         float64) and numpy for numpy. A matrix that is zero, or constant along what is centred, has a zero spectrum,
-        whose metrics are NaN. Features in half precision are analysed as they came; what storing them so has cost
-        (6e-4 of the SVE in bfloat16 at condition number 1e4) is not undone.
+        whose metrics are NaN. Features in half precision keep their rounding, which costs 6e-4 of the
+        SVE in bfloat16 at condition number 1e4.
 
     Raises:
         TypeError: features that are not a floating array.

@@ -18,7 +18,7 @@ class Blocks:
 
     - ``scatter``: Gram matrices added up, while their sum is well enough conditioned;
     - ``moments``: triangles by QR decomposition;
-    - ``relative``: Gram matrices in the coordinates of such a triangle, for rows that are like those in it.
+    - ``relative``: Gram matrices in the coordinates of such a triangle, for rows similar to those in it.
 
     ``always_gram`` adds up Gram matrices whatever their condition.
     """

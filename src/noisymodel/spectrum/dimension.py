@@ -1,4 +1,4 @@
-"""The intrinsic dimension of features, from how much farther the second neighbour is than the first."""
+"""The intrinsic dimension of features, from the distances to the two nearest neighbours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of the eigenvalues λ_i = σ_i² of FᵀF: what others call effective rank or RankMe is often one of these."""
+"""Metrics of the eigenvalues λ_i = σ_i² of FᵀF, which some packages call effective rank or RankMe."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Intervals for metrics of a spectrum: how far they would move with other rows.
+"""Intervals for metrics of a spectrum over other samples of rows.
 
-Two questions, two intervals. ``target="sample"``: what would this metric be, on average, for other N rows? That is what
-compares models on as many rows each, and both intervals lie around the value itself. ``target="population"``: what
-would it be for endlessly many rows? The spectrum of N rows is more spread out than that of all (its SVE, LSVR and
-effective rank are too small, by about D/N of the effective rank), and that bias is estimated and taken off.
+Two questions have two intervals. ``target="sample"``: what is the mean of this metric over samples of N rows? Take it
+to compare models on equally many rows; both intervals lie around the value itself. ``target="population"``: what is the
+metric of infinitely many rows? The SVE, LSVR and effective rank of N rows are too small, by about D/N of the effective
+rank; this interval subtracts the estimated bias.
 
 The percentiles of a bootstrap answer neither: a resample holds 63 % of the rows, some twice, so that its spectrum is
 that of a smaller sample and the bias comes in once more. ``docs/spectra.md`` has the measured coverage.
@@ -35,8 +35,8 @@ class MetricInterval:
         high: upper bound.
         standard_error: of ``value``.
         bias: the estimated mean of ``value`` less the metric of the population; negative for SVE, LSVR and ranks.
-        level: how often such intervals hold the target.
-        target: what they hold, ``"sample"`` or ``"population"``.
+        level: the nominal coverage of the target.
+        target: ``"sample"`` or ``"population"``.
         replicates: (m,) the metric with each block left out, or of each resample.
     """
 
@@ -72,15 +72,16 @@ def jackknife_intervals(
     preset: Literal["official"] | None = None,
     seed: int = 0,
 ) -> dict[str, MetricInterval]:
-    """Intervals from leaving out one block of rows at a time; of a matrix, or of accumulators that are the blocks.
+    """Intervals from leaving out one block of rows at a time, for a matrix, or for accumulators as blocks.
 
     With θ_(−j) the metric without the m_j rows of block j, h_j = N/m_j, the pseudo-values θ̃_j = h_j·θ − (h_j−1)·θ_(−j)
     and their weighted mean θ_J = m·θ − Σ (1 − 1/h_j)·θ_(−j), the variance is (1/m)·Σ (θ̃_j − θ_J)²/(h_j−1), the bias
     θ − θ_J, and the bounds are θ (or θ_J, for the population) ± t_(m−1)·√variance. For equal blocks that is the usual
-    delete-a-block jackknife. The recommended one: it covers down to fewer rows than features (``target="sample"``).
+    delete-a-block jackknife. This is the recommended interval: it covers even with fewer rows than features
+    (``target="sample"``).
 
-    Only the rows vary: what another pre-training run would give (its seed) needs other runs, and no resampling of rows.
-    Heavy-tailed rows (a few with most of the energy) make the interval too narrow.
+    Only the rows vary: no resampling of rows shows the effect of another pre-training seed. Heavy-tailed rows (a few
+    with most of the energy) make the interval too narrow.
 
     Args:
         features: (N, D), torch or numpy; or accumulators, each with the rows of one block. Memory O(m·D²) for those
@@ -90,8 +91,8 @@ def jackknife_intervals(
         against: the features (or accumulators) of another model on the same samples in the same order, of any D: the
             interval is of metric(features) − metric(against), with the same rows left out of both.
         num_blocks: m, at most N (or the number of groups); not for accumulators. N leaves out single rows.
-        groups: (N,) labels of rows that belong together (views of an image, frames of a video); never are they put
-            into two blocks. None: all rows are independent.
+        groups: (N,) labels of dependent rows (views of an image, frames of a video), which always share a
+            block. None: all rows are independent.
         target: ``"sample"`` or ``"population"``, see the module.
         level: in (0, 1).
         center: as in `analyze`; "none" or "column" for accumulators, whose row operations are their own.
@@ -152,15 +153,15 @@ def bootstrap_intervals(
     preset: Literal["official"] | None = None,
     seed: int = 0,
 ) -> dict[str, MetricInterval]:
-    """Intervals from resamples of N rows, drawn with replacement from the N there are.
+    """Intervals from resamples of N rows, drawn with replacement from all N.
 
     With the resamples' metrics θ*, their standard deviation s and mean θ̄*, and z the normal quantile: θ ± z·s for the
     sample, and [2θ − θ*_(upper), 2θ − θ*_(lower)] of their quantiles for the population; the bias is θ̄* − θ. Never
     θ*'s own percentiles, which carry the bias a second time (see the module).
 
     It costs ``num_resamples`` whole spectra, and below N = 4·D its intervals are too wide (its standard error for the
-    SVE is 1.8 times the true one at N = 2·D, 5 times at N < D): `jackknife_intervals` is the one to take, this one a
-    check on it, and somewhat better for heavy tails.
+    SVE is 1.8 times the true one at N = 2·D, 5 times at N < D): take `jackknife_intervals`, and this one as a check.
+    It is somewhat better for heavy tails.
 
     All arguments, errors and warnings not named here are those of `jackknife_intervals`.
 

@@ -1,4 +1,4 @@
-"""LiDAR: how many directions separate the classes (or the images, by their views), beyond what varies within them."""
+"""LiDAR: the number of directions that separate classes (or images, by their views) against the variation within."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def write_report(
     files[SPECTRA] = save(values, metadata={"content": "singular values, descending"})
     text = json.dumps(analysis.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     files[RESULTS] = f"{text}\n".encode()
-    (folder / RESULTS).unlink(missing_ok=True)  # what it says will not be true any more
+    (folder / RESULTS).unlink(missing_ok=True)  # it is out of date from here on
     for name in NAMES:
         for ending in ("png", "svg"):
             if f"figures/{name}.{ending}" not in files:

@@ -2,7 +2,7 @@
 
 A part has no name. Its identity gives the key under which it is kept; what people call its method, task and data is
 said when results are collected. Where a computation runs and how often it saves its state are no part of it, nor are
-settings of networks that it does not use, nor the library's source code: whoever changes what a stage computes raises
+settings of networks that it does not use, nor the library's source code: a change of a stage's computation must raise
 the stage's number in `STAGES`.
 """
 

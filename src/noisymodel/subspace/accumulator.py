@@ -82,7 +82,7 @@ class SubspaceAccumulator:
         self._products = batch if self._products is None else self._products.plus(batch)
 
     def merge(self, other: SubspaceAccumulator) -> SubspaceAccumulator:
-        """Take in the pairs of another accumulator, which stays as it is; returns ``self``."""
+        """Take in the pairs of another accumulator, which does not change; returns ``self``."""
         if not isinstance(other, SubspaceAccumulator):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`other` must be a SubspaceAccumulator, got {type(other).__name__}")
         sizes = (self.num_features_a, self.num_features_b)
@@ -158,7 +158,7 @@ class SubspaceAccumulator:
         """The accumulator that `save` wrote.
 
         Raises:
-            FileNotFoundError: where there is no such file.
+            FileNotFoundError: if there is no such file.
             ValueError: for a damaged or foreign file.
         """
         held, state = read_state(path, "subspace", "SubspaceAccumulator.save")

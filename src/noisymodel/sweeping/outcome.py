@@ -16,7 +16,7 @@ from .trials import Trial
 
 CORRECT = "correct"  # the key of the validation rows that a head got right, packed bits in hexadecimal
 
-Record = dict[str, Any]  # what was measured of a head
+Record = dict[str, Any]  # the measurements of a head
 Row = dict[str, Any]  # with the head's place
 State = Mapping[str, Tensor]
 

@@ -78,7 +78,7 @@ def fit(
             ``None``: another one each time. All is drawn on the CPU from generators of its own. Modules of your own
             head that draw by themselves, such as `torch.nn.Dropout`, get torch's global generator, seeded and put back
             afterwards. The head's initial weights are its own: `NMTune(generator=...)`.
-        device: where to train, and where the head is afterwards; ``None``: where it is.
+        device: where to train, and the device of the head afterwards; ``None``: its present device.
         progress: whether to show a progress bar on stderr.
         checkpoint: path of a file that is replaced after every epoch. A run that was killed goes on from it when
             `fit` is called again with the same arguments, and gives the weights and the history (but for ``seconds``)

@@ -83,21 +83,19 @@ def extract(
 ) -> FeatureStore | dict[str, FeatureStore]:
     """Compute a backbone's features of all samples, and write them, with labels and ids, into a feature store.
 
-    The backbone runs in evaluation mode without gradients, and is left as it was: modes of all parts, device, hooks.
-
-    A run that was killed goes on where its last shard was committed: what is committed is not computed again. For that
-    the loader must give the same samples in the same order: the first batch's features, and labels and ids of all
-    committed rows are compared.
+    The backbone runs in evaluation mode without gradients; modes of all parts, device and hooks are restored. A killed
+    run resumes after its last committed shard. For that the loader must give the same samples in the same order: the
+    first batch's features, and labels and ids of all committed rows are compared.
 
     Args:
         backbone: a module, a name (``"timm:..."``, ``"open_clip:..."``, ``"hf:..."``, ``"st:..."``, ``"onnx:..."``,
-            see `load_backbone`), or what `load_backbone` gave.
+            see `load_backbone`), or the result of `load_backbone`.
         loader: any iterable of batches, such as a `DataLoader`: a tensor; (inputs, labels); (inputs, labels, ids); or a
             dictionary of the backbone's keywords, with ``labels`` and ``ids`` (or ``label``, ``id``, ``__key__``) among
             them. Inputs may be lists of texts or PIL pictures where the backbone is given by name.
         path: the store's folder; with several layers the folder of the stores, each named as its layer.
         layer: ``None``: the backbone's output. ``"blocks.11"``: the output of that part, by its name in
-            `named_modules`; ``"fc:input"``: what goes into it, such as the features before a projection. Several names:
+            `named_modules`; ``"fc:input"``: its input, such as the features before a projection. Several names:
             all of them in one pass (``"output"`` is the backbone's own). Of an ONNX file: tensors of its graph.
         pooling: (B, T, D) to (B, D), over the tokens that the attention mask keeps: ``"mean"``, ``"cls"``: the first,
             ``"last"``, ``"max"``, and sentence-transformers' ``"mean_sqrt_len_tokens"`` and ``"weightedmean"``. None:

@@ -183,7 +183,7 @@ class OpenAIEmbeddings:
     def embed(self, texts: Sequence[str], *, received: Received | None = None) -> Vectors:
         """Embed texts.
 
-        A text that the endpoint refuses, or whose vector is wrong, costs no other one: all others are embedded and
+        A text that the endpoint refuses, or whose vector is wrong, affects no other text: all others are embedded and
         handed to ``received`` before the error that names it.
 
         Args:
@@ -195,7 +195,7 @@ class OpenAIEmbeddings:
             (N, D) float32, in the order of ``texts``, (0, 0) without texts.
 
         Raises:
-            EmbeddingError: the endpoint failed for good, or its reply is not what it should be.
+            EmbeddingError: the endpoint failed for good, or its reply is invalid.
             SpendLimitError: before a request that would exceed a limit.
             TypeError, ValueError: for texts that are none, or empty.
         """

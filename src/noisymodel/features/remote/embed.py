@@ -60,7 +60,7 @@ def embed(
         The store, open for reading, with a column ``"text_sha256"``.
 
     Raises:
-        EmbeddingError: the endpoint failed; what came so far is kept, and the next call goes on there.
+        EmbeddingError: the endpoint failed; finished replies are kept, and the next call resumes there.
         FeatureStoreError: the store's rows are of other texts, or of another model.
         TypeError: ``labels`` or ``ids`` of a type that a store does not hold, such as class names.
         ValueError: no texts, an empty one, or ``labels`` or ``ids`` of another length.

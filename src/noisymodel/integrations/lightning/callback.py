@@ -23,7 +23,7 @@ class SpectrumCallback(Callback):
     ``validation_step`` must return a dictionary with these names, as that of `NMTuneModule` does.
 
     Args:
-        every_n_epochs: measure at every so manieth epoch.
+        every_n_epochs: measure every n epochs.
         of: ``"features"``, ``"tuned"`` or both.
     """
 

@@ -66,7 +66,7 @@ class NMTuneForSequenceClassification(PreTrainedModel):
             )
         self.backbone = _random_backbone(config.backbone_config) if backbone is None else backbone
         self.head = HEADS[config.head](config.in_features, config.num_labels, **config.head_arguments)
-        made = self.head.config()  # all of it, whatever another version's defaults are
+        made = self.head.config()  # every setting, since defaults differ between versions
         config.head_arguments = {name: made[name] for name in made.keys() - {"in_features", "num_classes"}}
         if config.freeze_backbone:
             self.backbone.requires_grad_(False)

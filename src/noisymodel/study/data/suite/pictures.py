@@ -1,4 +1,4 @@
-"""Pictures: where they come from, and what they are decoded into, whenever somebody asks for them."""
+"""Pictures of a suite: their source, and their decoding on use."""
 
 from __future__ import annotations
 
