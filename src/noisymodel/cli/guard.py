@@ -38,7 +38,7 @@ def guarded(run: Callable[[], int]) -> int:
     Where whoever reads the output has gone (``| head``), the command ends without a word, with 141. With
     ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised as it is.
     """
-    with _ctrl_c() as ctrl, _any_encoding():
+    with _ctrl_c() as ctrl, _any_encoding(), _known_output():
         try:
             _open_closed_descriptors()
             try:
@@ -50,11 +50,9 @@ def guarded(run: Callable[[], int]) -> int:
             _silence(sys.stdout)
             return _PIPE_CLOSED
         except KeyboardInterrupt:
-            return _complain("stopped", INTERRUPTED)
+            return _stopped()
         except Exception as error:
-            if ctrl.pressed:
-                return _complain("stopped", INTERRUPTED)
-            return _failed(error)
+            return _stopped() if ctrl.pressed else _failed(error)
         except BaseException:  # argparse has said what it had to say
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
@@ -98,6 +96,48 @@ def _any_encoding() -> Generator[None]:
                 stream.reconfigure(errors=errors)
 
 
+class _OutputError(OSError):
+    """The standard output cannot be written."""
+
+
+class _Output:
+    """The standard output, whose errors are told from those of files; unbuffered, they come from any ``print``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._known():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._known():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _known(self) -> Generator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _OutputError(error.errno, error.strerror or str(error)) from None
+
+
+@contextlib.contextmanager
+def _known_output() -> Generator[None]:
+    stream: Any = sys.stdout
+    sys.stdout = _Output(stream) if stream is not None else stream  # pyright: ignore[reportAttributeAccessIssue] # it has all of the stream's own
+    try:
+        yield
+    finally:
+        if isinstance(sys.stdout, _Output):
+            sys.stdout = stream
+
+
 def _open_closed_descriptors() -> None:
     """Nothing else may take the number of a standard stream that was closed: it would get the output."""
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
@@ -111,6 +151,15 @@ def _open_closed_descriptors() -> None:
     if "stdout" in closed:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         raise OSError(errno.EBADF, "standard output is closed: give it a file or /dev/null")
+
+
+def _stopped() -> int:
+    """130, once Python forgets the Ctrl-C that ended an ``exec`` of text: ``python -m`` would end by the signal.
+
+    Imports run such texts (each data class is one). The next text that runs clears the mark.
+    """
+    exec("")  # noqa: S102 # an empty text
+    return _complain("stopped", INTERRUPTED)
 
 
 def _failed(error: Exception) -> int:
@@ -129,6 +178,8 @@ def _failed(error: Exception) -> int:
 
 
 def _failed_to_read_or_write(error: OSError) -> int:
+    if isinstance(error, _OutputError):
+        return _no_output(error)
     if (code := _flushed()) != 0:
         return code
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path)]
@@ -146,9 +197,13 @@ def _flushed() -> int:
         _silence(sys.stdout)
         return _PIPE_CLOSED
     except OSError as error:
-        _silence(sys.stdout)
-        return _complain(f"the standard output cannot be written: {error.strerror or error}", FAILED)
+        return _no_output(error)
     return 0
+
+
+def _no_output(error: OSError) -> int:
+    _silence(sys.stdout)
+    return _complain(f"the standard output cannot be written: {error.strerror or error}", FAILED)
 
 
 def _place(error: Exception) -> str:
