@@ -99,8 +99,10 @@ def test_output_that_cannot_be_written(features: Path) -> None:
     """A full disk, a closed descriptor: in new interpreters, since it is what happens when they end."""
     base = f"{sys.executable} -m noisymodel"
     work = f"{base} analyze {features} --metrics entropy"
+    full = "noisymodel: the standard output cannot be written: No space left on device"
     for command, code, message in [
-        (f"{work} >/dev/full", 1, "No space left on device"),
+        (f"env -u PYTHONUNBUFFERED {work} >/dev/full", 1, full),
+        (f"PYTHONUNBUFFERED=1 {work} >/dev/full", 1, full),
         (f"{base} study presets >&-", 1, "standard output is closed: give it a file or /dev/null"),
         (f"{base} study presets 2>&- >/dev/null", 0, ""),
     ]:
@@ -190,3 +192,14 @@ def test_ctrl_c_while_importing(tmp_path: Path) -> None:
         assert "Traceback" not in said, said
         assert running.returncode in (130, 2), said  # 2: it was faster, and there is no such file
         assert len(said.splitlines()) == 1
+
+
+@posix
+def test_ctrl_c_while_a_data_class_is_made_ends_with_130(tmp_path: Path) -> None:
+    """Python marks a Ctrl-C within ``exec(text)``; ``python -m`` would end by the signal although it was caught."""
+    text = "raise KeyboardInterrupt"
+    program = f"import sys; from noisymodel.cli.guard import guarded; sys.exit(guarded(lambda: exec({text!r})))\n"
+    (tmp_path / "stopped.py").write_text(program)
+    command = [sys.executable, "-m", "stopped"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "noisymodel: stopped\n")

@@ -64,7 +64,7 @@ def guarded(run: Callable[[], int]) -> int:
     If the reader of the output has closed it (``| head``), the command ends silently with 141. With
     ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised as it is.
     """
-    with _ctrl_c() as ctrl, _any_encoding():
+    with _ctrl_c() as ctrl, _any_encoding(), _known_output():
         try:
             _open_closed_descriptors()
             try:
@@ -76,10 +76,10 @@ def guarded(run: Callable[[], int]) -> int:
             _silence(sys.stdout)
             return _PIPE_CLOSED
         except KeyboardInterrupt:
-            return _complain("stopped", INTERRUPTED)
+            return _stopped()
         except Exception as error:
             if ctrl.pressed:
-                return _complain("stopped", INTERRUPTED)
+                return _stopped()
             return _failed(error)
         except BaseException:  # argparse has printed its message
             with contextlib.suppress(OSError):
@@ -124,6 +124,48 @@ def _any_encoding() -> Generator[None]:
                 stream.reconfigure(errors=errors)
 
 
+class _OutputError(OSError):
+    """The standard output cannot be written."""
+
+
+class _Output:
+    """The standard output, whose errors are told from those of files; unbuffered, they come from any ``print``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with self._known():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with self._known():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _known(self) -> Generator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise _OutputError(error.errno, error.strerror or str(error)) from None
+
+
+@contextlib.contextmanager
+def _known_output() -> Generator[None]:
+    stream: Any = sys.stdout
+    sys.stdout = _Output(stream) if stream is not None else stream  # pyright: ignore[reportAttributeAccessIssue] # it has all of the stream's own
+    try:
+        yield
+    finally:
+        if isinstance(sys.stdout, _Output):
+            sys.stdout = stream
+
+
 def _open_closed_descriptors() -> None:
     """Nothing else may take the number of a standard stream that was closed: it would get the output."""
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
@@ -137,6 +179,12 @@ def _open_closed_descriptors() -> None:
     if "stdout" in closed:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123
         raise OSError(errno.EBADF, "standard output is closed: give it a file or /dev/null")
+
+
+def _stopped() -> int:
+    """130. Python remembers a Ctrl-C within ``exec(text)``, and ``python -m`` would end by the signal; a new text clears that."""
+    exec("")  # noqa: S102 # an empty text
+    return _complain("stopped", INTERRUPTED)
 
 
 def _failed(error: Exception) -> int:
@@ -155,6 +203,8 @@ def _failed(error: Exception) -> int:
 
 
 def _failed_to_read_or_write(error: OSError) -> int:
+    if isinstance(error, _OutputError):
+        return _no_output(error)
     if (code := _flushed()) != 0:
         return code
     names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes | Path)]
@@ -172,9 +222,13 @@ def _flushed() -> int:
         _silence(sys.stdout)
         return _PIPE_CLOSED
     except OSError as error:
-        _silence(sys.stdout)
-        return _complain(f"the standard output cannot be written: {error.strerror or error}", FAILED)
+        return _no_output(error)
     return 0
+
+
+def _no_output(error: OSError) -> int:
+    _silence(sys.stdout)
+    return _complain(f"the standard output cannot be written: {error.strerror or error}", FAILED)
 
 
 def _place(error: Exception) -> str:

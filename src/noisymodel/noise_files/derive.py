@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,8 @@ from ..files.reading import shown
 from ..noise import LabelNoise, shuffle_pairs
 from .columns import PackedTexts, numbered, text_codes, with_class_ids
 from .shards import is_shards, read_fields, shards_of
+
+T = TypeVar("T")
 
 LABELS, CAPTIONS = "labels", "captions"
 _DENSE = 256  # classes up to which the counts of (clean, noisy) are a matrix in the audit
@@ -66,9 +68,14 @@ def _key(keys: list[str] | None, row: int) -> str:
     return str(row) if keys is None else keys[row]
 
 
+def _shown(items: Iterable[T], unit: str, progress: bool) -> Iterator[T]:
+    """The items, with a bar on stderr from the second second on, which goes away at the end."""
+    return iter(tqdm(items, unit=unit, disable=not progress, delay=1.0, leave=False))
+
+
 def _shard_fields(source: Path, column: str, progress: bool, keys: list[str]) -> Iterator[tuple[str, str]]:
     """(key, text) of each sample; the keys are collected, and compared at the end."""
-    for field in tqdm(read_fields(shards_of(source), column), unit="sample", disable=not progress):
+    for field in _shown(read_fields(shards_of(source), column), "sample", progress):
         keys.append(field.key)
         yield f"{field.shard.name}:{field.key}", field.text
     if len(set(keys)) < len(keys):
@@ -83,7 +90,7 @@ def _read_labels(source: Path, settings: Settings, progress: bool) -> tuple[Labe
         return collect_labels(source, fields, "sample"), column, keys
     table = open_table(source)
     column = label_column(table, settings.column, NAMES)
-    rows = tqdm(table.values(column), unit="row", disable=not progress)
+    rows = _shown(table.values(column), "row", progress)
     return collect_labels(source, ((number, text) for number, (text,) in rows), table.unit), column, None
 
 
@@ -105,7 +112,7 @@ def _read_captions(
     table = open_table(source)
     column = label_column(table, settings.column, ("caption", "text"))
     names = [column] if settings.image_column is None else [column, settings.image_column]
-    bar = tqdm(table.values(*names), unit="row", disable=not progress)
+    bar = _shown(table.values(*names), "row", progress)
     if settings.image_column is None:
         for _, (text,) in bar:
             texts.append(text)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence, Sized
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import nullcontext
 from importlib.metadata import version
 from itertools import islice
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from ..._checks import check_integer
 from ...errors import EmbeddingError, FeatureStoreError
 from ..columns import id_column, label_column
+from ..extraction.ranks import PARTS, Share
 from ..store import FeatureStore
 from ..store_folder import holds_store
 from .cache import EmbeddingCache
@@ -42,6 +44,9 @@ def embed(
 
     A run that was killed goes on when called again with the same arguments: rows that are in the store are compared
     with the texts and not asked for, and replies that had come are in the cache. Equal texts are sent once.
+
+    In an initialised process group (`torchrun`) every rank calls this with all texts, and the ranks share the work:
+    blocks are dealt to them in turn, and rank 0 links the blocks into the store in the texts' order.
 
     Args:
         texts: N strings, none empty; a generator will do, they are read block by block.
@@ -88,6 +93,12 @@ def embed(
             column(given[name])  # what the store would refuse is refused before anything is paid for
     file = folder.with_name(f"{folder.name}.cache.sqlite") if cache is True else cache
     opened = nullcontext(None) if file is False else EmbeddingCache(Path(file), client.metadata)
+    share = Share.current()
+    if share is not None:
+        shared = _Shared(share, folder, client, dtype, resume, block_rows)
+        with opened as known:
+            shared.embed(texts, given, known, progress)
+        return FeatureStore.open(folder)
     with opened as known, _Target(folder, client, dtype, resume, block_rows) as target:
         total = len(texts) if isinstance(texts, Sized) else None
         with tqdm(total=total, unit="text", disable=not progress) as bar:
@@ -97,7 +108,7 @@ def embed(
                 target.add(block, columns, known)
                 start += len(block)
                 bar.update(len(block))
-        target.check_end(start, given)
+        _check_end(start, given, len(target.there), folder)
     return FeatureStore.open(folder)
 
 
@@ -151,19 +162,14 @@ class _Target:
 
     def add(self, texts: list[str], columns: dict[str, Any], known: EmbeddingCache | None) -> None:
         """Append a block's rows, but for those that are there."""
-        digests = [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
+        digests = _digests(texts)
         skipped = min(len(texts), max(0, len(self.there) - self.seen))
-        for place in range(skipped):
-            if digests[place] != self.there[self.seen + place]:
-                raise FeatureStoreError(
-                    f"row {self.seen + place} of {self.folder} is of another text than `texts[{self.seen + place}]`: "
-                    "texts must come in the same order as before; or name another folder"
-                )
+        _check_same(digests[:skipped], self.there[self.seen :], self.folder, self.seen)
         self.seen += len(texts)
         if skipped == len(texts):
             return
         vectors = _vectors(texts[skipped:], self.client, known)
-        self._check_model()
+        self._check_model(getattr(self.client, "answering_model", None))
         store = self._open(vectors.shape[1]) if self.store is None else self.store
         if vectors.shape[1] != store.num_features:
             raise EmbeddingError(
@@ -173,9 +179,9 @@ class _Target:
         rest = {name: values[skipped:] for name, values in columns.items()}
         store.append(vectors, rest.get("labels"), rest.get("ids"), columns={DIGEST: digests[skipped:]})
 
-    def _check_model(self) -> None:
+    def _check_model(self, now: str | None) -> None:
         """Record the model that answers, and raise where another one answered before."""
-        versions, now = self.metadata["versions"], getattr(self.client, "answering_model", None)
+        versions = self.metadata["versions"]
         before = versions.get("model")
         if before and now and before != now:
             raise EmbeddingError(
@@ -185,15 +191,114 @@ class _Target:
         if now:
             versions["model"] = now
 
-    def check_end(self, count: int, given: dict[str, Any]) -> None:
-        """Raise where there were no texts, fewer of them than rows, or columns of another length."""
-        if count == 0:
-            raise ValueError("`texts` is empty")
-        if count < len(self.there):
-            raise FeatureStoreError(f"{self.folder} has {len(self.there)} rows and `texts` only {count}")
-        for name, values in given.items():
-            if len(values) != count:
-                raise ValueError(f"`{name}` must have one entry per text, {count}, got {len(values)}")
+    def adopt(self, block: FeatureStore) -> None:
+        """Link the rows of another store after those that are there."""
+        if self.store is None:
+            self.metadata = dict(block.metadata)
+        else:
+            self._check_model(block.metadata["versions"].get("model"))
+        store = self._open(block.num_features) if self.store is None else self.store
+        store.adopt(block)
+
+
+class _Shared:
+    """A store that several ranks fill: a block is a store of its own until rank 0 has linked it."""
+
+    def __init__(
+        self, share: Share, folder: Path, client: EmbeddingClient, dtype: str, resume: bool, block_rows: int
+    ) -> None:
+        self.share, self.folder, self.block_rows = share, folder, block_rows
+        self.target = lambda part: _Target(part, client, dtype, True, block_rows)
+        self.there: list[str] = []
+
+        def read() -> None:
+            if share.rank == 0 and holds_store(folder):
+                with _Target(folder, client, dtype, resume, block_rows) as target:
+                    self.there = target.there
+
+        self._together(read)
+        self.there = share.told(self.there)
+
+    def embed(self, texts: Iterable[str], given: dict[str, Any], known: EmbeddingCache | None, progress: bool) -> None:
+        """Embed this rank's blocks, and link those of all ranks."""
+        spans: list[tuple[int, int]] = []
+
+        def own() -> None:
+            start = 0
+            total = len(texts) if isinstance(texts, Sized) else None
+            with tqdm(total=total, unit="text", disable=not progress or self.share.rank > 0) as bar:
+                for number, block in enumerate(_blocks(texts, self.block_rows)):
+                    if number % self.share.world == self.share.rank:
+                        self._add(block, start, given, known)
+                    spans.append((start, start + len(block)))
+                    start += len(block)
+                    bar.update(len(block))
+            _check_end(start, given, len(self.there), self.folder)
+
+        self._together(own)
+        if len({str(found) for found in self.share.all(spans)}) > 1:
+            raise ValueError("`texts` and `block_rows` must be the same on every rank")
+        self._together(lambda: None if self.share.rank else self._join(spans))
+
+    def _add(self, block: list[str], start: int, given: dict[str, Any], known: EmbeddingCache | None) -> None:
+        done = min(len(block), max(0, len(self.there) - start))
+        _check_same(_digests(block[:done]), self.there[start:], self.folder, start)
+        if done == len(block):
+            return
+        span = slice(start + done, start + len(block))
+        with self.target(self._part(span.start, span.stop)) as target:
+            target.add(block[done:], {name: values[span] for name, values in given.items()}, known)
+
+    def _join(self, spans: list[tuple[int, int]]) -> None:
+        for start, stop in spans:
+            if stop <= len(self.there):
+                continue
+            block = FeatureStore.open(self._part(max(start, len(self.there)), stop))
+            with self.target(self.folder) as target:
+                target.adopt(block)
+        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+
+    def _part(self, start: int, stop: int) -> Path:
+        return self.folder / PARTS / f"texts-{start:012d}-{stop:012d}"
+
+    def _together(self, work: Callable[[], None]) -> None:
+        """Do it; where it fails on one rank, it is an error on all, and none waits for another."""
+        failed: Exception | None = None
+        try:
+            work()
+        except Exception as error:
+            failed = error
+        said = self.share.all("" if failed is None else str(failed))
+        if failed is not None:
+            raise failed
+        for rank, text in enumerate(said):
+            if text:
+                raise EmbeddingError(f"rank {rank}: {text}")
+
+
+def _check_end(count: int, given: dict[str, Any], there: int, folder: Path) -> None:
+    """Raise where there were no texts, fewer of them than rows, or columns of another length."""
+    if count == 0:
+        raise ValueError("`texts` is empty")
+    if count < there:
+        raise FeatureStoreError(f"{folder} has {there} rows and `texts` only {count}")
+    for name, values in given.items():
+        if len(values) != count:
+            raise ValueError(f"`{name}` must have one entry per text, {count}, got {len(values)}")
+
+
+def _digests(texts: list[str]) -> list[str]:
+    return [hashlib.sha256(text.encode()).hexdigest()[:32] for text in texts]
+
+
+def _check_same(digests: list[str], there: Sequence[str], folder: Path, first: int) -> None:
+    """Raise where a row that is there is of another text."""
+    for row, (now, before) in enumerate(zip(digests, there, strict=False), first):
+        if now != before:
+            raise FeatureStoreError(
+                f"row {row} of {folder} is of another text than `texts[{row}]`: "
+                "texts must come in the same order as before; or name another folder"
+            )
 
 
 def _vectors(texts: list[str], client: EmbeddingClient, known: EmbeddingCache | None) -> Vectors:
