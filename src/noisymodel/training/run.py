@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -237,6 +237,11 @@ def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
             f"the training loss is {values[0]} in epoch {epoch + 1}: look for NaN or infinity in `features`, "
             "or lower `learning_rate` or the weights of the regularizers"
         )
+    return train_terms(values)
+
+
+def train_terms(values: Iterable[float]) -> dict[str, float]:
+    """The terms' means, in their order, as histories and tables name them."""
     return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
 
 
