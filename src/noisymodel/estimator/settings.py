@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._checks import check_choice, check_device, check_flag, check_integer
+from .._checks import check_choice, check_device, check_flag, check_integer, devices_there
 from ..heads import MLPProbe, NMTune, settings_of
 from ..heads.nmtune import PRESETS, preset_arguments
 from .boundary import check_class_weight
@@ -85,9 +85,7 @@ def device_of(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not isinstance(device, str):
         check_device(device)
-    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
+    there = devices_there()
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):
