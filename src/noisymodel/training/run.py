@@ -184,7 +184,7 @@ class TermSums:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = _zeros(len(NMTuneTerms._fields), device)
+        self._sums = zero_sums(len(NMTuneTerms._fields), device=device)
         self._terms: list[Tensor] = []
         self._counts: list[int] = []
 
@@ -213,7 +213,7 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
     """The same for several heads; the rows are read once."""
     for head in heads:
         head.eval()
-    sums = _zeros(2 * len(heads), rows.device).view(-1, 2)
+    sums = zero_sums(2 * len(heads), device=rows.device).view(-1, 2)
     with torch.no_grad():
         for features, targets, _ in rows.in_order():
             classes = targets.argmax(1) if targets.is_floating_point() else targets
@@ -225,9 +225,9 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
     return [{"validation_loss": loss, "validation_accuracy": correct} for loss, correct in pairs]
 
 
-def _zeros(count: int, device: torch.device) -> Tensor:
+def zero_sums(*shape: int, device: torch.device) -> Tensor:
     """Sums in float64, which MPS does not have."""
-    return torch.zeros(count, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+    return torch.zeros(shape, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
 def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
