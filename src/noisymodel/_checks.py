@@ -106,6 +106,12 @@ def check_device(device: object, name: str = "device") -> torch.device | None:
         raise ValueError(f'`{name}` must be the name of a device, such as "cpu" or "cuda:0", got {device!r}') from None
 
 
+def devices_there() -> list[str]:
+    """The names of this machine's devices."""
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    return [*there, "mps"] if torch.backends.mps.is_available() else there
+
+
 def check_generator(generator: object, name: str = "generator") -> torch.Generator | None:
     """A torch generator on the CPU, or None."""
     if generator is None:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ._checks import check_choice, check_integer, check_number
 from ._gather import global_mean, resolve_group
-from .losses import NMTuneTerms, nmtune_regularization
+from .losses.regularization import REGULARIZERS, WEIGHTS, NMTuneTerms, nmtune_regularization, task_alone
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -116,12 +116,11 @@ class NMTuneLoss(nn.Module):
             logits, targets, label_smoothing=self.label_smoothing, gather=self.gather, sample_weight=sample_weight
         )
         if tuned is None:
-            zero = task.new_zeros(())
-            return NMTuneTerms(task, task, zero, zero, zero)
+            return task_alone(task)
         terms = self.regularization(tuned, reference)
         terms = terms._replace(total=task + terms.total, task=task)
         if not torch.compiler.is_compiling():
-            self.scale_check(terms, (self.consistency_weight, self.covariance_weight, self.dominant_weight))
+            self.scale_check(terms, tuple(self.weights().values()))
         return terms
 
     def regularization(self, tuned: Tensor, reference: Tensor | None) -> NMTuneTerms:
@@ -129,9 +128,7 @@ class NMTuneLoss(nn.Module):
         return nmtune_regularization(
             tuned,
             reference,
-            consistency_weight=self.consistency_weight,
-            covariance_weight=self.covariance_weight,
-            dominant_weight=self.dominant_weight,
+            **self.weights(),
             top_k=self.top_k,
             reduction=self.reduction,
             gather=self.gather,
@@ -140,26 +137,39 @@ class NMTuneLoss(nn.Module):
     @property
     def regularized(self) -> bool:
         """Whether any regularizer has a weight."""
-        return any((self.consistency_weight, self.covariance_weight, self.dominant_weight))
+        return any(self.weights().values())
+
+    def weights(self) -> dict[str, float]:
+        """The regularizers' weights by their arguments' names."""
+        return {name: getattr(self, name) for name in WEIGHTS}
+
+    def rows_needed(self) -> dict[str, int]:
+        """Regularizer -> the fewest rows that it is defined for, of those that have a weight and need several."""
+        needed = {"covariance": 2, "dominant": self.top_k}
+        return {name: rows for name, rows in needed.items() if getattr(self, f"{name}_weight")}
 
     @property
     def smallest_batch(self) -> int:
-        """The fewest rows that the weighted regularizers are defined for: two for a covariance, ``top_k`` for σ."""
-        return max(2 if self.covariance_weight else 1, self.top_k if self.dominant_weight else 1)
+        """The fewest rows that all weighted regularizers are defined for."""
+        return max(self.rows_needed().values(), default=1)
 
     def extra_repr(self) -> str:
         """The settings that do something, for ``print``."""
-        idle = {
-            name for name in ("consistency_weight", "covariance_weight", "dominant_weight") if not self.settings()[name]
-        }
+        idle = {name for name, weight in self.weights().items() if not weight}
         idle |= set() if self.consistency_weight else {"reduction"}
         idle |= set() if self.dominant_weight else {"top_k"}
         return ", ".join(f"{name}={value!r}" for name, value in self.settings().items() if name not in idle)
 
     def settings(self) -> dict[str, Any]:
         """The arguments that make this criterion again."""
-        names = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
-        return {name: getattr(self, name) for name in (*names, "label_smoothing", "gather")}
+        names = ("top_k", "reduction", "label_smoothing", "gather")
+        return {**self.weights(), **{name: getattr(self, name) for name in names}}
+
+
+def task_objective(label_smoothing: float, gather: bool | ProcessGroup) -> NMTuneLoss:
+    """The objective without regularizers."""
+    weights: dict[str, Any] = dict.fromkeys(WEIGHTS, 0.0)
+    return NMTuneLoss(**weights, label_smoothing=label_smoothing, gather=gather)
 
 
 class ScaleCheck:
@@ -186,7 +196,7 @@ class ScaleCheck:
         """Whether it looks at no further batch."""
         return self._left == 0
 
-    def __call__(self, terms: NMTuneTerms, weights: tuple[float, float, float]) -> None:
+    def __call__(self, terms: NMTuneTerms, weights: tuple[float, ...]) -> None:
         """Look at the terms of a batch, or at those of an earlier one."""
         if self.is_over or _is_traced() or not any(weights):
             return
@@ -198,7 +208,7 @@ class ScaleCheck:
         task, *regularizers = self._copied.tolist()
         self._copied = self._arrived = None
         weighted = [abs(term * weight) for term, weight in zip(regularizers, weights, strict=True)]
-        largest, name = max(zip(weighted, NMTuneTerms._fields[2:], strict=True))
+        largest, name = max(zip(weighted, REGULARIZERS, strict=True))
         if largest >= self.DWARFED * max(task, 1.0):
             self._left = 0
             warnings.warn(

@@ -8,7 +8,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ._parser import INTERRUPTED, positive
+from ._parser import INTERRUPTED, positive, whole_number
 from .checking import make_output_folder
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def add(commands: Commands) -> None:
         "--intervals", metavar="BLOCKS", type=positive, nargs="?", const=_BLOCKS, default=0,
         help=f"jackknife intervals over rows (default: {_BLOCKS} blocks); put it behind the files",
     )  # fmt: skip
-    how.add_argument("--seed", metavar="N", type=_seed, default=0, help="which rows come into one block (default: 0)")
+    how.add_argument(
+        "--seed", metavar="N", type=whole_number, default=0, help="which rows come into one block (default: 0)"
+    )
     against = analyze.add_argument_group("against a baseline")
     against.add_argument("--baseline", metavar="FILE", help="one of the files or names, or another file")
     against.add_argument("--top-k", metavar="K", type=positive, help="dimension of the subspaces (default: 5)")
@@ -168,9 +170,3 @@ def _span(text: str) -> tuple[int, int | None]:
     if end is not None and start >= end:
         raise argparse.ArgumentTypeError(f"expected rows such as 0:1000, 1000: or :1000, got {text!r}")
     return start, end
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)

@@ -93,11 +93,10 @@ def device_name(text: str | None) -> str | None:
     Raises:
         ConfigError: there is none; those that are there are named.
     """
-    import torch
+    from .._checks import devices_there
 
-    there = ["cpu", *(f"cuda:{place}" for place in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    if text is None or text in there or (text == "cuda" and torch.cuda.is_available()):
+    there = devices_there()
+    if text is None or text in there or (text == "cuda" and "cuda:0" in there):
         return text
     raise ConfigError(f"--device must be one of {', '.join(there)} here, got {text!r}")
 

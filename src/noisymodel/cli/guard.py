@@ -182,7 +182,7 @@ def _open_closed_descriptors() -> None:
 
 
 def _stopped() -> int:
-    """130. Python remembers a Ctrl-C within ``exec(text)``, and ``python -m`` would end by the signal; a new text clears that."""
+    """130. After a Ctrl-C within ``exec(text)`` ``python -m`` would end by the signal; a new text clears Python's mark."""
     exec("")  # noqa: S102 # an empty text
     return _complain("stopped", INTERRUPTED)
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ._parser import positive
+from ._parser import positive, whole_number
 from .checking import existing
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add(commands: Commands) -> None:
     noise.add_argument("--out", metavar="DIR", help="output folder")
     noise.add_argument("--kind", choices=(*_LABELS, *_CAPTIONS), help="labels: the first five; captions: the last four")
     noise.add_argument("--rate", metavar="SHARE", type=_rate, help="in [0, 1]; not for from_transition")
-    noise.add_argument("--seed", metavar="N", type=_seed, help="a whole number; the same seed, the same noise")
+    noise.add_argument("--seed", metavar="N", type=whole_number, help="a whole number; the same seed, the same noise")
     noise.add_argument("--column", metavar="NAME", help="default: label or caption; of shards: cls or txt")
     noise.add_argument("--image-column", metavar="NAME", help="captions with the same value are of one image")
     noise.add_argument("--alike", action="store_true", help="captions of the same text count as right")
@@ -167,9 +167,3 @@ def _rate(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a share in [0, 1], got {text!r}")
     return value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._parser import positive
+from ._parser import positive, whole_number
 from .checking import FEATURE_FILES, device_name, existing, make_output_folder
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def add(commands: Commands) -> None:
     tune.add_argument("--refit", action="store_true", help="train the saved classifier on all rows after validation")
     tune.add_argument("--epochs", metavar="N", type=positive, default=30, help="default: 30")
     tune.add_argument("--batch-size", metavar="N", type=positive, default=64, help="default: 64")
-    tune.add_argument("--seed", metavar="N", type=_seed, default=0, help="default: 0")
+    tune.add_argument("--seed", metavar="N", type=whole_number, default=0, help="default: 0")
     tune.add_argument("--device", help="default: a GPU where there is one")
     tune.add_argument("--out", metavar="DIR", required=True, help="output folder; must not hold a report yet")
     tune.add_argument("--force", action="store_true", help="replace the report and the classifier in the output folder")
@@ -275,9 +275,3 @@ def _fraction(text: str) -> float:
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
     return value
-
-
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)

@@ -38,7 +38,7 @@ class Adapted(NamedTuple):
 
 def adapted(logits: Array, tuned: Array, classes: Array) -> Adapted:
     """Both rules on logits (N, K), of one column where there are two classes, and Z (N, D)."""
-    own = _softmax(logits)
+    own = softmax(logits)
     centred = tuned - tuned.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
     return Adapted(own, _t3a(own, unit), _clusters(own, unit), classes)
@@ -53,7 +53,7 @@ def _t3a(own: Array, unit: Array) -> Array:
         rows = np.flatnonzero(guessed == label)
         if len(rows):
             prototypes[label] = unit[rows[np.argsort(entropy[rows], kind="stable")[:_SUPPORT]]].mean(axis=0)
-    return _softmax(_SHARPNESS * unit @ _unit(prototypes).T)
+    return softmax(_SHARPNESS * unit @ _unit(prototypes).T)
 
 
 def _clusters(own: Array, unit: Array) -> Array:
@@ -61,7 +61,7 @@ def _clusters(own: Array, unit: Array) -> Array:
     found = own
     for _ in range(_ROUNDS):
         means = _unit(found.T @ unit)
-        found = _softmax(np.log(np.maximum(own, 1e-300)) + _SHARPNESS * unit @ means.T)
+        found = softmax(np.log(np.maximum(own, 1e-300)) + _SHARPNESS * unit @ means.T)
     return found
 
 
@@ -69,6 +69,7 @@ def _unit(rows: Array) -> Array:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def _softmax(logits: Array) -> Array:
+def softmax(logits: Array) -> Array:
+    """Class probabilities (N, K)."""
     odds = np.exp(logits - logits.max(axis=1, keepdims=True))
     return odds / odds.sum(axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeatures
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .adaptation import Adapted, adapted
+from .adaptation import Adapted, adapted, softmax
 from .boundary import random_integer
 from .files import load_classifier, save_classifier
 from .fitting import class_weights, fit_rows
@@ -219,9 +219,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
 
     def predict_proba(self, X: Any) -> Array:
         """Class probabilities (N, K), the softmax of the logits."""
-        logits = self._outputs(X, "logits")
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        return softmax(self._outputs(X, "logits"))
 
     def predict(self, X: Any) -> Array:
         """Labels (N,) of features: arrays, tensors, a store, a ``DataLoader`` or an iterator of batches."""

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._checks import check_choice, check_device, check_flag, check_integer
+from .._checks import check_choice, check_device, check_flag, check_integer, devices_there
+from ..heads import MLPProbe, NMTune, settings_of
 from ..heads.nmtune import PRESETS, preset_arguments
 from .boundary import check_class_weight
 
 METHODS = ("nmtune", "mlp", "linear", "kernel")
-NETWORK = ("hidden_features", "depth", "norm", "residual", "dropout", "normalize", "input_noise")
-OBJECTIVE = ("consistency_weight", "covariance_weight", "dominant_weight", "top_k", "reduction")
-COMMON = ("label_smoothing", "classifier_init")
 ARGUMENTS = {
-    "nmtune": (*NETWORK, *OBJECTIVE, *COMMON),
-    "mlp": (*(name for name in NETWORK if name != "input_noise"), *COMMON),
+    "nmtune": tuple(name for name in settings_of(NMTune) if name != "gather"),
+    "mlp": tuple(name for name in settings_of(MLPProbe) if name not in ("gather", "input_noise")),
     "linear": (),
     "kernel": (),
 }
+"""Method -> the classifier's arguments that its heads take; the plain network has no noise."""
 MOST_SMALL_EPOCHS = 100
 _NARROWEST, _WIDEST_OF_FOLDS, _LAYER = 64, 1024, 600_000
 
@@ -86,9 +85,7 @@ def device_of(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not isinstance(device, str):
         check_device(device)
-    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        there.append("mps")
+    there = devices_there()
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError):

@@ -6,9 +6,8 @@ from .averaged import AveragedHead
 from .base import Head, NMTuneOutput
 from .convex_probes import FittedProbe, fit_kernel_probe, fit_linear_probe
 from .kernel import KernelProbe
-from .nmtune import PRESETS, NMTune
-from .probes import LinearProbe, MLPProbe
-from .spectral import SpectralProbe
+from .nmtune import PRESETS, MLPProbe, NMTune, SpectralProbe
+from .probes import LinearProbe
 from .table import HEADS, settings_of
 
 __all__ = [

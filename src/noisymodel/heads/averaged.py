@@ -14,8 +14,8 @@ from .._checks import check_number
 from .base import Head, NMTuneOutput
 from .files import load_head, save_head
 from .kernel import KernelProbe
-from .nmtune import NMTune
-from .probes import LinearProbe, MLPProbe
+from .nmtune import MLPProbe, NMTune
+from .probes import LinearProbe
 
 MEMBERS: dict[str, type[Head] | type[KernelProbe]] = {
     kind.__name__: kind for kind in (NMTune, MLPProbe, LinearProbe, KernelProbe)

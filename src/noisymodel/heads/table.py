@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from .base import Head
-from .nmtune import NMTune
-from .probes import LinearProbe, MLPProbe
-from .spectral import SpectralProbe
+from .nmtune import MLPProbe, NMTune, SpectralProbe
+from .probes import LinearProbe
 
 HEADS: Mapping[str, type[Head]] = MappingProxyType(
     {"nmtune": NMTune, "mlp": MLPProbe, "linear": LinearProbe, "spectral": SpectralProbe}

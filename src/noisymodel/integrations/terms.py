@@ -11,7 +11,6 @@ from torch import Tensor
 from ..losses import NMTuneTerms
 
 NAMES = NMTuneTerms._fields[1:]  # the total is the loss, which every loop logs by itself
-_ROWS_OF_A_COVARIANCE = 2
 
 
 def batch_terms(
@@ -27,8 +26,7 @@ def batch_terms(
     left_out: list[str] = []
     if not training and objective.gather is False:
         rows = tuned.numel() // tuned.shape[-1]
-        few = {"covariance": rows < _ROWS_OF_A_COVARIANCE, "dominant": rows < objective.top_k}
-        left_out = [name for name, is_few in few.items() if is_few and getattr(objective, f"{name}_weight")]
+        left_out = [name for name, needed in objective.rows_needed().items() if rows < needed]
     if left_out:
         objective = copy.copy(objective)
         for name in left_out:
@@ -38,7 +36,7 @@ def batch_terms(
 
 
 class TermMeans:
-    """Running weighted means of the four terms, summed on the device without waiting for it."""
+    """Running weighted means of the terms, summed on the device without waiting for it."""
 
     def __init__(self) -> None:
         self._sums: Tensor | None = None
@@ -53,7 +51,7 @@ class TermMeans:
             self._sums = new if self._sums is None else self._sums + new
 
     def sums(self, device: torch.device) -> Tensor:
-        """(2, 4): weighted sums and weights, to be added over processes; zeros before any batch. Starts anew."""
+        """(2, terms): weighted sums and weights, to be added over processes; zeros before any batch. Starts anew."""
         sums, self._sums = self._sums, None
         return torch.zeros(2, len(NAMES), dtype=torch.float32, device=device) if sums is None else sums
 

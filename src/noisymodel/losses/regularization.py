@@ -26,6 +26,17 @@ class NMTuneTerms(NamedTuple):
     dominant: Tensor
 
 
+REGULARIZERS = NMTuneTerms._fields[2:]
+"""The names of the regularizers: of each an `NMTuneTerms` holds the value, and ``NAME_weight`` is the weight."""
+WEIGHTS = tuple(f"{name}_weight" for name in REGULARIZERS)
+"""The names of the weights, in the regularizers' order."""
+
+
+def task_alone(task: Tensor) -> NMTuneTerms:
+    """The terms of an objective without regularizers."""
+    return NMTuneTerms(task, task, *[torch.zeros_like(task)] * len(REGULARIZERS))
+
+
 def nmtune_regularization(
     tuned: Tensor,
     reference: Tensor | None,

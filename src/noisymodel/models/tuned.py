@@ -13,7 +13,7 @@ from .._checks import check_choice, check_flag, check_integer, check_seed, check
 from ..features.extraction.extract import POOLINGS
 from ..features.extraction.layers import OUTPUT, check_layers, pooled
 from ..heads import Head
-from ..losses import NMTuneTerms
+from ..losses.regularization import NMTuneTerms, task_alone
 from ..objective import IGNORED, NMTuneLoss, task_loss
 from .backbone import check_width, split_inputs, taken
 from .dense import FeatureRows, RowSampler
@@ -295,8 +295,7 @@ class TunedModel(nn.Module):
     ) -> NMTuneTerms:
         if not self.regularized:
             zero = first.new_zeros((), dtype=torch.promote_types(first.dtype, torch.float32))
-            task = zero if task is None else task
-            return NMTuneTerms(task, task, zero, zero, zero)
+            return task_alone(zero if task is None else task)
         drawn = None if self.sampler is None else self.sampler(len(first), first.device)
         if drawn is not None:
             first = first[drawn]

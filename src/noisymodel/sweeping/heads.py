@@ -16,7 +16,7 @@ from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows, RowSource, count_batches, labelled_rows
 from ..training.loop import check_head, shape_of
 from ..training.rates import Rates
-from ..training.run import Bar, DivergedError, Run, Settings, smallest_batch
+from ..training.run import Bar, DivergedError, Run, Settings, smallest_batch, train_terms
 from .kinds import can_be_stacked
 from .together import Order, Together
 
@@ -120,7 +120,7 @@ def _stacked(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows,
     )
     for epoch, means in enumerate(together.train(bar)):
         start = {"epoch": epoch + 1, "learning_rate": together.schedules[0](epoch * together.steps)}
-        yield {place: {**start, **_named(row)} for place, row in enumerate(means.tolist())}
+        yield {place: {**start, **train_terms(row)} for place, row in enumerate(means.tolist())}
     for place, head in enumerate(heads):
         head.load_state_dict(together.model.state(place))
 
@@ -136,12 +136,8 @@ def _alone(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, s
             except DivergedError:
                 lost = True
                 found = {}
-            terms = _named([math.nan] * len(NMTuneTerms._fields)) if lost else found
+            terms = train_terms([math.nan] * len(NMTuneTerms._fields)) if lost else found
             yield {place: {**record, **{name: terms[name] for name in terms if name.startswith("train_")}}}
-
-
-def _named(values: Sequence[float]) -> Record:
-    return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
 
 
 def _checked(heads: Sequence[Head]) -> list[Head]:

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 
 from ..heads import Head
 from ..heads.randomness import draws_by_itself
+from ..losses.regularization import WEIGHTS
 from ..objective import NMTuneLoss
-from .stacked import WEIGHTS
 
 _OF_EACH = frozenset({*WEIGHTS, "label_smoothing", "classifier_init"})
 
@@ -23,7 +23,7 @@ def kind_of(head: Head) -> Hashable:
         settings.pop("top_k", None)
     if not head.objective.consistency_weight:
         settings.pop("reduction", None)
-    terms = tuple(bool(getattr(head.objective, name)) for name in WEIGHTS)
+    terms = tuple(map(bool, head.objective.weights().values()))
     parts = tuple((name, tuple(value.shape), value.requires_grad) for name, value in head.named_parameters())
     modules = tuple((name, type(module)) for name, module in head.named_modules())
     return type(head), tuple(settings.items()), terms, parts, modules

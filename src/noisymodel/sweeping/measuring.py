@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from ..heads import Head
-from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows, count_batches
-from ..training.run import Bar, evaluate_each, smallest_batch
+from ..training.run import Bar, evaluate_each, smallest_batch, train_terms
 from .outcome import CORRECT, Record, State
 from .together import Order, Together
 from .trials import Trial
@@ -47,8 +46,7 @@ def train_together(trials: Sequence[Trial], task: Task, bar: Bar) -> tuple[list[
     states: list[State] = [together.model.state(index) for index in range(len(trials))]
     heads = [trial.configuration.filled(state) for trial, state in zip(trials, states, strict=True)]
     validated = evaluate_each(heads, task.held_out)
-    terms = [f"train_{name}" for name in NMTuneTerms._fields]
-    records = [dict(zip(terms, row, strict=True)) | val for row, val in zip(means.tolist(), validated, strict=True)]
+    records = [train_terms(row) | found for row, found in zip(means.tolist(), validated, strict=True)]
     for record in records:
         if math.isnan(record["train_total"]) or not math.isfinite(record["validation_loss"]):
             record.update(dict.fromkeys(record, math.nan))

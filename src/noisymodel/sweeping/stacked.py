@@ -12,10 +12,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
 from ..heads import Head
-from ..losses import NMTuneTerms, nmtune_regularization
+from ..losses.regularization import WEIGHTS, NMTuneTerms, nmtune_regularization, task_alone
 from ..objective import IGNORED, ScaleCheck
-
-WEIGHTS = ("consistency_weight", "covariance_weight", "dominant_weight")
 
 
 class Stacked(NamedTuple):
@@ -78,8 +76,7 @@ class StackedLoss:
         """Of targets (n,) or (n, K) that all heads share, or with H before; the weights (n,) or (H, n) likewise."""
         task = self._task(stacked.logits, targets, sample_weight)
         if not self.regularized:
-            zero = torch.zeros_like(task)
-            return NMTuneTerms(task, task, zero, zero, zero)
+            return task_alone(task)
         shared = 0 if stacked.rows.ndim == 3 else None
         terms = vmap(self._regularization, in_dims=(0, shared))(stacked.tuned, stacked.rows)
         weighted = [weight * term for weight, term in zip(self.weights, terms, strict=True)]
@@ -92,7 +89,7 @@ class StackedLoss:
             return
         values = torch.stack([task, task, *weighted]).detach()
         worst = (values[2:].abs().amax(0) / values[0].clamp_min(1)).argmax()
-        self.scale_check(NMTuneTerms(*values.index_select(1, worst[None])[:, 0]), (1.0, 1.0, 1.0))
+        self.scale_check(NMTuneTerms(*values.index_select(1, worst[None])[:, 0]), (1.0,) * len(WEIGHTS))
 
     def _regularization(self, tuned: Tensor, rows: Tensor) -> tuple[Tensor, ...]:
         return nmtune_regularization(tuned, rows, **self.options)[2:]

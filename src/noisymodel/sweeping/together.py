@@ -19,7 +19,7 @@ from ..training.batches import LabelledRows, count_batches, shuffled
 from ..training.feeding import Batch
 from ..training.optimizer import adamw
 from ..training.rates import Rates
-from ..training.run import Bar, smallest_batch
+from ..training.run import Bar, smallest_batch, zero_sums
 from ..training.schedule import Schedule
 from .stacked import StackedHeads, StackedLoss
 
@@ -98,8 +98,7 @@ class Together:
             yield means
 
     def _epoch(self, epoch: int, bar: Bar) -> Tensor:
-        precise = torch.float32 if self.rows.device.type == "mps" else torch.float64
-        sums = torch.zeros(self.model.count, len(NMTuneTerms._fields), dtype=precise, device=self.rows.device)
+        sums = zero_sums(self.model.count, len(NMTuneTerms._fields), device=self.rows.device)
         generators = [tensor_generator(order.seed, 1, epoch) for order in self.orders]
         for step, batch in enumerate(self._batches(epoch), start=epoch * self.steps):
             count = batch.features.shape[-2]

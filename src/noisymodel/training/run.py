@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -184,7 +184,7 @@ class TermSums:
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = _zeros(len(NMTuneTerms._fields), device)
+        self._sums = zero_sums(len(NMTuneTerms._fields), device=device)
         self._terms: list[Tensor] = []
         self._counts: list[int] = []
 
@@ -213,7 +213,7 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
     """The same for several heads; the rows are read once."""
     for head in heads:
         head.eval()
-    sums = _zeros(2 * len(heads), rows.device).view(-1, 2)
+    sums = zero_sums(2 * len(heads), device=rows.device).view(-1, 2)
     with torch.no_grad():
         for features, targets, _ in rows.in_order():
             classes = targets.argmax(1) if targets.is_floating_point() else targets
@@ -225,9 +225,9 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
     return [{"validation_loss": loss, "validation_accuracy": correct} for loss, correct in pairs]
 
 
-def _zeros(count: int, device: torch.device) -> Tensor:
+def zero_sums(*shape: int, device: torch.device) -> Tensor:
     """Sums in float64, which MPS does not have."""
-    return torch.zeros(count, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+    return torch.zeros(shape, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
 def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
@@ -237,6 +237,11 @@ def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
             f"the training loss is {values[0]} in epoch {epoch + 1}: look for NaN or infinity in `features`, "
             "or lower `learning_rate` or the weights of the regularizers"
         )
+    return train_terms(values)
+
+
+def train_terms(values: Iterable[float]) -> dict[str, float]:
+    """The terms' means, in their order, as histories and tables name them."""
     return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +11,9 @@ from torch import Tensor
 from ...errors import InputFileError, MissingExtraError
 from ...files import check_file, open_table
 from ...files.labels import collect_labels
+from ...files.labels import label_column as column_of
 from ...files.reading import open_bytes, shown, suffix_of, text_lines
-from ...files.tables import TEXT_TABLES, listed
+from ...files.tables import TEXT_TABLES
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -84,9 +85,9 @@ def read_texts(file: Path, *, text_column: str | None = None, label_column: str 
         _check_texts(file, enumerate(lines, start=1), "line")
         return Texts(lines, None, [])
     table = open_table(file)
-    text = _known(file, table.columns(), text_column or "text")
+    text = column_of(table, text_column or "text")
     label = label_column or ("label" if "label" in table.columns() else None)
-    names = [text] if label is None else [text, _known(file, table.columns(), label)]
+    names = [text] if label is None else [text, column_of(table, label)]
     rows = list(table.values(*names))
     _check_texts(file, ((number, values[0]) for number, values in rows), table.unit)
     texts = [values[0] for _, values in rows]
@@ -94,12 +95,6 @@ def read_texts(file: Path, *, text_column: str | None = None, label_column: str 
         return Texts(texts, None, [])
     labels = collect_labels(file, ((number, values[1]) for number, values in rows), table.unit)
     return Texts(texts, labels.codes.tolist(), list(labels.classes))
-
-
-def _known(file: Path, present: Sequence[str], name: str) -> str:
-    if name not in present:
-        raise InputFileError(f"{shown(file)} has no column {name!r}, only {listed(map(repr, present))}")
-    return name
 
 
 def _check_texts(file: Path, texts: Iterable[tuple[int, str]], unit: str) -> None:
