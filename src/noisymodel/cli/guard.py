@@ -186,7 +186,8 @@ def _failed_to_read_or_write(error: OSError) -> int:
     if isinstance(error, FileNotFoundError) and names:
         return _complain(f"there is no file {names[0]}", BAD_INPUT)
     reason = error.strerror or str(error) or type(error).__name__
-    return _complain(": ".join([*names[:1], reason]), BAD_INPUT if isinstance(error, _BAD_PATHS) else FAILED)
+    bad = isinstance(error, _BAD_PATHS) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+    return _complain(": ".join([*names[:1], reason]), BAD_INPUT if bad else FAILED)
 
 
 def _flushed() -> int:

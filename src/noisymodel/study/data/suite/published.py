@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....errors import InputFileError
+from ....files.reading import parse_json
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
 from .places import matching
@@ -112,7 +112,7 @@ def read_video_frames(path: Path, _: SetTable) -> Found:
 def read_json(path: Path) -> dict[str, Any]:
     """An object in a JSON file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputFileError(f"{path} cannot be read as JSON: {error}") from None
     if not isinstance(found, dict):
