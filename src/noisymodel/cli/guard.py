@@ -130,7 +130,7 @@ class _Output:
 @contextlib.contextmanager
 def _known_output() -> Generator[None]:
     stream: Any = sys.stdout
-    sys.stdout = _Output(stream) if stream is not None else stream  # pyright: ignore[reportAttributeAccessIssue] # it has all of the stream's own
+    sys.stdout = _Output(stream) if stream is not None else stream
     try:
         yield
     finally:
