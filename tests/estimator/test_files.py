@@ -41,3 +41,14 @@ def test_format_1_answers_as_it_did(tmp_path: Path, kind: type[Head], residual: 
     np.testing.assert_allclose(loaded.predict_proba(features), wanted, atol=1e-5)
     loaded.save(tmp_path / "again")
     np.testing.assert_allclose(NMTuneClassifier.load(tmp_path / "again").predict_proba(features), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["classifier.json", "config.json"])
+@pytest.mark.parametrize("content", ["[" * 100_000, "[]", "{}", "null", "1", '"text"'])
+def test_json_of_another_shape_is_one_line(tmp_path: Path, file: str, content: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    NMTuneClassifier(method="linear", weights="fixed").fit(rows, np.arange(30) % 3).save(tmp_path)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(ValueError, match=r"classifier\.json|config\.json") as raised:
+        NMTuneClassifier.load(tmp_path)
+    assert len(str(raised.value).splitlines()) == 1

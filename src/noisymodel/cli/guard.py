@@ -158,7 +158,7 @@ class _Output:
 @contextlib.contextmanager
 def _known_output() -> Generator[None]:
     stream: Any = sys.stdout
-    sys.stdout = _Output(stream) if stream is not None else stream  # pyright: ignore[reportAttributeAccessIssue] # it has all of the stream's own
+    sys.stdout = _Output(stream) if stream is not None else stream
     try:
         yield
     finally:
@@ -182,7 +182,7 @@ def _open_closed_descriptors() -> None:
 
 
 def _stopped() -> int:
-    """130. After a Ctrl-C within ``exec(text)`` ``python -m`` would end by the signal; a new text clears Python's mark."""
+    """130. After a Ctrl-C within ``exec(text)``, ``python -m`` would end by the signal; a new text clears the mark."""
     exec("")  # noqa: S102 # an empty text
     return _complain("stopped", INTERRUPTED)
 
@@ -211,7 +211,8 @@ def _failed_to_read_or_write(error: OSError) -> int:
     if isinstance(error, FileNotFoundError) and names:
         return _complain(f"there is no file {names[0]}", BAD_INPUT)
     reason = error.strerror or str(error) or type(error).__name__
-    return _complain(": ".join([*names[:1], reason]), BAD_INPUT if isinstance(error, _BAD_PATHS) else FAILED)
+    bad = isinstance(error, _BAD_PATHS) or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)
+    return _complain(": ".join([*names[:1], reason]), BAD_INPUT if bad else FAILED)
 
 
 def _flushed() -> int:

@@ -15,6 +15,7 @@ from torch import nn
 
 from .. import __version__
 from ..files import file_checksum, write_file
+from ..files.reading import parse_json
 from ..heads import AveragedHead
 from ..heads.averaged import MEMBERS
 from ..heads.files import CONFIG_NAME, WEIGHTS_NAME, load_head
@@ -55,12 +56,12 @@ def load_classifier(folder: str | Path) -> tuple[Any, dict[str, Any], npt.NDArra
     if not path.exists():
         raise FileNotFoundError(f"{folder} holds no saved classifier: {FILE} is missing")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = parse_json(path.read_text(encoding="utf-8"))
         written = record.pop("format")
         if written == _FORMAT:
             _verify(folder, {"format": written, **record})
         classes = np.array(record["classes"]["labels"], dtype=np.dtype(record.pop("classes")["dtype"]))
-        name = json.loads((folder / CONFIG_NAME).read_bytes())["head"]
+        name = parse_json((folder / CONFIG_NAME).read_bytes())["head"]
         kind = KINDS[name]
         record["parameters"]["method"]
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -11,6 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from .reading import parse_json
+
 
 def encode_tensors(tensors: Mapping[str, Tensor], record: object = None) -> bytes:
     """The bytes of a safetensors file with ``record`` as JSON in its header."""
@@ -23,7 +25,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
     try:
         with safe_open(path, framework="pt") as content:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
-            record = json.loads((content.metadata() or {}).get("noisymodel", "null"))
+            record = parse_json((content.metadata() or {}).get("noisymodel", "null"))
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}): delete it and write it anew") from None
     return tensors, record

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ..files import encode_tensors, file_checksum, read_tensors, write_file
+from ..files.reading import parse_json
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
@@ -67,7 +68,7 @@ def _write(folder: Path, record: Mapping[str, Any]) -> None:
 
 def _records(path: Path) -> list[dict[str, Any]]:
     """What a configuration says: the head, and the one before it while that is being replaced."""
-    content = json.loads(path.read_bytes())
+    content = parse_json(path.read_bytes())
     records = [content, *([content["before"]] if "before" in content else [])]
     return [
         {"head": record["head"], "arguments": dict(record["arguments"]), "sha256": record["sha256"]}

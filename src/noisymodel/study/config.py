@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from ..errors import ConfigError, import_extra
+from ..files.reading import parse_json
 from .config_values import build, check_types, convert, demand, shown
 
 
@@ -246,7 +247,7 @@ def _parse(path: Path, text: str) -> object:
     if path.suffix == ".toml":
         return tomllib.loads(text)
     if path.suffix == ".json":
-        return json.loads(text)
+        return parse_json(text)
     if path.suffix not in {".yaml", ".yml"}:
         raise ConfigError(f"config file {str(path)!r}: expected the ending .toml, .yaml, .yml or .json")
     yaml = import_extra("yaml", extra="study", purpose="configurations in YAML")

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from ..errors import OutputFolderError
 from ..files import write_file
+from ..files.reading import parse_json
 from .config import StudyConfig
 
 CONFIG_FILE = "config.json"
@@ -42,7 +43,7 @@ REPORT = (
 def read_claim(path: Path) -> dict[str, Any] | None:
     """The configuration of the study that a folder holds, or ``None``."""
     try:
-        held = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+        held = parse_json((path / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return cast("dict[str, Any]", held) if isinstance(held, Mapping) else None

@@ -13,6 +13,7 @@ import safetensors
 import torch
 
 from ..files import encode_tensors, read_tensors, write_file
+from ..files.reading import parse_json
 from .identity import Identity
 
 Number = tuple[float, str, str, float]
@@ -65,7 +66,7 @@ class PartCache:
     def load(self, identity: Identity, *, curves: bool = False) -> Values | None:
         """The values of a part, or ``None``; with ``curves`` those without curves do not count."""
         try:
-            content = json.loads(self.path(identity).read_text(encoding="utf-8"))
+            content = parse_json(self.path(identity).read_text(encoding="utf-8"))
             if content.pop("identity") != identity.record():
                 return None
             values = _checked(Values(**content))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputFolderError
+from ..files.reading import parse_json
 from .config import StudyConfig
 from .execution import missing_parts
 from .output_folder import CACHE_FOLDER, FAILURES_FILE, RESULTS_FILE, read_claim
@@ -107,7 +107,7 @@ def _cell(planned: Plan, name: CellName, cache: PartCache, failures: list[dict[s
 def _failures(folder: Path) -> list[dict[str, str]]:
     """What failed when the study was last tried; what cannot be read counts as nothing."""
     try:
-        held: Any = json.loads((folder / FAILURES_FILE).read_text(encoding="utf-8"))
+        held: Any = parse_json((folder / FAILURES_FILE).read_text(encoding="utf-8"))
         return [{key: str(one[key]) for key in ("cell", "part", "message")} for one in held]
     except (OSError, ValueError, TypeError, KeyError):
         return []

@@ -88,6 +88,21 @@ def test_accumulated_gradient_is_the_mean_of_the_batches_gradients(
     assert_same(got, {name: sum(part[name] for part in parts) / steps for name in parts[0]})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+def test_the_gradient_of_each_term_is_right_under_accumulation(
+    bert, tokens, tmp_path, monkeypatch, steps, term
+) -> None:
+    monkeypatch.setattr(NMTuneTrainer, "_get_train_sampler", Sequential._get_train_sampler)
+    data, size = rows_of(tokens, 16), 16 // steps
+    alone = {name: 10.0 * (name == f"{term}_weight") for name in WEIGHTS}  # beside the task's, which is always there
+    options = {"gradient_accumulation_steps": steps, "per_device_train_batch_size": size}
+    got = first_step(model_of(bert, **alone), data, tmp_path, **options)
+    reference = model_of(bert, **alone)
+    parts = [batch_gradient(reference, data[i : i + size]) for i in range(0, 16, size)]
+    assert_same(got, {name: sum(part[name] for part in parts) / steps for name in parts[0]})  # type: ignore[arg-type]
+
+
 def test_without_regularizers_accumulation_is_the_large_batch(bert, tokens, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(NMTuneTrainer, "_get_train_sampler", Sequential._get_train_sampler)
     data, make = (

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ...errors import FeatureStoreError
 from ...files import write_file
+from ...files.reading import parse_json
 from ..store import FeatureStore
 from .inputs import Batch, Prepare, raw_size, read_batch
 from .passes import Passes
@@ -173,7 +174,7 @@ class _Parts:
         """Batches in a block; blocks of an earlier run that was cut otherwise are deleted."""
         file = self.folder / _PLAN
         try:
-            known = json.loads(file.read_text())
+            known = parse_json(file.read_text())
             earlier, size = int(known["batches"]), int(known["batch_size"])
         except (OSError, ValueError, KeyError, TypeError):
             earlier, size = 0, -1

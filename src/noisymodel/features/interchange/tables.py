@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from ...errors import import_extra
 from ...files import new_file
-from ...files.reading import files_of
+from ...files.reading import files_of, parse_json
 from ...files.tables import load_pyarrow, parquet_batches
 from ..store import FeatureStore
 from . import importing
@@ -149,7 +148,7 @@ def _import(
     load_pyarrow()
     stream = iter(batches)
     first = first_of(stream, source)
-    noted = json.loads((first.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    noted = parse_json((first.schema.metadata or {}).get(METADATA_KEY, b"{}"))
     taken = _taken(first.schema.names, source, features, labels, ids, columns)
     options["dtype"] = options.get("dtype") or noted.get("dtype")
     if options.get("metadata") is None:

@@ -208,7 +208,7 @@ class _Shared:
         self, share: Share, folder: Path, client: EmbeddingClient, dtype: str, resume: bool, block_rows: int
     ) -> None:
         self.share, self.folder, self.block_rows = share, folder, block_rows
-        self.target = lambda part: _Target(part, client, dtype, True, block_rows)
+        self.target: Callable[[Path], _Target] = lambda part: _Target(part, client, dtype, True, block_rows)
         self.there: list[str] = []
 
         def read() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from ...errors import ConfigError, InputFileError
 from ...files import file_checksum, read_json
+from ...files.reading import parse_json
 from ..config import PretrainingConfig
 from ..config_values import build
 from ..data import Examples, Inputs, batches
@@ -100,7 +100,7 @@ def verify_exported(folder: str | Path) -> dict[str, Any]:
     """
     place = Path(folder)
     try:
-        manifest = json.loads((place / MANIFEST_FILE).read_text(encoding="utf-8"))
+        manifest = parse_json((place / MANIFEST_FILE).read_text(encoding="utf-8"))
         layout, files = manifest["format"], dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError):
         raise InputFileError(f"{str(folder)!r} holds no exported network: it has no readable {MANIFEST_FILE}") from None

@@ -6,7 +6,6 @@ order of rows is as cheap as that in the shards. No package besides Python's own
 
 from __future__ import annotations
 
-import json
 import sys
 import tarfile
 from array import array
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ....errors import InputFileError
 from ....features.extraction.files import PICTURES
+from ....files.reading import parse_json
 from ....noise_files.shards import read_members, sample_key
 from .declaration import SetTable
 from .pictures import opened
@@ -125,7 +125,7 @@ def _take_texts(
             if name == field:
                 fields[role] = text.strip()
             else:
-                value = cast("dict[str, Any]", json.loads(text)).get(name.partition(":")[2])
+                value = cast("dict[str, Any]", parse_json(text)).get(name.partition(":")[2])
                 if value is not None:
                     fields[role] = str(value)
     except (UnicodeDecodeError, ValueError, AttributeError) as error:
