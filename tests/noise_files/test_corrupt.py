@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from noisymodel import noise
 from noisymodel.errors import InputFileError, OutputFolderError
 from noisymodel.files import file_checksum
-from noisymodel.noise_files import corrupt_captions, corrupt_labels, verify_audit
+from noisymodel.noise_files import corrupt_captions, corrupt_labels, derive, verify_audit
 
 NAMES = ["cat", "dog", "eel"]
 COUNT = 90
@@ -315,7 +316,7 @@ def bad_table(folder: Path, name: str, content: str | bytes) -> Path:
         ("x.jsonl", '{"label": 1}\n{"label": 1.5}\n', "line 2: 'label' must be a text or an integer"),
         ("x.jsonl", '{"label": 1}\n{"other": 1}\n', "line 2: 'label' must be"),
         ("x.parquet", b"PAR1 and no more", "no Parquet file, or damaged"),
-        ("x.txt", "label\n", "is no table that is known"),
+        ("x.md", "label\n", "is no table that is known"),
         ("x.tar", b"no tar file at all, but long enough for a header" * 30, "is damaged after its beginning"),
     ],
 )
@@ -401,7 +402,11 @@ def test_an_old_audit_does_not_outlive_its_files(tmp_path: Path, monkeypatch: py
     assert not list(out.glob(".noise-*"))
 
 
-def test_progress_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_goes_to_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bar of a run that takes longer than a second, at once."""
+    monkeypatch.setattr(derive, "tqdm", lambda items, **options: tqdm(items, **options | {"delay": 0, "leave": True}))
     corrupt_captions(table(tmp_path, ".csv"), tmp_path / "out", rate=0.5, seed=1, progress=True)
     shown = capsys.readouterr()
     assert "90row" in shown.err

@@ -312,6 +312,7 @@ def _training(add: Any, folder: Path) -> None:
         lambda X, y, sample_weight=None: NMTuneClassifier(**small).fit(X, y, sample_weight=sample_weight),
     )  # fmt: skip
     add("estimator", "NMTuneClassifier.predict_proba", {"X": features}, one.predict_proba)
+    add("estimator", "compare_layers", {"layers": {"one": features}, "labels": labels})
 
 
 def _files(add: Any, folder: Path) -> None:
@@ -353,6 +354,8 @@ def _files(add: Any, folder: Path) -> None:
     add("noise_files", "corrupt_labels", given, corrupt)
     np.save(folder / "features.npy", _array(20, 4))
     add("spectrum_files", "analyze_files", {"files": [folder / "features.npy"]})
+    add("features", "open_features", {"path": folder / "features.npy"})
+    add("features", "read_labels", {"path": folder / "labels.csv"})
     add("study", "StudyConfig", {})
     add("study", "PretrainingConfig", {})
     add("study", "TuningConfig", {})

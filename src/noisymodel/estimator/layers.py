@@ -65,6 +65,9 @@ def compare_layers(
     >>> found.chosen, [probe.num_features for probe in found.probes]
     ('late', [4, 8])
     """
+    _check_named(layers, "layers", "features (N, D) by the layer's name")
+    for name, by_layer in _check_named({} if tests is None else tests, "tests", "tests by their names").items():
+        _check_named(by_layer, f"tests[{name!r}]", "(features, labels) by the layer's name")
     if not layers:
         raise ValueError("`layers` must hold the features of at least one layer, got none")
     known = {name: training_rows(features, labels)[1] for name, features in layers.items()}
@@ -88,6 +91,12 @@ def compare_layers(
         probes.append(LayerProbe(layer, width, validation, by_data, found.scores[0].scores.log_loss))
     best = max(probes, key=lambda probe: (probe.validation.accuracy, -probe.log_loss))
     return LayerChoice(best.layer, probes)
+
+
+def _check_named(values: object, name: str, expected: str) -> Mapping[str, Any]:
+    if not isinstance(values, Mapping) or not all(isinstance(key, str) for key in values):
+        raise TypeError(f"`{name}` must be a dictionary of {expected}, got {type(values).__name__}")
+    return values
 
 
 def _check_same_rows(layers: Mapping[str, Any], labels: Mapping[str, Any]) -> None:

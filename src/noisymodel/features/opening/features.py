@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from ..._checks import check_path, check_text
 from ...errors import InputFileError
 from ...files.reading import PICKLES, check_file, is_folder, reason, shown, suffix_of
 from ..manifest import MANIFEST_NAME
@@ -50,7 +51,9 @@ def open_file(
         InputFileError: there is no such file or array, or it is damaged, empty, or not floating point of shape (N, D).
         MissingExtraError: a Parquet file, and pyarrow is not installed.
     """
-    file = Path(path)
+    file = check_path(path, "path")
+    if key is not None:
+        check_text(key, "key")
     suffix = suffix_of(file)
     if (dtype is not None or num_features is not None) and (is_folder(file) or suffix not in RAW):
         raise InputFileError(f"{shown(file)}: a dtype and a number of features are for {' and '.join(RAW)} files alone")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ... import files
+from ..._checks import check_path, check_text
 from ...errors import InputFileError
 from ...files import LabelFile, class_order, open_table
 from ...files.labels import collect_labels, label_column
@@ -31,7 +32,9 @@ def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
     Raises:
         InputFileError: there is no such file or column, or a label is missing or none (its row is named).
     """
-    file = Path(path)
+    file = check_path(path, "path")
+    if column is not None:
+        check_text(column, "column")
     if not is_folder(file):
         return files.read_labels(file, column=column)
     if not (file / MANIFEST_NAME).exists() and any(file.glob("*.parquet")):
