@@ -1,4 +1,4 @@
-"""The command ``noisymodel``: arguments to a configuration, and on to the layer below."""
+"""The command ``noisymodel``: it turns arguments into calls of the library."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def build_parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code is 0, or 2 for bad input, 1 for what failed otherwise, 130 after Ctrl-C."""
+    """Run a command; the exit code is 0, or 2 for bad input, 1 for other failures, 130 after Ctrl-C."""
 
     def run() -> int:
         options = build_parser().parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What all commands share: the parser whose errors are one line, argument types, exit codes."""
+"""Shared parts of all commands: the parser with one-line errors, argument types, exit codes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] # overloads of namespaces
-        """As of any parser, but a misspelt option is what is said, not the value behind it that fits no subcommand."""
+        """Parse as usual, but report a misspelt option itself, not the value after it as a wrong subcommand."""
         self._words = list(args or [])
         return super().parse_known_args(args, namespace)
 

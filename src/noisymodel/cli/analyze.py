@@ -101,7 +101,7 @@ def _analyze(options: argparse.Namespace) -> int:
 
 
 def _write(found: FilesAnalysis, options: argparse.Namespace) -> str:
-    """Write the results, and say where they are."""
+    """Write the results, and return their paths as text."""
     from ..errors import OutputFolderError
     from ..files.reading import reason
     from ..spectrum_files import write_report
@@ -140,7 +140,7 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _named(given: list[str]) -> list[str] | dict[str, str]:
-    """Paths, or paths by name where any has one."""
+    """Paths, or a dictionary of paths by name if any has a name."""
     from pathlib import Path
 
     from ..errors import ConfigError

@@ -1,4 +1,4 @@
-"""Paths and devices as commands are given them, checked before the work."""
+"""Checks of a command's paths and device before its work."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 from ..errors import ConfigError, InputFileError, OutputFolderError
 
 FEATURE_FILES = "a feature store's folder, .npy, .npz, .safetensors, .parquet (or a folder of them), .csv or .tsv"
-_MADE: list[Path] = []  # folders that this process made for its output, the innermost first
+_MADE: list[Path] = []  # folders that this process created for its output, the innermost first
 
 
 def existing(path: str | Path) -> Path:
-    """A path that is there.
+    """Check that a path exists.
 
     Raises:
-        InputFileError: it is not there; a name that is alike, in the same folder, is said.
+        InputFileError: it does not; the message suggests a similar name in the same folder.
     """
     found = Path(path)
     try:
@@ -34,10 +34,10 @@ def existing(path: str | Path) -> Path:
 
 
 def classifier_folder(path: str | Path) -> Path:
-    """The folder of a saved classifier, which `noisymodel tune --out DIR` writes as DIR/model.
+    """Check the folder of a saved classifier, which `noisymodel tune --out DIR` writes as DIR/model.
 
     Raises:
-        InputFileError: it is not there, or the folder above it was named.
+        InputFileError: it does not exist, or its parent folder was given.
     """
     folder = existing(path)
     if not (folder / "classifier.json").exists() and (folder / "model" / "classifier.json").exists():
@@ -46,12 +46,12 @@ def classifier_folder(path: str | Path) -> Path:
 
 
 def make_output_folder(path: str | Path, *, option: str = "--out") -> Path:
-    """A folder to write into, made before the work; the guard takes it away again if the work leaves it empty.
+    """Create the output folder before the work; the guard removes it if the work leaves it empty.
 
-    Errors name ``option``, which gave it.
+    Errors name ``option``, the option of the folder.
 
     Raises:
-        OutputFolderError: a file is in its place, or it cannot be made or written.
+        OutputFolderError: the path is a file, or the folder cannot be created or written.
     """
     folder = Path(path)
     made = [one for one in (folder, *folder.parents) if not one.exists()]
@@ -66,10 +66,10 @@ def make_output_folder(path: str | Path, *, option: str = "--out") -> Path:
 
 
 def check_output_file(path: str | Path, *, force: bool = False) -> Path:
-    """A file to write, whose folder is made before the work.
+    """Check the path of an output file, and create its folder before the work.
 
     Raises:
-        OutputFolderError: it exists, and ``force`` was not asked for; it is a folder; it cannot be written.
+        OutputFolderError: the file exists without ``force``; the path is a folder; the file cannot be written.
     """
     file = Path(path)
     if file.is_dir():
@@ -81,17 +81,17 @@ def check_output_file(path: str | Path, *, force: bool = False) -> Path:
 
 
 def remove_empty_folders() -> None:
-    """Take away the folders that were made for a command that failed before it wrote anything."""
+    """Remove the empty folders that were created for a failed command."""
     while _MADE:
         with contextlib.suppress(OSError):
             _MADE.pop(0).rmdir()
 
 
 def device_name(text: str | None) -> str | None:
-    """The device that torch knows by this name, and that is there; None: the caller's default.
+    """Check that torch has a device of this name; None: the caller's default.
 
     Raises:
-        ConfigError: there is none; those that are there are named.
+        ConfigError: there is no such device; the message lists the existing ones.
     """
     from .._checks import devices_there
 

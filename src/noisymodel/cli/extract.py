@@ -1,4 +1,4 @@
-"""``noisymodel extract``: a backbone by name and data, to a feature store."""
+"""``noisymodel extract``: compute the features of data by a named backbone, into a feature store."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _extract(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _ranks(device: str | None) -> Generator[tuple[int, str | None]]:
-    """This process's rank and device; under torchrun all ranks share the work."""
+    """Yield this process's rank and device; under torchrun all ranks share the work."""
     import torch
     from torch import distributed
 
@@ -125,7 +125,7 @@ def _stores(options: argparse.Namespace, device: str, rank: int) -> dict[str, Fe
 
 
 def _data(options: argparse.Namespace) -> tuple[Texts | None, PictureFolder | None]:
-    """The data and its columns, checked before a model is loaded."""
+    """Open the data, and check its columns, before a model is loaded."""
     from ..features.extraction.files import PictureFolder, read_texts
 
     data = Path(options.data)
@@ -137,14 +137,14 @@ def _data(options: argparse.Namespace) -> tuple[Texts | None, PictureFolder | No
 def _loader(
     options: argparse.Namespace, backbone: Backbone, texts: Texts | None, pictures: PictureFolder | None
 ) -> tuple[Any, list[str]]:
-    """Batches of the data, and the classes by number."""
+    """The batches of the data, and the classes by number."""
     from torch.utils.data import DataLoader
 
     from ..errors import InputFileError
 
     if texts is not None:
         return list(texts.batches(options.batch_size)), texts.classes
-    assert pictures is not None  # noqa: S101 # one of the two
+    assert pictures is not None  # noqa: S101 # one of the two is given
     if backbone.transform is None:
         raise InputFileError(f"{options.backbone} takes texts, and {options.data} is a folder: give a file of texts")
     pictures.transform = backbone.transform

@@ -1,4 +1,4 @@
-"""One guard around every command: whatever goes wrong is one line on stderr and an exit code, never a traceback."""
+"""One guard around every command: every error becomes one line on stderr and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ..errors import ConfigError, InputFileError, MissingExtraError, OutputFolde
 from ._parser import BAD_INPUT, FAILED, INTERRUPTED
 from .checking import remove_empty_folders
 
-_PIPE_CLOSED = 141  # what a shell reports of a program that SIGPIPE has ended
+_PIPE_CLOSED = 141  # a shell's exit code for a program ended by SIGPIPE
 _DEBUG = "NOISYMODEL_TRACEBACK"
 _BAD_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 class _Ctrl:
-    """Ends the command on Ctrl-C, and remembers it: an import that it interrupts may turn it into any other error.
+    """Ends the command on Ctrl-C, and remembers it, because an interrupted import may raise any other error instead.
 
-    An exception that reaches the C++ code of a package while it is imported aborts the process. A command that is still
-    importing therefore ends at once, and an import in the middle of the work is waited for.
+    An exception in the C++ code of a package during its import aborts the process. Therefore a command that is still
+    importing ends at once, and during the work the handler waits for an import to finish.
     """
 
     pressed = False
@@ -52,17 +52,17 @@ def _stack(frame: FrameType | None) -> Iterator[CodeType]:
 
 
 def _work_has_begun(stack: list[CodeType]) -> bool:
-    """Whether a function of the library, beyond the command line, is running."""
+    """Whether a function of the library outside the command line is running."""
     commands = Path(__file__).parent
     paths = [Path(code.co_filename) for code in stack if code.co_name != "<module>"]
     return any(path.is_relative_to(commands.parent) and not path.is_relative_to(commands) for path in paths)
 
 
 def guarded(run: Callable[[], int]) -> int:
-    """The exit code of a command: its own; 2 for bad input, 1 for other failures, 130 after Ctrl-C.
+    """Run a command and return its exit code: its own, 2 for bad input, 1 for other failures, 130 after Ctrl-C.
 
     If the reader of the output has closed it (``| head``), the command ends silently with 141. With
-    ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised as it is.
+    ``NOISYMODEL_TRACEBACK=1`` in the environment an unexpected error is raised unchanged.
     """
     with _ctrl_c() as ctrl, _any_encoding(), _known_output():
         try:
@@ -109,7 +109,7 @@ def _ctrl_c() -> Generator[_Ctrl]:
 
 @contextlib.contextmanager
 def _any_encoding() -> Generator[None]:
-    """A terminal of another encoding gets a question mark for a letter that it lacks."""
+    """Print a question mark for a letter that the terminal's encoding lacks."""
     changed: list[tuple[Any, str | None]] = []
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -129,7 +129,7 @@ class _OutputError(OSError):
 
 
 class _Output:
-    """The standard output, whose errors are told from those of files; unbuffered, they come from any ``print``."""
+    """The standard output, with its own type of error; without a buffer any ``print`` may raise it."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -167,7 +167,7 @@ def _known_output() -> Generator[None]:
 
 
 def _open_closed_descriptors() -> None:
-    """Nothing else may take the number of a standard stream that was closed: it would get the output."""
+    """Reopen closed standard streams, since another file with their number would get the output."""
     closed = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
     if not closed:
         return
@@ -182,7 +182,7 @@ def _open_closed_descriptors() -> None:
 
 
 def _stopped() -> int:
-    """130. After a Ctrl-C within ``exec(text)``, ``python -m`` would end by the signal; a new text clears the mark."""
+    """Return 130; a new ``exec`` clears the mark of a Ctrl-C, by which ``python -m`` would end with the signal."""
     exec("")  # noqa: S102 # an empty text
     return _complain("stopped", INTERRUPTED)
 
@@ -216,7 +216,7 @@ def _failed_to_read_or_write(error: OSError) -> int:
 
 
 def _flushed() -> int:
-    """0, or the exit code where the standard output cannot be written."""
+    """Flush the standard output; return 0, or the exit code if it cannot be written."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -233,7 +233,7 @@ def _no_output(error: OSError) -> int:
 
 
 def _place(error: Exception) -> str:
-    """The innermost line of this library, for a report of what should not have happened."""
+    """The innermost line of this library, for the report of an unexpected error."""
     root = str(Path(__file__).parent.parent)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename.startswith(root):
@@ -242,7 +242,7 @@ def _place(error: Exception) -> str:
 
 
 def _silence(stream: TextIO) -> None:
-    """What is left in the stream's buffer goes nowhere when Python ends."""
+    """Discard the stream's buffer when Python ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

@@ -1,4 +1,4 @@
-"""``noisymodel noise``: noise in a file of labels or captions, with an audit; and the audit checked."""
+"""``noisymodel noise``: add noise to a file of labels or captions, with an audit; and verify an audit."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _summary(audit: dict[str, Any]) -> str:
 
 
 def _options(options: argparse.Namespace) -> dict[str, Any]:
-    """The injector's own keywords."""
+    """The keywords of the injector."""
     found: dict[str, Any] = {}
     if options.selection:
         found["selection"] = options.selection

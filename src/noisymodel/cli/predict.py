@@ -1,4 +1,4 @@
-"""``noisymodel predict``: a saved classifier's labels and probabilities for features."""
+"""``noisymodel predict``: predict labels and probabilities of features by a saved classifier."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .checking import FEATURE_FILES, check_output_file, classifier_folder, exist
 if TYPE_CHECKING:
     from ._parser import Commands
 
-_ROWS = 8192  # predicted at a time
+_ROWS = 8192  # rows predicted at a time
 
 
 def add(commands: Commands) -> None:

@@ -1,4 +1,4 @@
-"""``noisymodel study``: the whole study, from a configuration to a folder of results."""
+"""``noisymodel study``: run a whole study, from a configuration to a folder of results."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _study(options: argparse.Namespace) -> int:
         if options.shard:
             return _shard(options, config, path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", StudyWarning)  # said below
+            warnings.simplefilter("ignore", StudyWarning)  # reported below
             run(
                 config,
                 path,
@@ -150,7 +150,7 @@ def _say_failures(path: Path, failures: list[dict[str, str]]) -> None:
 
 
 def _study_config(options: argparse.Namespace) -> StudyConfig:
-    """The configuration that the arguments ask for; ``--resume`` alone takes that of the folder."""
+    """The configuration of the arguments; with ``--resume`` alone, that of the folder."""
     from ..study import StudyConfig
     from ..study.output_folder import read_claim
     from ..study.presets import preset_study

@@ -1,4 +1,4 @@
-"""``noisymodel study export``: the pre-trained networks of a study as files for others."""
+"""``noisymodel study export``: write the pre-trained networks of a study as files for others."""
 
 from __future__ import annotations
 

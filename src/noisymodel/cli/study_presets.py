@@ -1,4 +1,4 @@
-"""``noisymodel study presets``: studies and data sets by name, and what each wants."""
+"""``noisymodel study presets``: list studies and data sets by name, and the files that each needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``noisymodel study status``: how far a study is."""
+"""``noisymodel study status``: show the progress of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``noisymodel tune``: features and labels to a classifier, with its baselines beside it."""
+"""``noisymodel tune``: fit a classifier to features and labels, and compare it with baselines."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _rows(features: str, labels: str | None, column: str | None) -> tuple[Any, A
 
 
 def _layers(given: list[str]) -> dict[str, str]:
-    """The path of each layer's features by its name."""
+    """The paths of the layers' features, by layer."""
     from ..errors import ConfigError
     from ..features.opening import stores_within
     from ..files.reading import is_there
@@ -154,7 +154,7 @@ def _layers(given: list[str]) -> dict[str, str]:
 
 
 def _tests(given: list[str], layers: list[str], column: str | None) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Features and labels of the rows of each ``--test``, by its name and the layer's."""
+    """The features and labels of each ``--test``, by the name of the test and then of the layer."""
     from ..errors import ConfigError
     from ..features.opening import stores_within
 

@@ -1,4 +1,4 @@
-"""NMTune for scikit-learn."""
+"""NMTune as a scikit-learn estimator."""
 
 from __future__ import annotations
 

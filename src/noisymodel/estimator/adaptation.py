@@ -1,4 +1,4 @@
-"""Transductive answers: unlabelled rows of another domain change what a fitted classifier says of them."""
+"""Transductive predictions: a fitted classifier adapts to unlabelled rows of another domain."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SHARPNESS = 10.0
 
 
 class Adapted(NamedTuple):
-    """Class probabilities (N, K) side by side: the classifier's own, and those of two rules.
+    """Class probabilities (N, K) of the classifier and of two transductive rules.
 
-    ``unadapted``: the classifier's. ``t3a``: by the cosine to prototypes, the rows that it is surest of (Iwasawa and
-    Matsuo, 2021). ``clusters``: the classifier's times those of soft clusters that begin at its classes.
-    ``classes``: (K,) the labels.
+    ``unadapted``: the classifier's own. ``t3a``: from the cosine to class prototypes, which are means of the rows that
+    the classifier is surest of (Iwasawa and Matsuo, 2021). ``clusters``: the classifier's times those of soft clusters,
+    which start from its classes. ``classes``: (K,) the labels.
     """
 
     unadapted: Array
@@ -37,7 +37,7 @@ class Adapted(NamedTuple):
 
 
 def adapted(logits: Array, tuned: Array, classes: Array) -> Adapted:
-    """Both rules on logits (N, K), of one column where there are two classes, and Z (N, D)."""
+    """Apply both rules to Z (N, D) and logits (N, K), which for two classes have one column."""
     own = softmax(logits)
     centred = tuned - tuned.mean(axis=0)
     unit = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
@@ -45,7 +45,7 @@ def adapted(logits: Array, tuned: Array, classes: Array) -> Adapted:
 
 
 def _t3a(own: Array, unit: Array) -> Array:
-    """Cosine to the mean of the 20 rows of each class with the lowest entropy; without rows, the weighted mean."""
+    """Cosine to the mean of each class's 20 rows of lowest entropy; for a class without rows, to the weighted mean."""
     entropy = -(own * np.log(np.maximum(own, 1e-300))).sum(axis=1)
     guessed = own.argmax(axis=1)
     prototypes = own.T @ unit

@@ -1,4 +1,4 @@
-"""What users give a classifier, checked where it comes in; the words of scikit-learn get the argument's name."""
+"""Checks of the classifier's arguments; errors of scikit-learn get the name of the argument."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .._checks import check_array, check_number, check_strided, check_unmasked
 
 @contextmanager
 def naming(expected: str) -> Generator[None]:
-    """Errors of other libraries begin with what was expected of the argument; their type and their words stay."""
+    """Put ``expected``, which names the argument, before the messages of other libraries' errors; keep their type."""
     try:
         yield
     except (ValueError, TypeError, RuntimeError, ArithmeticError, AttributeError, LookupError) as error:
@@ -26,7 +26,7 @@ def naming(expected: str) -> Generator[None]:
 
 
 def check_readable(values: object, name: str, *, text: bool) -> None:
-    """Neither masked nor, in tensors, sparse, nested or without numbers, and text only where it is welcome."""
+    """Refuse masked arrays, tensors that are sparse, nested or without values, and text unless ``text`` allows it."""
     check_unmasked(values, name)
     if isinstance(values, Tensor):
         check_strided(values, name)
@@ -48,14 +48,14 @@ def _objects(values: Any) -> Any:
 
 
 def check_weights(sample_weight: object) -> None:
-    """Weights of rows: an array of numbers, or one number for all."""
+    """Check the weights of rows: an array of numbers, or one number for all."""
     if isinstance(sample_weight, bool | np.bool_):
         raise TypeError(f"`sample_weight` must be numbers ≥ 0, got {sample_weight!r}")
     check_array(sample_weight, "sample_weight", kinds="biuf", expected="numbers ≥ 0")
 
 
 def check_class_weight(class_weight: object) -> None:
-    """``None``, ``"balanced"`` or weights ≥ 0 of at least one class."""
+    """Check ``class_weight``: ``None``, ``"balanced"`` or weights ≥ 0 of at least one class."""
     if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
         return
     if not isinstance(class_weight, Mapping) or not class_weight:
@@ -68,10 +68,10 @@ def check_class_weight(class_weight: object) -> None:
 
 
 def random_integer(random_state: Any) -> int:
-    """An integer below 2³¹ − 1 that a ``random_state`` gives.
+    """Draw an integer below 2³¹ − 1 from a ``random_state``.
 
     Raises:
-        ValueError: for everything that scikit-learn takes no seed from.
+        ValueError: for a ``random_state`` that scikit-learn refuses.
     """
     with naming("`random_state` must be None, an integer in [0, 2**32) or a numpy.random.RandomState"):
         if isinstance(random_state, bool):

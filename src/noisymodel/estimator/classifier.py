@@ -36,65 +36,61 @@ OnEpoch = Callable[[nn.Module, Mapping[str, float]], None]
 class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
     """A classifier on frozen features: probes, NMTune heads or their average, behind scikit-learn's interface.
 
-    ``NMTuneClassifier().fit(X, y)`` chooses by cross-validation. With few labels (below 20 a class, among
-    other limits) it takes a linear and a kernel probe; with more it adds NMTune heads. It averages the members with a
-    good out-of-fold log-loss (``selection_``, ``explanation_``) and calibrates probabilities. The head scales rows to
-    length √D, so nothing depends on the features' scale.
+    ``NMTuneClassifier().fit(X, y)`` chooses by cross-validation. With few labels (below 20 a class, among other
+    limits) it tries a linear and a kernel probe; with more labels it also tries NMTune heads. It averages the members
+    with a good out-of-fold log-loss (``selection_``, ``explanation_``) and calibrates the probabilities. The head
+    scales rows to length √D, so nothing depends on the features' scale.
 
-    The fit does not depend on the order of the rows. Rows of equal features and label count as one row of their
-    common weight; ``sample_weight`` and ``class_weight`` multiply the loss, the validation and the calibration.
+    The fit does not depend on the order of the rows. Rows with equal features and labels count as one row with the sum
+    of their weights. ``sample_weight`` and ``class_weight`` weight the loss, the validation and the calibration.
 
     Args:
-        method: ``"nmtune"``, as above; ``"linear"``: multinomial logistic regression
-            (`noisymodel.heads.fit_linear_probe`); ``"kernel"``: the same on an RBF kernel
-            (`noisymodel.heads.fit_kernel_probe`); both with penalties by
-            cross-validation; ``"mlp"``: NMTune's network with the task loss alone.
-        preset: ``"paper"`` or ``"official"``: one head with the settings of `NMTune.from_preset`, which take the place
-            of the arguments that they name; implies ``weights="fixed"``.
-        weights: ``"auto"``: as above; ``"mlp"`` chooses its label smoothing and learning rate on a fifth of the
-            rows, of 400 at
-            least.
-            ``"fixed"``: one head of the settings below, trained by `noisymodel.fit`.
-        hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D); for
-            the
-            heads of the folds with ``"auto"`` 2 D, at least 64 and at most 1,024 or 600,000 / D.
+        method: ``"nmtune"``: as above. ``"linear"``: multinomial logistic regression
+            (`noisymodel.heads.fit_linear_probe`). ``"kernel"``: the same on an RBF kernel
+            (`noisymodel.heads.fit_kernel_probe`). Both choose their penalties by cross-validation. ``"mlp"``: NMTune's
+            network with the task loss alone.
+        preset: ``"paper"`` or ``"official"``: one head with the settings of `NMTune.from_preset`, which replace the
+            arguments of the same names; implies ``weights="fixed"``.
+        weights: ``"auto"``: as above; the method ``"mlp"`` chooses its label smoothing and learning rate on a fifth of
+            the rows if there are at least 400. ``"fixed"``: one head with the settings below, trained by
+            `noisymodel.fit`.
+        hidden_features: width of the hidden layers; ``None``: 4 D, at least 64 and at most 2,048 (presets: 4 D). The
+            heads of the folds with ``"auto"`` have 2 D, at least 64 and at most 1,024 or 600,000 / D.
         depth, norm, residual, dropout, normalize, input_noise, consistency_weight, covariance_weight, dominant_weight:
-            as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``; of the
-            free
-            heads with ``"auto"``, of the one head with ``"fixed"``.
-        calibrate: multiply the logits by the factor of least cross-entropy on rows that were held out: out of fold, or
-            for one trained head (``"fixed"``, presets and ``"mlp"``) those of ``validation_fraction``. Without
-            ``validation_fraction`` such a head's probabilities stay as its training made them.
+            as in `NMTune`, and so are ``top_k``, ``reduction``, ``label_smoothing`` and ``classifier_init``. They
+            apply to the NMTune heads of ``"auto"`` and to the one head of ``"fixed"``.
+        calibrate: multiply the logits by the factor with the least cross-entropy on held-out rows. These are the
+            out-of-fold rows, or for one trained head (``"fixed"``, presets and ``"mlp"``) those of
+            ``validation_fraction``; without ``validation_fraction`` such a head is not calibrated.
         epochs, batch_size, learning_rate, weight_decay, warmup, patience: as in `noisymodel.fit`. ``"auto"`` trains
-            heads
-            for at most 10 epochs and 6,000 steps. ``batch_size`` is raised to what the head needs.
+            heads for at most 10 epochs and 6,000 steps. A ``batch_size`` that is too small for the head is raised.
         minimum_steps: the epochs are raised until the training has so many steps, up to 100 epochs.
-        validation_fraction: share of every class that is held out, in [0, 1), and evaluated: after each epoch with
-            ``"fixed"``, where ``patience`` needs it, at the end with ``"auto"``, which does not need it.
+        validation_fraction: share of every class that is held out and evaluated, in [0, 1). With ``"fixed"`` the rows
+            are evaluated after each epoch, and ``patience`` needs them; with ``"auto"`` they are optional and
+            evaluated at the end.
         class_weight: ``None``, ``"balanced"`` or a dictionary from class to weight.
-        warm_start: with ``"fixed"``, go on with the head of the last `fit` where features and classes are the same.
-            What
-            convex fits and ``"auto"`` give does not depend on where they begin.
+        warm_start: with ``"fixed"``, start from the head of the last `fit` if features and classes are the same. The
+            results of convex fits and of ``"auto"`` do not depend on the start.
         random_state: fixes folds, landmarks, initial weights, order and noise.
-        device: where to compute; ``None``: a CUDA device where there is one, else the CPU.
-        verbose: 1 shows what is tried, and a progress bar.
+        device: where to compute; ``None``: a CUDA device if there is one, else the CPU.
+        verbose: 1 shows the present stage and a progress bar.
         on_epoch: called with (head, record) after every epoch with ``"fixed"``, after every member with ``"auto"``;
             the record is the entry of ``history_``.
 
     Attributes:
         classes_: (K,) the labels.
-        head_: the module whose answers on raw features are the classifier's, in evaluation mode, float32, on the CPU.
-        selection_: with ``weights="auto"``, what was tried and chosen; else ``None``.
-        explanation_: a sentence that says what was chosen and why.
+        head_: the module that computes the classifier's predictions from raw features, in evaluation mode, float32, on
+            the CPU.
+        selection_: with ``weights="auto"``, the members tried and chosen; else ``None``.
+        explanation_: a sentence that names the choice and the reason.
         history_: a dictionary for each epoch (`noisymodel.fit`), or for each member.
         n_iter_: the length of ``history_``.
-        backbone_: where the features of a `FeatureStore` that it was fitted on come from, as far as the store says so;
-            else ``None``.
+        backbone_: after a fit on a `FeatureStore`, the source of its features, if the store names one; else ``None``.
         n_features_in_, feature_names_in_: as in all of scikit-learn.
 
     Raises:
-        ValueError: for fewer than two rows or classes, NaN, infinity or labels that are None, another width than in
-            ``fit``, a device that is not there, and arguments out of range.
+        ValueError: for fewer than two rows or classes, NaN, infinity, labels that are None, another width than in
+            ``fit``, a device that does not exist, and arguments out of range.
 
     Source: arXiv 2309.17002, section 3, for the heads; the procedure is ours.
 
@@ -188,11 +184,11 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         self.on_epoch = on_epoch
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Fit on features ``X`` (N, D) and labels ``y`` (N,), with ``sample_weight`` (N,) ≥ 0 where it is given.
+        """Fit on features ``X`` (N, D) and labels ``y`` (N,), with optional ``sample_weight`` (N,) ≥ 0.
 
         ``X`` may be an array, a tensor of any floating type on any device, a `FeatureStore` or a ``DataLoader`` of
-        (features, labels), which are read into memory and whose own labels are taken where ``y`` is ``None``. After a
-        store the other methods refuse stores of another backbone.
+        (features, labels). Stores and loaders are read into memory; if ``y`` is ``None``, their own labels are used.
+        After a fit on a store, the other methods refuse stores of another backbone.
         """
         parameters = self.get_params(deep=False)
         check_settings(parameters)
@@ -227,14 +223,14 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         return self.classes_[logits.argmax(axis=1)]
 
     def transform(self, X: Any) -> Array:
-        """Z (N, D): the head's reshaped features; of an average, the mean of the members' Z, each row of length √D.
+        """Z (N, D): the head's reshaped features; for an average, the mean of the members' Z with rows of length √D.
 
-        A probe's Z are the features as its head sees them.
+        For a probe, Z are the input features as its head scales them.
         """
         return self._outputs(X, "tuned")
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy on features ``X`` and labels ``y`` (a store's or a loader's own where they are ``None``), in [0, 1].
+        """Accuracy in [0, 1] on features ``X`` and labels ``y``; ``None`` takes the labels of the store or loader.
 
         Labels that `fit` has not seen count as wrong, with a warning.
         """
@@ -250,10 +246,10 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         return float(super().score(rows, y, sample_weight))
 
     def adapt(self, X_unlabelled: Any) -> Adapted:
-        """What unlabelled rows say about themselves: the fitted classifier's and two transductive answers side by side.
+        """Predict unlabelled rows by the fitted classifier and by two transductive rules, side by side.
 
-        For rows (N, D) of a shifted domain that are all there at once; the classifier itself is not changed. Neither
-        rule is better everywhere, see `noisymodel.estimator.adaptation`: compare them on labelled rows of the domain.
+        Give all rows (N, D) of a shifted domain at once; the classifier itself does not change. Neither rule is better
+        everywhere, see `noisymodel.estimator.adaptation`: compare them on labelled rows of the domain.
         """
         return adapted(self._outputs(X_unlabelled, "logits"), self._outputs(X_unlabelled, "tuned"), self.classes_)
 
@@ -265,30 +261,30 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     def save(self, path: str | Path) -> None:
         """Write the fitted classifier into the folder ``path``: JSON and safetensors with checksums, no pickle.
 
-        ``random_state`` and ``device`` are kept only where they are an integer and a name, ``on_epoch`` never. Labels
-        must be strings or numbers.
+        A ``random_state`` is saved only if it is an integer, a ``device`` only if it is a name, and ``on_epoch`` never.
+        Labels must be strings or numbers.
         """
         check_is_fitted(self)
         save_classifier(path, self.head_, record_of(self), self.classes_)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The classifier that `save` wrote, also by earlier versions."""
+        """Load a classifier that `save` wrote, also in an earlier version."""
         return restored(cls, *load_classifier(path))
 
     save_pretrained = save
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
-        """The classifier in a folder, or of that name on the Hugging Face Hub (needs the extra ``hub``)."""
+        """Load a classifier from a folder, or by its name on the Hugging Face Hub (needs the extra ``hub``)."""
         return cls.load(path if Path(path).exists() else pull_folder(str(path), **options))
 
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None, api: Any = None
     ) -> str:
-        """Save the classifier into a repository on the Hugging Face Hub (needs the extra ``hub``); its address.
+        """Save the classifier into a repository on the Hugging Face Hub (needs the extra ``hub``); return its address.
 
-        ``api`` takes the place of ``huggingface_hub.HfApi(token=token)``.
+        ``api`` replaces ``huggingface_hub.HfApi(token=token)``.
         """
         return push_folder(self.save, repo_id, private=private, token=token, api=api)
 

@@ -1,4 +1,4 @@
-"""A classifier beside its baselines: fitted on the same rows, validated on the same others."""
+"""Comparison of a classifier with baselines: fitted on the same rows, validated on the same held-out rows."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Scored(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What `compare` returns: the fitted classifiers by method, the first being the one asked for, and the figures."""
+    """The result of `compare`: the fitted classifiers by method, the requested one first, and the figures."""
 
     classifiers: dict[str, NMTuneClassifier]
     accuracies: list[Accuracy]
@@ -89,24 +89,24 @@ def compare(
     seed: int = 0,
     **settings: Any,
 ) -> Comparison:
-    """Fit a method and its baselines on the same rows and evaluate all on the rows that were held out, and on tests.
+    """Fit a method and its baselines on the same rows, and evaluate all on held-out rows and on tests.
 
-    ``validation_fraction`` of every class is held out (a class with one row stays in training). The baselines are
-    fitted with the same ``weights`` ("auto" chooses the MLP's smoothing and rate too), epochs, batch size, seed and
-    device, and the MLP with NMTune's network, smoothing, learning rate and weight decay.
+    ``validation_fraction`` of every class is held out (a class with one row stays in training). The baselines share
+    the ``weights`` ("auto" also chooses the MLP's smoothing and rate), epochs, batch size, seed and device. The MLP
+    also shares NMTune's network, smoothing, learning rate and weight decay.
 
     Args:
         features: (N, D), an array or a `FeatureStore`.
         labels: (N,); ``None``: the store's.
         method: ``"nmtune"``, ``"mlp"`` or ``"linear"``.
-        baselines: others of these.
+        baselines: other methods of these.
         validation_fraction: in (0, 1).
         tests: further (features, labels) to evaluate on, by name; their labels must be among those of training.
-        seed: of the split and of all fits.
-        settings: of `NMTuneClassifier` for the method; the baselines take those that concern all methods.
+        seed: the seed of the split and of all fits.
+        settings: arguments of `NMTuneClassifier` for the method; the baselines take those that concern all methods.
 
     Raises:
-        ValueError: for what `NMTuneClassifier` refuses, and for labels of a test that are not among those of training.
+        ValueError: for arguments that `NMTuneClassifier` refuses, and for test labels that training does not have.
         FeatureStoreError: for a test store of another backbone.
 
     >>> import numpy as np
@@ -153,7 +153,7 @@ def compare(
 
 
 def _settings(own: str, method: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the method, or what of them concerns a baseline: the MLP is NMTune's network, trained alike."""
+    """The settings of the method, or those that concern a baseline; the MLP has NMTune's network and training."""
     start = {"method": own}
     if own == method:
         return {**start, **settings}
@@ -164,7 +164,7 @@ def _settings(own: str, method: str, settings: Mapping[str, Any]) -> dict[str, A
 
 
 def _split(labels: Array, fraction: float, seed: int) -> tuple[Integers, Integers]:
-    """Rows to train on and rows held out, both ascending: ``fraction`` of every class, rounded, never all of it."""
+    """Ascending indices of training and held-out rows: ``fraction`` of every class, rounded, but never all of it."""
     random = np.random.default_rng(seed)
     parts: list[Integers] = []
     for label in np.unique(labels):

@@ -1,4 +1,4 @@
-"""A fitted classifier on disk: JSON and safetensors, no pickle, a checksum over everything."""
+"""Files of a fitted classifier: JSON and safetensors, no pickle, checksums of everything."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FORMAT = 2
 
 
 def save_classifier(folder: str | Path, head: nn.Module, record: Mapping[str, Any], classes: npt.NDArray[Any]) -> None:
-    """Write the head and then, as the last file, what the classifier is, with checksums of all."""
+    """Write the head, and as the last file the record of the classifier, with checksums of all files."""
     folder = Path(folder)
     plain = all(isinstance(label, str | int | float) for label in classes.tolist())
     if classes.dtype.kind not in "biufUO" or not plain:
@@ -37,8 +37,8 @@ def save_classifier(folder: str | Path, head: nn.Module, record: Mapping[str, An
         "classes": {"dtype": classes.dtype.str, "labels": classes.tolist()},
         **record,
     }
-    _encoded(content)  # before anything is written: it may fail
-    head.save_pretrained(folder)  # pyright: ignore[reportCallIssue] - all kinds of heads have it
+    _encoded(content)  # fails, if at all, before anything is written
+    head.save_pretrained(folder)  # pyright: ignore[reportCallIssue] - all heads have this method
     content["files"] = {name: file_checksum(folder / name) for name in (CONFIG_NAME, WEIGHTS_NAME)}
     content["sha256"] = hashlib.sha256(_encoded(content)).hexdigest()
     write_file(folder / FILE, json.dumps(content, indent=2, default=_plain).encode() + b"\n")
@@ -49,7 +49,7 @@ def load_classifier(folder: str | Path) -> tuple[Any, dict[str, Any], npt.NDArra
 
     Raises:
         FileNotFoundError: for a missing file.
-        ValueError: for a file that `save_classifier` did not write so.
+        ValueError: for a file that differs from what `save_classifier` wrote.
     """
     folder = Path(folder)
     path = folder / FILE
@@ -93,16 +93,16 @@ def _encoded(content: Mapping[str, Any]) -> bytes:
 
 
 def _plain(value: object) -> object:
-    """A number of numpy's as one of Python's."""
+    """Convert a number of numpy to one of Python."""
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} {value!r} cannot be saved: give a string or a number")
 
 
 def _unscaled(folder: Path, name: str, scale: float) -> Any:
-    """A head of format 1, whose features were divided by ``scale`` before they went in, as one that needs no division.
+    """Convert a head of format 1, which needs features divided by ``scale``, to one for undivided features.
 
-    Z is then in the features' own units: that number times what it was.
+    Its Z is then in the units of the features: ``scale`` times the old Z.
     """
     arguments, weights = load_head(folder, name)
     residual = "network.scale" in weights

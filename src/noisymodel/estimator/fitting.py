@@ -1,4 +1,4 @@
-"""From rows and settings to a head: by cross-validation, by a convex fit, or by the training loop."""
+"""Fit of the classifier's head: by cross-validation, by a convex fit, or by the training loop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRAINING = ("learning_rate", "weight_decay", "warmup")
 
 
 class Fitted(NamedTuple):
-    """The head, how it came about, and why it is this one."""
+    """The fitted head, its history, and the reason for its choice."""
 
     head: nn.Module
     history: list[dict[str, float]]
@@ -46,7 +46,7 @@ def fit_rows(
     device: torch.device,
     before: nn.Module | None,
 ) -> Fitted:
-    """What the classifier's method makes of the rows; ``before``: the head to go on with."""
+    """Fit the classifier's method on the rows; ``before`` is the head for a warm start."""
     if parameters["method"] in ("linear", "kernel"):
         return _convex(parameters, rows, num_classes, seed, device)
     if parameters["method"] == "nmtune" and not trains_one(parameters):
@@ -90,7 +90,7 @@ def _decided(parameters: Mapping[str, Any], rows: Rows, num_classes: int, seed: 
 def _split(
     parameters: Mapping[str, Any], rows: Rows, seed: int
 ) -> tuple[Rows, tuple[Tensor, npt.NDArray[np.int64]] | None]:
-    """The rows to fit on, and features and class ids of those that ``validation_fraction`` holds out."""
+    """The training rows, and the features and class ids of the rows that ``validation_fraction`` holds out."""
     fraction = check_number(parameters["validation_fraction"], "validation_fraction", minimum=0, maximum=1)
     if not fraction:
         return rows, None
@@ -161,7 +161,7 @@ def _chosen(
     seed: int,
     device: torch.device,
 ) -> Choice:
-    """The MLP's label smoothing and learning rate, chosen on a fifth of the rows."""
+    """Choose the MLP's label smoothing and learning rate on a fifth of the rows."""
     entries = default_grid(parameters["method"])
     tried = {name for entry in entries for name in entry}
     fixed = {name: value for name, value in settings.items() if name not in tried}
@@ -183,7 +183,7 @@ def _chosen(
 
 
 def _batch_size(parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> int:
-    """The batch, as large as the head needs it: two rows for batch statistics, ``top_k`` for singular values."""
+    """The batch size, raised to the head's need: two rows for batch statistics, ``top_k`` for singular values."""
     return max(parameters["batch_size"], 2, settings.get("top_k", 1))
 
 

@@ -1,4 +1,4 @@
-"""A fitted classifier on the Hugging Face Hub: a folder of JSON and safetensors, up and down."""
+"""Upload and download of a fitted classifier, a folder of JSON and safetensors, on the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 def push_folder(
     save: Callable[[Path], None], repo_id: str, *, private: bool | None, token: str | None, api: Any
 ) -> str:
-    """Make the repository where it is missing and upload what ``save`` writes into a folder; the commit's address."""
+    """Upload the folder that ``save`` writes, creating the repository if needed; return the commit's address."""
     with tempfile.TemporaryDirectory() as folder:
         save(Path(folder))
         api = _hub().HfApi(token=token) if api is None else api
@@ -20,7 +20,7 @@ def push_folder(
 
 
 def pull_folder(repo_id: str, **options: Any) -> str:
-    """Download a repository; the folder it lies in."""
+    """Download a repository, and return its local folder."""
     if repo_id.count("/") != 1 or repo_id.startswith((".", "/")):
         raise FileNotFoundError(f"{repo_id} is neither a folder nor the name of a repository (owner/name)")
     return str(_hub().snapshot_download(repo_id, **options))

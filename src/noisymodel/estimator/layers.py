@@ -1,4 +1,4 @@
-"""Which layer's features to take: a linear probe on each, judged on held-out rows."""
+"""Choice of a layer's features: a linear probe on each layer, evaluated on held-out rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .sources import training_rows
 
 
 class LayerProbe(NamedTuple):
-    """A linear probe on one layer: its accuracy on the held-out rows, on each test by name, and held-out log-loss."""
+    """A linear probe on one layer: accuracy on the held-out rows and on each test by name, and held-out log-loss."""
 
     layer: str
     num_features: int
@@ -23,7 +23,7 @@ class LayerProbe(NamedTuple):
 
 
 class LayerChoice(NamedTuple):
-    """What `compare_layers` returns: the layer with the best validation accuracy, and the probe of each layer."""
+    """The result of `compare_layers`: the layer with the best validation accuracy, and the probe of each layer."""
 
     chosen: str
     probes: list[LayerProbe]
@@ -40,20 +40,20 @@ def compare_layers(
 ) -> LayerChoice:
     """Fit a converged linear probe on each layer's features of the same rows, and choose a layer by validation.
 
-    The chosen layer has the highest accuracy on the held-out rows, which are the same for all; of equals, the one with
-    the lowest log-loss there. The tests have no part in the choice.
+    The chosen layer has the highest accuracy on the held-out rows, which are the same for all layers; a tie goes to
+    the lowest log-loss on these rows. The tests have no part in the choice.
 
     Args:
         layers: features (N, D) by the layer's name, arrays or stores; D may differ.
-        labels: (N,) for all layers; ``None``: those of the stores, which must agree.
-        tests: by the test's name, (features, labels) by the layer's name.
+        labels: (N,) for all layers; ``None``: the labels of the stores, which must agree.
+        tests: a dictionary from a test's name to a dictionary from a layer's name to (features, labels).
         validation_fraction: in (0, 1).
-        seed: of the split and of the fits.
-        settings: of `NMTuneClassifier` with ``method="linear"``.
+        seed: the seed of the split and of the fits.
+        settings: arguments of `NMTuneClassifier` with ``method="linear"``.
 
     Raises:
-        ValueError: for no layers, for layers with other labels, ids or numbers of rows, for a test that lacks a layer,
-            and for what `compare` refuses.
+        ValueError: for no layers, for layers that differ in labels, ids or numbers of rows, for a test that lacks a
+            layer, and for arguments that `compare` refuses.
 
     >>> import numpy as np
     >>> from noisymodel.estimator import compare_layers
@@ -100,7 +100,7 @@ def _check_named(values: object, name: str, expected: str) -> Mapping[str, Any]:
 
 
 def _check_same_rows(layers: Mapping[str, Any], labels: Mapping[str, Any]) -> None:
-    """A split is the same for all layers only where the rows are."""
+    """Check that all layers have the same rows, so that the split is the same for all."""
     first = next(iter(layers))
     ids = {name: one.ids for name, one in layers.items() if isinstance(one, FeatureStore) and one.ids is not None}
     for name, one in layers.items():

@@ -1,4 +1,4 @@
-"""What the classifier chooses from: two probes and NMTune heads, each judged on rows that it did not see."""
+"""The members that the classifier chooses from: two probes and NMTune heads, each evaluated out of fold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Step = Callable[[], None]
 class Data(NamedTuple):
     """Features (N, D) float32 on the device, targets (N,), weights (N,) or None, and the fold of each row (N,).
 
-    ``calibrate``: whether members have temperatures.
+    ``calibrate`` says whether members have temperatures.
     """
 
     features: Tensor
@@ -48,13 +48,13 @@ class Data(NamedTuple):
 
     @property
     def insides(self) -> list[npt.NDArray[np.int64]]:
-        """The rows outside each fold, which its models are trained on; three times those of a single fold."""
+        """The rows outside each fold, on which its models train; a single fold's rows are listed three times."""
         folds = self.fold_list
         return [np.flatnonzero(self.folds != fold) for fold in (folds if len(folds) > 1 else folds * _HEADS_OF_ONE)]
 
     @property
     def probabilities(self) -> Tensor:
-        """(N, K), 1 for the class of a row."""
+        """One-hot targets (N, K)."""
         ids = torch.from_numpy(self.targets).to(self.features.device)
         return nn.functional.one_hot(ids, self.num_classes).to(self.features.dtype)
 
@@ -71,9 +71,9 @@ class Data(NamedTuple):
 
 
 class Member(NamedTuple):
-    """Modules that are averaged, and what they are worth on rows that they did not see.
+    """Modules to be averaged, and their log-loss and accuracy on rows that they were not trained on.
 
-    ``factor``: on the modules' logits; ``out_of_fold`` (N, K) are multiplied by it already.
+    The modules' logits are to be multiplied by ``factor``; the logits ``out_of_fold`` (N, K) already are.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Member(NamedTuple):
 
 
 def linear_member(data: Data, step: Step) -> Member:
-    """Logistic regression: the strongest penalty within one standard error of the best."""
+    """Fit logistic regression with the strongest penalty within one standard error of the best."""
     found = fit_linear_probe(
         data.features,
         data.targets,
@@ -100,7 +100,7 @@ def linear_member(data: Data, step: Step) -> Member:
 
 
 def kernel_member(data: Data, step: Step) -> Member:
-    """Kernel logistic regression: the best penalty."""
+    """Fit kernel logistic regression with the best penalty."""
     found = fit_kernel_probe(
         data.features,
         data.targets,
@@ -117,7 +117,7 @@ def kernel_member(data: Data, step: Step) -> Member:
 
 
 def free_member(data: Data, settings: Mapping[str, Any], training: Mapping[str, Any], step: Step) -> Member:
-    """A head of the given settings for each fold; with a single fold, three of different starts."""
+    """Train a head with the given settings for each fold; with a single fold, three heads with different seeds."""
     width = data.features.shape[1]
     heads = [
         NMTune(width, data.num_classes, generator=tensor_generator(data.seed, _STARTS, number), **settings)
@@ -133,14 +133,14 @@ def epochs_of(data: Data, batch_size: int, epochs: int, minimum_steps: int) -> i
 
 
 def steps_of(data: Data, batch_size: int) -> int:
-    """Batches in an epoch of the largest fold's rows."""
+    """The number of batches in an epoch over the largest training part."""
     return math.ceil(max(len(inside) for inside in data.insides) / batch_size)
 
 
 def _trained(data: Data, name: str, heads: list[NMTune], training: dict[str, Any], step: Step) -> Member:
-    """Train the heads together, each on the rows outside its fold, and judge each on its fold."""
+    """Train the heads together, each on the rows outside its fold, and evaluate each on its fold."""
     device = data.features.device
-    fewest = min(len(inside) for inside in data.insides)  # heads of equally many rows are one batched model
+    fewest = min(len(inside) for inside in data.insides)  # heads with the same number of rows are one batched model
     rows = [torch.from_numpy(inside[len(inside) - fewest :]) for inside in data.insides]
     seeds = [int(tensor_generator(data.seed, _SEEDS, number).initial_seed()) for number in range(len(heads))]
     train_heads(
@@ -168,7 +168,7 @@ def _trained(data: Data, name: str, heads: list[NMTune], training: dict[str, Any
 def member(
     data: Data, name: str, modules: list[Any], factor: float, out_of_fold: Tensor | None, detail: dict[str, Any]
 ) -> Member:
-    """A member with its out-of-fold log-loss and accuracy."""
+    """Make a member, with its out-of-fold log-loss and accuracy."""
     out = torch.zeros_like(data.probabilities) if out_of_fold is None else out_of_fold
     logits, targets, weight = data.judged(out)
     right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)

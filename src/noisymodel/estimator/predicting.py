@@ -1,4 +1,4 @@
-"""A head's answers in float64, so that a row's values do not depend on the rows beside it."""
+"""Predictions of a head in float64, so that a row's result does not depend on the other rows of its batch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-ROWS = 8192  # predicted at a time
-_FEW = 1 << 16  # numbers
+ROWS = 8192  # rows predicted at a time
+_FEW = 1 << 16  # the most numbers that count as few
 
 
 def are_plain(rows: object, width: int) -> bool:
-    """Whether rows are few finite floats in an array (N, D), which scikit-learn would give back after 50 µs."""
+    """Whether ``rows`` is a small array (N, D) of finite floats, for which scikit-learn's check, 50 µs, is needless."""
     return (
         type(rows) is np.ndarray
         and rows.shape[1:] == (width,)
@@ -52,7 +52,7 @@ def outputs(head: nn.Module, features: npt.NDArray[Any], device: torch.device, w
 
 
 def _exact(head: nn.Module, device: torch.device) -> nn.Module:
-    """A copy of a head in float64 on a device, made once and again whenever the head's weights have changed."""
+    """A copy of a head in float64 on a device; it is cached until the head's weights change."""
     known = _COPIES.get(head)
     if known is not None and known.device == device and [one._version for one in known.tensors] == known.versions:
         return known.head

@@ -1,4 +1,4 @@
-"""``weights="auto"``: by cross-validation, which of the probes and heads are averaged."""
+"""``weights="auto"``: cross-validation decides which probes and heads are averaged."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from .members import (
 from .progress import Bar, Stage
 
 FEW = 20
-"""Labels a class below which only probes are tried."""
+"""Below this many labels a class, only probes are tried."""
 FEW_ROWS = 400
-"""Rows below which only probes are tried; with more features than that, rows below their number."""
+"""Below this many rows, or fewer rows than features, only probes are tried."""
 WITHIN = 1.1
-"""What is averaged has an out-of-fold log-loss of at most so many times the lowest."""
+"""A member is averaged only if its out-of-fold log-loss is at most so many times the lowest."""
 _FOLDS = 5
-_MANY_ROWS = 20_000  # more are judged on a part of them
+_MANY_ROWS = 20_000  # above, members are evaluated on a part of the rows
 _JUDGED = 10_000
 _KERNEL_SIZE = 10**9  # rows · landmarks · classes up to which the kernel is tried
 
@@ -44,14 +44,14 @@ Report = Callable[[nn.Module, Mapping[str, float]], None]
 
 
 class Selection(NamedTuple):
-    """What ``weights="auto"`` tried and chose.
+    """The members that ``weights="auto"`` tried and chose.
 
     Attributes:
         table: one dictionary for each member tried: ``member``, ``log_loss`` and ``accuracy`` of its calibrated
             out-of-fold predictions, ``models`` (how many are averaged), ``chosen``, and its settings.
         chosen: the names of the members that are averaged.
         explanation: one or two sentences for people.
-        log_loss, accuracy: of the average, out of fold.
+        log_loss, accuracy: the figures of the average, out of fold.
     """
 
     table: list[dict[str, Any]]
@@ -62,7 +62,7 @@ class Selection(NamedTuple):
 
 
 class Decided(NamedTuple):
-    """The head, what led to it, and one record for each member."""
+    """The chosen head, the selection, and one record for each member."""
 
     head: nn.Module
     selection: Selection
@@ -70,7 +70,7 @@ class Decided(NamedTuple):
 
 
 def folds_of(targets: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
-    """Five folds of all rows, or fewer where the smallest class has fewer rows; of many rows, one of 10,000."""
+    """Split all rows into five folds, fewer if the smallest class has fewer rows; or many rows into one of 10,000."""
     if len(targets) > _MANY_ROWS:
         return fold_ids(targets, 1, seed, most=_JUDGED)
     smallest = int(np.bincount(targets)[np.unique(targets)].min())
@@ -85,16 +85,16 @@ def decide(
     shown: bool = False,
     on_member: Report | None = None,
 ) -> Decided:
-    """Try what the data can carry and average what is good.
+    """Try the members that suit the size of the data, and average the good ones.
 
-    The linear and the kernel probe are always tried, the kernel up to 10⁹ rows · landmarks · classes. NMTune heads of
-    ``settings``, one for each fold, are tried from 20 labels a class (the mean over the classes) on, where there are at
-    least 400 rows and as many rows as features. Each member has a temperature of its own.
+    The linear and the kernel probe are always tried, the kernel up to 10⁹ rows · landmarks · classes. NMTune heads with
+    ``settings``, one for each fold, are tried if there are at least 20 labels a class (the mean over the classes), 400
+    rows, and as many rows as features. Each member has its own temperature.
 
-    The heads' out-of-fold log-loss is that of a single head. Where it is the lowest, the heads are taken alone. Else
-    the members within 1.1 times the lowest are averaged in log-probability, the linear probe only where it is the best
-    or no heads are tried. The average has a temperature again. Without
-    ``data.calibrate`` nothing has a temperature.
+    The heads' out-of-fold log-loss is that of a single head. If it is the lowest, the heads are taken alone. Otherwise
+    the members within 1.1 times the lowest are averaged in log-probability; the linear probe is included only if it is
+    the best or no heads are tried. The average gets its own temperature. Without ``data.calibrate`` there are no
+    temperatures.
     """
     labels = len(data.targets) / data.num_classes
     count, width = data.features.shape
@@ -167,7 +167,7 @@ def _chosen(found: list[Member]) -> list[Member]:
 
 
 def _averaged(members: list[Member], factor: float) -> nn.Module:
-    """The one module where there is one, calibrated already; else the average of all."""
+    """The module itself if there is only one, already calibrated; else the average of all."""
     modules = [module for one in members for module in one.modules]
     if len(modules) == 1 and members[0].factor == 1.0:
         return modules[0]
@@ -191,7 +191,7 @@ def _explanation(found: list[Member], chosen: list[str], data: Data) -> str:
 
 
 def _stages(data: Data, names: list[str], training: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Stage]:
-    """What is tried, with its cost in products of the features with a matrix as wide as they are."""
+    """The stages, with their costs; the unit is a product of the features with a square matrix."""
     count, width = data.features.shape
     folds = len(data.fold_list)
     fit = 60.0 * count * data.num_classes  # 30 iterations of two products each

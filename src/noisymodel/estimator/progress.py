@@ -1,4 +1,4 @@
-"""What a fit is doing and how much of it is left."""
+"""The progress bar of a fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 class Stage(NamedTuple):
-    """Something to be tried: what it is, how many steps it takes at most, and what one costs beside the others."""
+    """A stage of a fit: its name, the most steps it takes, and the relative cost of a step."""
 
     name: str
     steps: int
@@ -18,7 +18,7 @@ class Stage(NamedTuple):
 
 
 class Bar:
-    """A progress bar over several stages whose whole length is known before the first begins; silent unless shown."""
+    """A progress bar over several stages, all known before the first begins; silent unless shown."""
 
     def __init__(self, stages: Sequence[Stage], *, shown: bool) -> None:
         self._stages = {stage.name: stage for stage in stages}
@@ -34,7 +34,7 @@ class Bar:
         self._began = time.perf_counter()
 
     def begin(self, name: str, what: str) -> Callable[[], None]:
-        """Say what is tried now; what is to be called after each of its steps."""
+        """Begin and show a stage; return the function to call after each of its steps."""
         self.finish()
         self._current = self._stages[name]
         self._began = time.perf_counter()
@@ -44,7 +44,7 @@ class Bar:
         return self.update
 
     def update(self) -> None:
-        """One step more of the current stage."""
+        """Count one step of the current stage."""
         if self._current is not None:
             self._bar.update(min(self._current.cost, self._ends[self._current.name] - self._bar.n))
 

@@ -1,4 +1,4 @@
-"""What `NMTuneClassifier.fit` is given, as arrays that scikit-learn has checked."""
+"""The arguments of `NMTuneClassifier.fit` as arrays that scikit-learn has checked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
-    _check_sample_weight,  # pyright: ignore[reportPrivateUsage] - what all of scikit-learn's estimators use
+    _check_sample_weight,  # pyright: ignore[reportPrivateUsage] - all of scikit-learn's estimators use it
     validate_data,
 )
 
@@ -31,10 +31,10 @@ class Given(NamedTuple):
 
 
 def given_rows(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> Given:
-    """Read and check what an estimator is fitted on.
+    """Read and check the rows, labels and weights for a fit.
 
     Raises:
-        TypeError, ValueError: for anything else than finite features of at least two rows and labels of two classes.
+        TypeError, ValueError: unless there are finite features of at least two rows, and labels of two classes.
     """
     rows, y, backbone = training_rows(X, y)
     with naming("`X` must be features (N, D) and `y` labels (N,)"):
@@ -55,7 +55,7 @@ def given_rows(estimator: BaseEstimator, X: Any, y: Any, sample_weight: Any) -> 
 
 
 def features_of(estimator: Any, X: Any) -> Array:
-    """Features (N, D) to predict on, as wide as those that the estimator was fitted on."""
+    """Read features (N, D) for a prediction; their width must be that of the fit."""
     features = rows_of(X, estimator.backbone_)
     if not hasattr(estimator, "feature_names_in_") and are_plain(features, estimator.n_features_in_):
         return features

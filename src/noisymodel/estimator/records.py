@@ -13,14 +13,14 @@ C = TypeVar("C")
 
 
 def record_of(classifier: Any) -> dict[str, Any]:
-    """Parameters, as far as JSON can hold them, and what `fit` found beside the head and the labels."""
+    """The parameters that JSON can hold, and the fitted attributes except the head and the labels."""
     parameters = classifier.get_params(deep=False)
     parameters["on_epoch"] = None
     if not isinstance(classifier.random_state, int | np.integer):
         parameters["random_state"] = None
     parameters["device"] = None if classifier.device is None else str(classifier.device)
     if isinstance(classifier.class_weight, dict):
-        parameters["class_weight"] = None  # JSON's keys are strings; a fitted classifier does not need it
+        parameters["class_weight"] = None  # JSON has only string keys; a fitted classifier does not need the weights
     names, selection = getattr(classifier, "feature_names_in_", None), classifier.selection_
     return {
         "parameters": parameters,
@@ -33,7 +33,7 @@ def record_of(classifier: Any) -> dict[str, Any]:
 
 
 def restored(kind: type[C], head: Any, record: dict[str, Any], classes: npt.NDArray[Any]) -> C:
-    """A classifier of a head, a record and its labels."""
+    """Make a classifier from a head, a record and its labels."""
     loaded: Any = kind(**record["parameters"])
     loaded.head_, loaded.classes_, loaded.n_features_in_ = head, classes, head.in_features
     loaded.backbone_, loaded.history_ = record.get("backbone"), record["history"]

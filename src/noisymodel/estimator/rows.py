@@ -1,4 +1,4 @@
-"""The rows that a classifier is fitted on: an order of their own, each once, and what they weigh."""
+"""The rows of a fit: in canonical order, without duplicates, with their weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Integers = npt.NDArray[np.int64]
 
 
 class Rows(NamedTuple):
-    """Features (N, D), class ids (N,) and what each row's loss counts (N,), or None where all count alike."""
+    """Features (N, D), class ids (N,) and the weights (N,) of the rows' losses, or None if all are equal."""
 
     features: Floats
     targets: Integers
@@ -32,11 +32,11 @@ class Rows(NamedTuple):
 def fitting_rows(
     features: Floats, targets: Integers, sample_weight: Floats | None, class_weight: Floats | None
 ) -> Rows:
-    """The rows in an order that does not depend on the order in which they came, without those of weight zero.
+    """Sort the rows into an order that does not depend on the given one, and drop rows of weight zero.
 
-    Rows of equal features and class become one, whose weight is the sum of theirs: a row of weight 3 and three equal
-    rows are the same to the fit, and no row is both trained on and held out. The weights of classes (K,) multiply those
-    of rows; all are then divided by their mean.
+    Rows with equal features and class become one row with the sum of their weights. So a row of weight 3 and three
+    equal rows give the same fit, and no row is both trained on and held out. The class weights (K,) multiply the
+    weights of the rows; all are then divided by their mean.
     """
     index = canonical_order(features, targets)
     weights = np.ones(len(index)) if sample_weight is None else np.asarray(sample_weight, np.float64)[index]
@@ -51,7 +51,7 @@ def fitting_rows(
 
 
 def _differs(features: Floats, targets: Integers, index: Integers) -> npt.NDArray[np.bool_]:
-    """(N,) whether each row of an index is another than the one before it."""
+    """(N,): whether each row of an index differs from the one before it."""
     found = np.ones(len(index), dtype=np.bool_)
     for begin in range(1, len(index), _CHUNK):
         here, before = index[begin : begin + _CHUNK], index[begin - 1 : begin - 1 + _CHUNK][: len(index) - begin]
@@ -61,10 +61,10 @@ def _differs(features: Floats, targets: Integers, index: Integers) -> npt.NDArra
 
 
 def canonical_order(features: Floats, targets: Integers) -> Integers:
-    """An order of the rows by class and by a fixed random direction in feature space, the same for every shuffling."""
+    """Sort the rows by class, then along a fixed random direction in feature space; any shuffling gives this order."""
     direction = array_generator(0, _ORDER).standard_normal(features.shape[1])
     along = np.empty(len(features))
     for begin in range(0, len(features), _CHUNK):
         piece = features[begin : begin + _CHUNK].astype(np.float64)
-        along[begin : begin + _CHUNK] = (piece * direction).sum(axis=1)  # by rows: no BLAS, so whatever stands beside
+        along[begin : begin + _CHUNK] = (piece * direction).sum(axis=1)  # no BLAS: a sum ignores other rows
     return np.lexsort((along, targets)).astype(np.int64)

@@ -1,4 +1,4 @@
-"""How good class probabilities are: more than accuracy."""
+"""Scores of class probabilities beyond accuracy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _BINS = 15
 class Scores(NamedTuple):
     """Scores of class probabilities, all but the first two in [0, 1] and better when larger.
 
-    ``log_loss``: the mean of −log p of the right class, ≥ 0. ``calibration_error``: Σ_b n_b/N |accuracy_b −
-    confidence_b|
-    over 15 equal bins of the largest probability, in [0, 1]. ``macro_f1``: the mean over the classes of F1.
-    ``balanced_accuracy``: the mean over the classes of recall. ``average_precision``: the mean over the classes of the
-    area under precision and recall. Means are over the classes that the rows have.
+    ``log_loss``: the mean of −log p of the right class, ≥ 0. ``calibration_error``: Σ_b n_b/N
+    |accuracy_b − confidence_b| over 15 equal bins of the largest probability, in [0, 1]. ``macro_f1``: the mean F1
+    over the classes. ``balanced_accuracy``: the mean recall over the classes. ``average_precision``: the mean area
+    under the precision–recall curve over the classes. Only classes that the rows have count in these means.
     """
 
     log_loss: float

@@ -1,4 +1,4 @@
-"""A classifier's arguments as those of heads and trainings, checked."""
+"""The classifier's arguments, checked, and translated to those of heads and training."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ARGUMENTS = {
     "linear": (),
     "kernel": (),
 }
-"""Method -> the classifier's arguments that its heads take; the plain network has no noise."""
+"""Method -> those arguments of the classifier that its heads take; the plain network has no input noise."""
 MOST_SMALL_EPOCHS = 100
 _NARROWEST, _WIDEST_OF_FOLDS, _LAYER = 64, 1024, 600_000
 
 
 def check_settings(parameters: Mapping[str, Any]) -> None:
-    """Arguments of `NMTuneClassifier` that heads and trainings do not check themselves."""
+    """Check the arguments of `NMTuneClassifier` that heads and training do not check."""
     method, preset = parameters["method"], parameters["preset"]
     check_choice(method, "method", METHODS)
     check_choice(parameters["weights"], "weights", ("auto", "fixed"))
@@ -53,7 +53,7 @@ def trains_one(parameters: Mapping[str, Any]) -> bool:
 
 
 def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, Any]:
-    """The keywords of the head; few features get at least 64 hidden ones, and a preset's ``top_k`` is at most D."""
+    """The keywords of the head: at least 64 hidden features, and a preset's ``top_k`` at most D."""
     own = {name: parameters[name] for name in ARGUMENTS[parameters["method"]]}
     if parameters["preset"] is not None:
         own |= {name: PRESETS[parameters["preset"]].get(name, own[name]) for name in own}
@@ -76,10 +76,10 @@ def raised_epochs(epochs: int, minimum_steps: int, rows: int, batch_size: int) -
 
 
 def device_of(device: str | torch.device | None) -> torch.device:
-    """The device to compute on; ``None``: a CUDA device where there is one, else the CPU.
+    """The device to compute on; ``None``: a CUDA device if there is one, else the CPU.
 
     Raises:
-        ValueError: for a device that is not there.
+        ValueError: for a device that does not exist.
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""What a classifier is given: arrays, tensors, a feature store, a loader, or an iterator of batches."""
+"""The sources of a classifier's rows: arrays, tensors, a feature store, a loader, or an iterator of batches."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .boundary import check_readable, naming
 
 
 def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
-    """Features, labels (the source's own where none are given), and where a store's features come from, if it says so.
+    """Features, labels (by default the source's own), and the backbone that a store names, or None.
 
     Raises:
-        ValueError: where there are no labels, and for labels that are None.
+        ValueError: for missing labels, and for labels that are None.
     """
     known, features = None, X
     if isinstance(X, FeatureStore):
@@ -45,13 +45,13 @@ def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
 
 
 def check_backbone(X: Any, backbone: dict[str, Any] | None) -> None:
-    """A store of another backbone than the head was fitted on is an error."""
+    """Raise for a store of another backbone than that of the fit."""
     if isinstance(X, FeatureStore) and backbone is not None:
         X.check_backbone(backbone)
 
 
 def rows_of(X: Any, backbone: dict[str, Any] | None) -> Any:
-    """Features to predict on; a store of another backbone than the head was fitted on is an error."""
+    """Features for a prediction; raise for a store of another backbone than that of the fit."""
     check_backbone(X, backbone)
     if isinstance(X, FeatureStore):
         return np.asarray(X.features)
@@ -68,13 +68,13 @@ def _is_stream(X: Any) -> bool:
 
 
 def _batches(X: Any) -> list[Any]:
-    """All batches; a loader draws a seed from torch's global generator, which stays as it was."""
+    """Read all batches; a loader draws a seed from torch's global generator, which is restored."""
     with torch.random.fork_rng(devices=[], enabled=isinstance(X, DataLoader)):
         return list(X)
 
 
 def _joined(batches: list[Any]) -> npt.NDArray[Any]:
-    """The features (N, D) of batches of features, or of tuples that begin with them."""
+    """Join the features (N, D) of batches; a batch is the features, or a tuple that begins with them."""
     with naming("`X` must give batches of features (N, D)"):
         parts = [np.asarray(_array(batch[0] if isinstance(batch, list | tuple) else batch)) for batch in batches]
         if not parts:

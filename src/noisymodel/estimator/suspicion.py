@@ -1,4 +1,4 @@
-"""Early warnings about suspicious features and about a training that went wrong."""
+"""Early warnings about suspicious features and failed training."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
 
 _WILD = 1e3
-_DEAD = 1e-6  # of the median: rounding. MiniLM's sentence embeddings have such a dimension, which is no harm
+_DEAD = 1e-6  # of the median: mere rounding. MiniLM's sentence embeddings have such a dimension, which is harmless
 _ROWS = 10_000
 
 
 class SuspiciousFeaturesWarning(UserWarning):
-    """Features that a head can be fitted on, but hardly those that were meant."""
+    """The features are usable, but probably not the intended ones."""
 
 
 def suspect_features(features: npt.NDArray[Any], *, scaled: bool) -> None:
-    """Warn of constant features and of wild scales; looks at 10,000 rows at most. ``scaled``: the head scales rows."""
+    """Warn of constant features and of wild scales, from at most 10,000 rows; ``scaled``: the head scales rows."""
     some = features[:: max(1, len(features) // _ROWS)].astype(np.float64)
     spread, size = some.std(axis=0), np.sqrt(np.mean(some**2))
     constant = spread <= 1e-12 * max(1.0, size)
@@ -43,7 +43,7 @@ def suspect_features(features: npt.NDArray[Any], *, scaled: bool) -> None:
 
 
 def suspect_training(history: list[dict[str, float]], num_classes: int) -> None:
-    """Warn where the training has hardly begun: its last loss is close to that of guessing."""
+    """Warn if the head has hardly learned: its last loss is close to that of guessing."""
     guessing, last = math.log(num_classes), history[-1]["train_task"]
     if last > 0.9 * guessing:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""Features on disk: `FeatureStore`, how it is exchanged with other formats, and how embedding APIs fill it."""
+"""Features on disk: `FeatureStore`, its exchange with other formats, and the sources that fill it."""
 
 from __future__ import annotations
 

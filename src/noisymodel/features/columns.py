@@ -1,4 +1,4 @@
-"""What is appended: checked, and turned into CPU tensors of the store's types."""
+"""Rows to append: checked, and converted to CPU tensors of the store's types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .shardfile import DTYPES
 
 RESERVED = ("features", "labels", "ids")
 _COLUMN_NAME = re.compile(r"\w[\w -]*")
-_PIECE = 1 << 20  # elements looked at in one go
+_PIECE = 1 << 20  # elements checked at a time
 
 
 class Column(NamedTuple):
@@ -44,7 +44,7 @@ def _check_finite(stored: Tensor, given: Tensor, first_row: int) -> None:
     step = max(1, _PIECE // stored.shape[1])
     for start in range(0, len(stored), step):
         piece = stored[start : start + step]
-        low, high = torch.aminmax(piece)  # NaN in either when there is one
+        low, high = torch.aminmax(piece)  # both are NaN if an element is
         if torch.isfinite(low) and torch.isfinite(high):
             continue
         row = start + int(torch.isfinite(piece).all(dim=1).logical_not().nonzero()[0])
@@ -100,7 +100,7 @@ def any_column(values: object, name: str) -> Column:
 
 
 def id_column(ids: object) -> Column:
-    """Strings or integers, one a row."""
+    """Strings or integers, one for each row."""
     column = any_column(ids, "ids")
     if column.kind.shape or column.values.is_floating_point() or column.values.dtype == torch.bool:
         raise TypeError(f"`ids` must have one string or integer per row, got {_described(column.values)}")
@@ -108,7 +108,7 @@ def id_column(ids: object) -> Column:
 
 
 def _as_int64(values: Tensor, name: str) -> Tensor:
-    """The same integers as int64; those that it cannot hold are refused, and not wrapped around."""
+    """Convert integers to int64; integers out of its range raise an error instead of wrapping around."""
     if values.dtype == torch.uint64:
         too_large = (values.view(torch.int64) < 0).nonzero()
         if len(too_large):
@@ -120,7 +120,7 @@ def _as_int64(values: Tensor, name: str) -> Tensor:
 
 
 def check_column_names(columns: Mapping[str, object]) -> None:
-    """Names that the format can hold and that are not those of features, labels and ids."""
+    """Check that the format can hold the names, and that they are not the names of features, labels or ids."""
     for name in columns:
         if name in RESERVED:
             raise ValueError(f"`columns` must not have {name!r}: it is an argument of its own")
@@ -129,7 +129,7 @@ def check_column_names(columns: Mapping[str, object]) -> None:
 
 
 def check_same_columns(known: Mapping[str, ColumnType], given: Mapping[str, Column]) -> None:
-    """Raise a ValueError unless these are the columns, of the types, that earlier rows of the store have."""
+    """Raise a ValueError unless the rows have the same columns, of the same types, as earlier rows of the store."""
     for name in [*known, *given]:
         label = f"`{name}`" if name in RESERVED else f"the column {name!r}"
         if name not in given:
@@ -182,12 +182,12 @@ def _strings(values: Sequence[object], name: str) -> Column:
 
 
 def _plain(values: object) -> object:
-    """A pandas series, an Arrow array or the like as a numpy array."""
+    """Convert a pandas series, an Arrow array or the like to a numpy array."""
     return values if isinstance(values, Tensor) or not hasattr(values, "__array__") else np.asarray(values)
 
 
 def _as_tensor(values: object, name: str) -> Tensor:
-    """A dense tensor on the CPU that shares memory where it can."""
+    """Convert to a dense tensor on the CPU, which shares memory if possible."""
     if isinstance(values, Tensor):
         return values.detach().cpu()
     array: np.ndarray[Any, Any]

@@ -1,4 +1,4 @@
-"""Columns of a store as lazy sequences of rows: views of the files' pages where one shard holds what is asked for."""
+"""Columns of a store as lazy sequences of rows; rows within one shard are views of the file's pages."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class ShardedRows:
 
     ``rows[i]``, ``rows[a:b]``, ``rows[indices]`` and ``rows[mask]`` give torch tensors. A slice (with a positive step)
     within one shard is a view of the mapped file; anything else is a copy. ``np.asarray(rows)``, ``rows.tolist()`` and
-    the functions of torch (``torch.bincount(rows)``) read everything: a view where there is one shard; numpy gets
-    float32 for bfloat16, which it does not have. Treat views as read-only: a write never reaches the file, but is seen
-    by later reads of the same open store.
+    the functions of torch (``torch.bincount(rows)``) read all rows, as a view if there is one shard. Numpy lacks
+    bfloat16 and gets float32. Treat views as read-only: a write never reaches the file, but later reads of the same
+    open store see it.
     """
 
     def __init__(self, shards: Sequence[Shard], name: str, kind: ColumnType) -> None:
@@ -42,7 +42,7 @@ class ShardedRows:
 
     @property
     def ndim(self) -> int:
-        """How many dimensions `shape` has."""
+        """The number of dimensions of `shape`."""
         return 1 + len(self._row)
 
     def __repr__(self) -> str:
@@ -78,11 +78,11 @@ class ShardedRows:
         arguments: Sequence[Any] = (),
         options: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Functions of torch get everything, as a tensor."""
+        """Give functions of torch all rows, as a tensor."""
         return function(*map(_dense, arguments), **{name: _dense(value) for name, value in (options or {}).items()})
 
     def tolist(self) -> list[Any]:
-        """Everything, as Python numbers."""
+        """All rows, as Python numbers."""
         return self[:].tolist()
 
     def __dlpack__(self, **options: Any) -> Any:
@@ -118,7 +118,7 @@ class ShardedRows:
 
 
 class ShardedStrings:
-    """The strings of one column over all shards of a store, decoded when they are asked for.
+    """The strings of one column over all shards of a store, decoded on access.
 
     ``strings[i]`` is a string, ``strings[a:b]``, ``strings[indices]`` and ``strings[mask]`` are lists of strings.
     """
@@ -159,7 +159,7 @@ class ShardedStrings:
 
 
 def _dense(value: Any) -> Any:
-    """An argument of a function of torch, with tensors in place of lazy rows."""
+    """Replace lazy rows by tensors in an argument of a function of torch."""
     if isinstance(value, (list, tuple)):
         return [_dense(item) for item in cast("Sequence[Any]", value)]
     return value[:] if isinstance(value, ShardedRows) else value
@@ -172,7 +172,7 @@ def edges(shards: Sequence[Shard]) -> Tensor:
 
 
 def taken(shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], index: Tensor) -> list[Tensor]:
-    """The rows of an index, of several columns: copied in ascending order, shard by shard, then put in their own."""
+    """Copy the rows of an index from several columns: in ascending order, shard by shard, then in the index's order."""
     first = [shards[0][name] for name in names]
     if len(shards) == 1:
         return [column.index_select(0, index) for column in first]
@@ -189,7 +189,7 @@ def taken(shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], index: 
 
 
 def is_scalar(index: object) -> bool:
-    """Whether an array holds one index and is none itself."""
+    """Whether an array is a single index (zero-dimensional)."""
     return isinstance(index, (np.ndarray, Tensor)) and cast("Tensor", index).ndim == 0
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a store: what its rows are and which shards are committed. Nothing else says so."""
+"""The manifest of a store, the only record of its columns and its committed shards."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ VERSION = 1
 FEATURE_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 STRING = "string"
 
-_UNSIGNED = b"0" * 64  # stands where the checksum will be while the checksum is computed
+_UNSIGNED = b"0" * 64  # the place of the checksum while it is computed
 
 
 def shard_name(number: int) -> str:
-    """The file of shard ``number``: in the store's folder, and nowhere else."""
+    """The file name of shard ``number`` in the store's folder."""
     return f"shard-{number:06d}.safetensors"
 
 
 @dataclass(frozen=True)
 class ColumnType:
-    """What each row of a column is: a tensor of ``shape`` and ``dtype`` (torch's name), or a ``"string"``."""
+    """The type of a column's rows: tensors of ``shape`` and ``dtype`` (torch's name), or ``"string"``."""
 
     dtype: str
     shape: tuple[int, ...] = ()
@@ -57,20 +57,20 @@ class Manifest:
     dtype: str
     metadata: dict[str, Any]
     created_with: dict[str, str]
-    columns: dict[str, ColumnType] = field(default_factory=dict[str, ColumnType])  # all but the features
+    columns: dict[str, ColumnType] = field(default_factory=dict[str, ColumnType])  # without the features
     shards: tuple[ShardRecord, ...] = ()
 
     @cached_property
     def rows(self) -> int:
-        """The committed rows."""
+        """The number of committed rows."""
         return sum(shard.rows for shard in self.shards)
 
     def types(self) -> dict[str, ColumnType]:
-        """All columns, the features included."""
+        """The types of all columns, including the features."""
         return {"features": ColumnType(self.dtype, (self.num_features,)), **self.columns}
 
     def with_shard(self, columns: dict[str, ColumnType], shard: ShardRecord) -> Manifest:
-        """The manifest with one more shard; the first one fixes the columns."""
+        """The manifest with one more shard; the first shard fixes the columns."""
         return replace(self, columns=columns, shards=(*self.shards, shard))
 
     def encode(self) -> bytes:
@@ -92,7 +92,7 @@ class Manifest:
         """The folder's manifest.
 
         Raises:
-            FeatureStoreError: there is none; it is damaged, of a later version, or of something else.
+            FeatureStoreError: the manifest is missing, damaged, of a later version, or of something else.
         """
         path = folder / MANIFEST_NAME
         if not os.path.lexists(path):
@@ -109,7 +109,7 @@ class Manifest:
 
     @classmethod
     def decode(cls, content: bytes, path: Path) -> Manifest:
-        """The manifest whose bytes are ``content``; ``path`` is for messages."""
+        """Read the manifest from its bytes; ``path`` is for messages."""
         record = _parse(content, path)
         tail = content[-68:]  # 64 digits, a quote, a newline, a brace, a newline
         digest = hashlib.sha256(content[:-68] + _UNSIGNED + tail[64:]).hexdigest()
@@ -155,7 +155,7 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A copy of ``metadata`` as JSON holds it (tuples become lists)."""
+    """A copy of ``metadata`` after a round trip through JSON (tuples become lists)."""
     if metadata is None:
         return {}
     if not isinstance(metadata, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a caller without types

@@ -1,4 +1,4 @@
-"""Where features come from: what must agree for two sets of features to be of one kind."""
+"""The provenance of features: the metadata that two comparable sets of features must share."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 FINGERPRINT_KEYS = ("backbone", "weights", "transform", "layer", "architecture", "precision")
-_OF_NOTHING = (None, hashlib.sha256().hexdigest())  # `weights` of a module without parameters, now and once
-_MAY_DIFFER = frozenset({"versions"})  # of the libraries: a resumed run may have others
+_OF_NOTHING = (None, hashlib.sha256().hexdigest())  # `weights` of a module without parameters, now and in old versions
+_MAY_DIFFER = frozenset({"versions"})  # a resumed run may have other versions of the libraries
 
 
 def fingerprint(metadata: Mapping[str, Any]) -> str | None:
-    """SHA-256, in hexadecimal, of the entries of `FINGERPRINT_KEYS` in ``metadata``; None where they say too little.
+    """SHA-256, in hexadecimal, of the entries of `FINGERPRINT_KEYS` in ``metadata``; None if they say too little.
 
-    That is where there are none, and where the weights are those of a module without parameters that nobody named. The
-    text that is hashed is the JSON of those entries with sorted keys, no spaces and only ASCII characters.
+    They say too little if there are none, or if the weights are the unnamed weights of a module without parameters.
+    The hashed text is the JSON of these entries with sorted keys, no spaces and only ASCII characters.
 
     >>> fingerprint({"backbone": "timm:resnet50", "created": "today"})[:8]
     '7ef51963'
@@ -31,7 +31,7 @@ def fingerprint(metadata: Mapping[str, Any]) -> str | None:
 
 
 def unknown(metadata: Mapping[str, Any]) -> str:
-    """What keeps features with this metadata from being compared with others, in words; empty where nothing does."""
+    """The reason why features with this metadata cannot be compared with others; empty if they can."""
     if not any(key in metadata for key in FINGERPRINT_KEYS):
         return (
             "does not say which backbone its features are of: "
@@ -46,7 +46,7 @@ def unknown(metadata: Mapping[str, Any]) -> str:
 
 
 def differences(mine: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[str, ...] = FINGERPRINT_KEYS) -> str:
-    """The entries that differ, in words; empty where all agree."""
+    """The entries that differ, as text; empty if all agree."""
     parts = [
         f"{name} is {_shown(here)} here and {_shown(there)} there"
         for key in keys
@@ -56,7 +56,7 @@ def differences(mine: Mapping[str, Any], other: Mapping[str, Any], keys: tuple[s
 
 
 def _pairs(name: str, mine: object, other: object) -> Iterator[tuple[str, object, object]]:
-    """The entries that differ, by name; those within dictionaries one by one."""
+    """The entries that differ, by name; entries of nested dictionaries one by one."""
     if isinstance(mine, dict) and isinstance(other, dict):
         here, there = cast("dict[str, object]", mine), cast("dict[str, object]", other)
         for key in {**here, **there}:
@@ -66,7 +66,7 @@ def _pairs(name: str, mine: object, other: object) -> Iterator[tuple[str, object
 
 
 def other_metadata(stored: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """What keeps rows with the metadata ``given`` out of a store with the metadata ``stored``, in words."""
+    """The reason why rows with the metadata ``given`` do not belong into a store with the metadata ``stored``."""
     keys = tuple(key for key in {**stored, **given} if key not in _MAY_DIFFER)
     return differences(stored, given, keys)
 

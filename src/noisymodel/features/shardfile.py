@@ -31,7 +31,7 @@ class Entry(NamedTuple):
 
 
 def entries(types: Mapping[str, ColumnType], rows: int, text_bytes: Mapping[str, int]) -> dict[str, Entry]:
-    """The tensors of a shard, in the order of the file: by falling size of an element, so that all are aligned."""
+    """The tensors of a shard in the order of the file: by descending size of an element, so that all are aligned."""
     found: dict[str, Entry] = {}
     for name, kind in types.items():
         if kind.dtype == STRING:
@@ -45,7 +45,7 @@ def entries(types: Mapping[str, ColumnType], rows: int, text_bytes: Mapping[str,
 def write_shard(
     folder: Path, number: int, rows: int, layout: Mapping[str, Entry], pieces: Mapping[str, Iterable[Tensor]]
 ) -> ShardRecord:
-    """Write a shard; ``pieces`` has for each tensor of ``layout`` the CPU tensors that follow each other in it."""
+    """Write a shard; ``pieces`` has for each tensor of ``layout`` the CPU tensors to concatenate."""
     header, _ = _header(layout)
     content = (memoryview(_bytes(piece)) for name in layout for piece in pieces[name] if piece.numel())
     path = folder / shard_name(number)
@@ -70,12 +70,12 @@ def _header(layout: Mapping[str, Entry]) -> tuple[bytes, int]:
         record[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [start, end]}
         start = end
     text = json.dumps(record, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 64 + 64 - _LENGTH)  # the data begin at a multiple of 64 bytes
+    text += b" " * (-len(text) % 64 + 64 - _LENGTH)  # the data start at a multiple of 64 bytes
     return len(text).to_bytes(_LENGTH, "little") + text, start
 
 
 def _mapped_bytes(path: Path, size: int) -> Tensor:
-    """The bytes of a file; torch opens no path that is not UTF-8, numpy does and keeps the file open."""
+    """Map the bytes of a file; numpy opens paths that are not UTF-8, which torch cannot, but keeps the file open."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -95,7 +95,7 @@ class Shard:
         self._checked: set[str] = set()
 
     def check_size(self) -> None:
-        """Raise `FeatureStoreError` unless the file is there in its size."""
+        """Raise `FeatureStoreError` unless the file exists with its recorded size."""
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
@@ -106,7 +106,7 @@ class Shard:
             )
 
     def verify(self) -> None:
-        """Raise `FeatureStoreError` unless every byte is as it was written."""
+        """Raise `FeatureStoreError` if any byte has changed since it was written."""
         self.check_size()
         if file_checksum(self.path) != self.record.sha256:
             raise FeatureStoreError(f"{self.path} is damaged or another file: its checksum differs; restore it")
@@ -140,14 +140,14 @@ class Shard:
         return self._mapped[name]
 
     def _check_texts(self, ends: Tensor, name: str) -> None:
-        """Raise unless the texts follow each other from the first byte to the last."""
+        """Raise unless the offsets of the texts ascend from the first byte to the last."""
         size = self._sizes[name.removesuffix(".offsets")]
         if int(ends[0]) != 0 or int(ends[-1]) != size or bool((ends.diff() < 0).any()):
             raise FeatureStoreError(f"{self.path} is damaged: the offsets of {name!r} do not fit its texts; restore it")
 
     def _map(self) -> dict[str, Tensor]:
         self.check_size()
-        # a private map: who writes into a view changes his own copy of the page, never the file; no file stays open
+        # a private map: a write into a view changes a copy of the page, never the file; no file stays open
         content = _mapped_bytes(self.path, self.record.bytes)
         length = int.from_bytes(bytes(content[:_LENGTH].tolist()), "little")
         start = _LENGTH + length
@@ -164,7 +164,7 @@ class Shard:
         }
 
     def _spans(self, header: dict[str, Any], size: int) -> dict[str, tuple[Entry, int, int]]:
-        """Where each tensor lies, when the header is the one that this library writes for these rows."""
+        """The place of each tensor; raises unless the header is the one that this library writes for these rows."""
         texts = {
             name: header[f"{name}.bytes"]["shape"][0] for name, kind in self._types.items() if kind.dtype == STRING
         }

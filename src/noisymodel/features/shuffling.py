@@ -1,4 +1,4 @@
-"""Batches of rows in order or shuffled, without ever holding more than a few megabytes of them."""
+"""Batches of rows, in order or shuffled, with only a few megabytes of rows in memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .shardfile import Shard
 
 WINDOW_ROWS = 1 << 20
 _STREAM = 0x73746F72  # "stor": no other use of the same seed draws these numbers
-_BLOCK_ROWS = 256  # contiguous rows: what is read from the disk in one go
-_BLOCKS = 1024  # of a window, at least
-_GROUP_BYTES = 6 << 20  # of rows gathered in one go: they fit into the processor's cache
-_LARGEST_GROUP_BYTES = 64 << 20  # where there are many shards
-_RUN_ROWS = 32  # of one shard, gathered in one go: what makes up for the cost of a call
+_BLOCK_ROWS = 256  # contiguous rows, read from the disk at once
+_BLOCKS = 1024  # the fewest blocks of a window
+_GROUP_BYTES = 6 << 20  # bytes of rows gathered at once: they fit into the processor's cache
+_LARGEST_GROUP_BYTES = 64 << 20  # with many shards
+_RUN_ROWS = 32  # rows of one shard gathered at once: enough to outweigh the cost of a call
 
 
 def ordered_batches(shards: Sequence[Shard], names: Sequence[str], batch_size: int) -> Iterator[list[Tensor]]:
-    """The rows in their order; each shard is mapped while it is read, for these batches alone: they may be changed."""
+    """The rows in order; each shard is mapped only for its batches, which the caller may change."""
     parts: list[list[Tensor]] = []
     count = 0
     for shard in (shard.forgotten() for shard in shards):
@@ -47,9 +47,9 @@ def _joined(parts: list[list[Tensor]]) -> list[Tensor]:
 def shuffled_rows(count: int, window_rows: int, seed: int) -> Iterator[Tensor]:
     """A permutation of ``range(count)``, window by window.
 
-    Rows are taken in blocks of b contiguous ones; the blocks are permuted and dealt out to windows of up to
-    ``window_rows`` rows; the rows of a window are permuted. Both permutations are uniform. With one window that is a
-    uniform permutation of all rows.
+    The rows form blocks of b contiguous rows. The blocks are permuted and divided into windows of up to
+    ``window_rows`` rows; then the rows of each window are permuted. Both permutations are uniform. With one window the
+    result is a uniform permutation of all rows.
     """
     generator = tensor_generator(seed, _STREAM)
     if count <= window_rows:
@@ -67,7 +67,7 @@ def shuffled_rows(count: int, window_rows: int, seed: int) -> Iterator[Tensor]:
 def shuffled_batches(
     shards: Sequence[Shard], names: Sequence[str], batch_size: int, *, window_rows: int, seed: int
 ) -> Iterator[list[Tensor]]:
-    """The rows in the order of `shuffled_rows`, which knows nothing of the shards."""
+    """The rows in the order of `shuffled_rows`, which does not depend on the shards."""
     bounds = edges(shards)
     count = int(bounds[-1])
     several = count > window_rows
@@ -76,14 +76,14 @@ def shuffled_batches(
         rows = torch.cat([rest, window])
         whole = len(rows) // batch_size * batch_size
         rest = rows[whole:]
-        # pages of earlier windows are given back: what is mapped is one window
+        # release the pages of earlier windows, so that only one window is mapped
         mapped = [shard.forgotten() for shard in shards] if several else shards
         yield from _in_order_of(rows[:whole], mapped, bounds, names, batch_size)
     yield from _in_order_of(rest, shards, bounds, names, batch_size)
 
 
 def _read_ahead(windows: Iterator[Tensor], shards: Sequence[Shard], bounds: Tensor) -> Iterator[Tensor]:
-    """The windows, each of which the system has been asked to read one window before."""
+    """Yield the windows; ask the system to read each one while the window before it is in use."""
     before: Tensor | None = None
     for window in windows:
         _prefetch(window.sort().values, shards, bounds)
@@ -108,7 +108,7 @@ def _prefetch(rows: Tensor, shards: Sequence[Shard], bounds: Tensor) -> None:
 def _in_order_of(
     rows: Tensor, shards: Sequence[Shard], bounds: Tensor, names: Sequence[str], batch_size: int
 ) -> Iterator[list[Tensor]]:
-    """Batches of the rows, taken for several batches at once: so many as fit into the processor's cache."""
+    """Batches of the rows, gathered for several batches at once, as many as fit into the processor's cache."""
     size = batch_size
     if len(shards) > 1:
         per_row = sum(shards[0][name][0].nbytes for name in names)

@@ -1,4 +1,4 @@
-"""`FeatureStore`: features on disk, larger than memory, that survive the death of their writer."""
+"""`FeatureStore`: features on disk, which may be larger than memory and survive the death of their writer."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class FeatureStore:
 
     `FeatureStore.create` makes a store to append to, `FeatureStore.open` reads one. A store is a folder of safetensors
     files and a manifest that lists them with their checksums; ``docs/features.md`` specifies the format. `len`,
-    `features` and the other readers show the rows that were committed when the store was opened, and those that this
-    writer has committed since. The store itself is a source of features: ``fit(head, store, store.labels)``.
+    `features` and the other readers show the rows that were committed when the store was opened, and the rows that
+    this object has committed since. The store itself is a source of features: ``fit(head, store, store.labels)``.
 
     >>> import tempfile, torch
     >>> folder = tempfile.mkdtemp()
@@ -67,11 +67,11 @@ class FeatureStore:
         Args:
             path: the folder; it must not exist, or be empty. With ``append=True`` it may also be a store.
             num_features: D.
-            dtype: the stored type of the features: ``"float32"``, ``"float16"`` or ``"bfloat16"``, or those of torch
-                or numpy.
-            metadata: JSON about the source of the features. The entries ``backbone``, ``weights``,
-                ``transform``, ``layer``, ``architecture`` and ``precision`` make up the `fingerprint`; ``versions`` is
-                for those of libraries. With ``append=True`` it must be that of the store (but for ``versions``), or
+            dtype: the stored type of the features: ``"float32"``, ``"float16"`` or ``"bfloat16"``, or the same dtypes
+                of torch or numpy.
+            metadata: JSON about the source of the features. The entries ``backbone``, ``weights``, ``transform``,
+                ``layer``, ``architecture`` and ``precision`` make up the `fingerprint`; ``versions`` is for the
+                versions of libraries. With ``append=True`` it must equal the store's (except ``versions``), or be
                 None.
             append: continue the store if there is one. The uncommitted files of a killed writer are deleted.
             shard_rows: rows in a shard, at least 1; ``None``: 128 MiB of features. Rows wait in memory until the
@@ -80,7 +80,8 @@ class FeatureStore:
         Raises:
             FileExistsError: the folder holds a store (without ``append``) or other files.
             FeatureStoreError: another writer has the store, or it is damaged.
-            ValueError: an argument, or with ``append`` ``num_features``, ``dtype`` or ``metadata`` of other features.
+            ValueError: an invalid argument; or with ``append`` other ``num_features``, ``dtype`` or ``metadata`` than
+                the store's.
         """
         folder = Path(path).absolute()
         writer = open_for_writing(folder, num_features, dtype, metadata, append, shard_rows)
@@ -90,7 +91,7 @@ class FeatureStore:
     def open(cls, path: str | Path) -> Self:
         """Open a store for reading: the rows that are committed now. It can be read while a writer appends to it.
 
-        The manifest is checked, and that all shards are there in their size; `verify` reads every byte.
+        The manifest, and the existence and size of all shards, are checked; `verify` reads every byte.
 
         Raises:
             FileNotFoundError: there is nothing at ``path``.
@@ -115,8 +116,8 @@ class FeatureStore:
     ) -> None:
         """Append rows; they are committed whenever ``shard_rows`` are full, by `flush`, and by `close`.
 
-        Rows that do not fit raise an error and change nothing. The first rows decide whether the store has labels,
-        ids and columns, and of which type; all others must have the same.
+        Rows that do not fit raise an error and change nothing. The first rows fix the columns of the store (labels, ids
+        and others) and their types; all later rows must have the same.
 
         Args:
             features: (n, D), floating point, a tensor of any device or an array; converted to the store's dtype.
@@ -130,7 +131,7 @@ class FeatureStore:
             TypeError: entries of the wrong type.
             ValueError: entries of the wrong shape, NaN or infinity, columns that differ from those of earlier rows, or
                 a store that is not open for writing.
-            OSError: a shard could not be written; the rows wait on, and `flush` tries again.
+            OSError: a shard could not be written; the rows remain waiting, and `flush` tries again.
         """
         writer = self._writing()
         for name, values in (("features", features), ("labels", labels), ("ids", ids)):
@@ -146,7 +147,8 @@ class FeatureStore:
     def adopt(self, other: FeatureStore) -> None:
         """Append all rows of another store with the same columns by linking its files: nothing is read or copied.
 
-        A file system without links gets copies. What waits is committed before. The other store may be deleted then.
+        A file system without links gets copies. Waiting rows are committed first. Afterwards the other store may be
+        deleted.
 
         Raises:
             FeatureStoreError: features or columns of other types.
@@ -194,7 +196,7 @@ class FeatureStore:
 
     @property
     def dtype(self) -> torch.dtype:
-        """What the features are stored in."""
+        """The stored dtype of the features."""
         return FEATURE_DTYPES[self._manifest.dtype]
 
     @property
@@ -204,7 +206,7 @@ class FeatureStore:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """A copy of what `create` was given."""
+        """A copy of the metadata given to `create`."""
         return copy.deepcopy(self._manifest.metadata)
 
     @property
@@ -219,17 +221,17 @@ class FeatureStore:
 
     @property
     def pending(self) -> int:
-        """Rows that were appended and are not committed; 0 in a store that was opened for reading."""
+        """The number of appended rows that are not committed; 0 in a store that was opened for reading."""
         return 0 if self._writer is None else self._writer.pending
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The names that `column` knows."""
+        """The names that `column` accepts."""
         return ("features", *self._manifest.columns)
 
     @property
     def features(self) -> ShardedRows:
-        """(N, D), read when it is indexed: see `ShardedRows`."""
+        """The features (N, D), read on indexing: see `ShardedRows`."""
         return self._features
 
     @property
@@ -280,20 +282,20 @@ class FeatureStore:
     ) -> Iterator[tuple[Tensor, Tensor]] | Iterator[Tensor]:
         """All rows once, in batches of ``batch_size`` (the last may be smaller): CPU tensors that may be changed.
 
-        Up to ``window_rows`` rows, the shuffled order is a uniform permutation. Beyond, blocks of 256 contiguous rows
-        are permuted and dealt out to windows of about ``window_rows`` rows, and the rows of a window are permuted, so
-        that the disk is read in blocks and the pages of one window suffice as cache: two rows of a batch are from the
-        same block with probability 255/(W − 1), W the rows of the window. The order depends on the number of rows,
-        ``seed`` and ``window_rows`` alone: not on shards, dtype or batch size.
+        Up to ``window_rows`` rows, the shuffled order is a uniform permutation. With more rows, blocks of 256
+        contiguous rows are permuted and divided into windows of about ``window_rows`` rows, and the rows of a window
+        are permuted. So the disk is read in blocks, and the cache needs the pages of one window only. Two rows of a
+        batch are from the same block with probability 255/(W − 1), where W is the number of rows in the window. The
+        order depends only on the number of rows, ``seed`` and ``window_rows``, not on shards, dtype or batch size.
 
         Args:
             batch_size: at least 1.
             shuffle: whether to shuffle.
-            seed: the same seed, the same order: give each epoch one of its own. None: another order each time.
+            seed: fixes the order; give each epoch another seed. None: another order each time.
             window_rows: at least 1, for ``shuffle``.
 
         Returns:
-            An iterator over pairs (features (n, D), labels (n,) or (n, K)), or over features where there are no labels.
+            An iterator over pairs (features (n, D), labels (n,) or (n, K)), or over features if there are no labels.
         """
         check_integer(batch_size, "batch_size", minimum=1)
         check_integer(window_rows, "window_rows", minimum=1)
@@ -325,8 +327,8 @@ class FeatureStore:
             expected: another store, its metadata, or its fingerprint.
 
         Raises:
-            FeatureStoreError: they differ, one of the two does not name its source, or one has a backbone without
-                parameters and without a name.
+            FeatureStoreError: the sources differ, one of the two does not name its source, or one has a backbone
+                without parameters and without a name.
         """
         if isinstance(expected, FeatureStore):
             expected = expected.metadata
@@ -350,7 +352,7 @@ class FeatureStore:
         return self._writer
 
     def _show(self, manifest: Manifest) -> None:
-        """Show what the manifest lists; shards that are mapped already stay so."""
+        """Show the rows that the manifest lists; shards that are already mapped stay mapped."""
         if manifest is self._manifest and self._shards:
             return
         known, types = self._shards, manifest.types()

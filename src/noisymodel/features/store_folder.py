@@ -1,4 +1,4 @@
-"""The folder of a store: who may write into it, what belongs into it, and whether all of it is whole."""
+"""The folder of a store: its writer's lock, its files, and their verification."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .shardfile import Shard
 from .writer import Writer
 
 LOCK_NAME = "writer.lock"
-SHARD_BYTES = 128 << 20  # of the features in a shard, where `shard_rows` is not given
+SHARD_BYTES = 128 << 20  # bytes of features in a shard, by default
 _PARTIAL = re.compile(rf"\.({re.escape(MANIFEST_NAME)}|shard-\d{{6,}}\.safetensors)\.[0-9a-f]{{12}}\.partial")
-_SHOWN = 5  # damaged files that a message names
+_SHOWN = 5  # the most damaged files that a message names
 
 
 def open_for_writing(
@@ -35,7 +35,7 @@ def open_for_writing(
     append: bool,
     shard_rows: int | None,
 ) -> Writer:
-    """The writer of a new store, or with ``append`` of the one in the folder: see `FeatureStore.create`."""
+    """Open the writer of a new store, or with ``append`` of the store in the folder: see `FeatureStore.create`."""
     num_features = check_integer(num_features, "num_features", minimum=1)
     name = _dtype_name(dtype)
     if shard_rows is None:
@@ -66,8 +66,8 @@ def writer_lock(folder: Path) -> Lock:
 
 
 def verify(folder: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:
-    """Raise `FeatureStoreError` that names all files of the store that are not as they were written."""
-    names = _names(folder)  # before the manifest: a writer at work may commit more in between
+    """Raise a `FeatureStoreError` that names all files of the store that have changed since they were written."""
+    names = _names(folder)  # before the manifest, since a writer may commit more in between
     on_disk = Manifest.read(folder)
     if on_disk.shards[: len(shards)] != manifest.shards or on_disk.metadata != manifest.metadata:
         raise FeatureStoreError(f"{folder / MANIFEST_NAME} is of another store than when it was opened: open it anew")
@@ -115,10 +115,10 @@ def _check_free(folder: Path, append: bool) -> None:
 
 
 def holds_store(folder: Path) -> bool:
-    """Whether a store was begun in the folder; False for nothing, and for what a writer left that was killed first.
+    """Whether the folder holds a store; False for no folder, and for leftovers of a writer killed before its manifest.
 
     Raises:
-        FileExistsError: a file, or a folder with other files in it.
+        FileExistsError: the path is a file, or a folder with other files.
     """
     if not os.path.lexists(folder):
         return False
@@ -136,7 +136,7 @@ def holds_store(folder: Path) -> bool:
 
 
 def _continued(folder: Path, new: Manifest, keep_metadata: bool) -> Manifest:
-    """The manifest to go on with: that of the store in the folder, or a new one, written."""
+    """The manifest to continue: that of the store in the folder, or a new one, which is written."""
     if not holds_store(folder):
         _remove_leftovers(folder, 0)
         new.write(folder)
@@ -161,16 +161,16 @@ def _names(folder: Path) -> list[str]:
 
 
 def _foreign(names: Collection[str], num_shards: int) -> list[str]:
-    """Names that are neither hidden nor those of a store of which ``num_shards`` are committed.
+    """Names that are neither hidden nor belong to a store with ``num_shards`` committed shards.
 
-    A shard with the next number is a writer's at work, or one that a writer which was killed had not yet committed.
+    A shard with the next number belongs to the store: a writer, maybe a killed one, has not yet committed it.
     """
     ours = {MANIFEST_NAME, LOCK_NAME, *(shard_name(number) for number in range(num_shards + 1))}
     return [name for name in names if name not in ours and not name.startswith(".")]
 
 
 def _remove_leftovers(folder: Path, num_shards: int) -> None:
-    """Delete what a writer that was killed had not committed; only its successor, which has the lock, may."""
+    """Delete the uncommitted files of a killed writer; only its successor, which holds the lock, may do so."""
     gone = [name for name in _names(folder) if name == shard_name(num_shards) or _PARTIAL.fullmatch(name)]
     for name in gone:
         (folder / name).unlink()

@@ -1,4 +1,4 @@
-"""Appending to a store: rows wait in memory until a shard is full, and are then committed as a whole."""
+"""The writer of a store: rows wait in memory until a shard is full, and are then committed together."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Writer:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be appended any more."""
+        """Whether the writer is closed for appending."""
         return not self._lock.held
 
     def append(
         self, features: object, labels: object, ids: object, columns: Mapping[str, object], allow_nonfinite: bool
     ) -> None:
-        """Check rows, take them in, and commit all shards that are full; rows that do not fit change nothing."""
+        """Check and append rows, and commit all full shards; rows that do not fit change nothing."""
         self._check_open()
         rows = self._checked(features, labels, ids, columns, allow_nonfinite)
         if rows.size == 0:
@@ -71,13 +71,13 @@ class Writer:
             self._own_last()
 
     def flush(self) -> None:
-        """Commit the rows that wait, as a shard that may be smaller than the others."""
+        """Commit the waiting rows, as a shard that may be smaller than the others."""
         self._check_open()
         while self.pending:
             self._commit(min(self.pending, self._shard_rows))
 
     def adopt(self, folder: Path, manifest: Manifest) -> None:
-        """Commit the shards of another store, in ``folder``, as they are: its rows follow those of this one."""
+        """Commit the shards of another store, in ``folder``, unchanged: its rows follow the rows of this store."""
         self.flush()
         if manifest.types()["features"] != self.manifest.types()["features"]:
             raise FeatureStoreError(
@@ -89,7 +89,7 @@ class Writer:
             self._check_unchanged()
             file = shard_name(len(self.manifest.shards))
             place = self._folder / file
-            place.unlink(missing_ok=True)  # of a writer that was killed
+            place.unlink(missing_ok=True)  # left by a killed writer
             try:
                 os.link(folder / shard.file, place)
             except OSError:  # a file system without links
@@ -101,7 +101,7 @@ class Writer:
         self._columns = manifest.columns if manifest.shards else self._columns
 
     def close(self) -> None:
-        """Commit the rows that wait and let the next writer in; twice is once."""
+        """Commit the waiting rows and release the lock; a second call does nothing."""
         if self.closed:
             return
         try:
@@ -141,7 +141,7 @@ class Writer:
         return Rows(count, {"features": rows, **given})
 
     def _own_last(self) -> None:
-        """Copy what waits on in the caller's memory: the caller may change it."""
+        """Copy the rows that still wait in the caller's memory, because the caller may change it."""
         if not self._waiting:
             return
         size, columns = self._waiting[-1]
@@ -149,7 +149,7 @@ class Writer:
         self._waiting[-1] = Rows(size, owned)
 
     def _commit(self, count: int) -> None:
-        """Write the first ``count`` waiting rows as a shard, then the manifest that says so."""
+        """Write the first ``count`` waiting rows as a shard, then the manifest that lists it."""
         shard, rest = _split(self._waiting, count)
         columns = self._columns or {}
         self._check_unchanged()
@@ -186,7 +186,7 @@ class Writer:
 
 
 def _split(waiting: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
-    """The first ``count`` rows, and the others."""
+    """Split the waiting rows into the first ``count`` and the others."""
     first: list[Rows] = []
     for position, rows in enumerate(waiting):
         if rows.size > count:

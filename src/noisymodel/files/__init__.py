@@ -1,4 +1,4 @@
-"""Files on disk: atomic writes, locks, tables and labels, tensors without pickle, for every room of the library."""
+"""Files on disk: atomic writes, locks, tables, labels, and tensors without pickle, for the whole library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays in ``.npy``, ``.npz`` and safetensors files: headers, pieces of rows, and arrays of labels as columns."""
+"""Arrays in ``.npy``, ``.npz`` and safetensors files: their headers, their rows in pieces, and columns of labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAFETENSORS = {
     "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
 }  # fmt: skip
 _PIECE = 1 << 16
-_LARGEST_HEADER = 100 << 20  # of a safetensors file, as that format says
+_LARGEST_HEADER = 100 << 20  # the limit of the safetensors format
 _DAMAGES = (
     zipfile.BadZipFile,
     zlib.error,
@@ -41,16 +41,16 @@ _DAMAGES = (
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file, of which the header was read.
+    """An array in a file; its header has been read.
 
     Attributes:
         path: the file.
-        name: of the array in it.
-        shape: of the array.
+        name: the name of the array in the file.
+        shape: the shape of the array.
         dtype: such as ``"float32"`` or ``"bfloat16"``.
-        stored: how the numbers lie there; of bfloat16 their bits, as integers.
-        offset: where they begin; None: in an archive.
-        fortran: whether columns follow each other.
+        stored: numpy's dtype of the stored numbers; for bfloat16 an integer dtype of their bits.
+        offset: the position of the first number; None in an archive.
+        fortran: whether the array is stored column by column.
     """
 
     path: Path
@@ -63,11 +63,11 @@ class StoredArray:
 
     @property
     def floating(self) -> bool:
-        """Whether the numbers have fractions."""
+        """Whether the dtype is floating point."""
         return self.stored.kind == "f" or self.dtype == "bfloat16"
 
     def whole(self) -> npt.NDArray[Any]:
-        """The array: mapped into memory for reading, or of an archive read.
+        """The whole array, mapped into memory for reading; from an archive it is read.
 
         Raises:
             InputFileError: the file ends early or is damaged.
@@ -82,12 +82,12 @@ class StoredArray:
         return np.memmap(self.path, self.stored, "r", self.offset, self.shape, "F" if self.fortran else "C")
 
     def pieces(self, first: int, last: int, size: int) -> Iterator[npt.NDArray[Any]]:
-        """Rows ``first`` to ``last`` (not included), ``size`` at a time."""
+        """Yield the rows ``first`` to ``last`` (exclusive), ``size`` at a time."""
         if self.offset is None:
             yield from self._archived(first, last, size)
         else:
             for start in range(first, last, size):
-                yield self.whole()[start : min(start + size, last)]  # a map of its own: the pages are given back
+                yield self.whole()[start : min(start + size, last)]  # a separate map, so that its pages are released
 
     def _archived(self, first: int, last: int, size: int) -> Iterator[npt.NDArray[Any]]:
         rest = self.shape[1:]
@@ -104,7 +104,7 @@ class StoredArray:
                     content = self._read(stream, count * math.prod(rest))
                     yield np.frombuffer(content, self.stored).reshape(count, *rest)
             if last == self.shape[0]:
-                stream.read(1)  # the end, where the checksum is compared
+                stream.read(1)  # reading the end makes zipfile compare the checksum
 
     def _read(self, stream: IO[bytes], count: int) -> bytes:
         content = stream.read(count * self.stored.itemsize)
@@ -114,11 +114,11 @@ class StoredArray:
 
 
 def arrays_in(path: Path) -> dict[str, StoredArray]:
-    """The arrays of a file by name; that of an ``.npy`` file is called ``labels``. Only headers are read.
+    """The arrays of a file by name; the one array of an ``.npy`` file is called ``labels``. Only headers are read.
 
     Raises:
-        InputFileError: it is no such file, its header and its size do not belong together, or an ``.npy`` file holds no
-            plain numbers or texts.
+        InputFileError: the file is of another format, its size contradicts its header, or an ``.npy`` file holds
+            neither plain numbers nor texts.
     """
     suffix = path.suffix.lower()
     try:
@@ -133,7 +133,7 @@ def read_npy(path: Path) -> npt.NDArray[Any]:
 
 
 class ArrayTable:
-    """One-dimensional arrays of integers or texts, by name; that of an ``.npy`` file is called ``labels``."""
+    """The one-dimensional arrays of integers or texts in a file, as columns of a table."""
 
     unit = "row"
 
@@ -154,7 +154,7 @@ class ArrayTable:
             yield from enumerate(zip(*texts, strict=True), start=start)
 
     def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
-        """See `Table`: the dtype stays, but for longer texts; the other arrays of the file are copied."""
+        """See `Table`: the dtype does not change, except for longer texts; other arrays of the file are copied."""
         stored, old = self._array(name)
         texts = [str(was) if new is None else new for was, new in zip(old, changed, strict=True)]
         new = np.array(texts) if old.dtype.kind == "U" else np.array([int(text) for text in texts]).astype(old.dtype)
@@ -194,7 +194,7 @@ def _npy(path: Path) -> dict[str, StoredArray]:
 
 
 def _npz(path: Path) -> dict[str, StoredArray]:
-    """The arrays of an archive; those of objects or records have no shape."""
+    """The arrays of an archive; arrays of objects or records get no shape."""
     found: dict[str, StoredArray] = {}
     with _archive(path) as archive:
         for member in archive.namelist():
@@ -218,7 +218,7 @@ def _safetensors(path: Path) -> dict[str, StoredArray]:
             if length > min(_LARGEST_HEADER, path.stat().st_size):
                 raise ValueError(f"a header of {length} bytes")
             header = parse_json(file.read(length))
-        with safe_open(path, framework="numpy"):  # checks offsets, shapes and the file's size; maps nothing that stays
+        with safe_open(path, framework="numpy"):  # checks offsets, shapes and the file's size; keeps no map
             pass
         header.pop("__metadata__", None)
     except (SafetensorError, OSError, ValueError, AttributeError) as error:
@@ -233,14 +233,14 @@ def _safetensors(path: Path) -> dict[str, StoredArray]:
 
 
 def _npy_header(stream: IO[bytes], path: Path) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns follow each other, and dtype of an ``.npy`` stream, which stands at the data then."""
+    """Read the header of an ``.npy`` stream up to its data: shape, whether it is stored by columns, and dtype."""
     try:
         version = np.lib.format.read_magic(stream)
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
         shape, fortran, dtype = read(stream)
     except KeyError:
         raise InputFileError(f"{shown(path)} holds an array of records, not of numbers") from None
-    except Exception as error:  # the header is parsed as Python, which fails in many ways
+    except Exception as error:  # the header is parsed as Python, which can raise many errors
         raise InputFileError(f"{shown(path)} is no .npy file, or damaged ({reason(error)})") from None
     if dtype.hasobject:
         raise InputFileError(f"{shown(path)} holds Python objects, not numbers: save an array of numbers")

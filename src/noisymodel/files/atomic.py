@@ -1,4 +1,4 @@
-"""Atomic writes: a process that dies, or a power cut, at any moment leaves the old file or the new one."""
+"""Atomic writes: if the process dies or the power fails at any moment, the old file or the new one remains."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from pathlib import Path
 from ..errors import OutputFolderError
 from .reading import reason, shown
 
-_PIECE = 1 << 22  # bytes that are written and hashed while they are in the processor's cache
+_PIECE = 1 << 22  # bytes written and hashed at a time: they fit into the processor's cache
 
 
 def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tuple[int, str]:
     """Replace a file in one step, and return the new file's size and SHA-256.
 
-    The bytes go to ``.NAME.RANDOM.partial`` beside it and to the disk; then the file gets its name; then the name
-    goes to the disk. The temporary name is unique and never follows a link. Parent folders are made.
+    The bytes are written to ``.NAME.RANDOM.partial`` beside the file and synchronised to the disk. Then this file is
+    renamed, and the folder is synchronised. The temporary name is unique and never follows a link. Missing parent
+    folders are created.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     with new_file(path) as partial:
@@ -35,19 +36,19 @@ def write_file(path: Path, content: bytes | Iterable[bytes | memoryview]) -> tup
 
 
 def partial_name(path: Path) -> Path:
-    """``.NAME.RANDOM.partial`` beside a file or folder, for what will have its name when it is complete."""
+    """The temporary name ``.NAME.RANDOM.partial`` beside a file or folder, used until it is complete."""
     return path.with_name(f".{path.name[:48]}.{secrets.token_hex(6)}.partial")
 
 
 def partials_of(path: Path) -> list[Path]:
-    """What writers of a file or folder have not completed: dead ones, where the caller knows that none is alive."""
+    """The incomplete temporary files of a file or folder: leftovers, if the caller knows that no writer is alive."""
     name = re.compile(re.escape(f".{path.name[:48]}.") + r"[0-9a-f]{12}\.partial")
     return [one for one in path.parent.iterdir() if name.fullmatch(one.name)] if path.parent.is_dir() else []
 
 
 @contextmanager
 def new_file(path: Path) -> Generator[Path]:
-    """A temporary name for a library that writes files itself; the file becomes ``path`` when the block succeeds."""
+    """Yield a temporary name, for a library that writes files itself; rename it to ``path`` if the block succeeds."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     partial = partial_name(path)
@@ -58,7 +59,7 @@ def new_file(path: Path) -> Generator[Path]:
             os.fsync(file)
         finally:
             os.close(file)
-        os.replace(partial, path)  # noqa: PTH105 - every call that changes the disk is one of `os`: tests cut them off
+        os.replace(partial, path)  # noqa: PTH105 - all changes of the disk are calls of `os`, so that tests can interrupt them
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(partial)  # noqa: PTH108 - see above
@@ -68,10 +69,10 @@ def new_file(path: Path) -> Generator[Path]:
 
 @contextmanager
 def new_folder(path: Path) -> Generator[Path]:
-    """A temporary folder beside ``path``, which becomes ``path`` when the block succeeds and is deleted when it fails.
+    """Yield a temporary folder beside ``path``; rename it to ``path`` if the block succeeds, else delete it.
 
     Raises:
-        FileExistsError: there is something at ``path``, before the block or after it; it is left as it is.
+        FileExistsError: ``path`` exists, before the block or after it; it does not change.
     """
     _check_nothing_at(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +89,10 @@ def new_folder(path: Path) -> Generator[Path]:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise unless a file can be written into a folder: better before the work than after it. Nothing is left behind.
+    """Raise unless a file can be written into a folder, to fail before the work. No file remains.
 
     Raises:
-        OutputFolderError: it is a file, its name is too long, or the system lets nobody write there.
+        OutputFolderError: the path is a file, its name is too long, or the system forbids writing.
     """
     made = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     try:
@@ -112,7 +113,7 @@ def _check_nothing_at(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the system can (Windows does so by itself)."""
+    """Synchronise the names in a folder to the disk, if the system can (Windows does so by itself)."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Class labels in files: the same text in, the same class in every command, the same text out."""
+"""Class labels in files: every command maps a text to the same class, and writes the same text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..errors import InputFileError
 from .reading import PICKLES, check_file, shown, suffix_of
 from .tables import ARRAYS, TEXT_TABLES, LineTable, Table, listed, open_table
 
-NAMES = ("label", "labels", "target", "targets", "y")  # of the column, where none is named; the first that is there
+NAMES = ("label", "labels", "target", "targets", "y")  # the default names of the column; the first that exists is used
 _INTEGER = re.compile(r"[+-]?[0-9]{1,300}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _REFUSED = (*PICKLES, ".json", ".xlsx", ".xls", ".zip", ".tar")
@@ -24,12 +24,12 @@ _REFUSED = (*PICKLES, ".json", ".xlsx", ".xls", ".zip", ".tar")
 
 @dataclass(frozen=True, eq=False)
 class LabelFile:
-    """The labels of a file: N class ids, and the text of each of the K classes that the file holds.
+    """The labels of a file: N class ids, and the texts of the K classes in the file.
 
     Attributes:
         path: the file.
         codes: (N,) int64, the class id of each row, in [0, K).
-        classes: K different texts, as they stand in the file; see `class_order`.
+        classes: K different texts, exactly as in the file; see `class_order`.
 
     >>> found = LabelFile(Path("x.csv"), np.array([1, 0, 1]), ("9", "10"))
     >>> found.values.tolist(), found.labels.tolist(), found.encode(["10", 9]).tolist(), found.decode([0]).tolist()
@@ -45,12 +45,12 @@ class LabelFile:
 
     @property
     def values(self) -> npt.NDArray[np.str_]:
-        """(N,) texts, as they stand in the file."""
+        """(N,) texts, exactly as in the file."""
         return self.decode(self.codes)
 
     @property
     def labels(self) -> npt.NDArray[Any]:
-        """(N,) what a classifier is fitted on: int64 where every class is such a number, else the texts."""
+        """(N,) labels for a classifier: int64 if every class is an integer, else the texts."""
         numbers = integers_of(self.classes)
         return self.values if numbers is None else numbers[self.codes]
 
@@ -74,21 +74,21 @@ class LabelFile:
 
 
 def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
-    r"""The labels (N,) in a file, each as the text that stands there.
+    r"""Read the labels (N,) in a file, each as its exact text.
 
-    CSV (separated by commas, semicolons or tabs), TSV and JSON lines, these also with ``.gz``, in UTF-8 with a byte
-    order mark or without; Parquet; an array of integers or texts in ``.npy``, ``.npz`` or safetensors; any other file
-    is one label a line. A label keeps its spaces, its zeros and its case.
+    The formats are: CSV (separated by commas, semicolons or tabs), TSV and JSON lines, also with ``.gz``, in UTF-8 with
+    or without a byte order mark; Parquet; an array of integers or texts in ``.npy``, ``.npz`` or safetensors. Any other
+    file has one label a line. A label keeps its spaces, zeros and case.
 
     Args:
         path: the file; `noisymodel.features.opening.read_labels` takes feature stores too.
-        column: of a table, or the array of an archive; None: the first of ``label``, ``labels``, ``target``,
-            ``targets`` and ``y`` that is there, or the only one.
+        column: the column of a table, or the array of an archive; None: the first existing one of ``label``,
+            ``labels``, ``target``, ``targets`` and ``y``, or the only one.
 
     Raises:
-        InputFileError: there is no such file or column; it holds no labels; a label is missing, no text and no integer,
-            or but for spaces at its ends that of another row. The line or row is named.
-        MissingExtraError: a Parquet file, and pyarrow is not installed.
+        InputFileError: no such file or column; no labels; or a label that is missing, neither a text nor an integer,
+            or differs from another label only in spaces at its ends. The message names the line or row.
+        MissingExtraError: the file is a Parquet file, and pyarrow is not installed.
 
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "labels.CSV"
@@ -111,7 +111,7 @@ def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
 
 
 def label_column(table: Table, name: str | None, wanted: Sequence[str] = NAMES) -> str:
-    """The column that is meant: the named one, the first of ``wanted``, or the only one."""
+    """The column of the labels: the named one, the first existing one of ``wanted``, or the only one."""
     present = table.columns()
     if name is None:
         found = [one for one in wanted if one in present] or (present if len(present) == 1 else [])
@@ -122,7 +122,7 @@ def label_column(table: Table, name: str | None, wanted: Sequence[str] = NAMES) 
 
 
 def collect_labels(path: Path, numbered: Iterable[tuple[int | str, str]], unit: str) -> LabelFile:
-    """Labels from (number of the row, text); ``unit`` is what the numbers count."""
+    """Collect labels from pairs (number of the row, text); ``unit`` says what the numbers count."""
     known: dict[str, int] = {}
     first: list[int | str] = []
     codes = array("q")
@@ -147,7 +147,7 @@ def collect_labels(path: Path, numbered: Iterable[tuple[int | str, str]], unit: 
 
 
 def class_order(classes: Iterable[object]) -> list[str]:
-    """The texts of classes in their order: by value where all are numbers, else by their letters.
+    """Sort the texts of classes: by value if all are numbers, else by their letters.
 
     >>> class_order(["10", "9", "-1"]), class_order([2, 10]), class_order(["b", "B", "a"])
     (['-1', '9', '10'], ['2', '10'], ['B', 'a', 'b'])
@@ -161,10 +161,10 @@ def class_order(classes: Iterable[object]) -> list[str]:
 
 
 def label_text(label: object) -> str:
-    """A label as the text that stands for it in a file: a text as it is, an integer in decimal.
+    """The text of a label in a file: a text does not change, an integer is written in decimal.
 
     Raises:
-        TypeError: anything else; a truth value is no label, a number with a fraction neither.
+        TypeError: for any other type, including truth values and floats.
 
     >>> label_text("007"), label_text(7), label_text(np.int64(7))
     ('007', '7', '7')
@@ -177,7 +177,7 @@ def label_text(label: object) -> str:
 
 
 def integers_of(classes: Sequence[str]) -> npt.NDArray[np.int64] | None:
-    """The classes as int64, where the text of every number is the class's own; else None.
+    """The classes as int64, if every class is the decimal text of an integer; else None.
 
     >>> integers_of(["1", "20"]), integers_of(["01", "20"])
     (array([ 1, 20]), None)
@@ -189,7 +189,7 @@ def integers_of(classes: Sequence[str]) -> npt.NDArray[np.int64] | None:
 
 
 def _refuse_spaces(path: Path, known: dict[str, int], first: Sequence[int | str], unit: str) -> None:
-    """Refuse two classes that look the same: only the author of the file can know which one is meant."""
+    """Refuse two classes that differ only in spaces: only the author of the file knows which one is right."""
     bare: dict[str, str] = {}
     for text in known:
         other = bare.setdefault(text.strip(), text)

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that the operating system gives back when its process ends, however it ends."""
+"""A lock for one process at a time; the operating system releases it when the process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from .reading import parse_json
 
 
 class LockedError(RuntimeError):
-    """Somebody else has the lock; the message says who, as far as the lock's file tells."""
+    """Another holder has the lock; the message names it, if the lock's file does."""
 
 
 class Lock:
     """An exclusive lock on a file, held from construction until `release`, which deletes the file.
 
-    It lies on the open file, so no lock is ever stale: the system drops it with the process that held it, also after
-    ``kill -9``. Processes forked from the holder (DataLoader workers) do not have it and do not keep it alive. The text
-    of the file says who holds it, for messages alone. The file is no link.
+    The lock belongs to the open file, so it is never stale: the system releases it with its process, also after
+    ``kill -9``. Processes forked from the holder (DataLoader workers) neither have the lock nor keep it alive. The text
+    of the file names the holder, only for messages. The file must not be a link.
 
     Raises:
         LockedError: another process, or another lock of this one, has it.
@@ -45,7 +45,7 @@ class Lock:
             self._lock.acquire()
         except Timeout:
             raise LockedError(_holder(path)) from None
-        with contextlib.suppress(OSError):  # Windows lets nobody write into a locked file
+        with contextlib.suppress(OSError):  # Windows forbids writing into a locked file
             path.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}), encoding="utf-8")
 
     @property
@@ -54,9 +54,9 @@ class Lock:
         return self._lock.is_locked
 
     def release(self) -> None:
-        """Let the next one in; does nothing when the lock is released already."""
+        """Release the lock; a second call does nothing."""
         if self.held:
-            with contextlib.suppress(OSError):  # Windows deletes no open file
+            with contextlib.suppress(OSError):  # Windows cannot delete an open file
                 self.path.unlink()
             self._lock.release(force=True)
 

@@ -18,13 +18,13 @@ _MOST_JSON = 256 << 20  # bytes; a manifest of a million shards has less
 
 
 def check_file(path: Path) -> Path:
-    """The path, where a regular file lies there that can be asked about.
+    """Check that a path is a regular file, and return it.
 
     Raises:
-        InputFileError: there is nothing, a folder, a pipe or a device; or the system refuses the name.
+        InputFileError: the path does not exist, is a folder, a pipe or a device, or the system refuses its name.
     """
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - of `Path.stat` a name with a null byte is another error
+        mode = os.stat(path).st_mode  # noqa: PTH116 - `Path.stat` raises another error for a name with a null byte
     except (FileNotFoundError, NotADirectoryError):
         raise InputFileError(f"there is no file {shown(path)}") from None
     except (OSError, ValueError) as error:
@@ -37,20 +37,20 @@ def check_file(path: Path) -> Path:
 
 
 def is_there(path: str | Path) -> bool:
-    """Whether there is something at a path; nothing is at one that the system refuses, such as a name too long."""
+    """Whether a path exists; False for names that the system refuses, for example because they are too long."""
     return os.path.exists(path)  # noqa: PTH110 - `Path.exists` raises for these
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether there is a folder at a path; see `is_there`."""
+    """Whether a path is a folder; see `is_there`."""
     return os.path.isdir(path)  # noqa: PTH112 - see above
 
 
 def files_of(path: Path, suffix: str) -> list[Path]:
-    """A file, or all files of a folder with this ending, by name.
+    """The file itself, or all files of a folder with this ending, sorted by name.
 
     Raises:
-        InputFileError: a folder has none.
+        InputFileError: the folder has no such file.
     """
     if not is_folder(path):
         return [path]
@@ -61,7 +61,7 @@ def files_of(path: Path, suffix: str) -> list[Path]:
 
 
 def suffix_of(path: Path) -> str:
-    """The ending in lower case, without a ``.gz`` after it.
+    """The ending of a file's name in lower case; a final ``.gz`` is ignored.
 
     >>> suffix_of(Path("labels.CSV.gz")), suffix_of(Path("x.npy"))
     ('.csv', '.npy')
@@ -71,13 +71,13 @@ def suffix_of(path: Path) -> str:
 
 
 def open_bytes(path: Path) -> IO[bytes]:
-    """The bytes of a file, unpacked where it is named ``.gz``."""
+    """Open the bytes of a file, unpacked if its name ends in ``.gz``."""
     check_file(path)
     return cast("IO[bytes]", gzip.open(path, "rb")) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
 def text_lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
-    """The lines of a UTF-8 file with their ends; a byte order mark is no part of the first."""
+    """Yield the lines of a UTF-8 file with their line ends, without a byte order mark."""
     for number, line in enumerate(_lines(path, stream), start=1):
         content = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         if b"\0" in content:
@@ -102,10 +102,10 @@ def _lines(path: Path, stream: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def parse_json(content: str | bytes) -> Any:
-    """The value of a JSON text.
+    """Parse a JSON text.
 
     Raises:
-        ValueError: it is none, or nested deeper than Python can read.
+        ValueError: the text is not JSON, or nested deeper than Python can read.
     """
     try:
         return json.loads(content)
@@ -114,10 +114,10 @@ def parse_json(content: str | bytes) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
+    """Read the JSON object in a file.
 
     Raises:
-        InputFileError: there is no such file, it cannot be read, or it holds no JSON object.
+        InputFileError: the file does not exist, cannot be read, or holds no JSON object.
     """
     check_file(path)
     try:
@@ -138,11 +138,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, on one line, without the path that the sentence around it names."""
+    """The message of an error on one line, without its path, which the caller's sentence names."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split()) or type(error).__name__
 
 
 def shown(path: str | Path) -> str:
-    """A path for a message: what is no text in it is escaped, so that it can be printed anywhere."""
+    """A path for a message: bytes that are not text are escaped, so that every terminal can print it."""
     return str(path).encode("utf-8", "backslashreplace").decode()

@@ -1,7 +1,7 @@
-"""Tables in files: columns read as text, and the file written anew with one column changed.
+"""Tables in files: read columns as text, and write a copy of the file with one column changed.
 
-CSV (separated by commas, semicolons or tabs), TSV, JSON lines and Parquet; arrays of ``.npy``, ``.npz`` and safetensors
-files are columns too. Every line or row is read, or an error names the one that cannot be.
+The formats are CSV (separated by commas, semicolons or tabs), TSV, JSON lines and Parquet; arrays in ``.npy``, ``.npz``
+and safetensors files are columns too. Every line or row is read, or an error names the unreadable one.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ class Table(Protocol):
     """A file with rows and named columns."""
 
     path: Path
-    unit: str  # what a row's number counts: lines of the file, or rows from 0
+    unit: str  # the unit of row numbers: lines of the file, or rows from 0
 
     def columns(self) -> list[str]:
         """The names of the columns."""
         ...
 
     def values(self, *names: str) -> Iterator[Row]:
-        """The number of each row, and its values in the columns ``names`` as text."""
+        """Yield the number of each row, and its values in the columns ``names`` as text."""
         ...
 
     def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
-        """The same table with the column ``name`` changed, row by row; None leaves a row as it is."""
+        """Write the table with new values in the column ``name``, row by row; None keeps a row's value."""
         ...
 
 
 def open_table(path: str | Path) -> Table:
-    """A table by the ending of its file, in capitals or not.
+    """Open a table by the ending of its file; case does not matter.
 
     Raises:
-        InputFileError: there is no such file, or it is no table.
+        InputFileError: the file does not exist, or is not a table.
     """
     file = check_file(Path(path))
     suffix = suffix_of(file)
@@ -77,9 +77,9 @@ def open_table(path: str | Path) -> Table:
 class DelimitedTable:
     """CSV or TSV with a header, in UTF-8.
 
-    The separator of a ``.csv`` file is the comma, semicolon or tab that cuts its header into the most columns. Quotes
-    are those of CSV; where tabs separate, a row is one line, so a quote that is not closed is an error and swallows
-    nothing. What is written has the separator, the byte order mark and the line ends of the file.
+    The separator of a ``.csv`` file is the comma, semicolon or tab that divides its header into the most columns.
+    Quotes are those of CSV. In a file with tabs a row is one line, so an unclosed quote is an error and cannot swallow
+    later lines. A written copy keeps the separator, the byte order mark and the line ends of the file.
     """
 
     unit = "line"
@@ -146,7 +146,7 @@ class DelimitedTable:
 
 
 class LineTable:
-    """A text a line, without a header: the only column, called ``label``."""
+    """One text a line, without a header; the only column is called ``label``."""
 
     unit = "line"
 
@@ -164,7 +164,7 @@ class LineTable:
             yield number, (line.removesuffix("\n").removesuffix("\r"),) * len(names)
 
     def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
-        """See `Table`: line ends stay."""
+        """See `Table`: line ends do not change."""
         column_places(self.path, self.columns(), [name])
         with _writing(out, like=self.path) as file:
             for (_, line), value in zip(self._lines(), changed, strict=True):
@@ -177,7 +177,7 @@ class LineTable:
 
 
 class JsonTable:
-    """JSON objects, one a line. Lines that do not change are kept byte by byte."""
+    """JSON objects, one a line. Unchanged lines are copied byte by byte."""
 
     unit = "line"
 
@@ -185,7 +185,7 @@ class JsonTable:
         self.path = path
 
     def columns(self) -> list[str]:
-        """See `Table`: those of the first line."""
+        """See `Table`: the keys of the first line."""
         for _, _, record in self._records():
             return list(record)
         return []
@@ -196,7 +196,7 @@ class JsonTable:
             yield number, tuple(as_text(record.get(name), self.path, f"line {number}", name) for name in names)
 
     def write(self, out: Path, name: str, changed: Iterable[str | None]) -> None:
-        """See `Table`: integers stay integers."""
+        """See `Table`: integers remain integers."""
         with _writing(out, like=self.path) as file:
             for (_, line, record), value in zip(self._records(), changed, strict=True):
                 if value is not None:
@@ -217,7 +217,7 @@ class JsonTable:
 
 
 class ParquetTable:
-    """Parquet, batch by batch; types and other columns stay as they are."""
+    """A Parquet file, read and written in batches; types and other columns do not change."""
 
     unit = "row"
 
@@ -265,13 +265,13 @@ class ParquetTable:
 
 @contextmanager
 def open_parquet(path: Path) -> Generator[Any]:
-    """A ``pyarrow.parquet.ParquetFile``, read page by page; damage is an `InputFileError` in the block."""
+    """Open a ``pyarrow.parquet.ParquetFile``, read page by page; a damaged file is an `InputFileError` in the block."""
     arrow = load_pyarrow()
     from pyarrow import parquet
 
     check_file(path)
     try:
-        # a stream of pages: without the buffer whole column chunks are read
+        # the buffer makes it a stream of pages; without it whole column chunks are read
         options: dict[str, Any] = {"buffer_size": 1 << 20, "pre_buffer": False, "page_checksum_verification": True}
         with parquet.ParquetFile(path, **options) as file:
             yield file
@@ -280,18 +280,18 @@ def open_parquet(path: Path) -> Generator[Any]:
 
 
 def parquet_batches(path: Path, names: Sequence[str] | None, size: int) -> Iterator[Any]:
-    """The rows of a Parquet file as record batches of the columns ``names``, or of all."""
+    """The rows of a Parquet file as record batches of the columns ``names``, or of all columns."""
     with open_parquet(path) as file:
         yield from file.iter_batches(batch_size=size, columns=None if names is None else list(names))
 
 
 def load_pyarrow() -> Any:
-    """The optional package."""
+    """Import the optional package pyarrow."""
     return import_extra("pyarrow", extra="tables", purpose="Arrow tables and Parquet files")
 
 
 def column_places(path: Path, header: Sequence[str], names: Iterable[str]) -> list[int]:
-    """Where the columns ``names`` stand; each must be there once."""
+    """The positions of the columns ``names``; each must occur once."""
     for name in names:
         count = list(header).count(name)
         if not count:
@@ -302,14 +302,14 @@ def column_places(path: Path, header: Sequence[str], names: Iterable[str]) -> li
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:
-    """Names for a message, not endlessly many."""
+    """List names for a message, at most ``most`` of them."""
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return f"{', '.join(every[:most])}{more}" if every else "nothing"
 
 
 def as_text(value: object, path: Path, place: str, name: str) -> str:
-    """A text as it is, or an integer in decimal; anything else is an error that names the row."""
+    """Return a text unchanged, or an integer in decimal; anything else is an error that names the row."""
     if isinstance(value, str):
         if value.isascii():
             return value
@@ -328,7 +328,7 @@ def as_text(value: object, path: Path, place: str, name: str) -> str:
 
 
 def alike(old: object, new: str) -> str | int:
-    """A text as the value that it takes the place of: an integer where that was one."""
+    """Convert a new text to the type of the old value: an integer if that was one."""
     if isinstance(old, int):
         try:
             return int(new)
@@ -343,7 +343,7 @@ def _separator(header: str) -> str:
 
 @contextmanager
 def _writing(out: Path, *, like: Path) -> Generator[IO[bytes]]:
-    """A file to write, packed and begun with a byte order mark as another one is."""
+    """Open a file for writing, with the compression and the byte order mark of the file ``like``."""
     with open_bytes(like) as stream:
         marked = stream.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK
     with out.open("wb") as file:
@@ -359,5 +359,5 @@ def _writing(out: Path, *, like: Path) -> Generator[IO[bytes]]:
 def _encoded(record: dict[str, Any]) -> bytes:
     try:
         return json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, in another column
+    except UnicodeEncodeError:  # a lone surrogate in another column
         return json.dumps(record).encode()

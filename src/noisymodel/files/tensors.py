@@ -21,10 +21,10 @@ def encode_tensors(tensors: Mapping[str, Tensor], record: object = None) -> byte
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
-    """The tensors, on the CPU, and the record of a file that `encode_tensors` made."""
+    """Read the tensors, on the CPU, and the record from a file that `encode_tensors` made."""
     try:
         with safe_open(path, framework="pt") as content:
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - no mapping
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118 - it is not a mapping
             record = parse_json((content.metadata() or {}).get("noisymodel", "null"))
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is damaged or no safetensors file ({error}): delete it and write it anew") from None

@@ -1,7 +1,7 @@
-"""Adapters to other libraries; each needs the library that it is named after.
+"""Adapters to other libraries; each needs the library of its name.
 
 - `noisymodel.integrations.transformers`: a `PreTrainedModel` of a backbone and a head, and a `Trainer` that logs terms;
-- `noisymodel.integrations.peft`: LoRA with the head trained and saved beside it;
+- `noisymodel.integrations.peft`: LoRA, with a head that is trained and saved with the adapters;
 - `noisymodel.integrations.lightning`: a `LightningModule`, and a callback that logs spectra;
 - `noisymodel.integrations.ray`: features and spectra of Ray Data datasets.
 """

@@ -1,4 +1,4 @@
-"""The one error of a missing library."""
+"""The error for a missing library."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from ..errors import import_extra
 
 
 def require(package: str, *, extra: str) -> None:
-    """Import ``package`` or say which extra brings it."""
+    """Import ``package``, or raise an error that names its extra."""
     import_extra(package, extra=extra, purpose=f"noisymodel.integrations.{package}")

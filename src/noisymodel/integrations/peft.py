@@ -1,4 +1,4 @@
-"""LoRA of a backbone with a head that is trained and saved beside the adapters."""
+"""LoRA of a backbone, with a head that is trained and saved with the adapters."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def lora_config(
     modules_to_save: Sequence[str] = (),
     **options: Any,
 ) -> LoraConfig:
-    """A `LoraConfig` for ``peft.get_peft_model`` whose ``modules_to_save`` holds the head.
+    """Make a `LoraConfig` for ``peft.get_peft_model`` with the head in ``modules_to_save``.
 
-    Without that the head stays frozen at its first weights, or is trained and not saved. With it the whole head,
-    BatchNorm statistics included, is saved, loaded and merged with the adapters.
+    Without this entry the head stays frozen at its first weights, or is trained but not saved. With it the whole head,
+    including its BatchNorm statistics, is saved, loaded and merged with the adapters.
 
     Args:
         model: a module that holds a head of this library, such as `NMTuneForSequenceClassification`.
         r: the rank; 8, as in the published code.
         target_modules: ``"mlp"``: the linear layers of the backbone's blocks outside attention, as in the published
             code; ``"attention"``: those inside; ``"all"``: both; or names, as in peft.
-        modules_to_save: further ones, such as a pooler.
-        options: of `LoraConfig`: ``lora_alpha``, ``lora_dropout`` and so on.
+        modules_to_save: further modules to train and save, such as a pooler.
+        options: keywords of `LoraConfig`: ``lora_alpha``, ``lora_dropout`` and so on.
 
     Raises:
-        ValueError: where there is no head, or no layer of that kind.
+        ValueError: if there is no head, or no layer of that kind.
     """
     heads = [name for name, module in model.named_modules() if isinstance(module, Head)]
     if len(heads) != 1 or not heads[0]:
@@ -61,10 +61,10 @@ def lora_config(
 
 @contextmanager
 def adapters_disabled(module: nn.Module) -> Generator[None]:
-    """``module`` as it was before tuning: adapters off, evaluation mode; afterwards all is as it was.
+    """Switch the adapters of ``module`` off, in evaluation mode, as before tuning; restore both afterwards.
 
     Raises:
-        ValueError: where there are no adapters.
+        ValueError: if there are no adapters.
     """
     layers = [part for part in module.modules() if isinstance(part, BaseTunerLayer)]
     if not layers:
@@ -90,7 +90,7 @@ def adapters_disabled(module: nn.Module) -> Generator[None]:
 
 
 def _linear_layers(model: nn.Module, kind: str, head: str) -> list[str]:
-    """Full names of linear layers in numbered blocks, inside or outside attention."""
+    """The full names of linear layers in numbered blocks, inside or outside attention."""
     found: list[str] = []
     for name, module in model.named_modules():
         parts = name.lower().split(".")

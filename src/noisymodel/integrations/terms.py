@@ -1,4 +1,4 @@
-"""The terms of a batch in a loop that evaluates too, and their means over many batches."""
+"""The terms of a batch in training and evaluation loops, and their means over many batches."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 from ..losses import NMTuneTerms
 
-NAMES = NMTuneTerms._fields[1:]  # the total is the loss, which every loop logs by itself
+NAMES = NMTuneTerms._fields[1:]  # without the total, the loss, which every loop logs anyway
 
 
 def batch_terms(
     head: Any, logits: Tensor, targets: Tensor, tuned: Tensor, reference: Tensor | None, *, training: bool
 ) -> NMTuneTerms:
-    """The terms of what a head gave for a batch.
+    """The terms of a head's outputs for a batch.
 
-    In evaluation the last batch may be smaller than batch statistics need (two rows, or ``top_k``). A weighted term is
-    NaN then, and the ``total`` is without it; `TermMeans` leaves such terms out. In training it is the error that it
-    is in `NMTuneLoss`.
+    In evaluation the last batch may have too few rows for batch statistics (two rows, or ``top_k``). Then a weighted
+    term is NaN, and the ``total`` omits it; `TermMeans` leaves such terms out. In training such a batch is an error, as
+    in `NMTuneLoss`.
     """
     objective = head.objective
     left_out: list[str] = []
@@ -42,7 +42,7 @@ class TermMeans:
         self._sums: Tensor | None = None
 
     def update(self, terms: NMTuneTerms, weight: float = 1.0) -> None:
-        """Take in the terms of a batch. A regularizer that is NaN beside a finite task loss is left out."""
+        """Add the terms of a batch. A regularizer that is NaN beside a finite task loss is left out."""
         with torch.no_grad():
             values = torch.stack([term.detach().float() for term in terms[1:]])
             left_out = values.isnan() & values[0].isfinite()
@@ -51,7 +51,7 @@ class TermMeans:
             self._sums = new if self._sums is None else self._sums + new
 
     def sums(self, device: torch.device) -> Tensor:
-        """(2, terms): weighted sums and weights, to be added over processes; zeros before any batch. Starts anew."""
+        """Return (2, terms), the weighted sums and the weights, to be added over processes; then reset them to zero."""
         sums, self._sums = self._sums, None
         return torch.zeros(2, len(NAMES), dtype=torch.float32, device=device) if sums is None else sums
 

@@ -1,4 +1,4 @@
-"""Verify an audit: draw the noise again and compare every entry."""
+"""Verification of an audit: draw the noise again and compare every entry."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
     """Draw the noise of an audit again and compare every entry.
 
     Args:
-        audit: what :meth:`NoisyLabels.audit` returned, or JSON made of it.
+        audit: the dictionary of :meth:`NoisyLabels.audit`, also after a round trip through JSON.
         labels: the clean labels; for `soft_label` the clean soft labels.
-        subset: the mask, where the noise had one. (Of noise on noise: the same for each step that had one.)
-        inputs: the arrays that the audit has only a checksum of: ``features``, ``posterior``, ``prototypes``,
+        subset: the mask, if the noise had one. (In noise on noise, every step with a subset gets the same mask.)
+        inputs: the arrays of which the audit holds only a checksum: ``features``, ``posterior``, ``prototypes``,
             ``counts``, or ``matrix``.
 
     Returns:
         The noisy labels, equal to those of the audit.
 
     Raises:
-        ValueError: labels, subset or input that is not the audit's; an array that is missing; anything that differs;
-            a method that this version does not know.
+        ValueError: labels, a subset or an input other than the audit's; a missing array; a noisy label or a figure
+            that differs; a method that this version does not know.
 
     >>> audit = symmetric([0, 1, 2, 0], 0.5, seed=1).audit()
     >>> verify(audit, [0, 1, 2, 0]).labels
@@ -88,7 +88,7 @@ def _check_audit(audit: object) -> None:
 def _verify_soft(
     audit: Mapping[str, Any], targets: Any, subset: Subset | None, inputs: Mapping[str, Any]
 ) -> NoisyLabels:
-    """Of soft labels: the noise of their top classes, and then what it makes of them."""
+    """Verify soft labels: draw the noise of their top classes, then apply it to the soft labels."""
     array = as_numpy(targets)
     if array.ndim != 2:
         raise ValueError(f"`labels` must be the clean soft labels (N, K), got shape {array.shape}")
@@ -102,7 +102,7 @@ def _verify_soft(
 
 
 def _decoded(name: str, value: Any) -> Any:
-    """A parameter as the injector takes it."""
+    """Convert a parameter from its JSON form to the form that the injector takes."""
     if name == "mapping" and isinstance(value, Mapping):
         return {int(clean): noisy for clean, noisy in cast("Mapping[str, int]", value).items()}
     rates = {"rate", "open_share", "missing", "spurious"}

@@ -1,7 +1,7 @@
-"""New classes for whole classes at a time: counts from a row of a matrix, then a random order.
+"""New labels for all samples of a class at once: counts from a row of the matrix, then a random order.
 
-Independent draws from a row are a multinomial count and a uniformly random order of it, so both the exact and the
-Bernoulli modes are one sort by class and one shuffle within each: no search in a cumulative sum per sample.
+Independent draws from a row are the same as multinomial counts in a uniformly random order. So both the exact and the
+Bernoulli modes sort once by class and shuffle each class once; no sample needs a search in a cumulative sum.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .inputs import Floats
 from .large_transitions import Rows
 from .selection import by_class
 
-_SNAP = 1e-9  # a share this close to an integer is that integer: 0.29 · 100 is 29
+_SNAP = 1e-9  # a product this close to an integer counts as that integer: 0.29 · 100 is 29
 
 Counts = npt.NDArray[np.int64]
 Allocate = Callable[[int, npt.NDArray[np.intp], Floats, int, np.random.Generator], Counts]
@@ -27,7 +27,7 @@ Allocate = Callable[[int, npt.NDArray[np.intp], Floats, int, np.random.Generator
 def largest_remainder(
     label: int, columns: npt.NDArray[np.intp], shares: Floats, size: int, generator: np.random.Generator
 ) -> Counts:
-    """floor(size·share) each, and the rest to the largest remainders; in a tie other classes first, then by chance."""
+    """floor(size·share) each, the rest to the largest remainders; ties go to other classes first, then by chance."""
     ideal = shares * (size / shares.sum())
     counts = np.floor(ideal + _SNAP)
     left = size - int(counts.sum())
@@ -44,7 +44,7 @@ def multinomial(
 ) -> Counts:
     """Counts of ``size`` independent draws."""
     del label, columns
-    last = int(np.argmax(shares))  # numpy gives the last class what rounding leaves over: never an impossible one
+    last = int(np.argmax(shares))  # numpy gives rounding leftovers to the last class, so it must be a possible one
     order = np.r_[:last, last + 1 : len(shares), last]
     counts = np.empty(len(shares), dtype=np.int64)
     counts[order] = generator.multinomial(size, shares[order] / shares.sum())
@@ -54,14 +54,14 @@ def multinomial(
 def assign(
     labels: npt.NDArray[Any], num_classes: int, rows: Rows, allocate: Allocate, generator: np.random.Generator
 ) -> npt.NDArray[Any]:
-    """(N,): for each sample a class from the row of its label, the counts of each row being those of ``allocate``."""
+    """(N,): for each sample a class from the row of its label; ``allocate`` computes the counts of each row."""
     places, bounds = by_class(labels, num_classes)
     targets = np.empty(labels.size, dtype=np.min_scalar_type(num_classes - 1))  # small: written in random order
     for label, (start, stop) in enumerate(pairwise(bounds)):
         if stop > start:
             columns, shares = rows(label)
             counts = allocate(label, columns, shares, stop - start, generator)
-            block = np.repeat(columns, counts)  # of 8 bytes each, which numpy shuffles fastest
+            block = np.repeat(columns, counts)  # numpy shuffles items of 8 bytes fastest
             generator.shuffle(block)
             targets[places[start:stop]] = block
     return targets

@@ -1,4 +1,4 @@
-"""Captions given to other images: no caption to an image that it is right for, by construction and not by luck."""
+"""Reassignment of captions to other images: by construction, no caption goes to an image that it is right for."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from .inputs import Mask
 
 Places = npt.NDArray[np.signedinteger[Any]]
 
-_FEW = 1000  # so many captions or fewer are drawn again, whole, for an exactly uniform law; more are repaired
+_FEW = 1000  # up to this many captions the whole order is drawn again, so that the law is exactly uniform
 _TRIES = 1000
-_PROGRESS = 0.75  # proposals at random go on while so large a share of the misfits, at most, is left by a round
-_MATCHED = 2000  # so many captions or fewer: an exact matching is affordable
+_PROGRESS = 0.75  # random proposals go on while a round leaves at most this share of the misfits
+_MATCHED = 2000  # up to this many captions an exact matching is affordable
 
 
 @dataclass(frozen=True, eq=False)
 class Matches:
     """Which caption is right for which image.
 
-    Caption j is right for the image of pair i if it is one of that image's own, or has the key of one of them.
+    Caption j is right for the image of pair i if it belongs to that image, or has the key of such a caption.
 
     Attributes:
         images: (N,) codes in [0, number of images); None: every pair has an image of its own.
-        keys: (N,) codes of the captions' keys; None: every caption is like no other.
+        keys: (N,) codes of the captions' keys; None: all captions differ.
     """
 
     images: Places | None
@@ -42,7 +42,7 @@ class Matches:
         if self.keys is None:
             return self.images[places] == self.images[captions]
         wanted = self.images[places] * self._width + self.keys[captions]
-        order = np.argsort(wanted)  # looked up in order: memory is then read in order too
+        order = np.argsort(wanted)  # sorted lookups read memory in order
         wanted = wanted[order]
         found = self._own[np.minimum(np.searchsorted(self._own, wanted), self._own.size - 1)] == wanted
         right = np.empty_like(found)
@@ -62,11 +62,12 @@ class Matches:
 
 
 def derange(matches: Matches, places: Places, generator: np.random.Generator) -> Places:
-    """The captions of ``places`` in an order that gives none to an image that it is right for.
+    """Order the captions of ``places`` so that none goes to an image that it is right for.
 
-    A uniformly random order is repaired: a caption that came to its own image is exchanged with that of a random other
-    place, if both are then wrong. If at most half of the captions belong to one image, such a place always exists:
-    of m captions, c of the image, b at home, m − 2c + b ≥ b places neither are the image's nor hold a caption of it.
+    A uniformly random order is repaired: a caption that landed on its own image changes places with a random other
+    caption, if both are then wrong. If no image owns more than half of the captions, such a partner always exists. Of
+    m captions let c belong to the image, and let b of these have landed on it; then m − 2c + b ≥ b places neither
+    belong to the image nor hold one of its captions.
     """
     for _ in range(_TRIES if places.size <= _FEW else 0):
         captions = generator.permutation(places)
@@ -87,7 +88,7 @@ def derange(matches: Matches, places: Places, generator: np.random.Generator) ->
 def _exchange_at_random(
     matches: Matches, places: Places, captions: Places, bad: Places, generator: np.random.Generator
 ) -> Places:
-    """One proposal for every bad place, in place; those that are bad still."""
+    """Propose one exchange for every bad place, in place; return the places that are still bad."""
     partners, proposing = _proposals(bad, places.size, generator)
     good = ~matches.right(places[proposing], captions[partners]) & ~matches.right(places[partners], captions[proposing])
     partners, proposing = partners[good], proposing[good]
@@ -96,7 +97,7 @@ def _exchange_at_random(
 
 
 def _proposals(bad: Places, count: int, generator: np.random.Generator) -> tuple[Places, Places]:
-    """Different partners that are not bad themselves, and who proposes to each."""
+    """Draw different partners that are not bad themselves, and the bad place that proposes to each."""
     partners, index = np.unique(generator.integers(count, size=bad.size), return_index=True)
     free = ~np.isin(partners, bad)
     return partners[free], bad[index[free]]
@@ -105,7 +106,7 @@ def _proposals(bad: Places, count: int, generator: np.random.Generator) -> tuple
 def _exchange_by_search(
     matches: Matches, places: Places, captions: Places, bad: Places, generator: np.random.Generator
 ) -> bool:
-    """The first bad place, and those with a caption like its own, with places that suit the first; in place."""
+    """Exchange the first bad place, and bad places with a like caption, with places that suit it; in place."""
     place, caption = (np.broadcast_to(array[bad[0]], places.shape) for array in (places, captions))
     suitable = np.flatnonzero(~matches.right(place, captions) & ~matches.right(places, caption))
     alike = bad[_alike(matches, captions[bad])]
@@ -122,7 +123,10 @@ def _alike(matches: Matches, captions: Places) -> Mask:
 
 
 def _matched(matches: Matches, places: Places, stuck: Places, generator: np.random.Generator) -> Places:
-    """By a maximum matching of places and captions, which finds an order if there is one; ``stuck``: one caption."""
+    """Order by a maximum matching of places and captions, which finds an order if one exists.
+
+    ``stuck`` is a caption without a place; the error names it.
+    """
     if places.size > _MATCHED:
         raise ValueError(_refusal(matches, places, stuck))
     shuffled = generator.permutation(places)
@@ -137,7 +141,7 @@ def _matched(matches: Matches, places: Places, stuck: Places, generator: np.rand
 
 
 def _refusal(matches: Matches, places: Places, stuck: Places) -> str:
-    """Why there is no order: told for the caption that found no place."""
+    """Say why no order exists, by the example of a caption that found no place."""
     alike = np.count_nonzero(_alike(matches, np.r_[stuck, places])[1:])
     wrong = np.count_nonzero(~matches.right(places, np.broadcast_to(stuck, places.shape)))
     return (
@@ -148,10 +152,10 @@ def _refusal(matches: Matches, places: Places, stuck: Places) -> str:
 
 
 def pair_off(matches: Matches, places: Places, generator: np.random.Generator) -> tuple[Places, Places]:
-    """An even number of places as pairs, (M/2,) each, either wrong for the other.
+    """Pair an even number of places, (M/2,) each, so that both captions of a pair are wrong for the other's image.
 
-    A uniformly random pairing is repaired: two of one image, and two of a random other pair, are paired crosswise. If
-    at most half of the places belong to one image, there always are enough pairs with neither of it.
+    A uniformly random pairing is repaired: a bad pair and a random other pair exchange a partner. If no image owns
+    more than half of the places, there are always enough pairs without that image.
     """
     shuffled = generator.permutation(places)
     first, second = shuffled[::2].copy(), shuffled[1::2].copy()
@@ -173,7 +177,10 @@ def _clash(matches: Matches, one: Places, other: Places) -> Mask:
 
 
 def _cross(matches: Matches, first: Places, second: Places, bad: Places, other: Places) -> int:
-    """(a, b), (c, d) -> (a, c), (b, d), or else (a, d), (b, c), where that is good for both; in place. How many."""
+    """(a, b), (c, d) -> (a, c), (b, d), or else (a, d), (b, c), if both new pairs are good; in place.
+
+    Return the number of pairs mended.
+    """
     done = np.zeros(bad.size, dtype=np.bool_)
     for turned in (False, True):
         a, b, c, d = first[bad], second[bad], first[other], second[other]
@@ -187,7 +194,7 @@ def _cross(matches: Matches, first: Places, second: Places, bad: Places, other: 
 def _cross_by_search(
     matches: Matches, first: Places, second: Places, bad: Places, generator: np.random.Generator
 ) -> bool:
-    """The first bad pair, and those like it, with pairs that suit; in place."""
+    """Cross the first bad pair, and bad pairs like it, with pairs that suit; in place."""
     a, b = (np.broadcast_to(array[bad[0]], first.shape) for array in (first, second))
     straight = ~_clash(matches, a, first) & ~_clash(matches, b, second)
     turned = ~_clash(matches, a, second) & ~_clash(matches, b, first)
@@ -199,7 +206,7 @@ def _cross_by_search(
 
 
 def resample(matches: Matches, places: Places, pairs: int, generator: np.random.Generator) -> Places:
-    """For each place a caption, uniform among those of all pairs that are wrong for it."""
+    """Draw a caption for each place, uniformly among the captions of all pairs that are wrong for it."""
     captions = generator.integers(pairs, size=places.size, dtype=places.dtype.type)
     bad = np.flatnonzero(matches.right(places, captions))
     before = np.inf

@@ -60,11 +60,11 @@ def corrupt_features(
         snr: signal-to-noise ratio in decibels.
         rate: share of numbers set to zero, in [0, 1].
         alpha: ≥ 0; 5, 10 and 15 are the paper's.
-        attention_mask: (B, L), of (B, L, D): other positions get no noise and count in no statistic.
-        seed: integer in [0, 2**63); for training, another one each step.
+        attention_mask: (B, L), for features (B, L, D): masked positions get no noise and count in no statistic.
+        seed: integer in [0, 2**63); in training give another seed at each step.
 
     Returns:
-        As ``features``: shape, dtype, kind and device.
+        The noisy features, of the shape, dtype, kind and device of ``features``.
 
     Raises:
         TypeError: features that are not floating point; no strength, or one that is not of this kind.
@@ -103,7 +103,7 @@ def corrupt_features(
 
 
 def _strength(kind: str, strengths: dict[str, float | None]) -> tuple[str, float]:
-    """The one strength that was given, checked."""
+    """Check that exactly one strength was given, and return its name and value."""
     given = [name for name, value in strengths.items() if value is not None]
     wanted = " or ".join(f"`{name}`" for name in _STRENGTHS[kind])
     if len(given) != 1 or given[0] not in _STRENGTHS[kind]:
@@ -134,7 +134,7 @@ def _read_mask(attention_mask: Array | None, shape: tuple[int, ...]) -> Mask | N
 
 
 def _checked(noisy: Array, name: str, strength: float) -> Array:
-    """Refuse numbers that the noise took beyond the dtype."""
+    """Refuse noisy numbers that overflow the dtype."""
     finite = torch.isfinite(noisy.detach()) if isinstance(noisy, torch.Tensor) else np.isfinite(noisy)
     if not bool(finite.all()):
         raise ValueError(

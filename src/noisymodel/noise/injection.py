@@ -1,4 +1,4 @@
-"""One injection: from labels (or noisy labels, or a part of them) to noisy labels with their record."""
+"""The frame of every injector: read the labels and the subset, and return noisy labels with their record."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _STREAM = 0x6C61626C  # "labl": no other use of the same seed draws these number
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What an injector was given.
+    """The arguments of an injector, checked.
 
     Attributes:
-        given: the caller's labels, whose kind and device the result has; of noise on noise, the clean ones.
+        given: the caller's labels (in noise on noise the clean ones); the result has their kind and device.
         current: (N,) the labels before this step.
         num_classes: K.
         inside: (N,) bool, the samples that this step may change; None for all.
         classes: the classes that this step may change; None for all.
-        before: the noisy labels that were given, if any.
-        seed: of this step.
-        counted: whether K was counted from the labels, since the caller did not give it.
+        before: the earlier noisy labels, if the caller gave such.
+        seed: the seed of this step.
+        counted: whether K was counted from the labels, because the caller did not give it.
     """
 
     given: Labels
@@ -67,7 +67,7 @@ class Step:
 
     @property
     def depth(self) -> int:
-        """How many noises there were before."""
+        """The number of earlier noises."""
         return 0 if self.before is None else int(self.before.record["depth"]) + 1
 
     @property
@@ -76,16 +76,16 @@ class Step:
         return self.current if self.before is None else as_numpy(self.given)
 
     def generator(self, *use: int) -> np.random.Generator:
-        """Independent of the other uses, and of those of earlier noise with the same seed."""
+        """A generator independent of other uses, and of earlier noise with the same seed."""
         depth = (self.depth,) if self.depth else ()
         return array_generator(self.seed, _STREAM, *use, *depth)
 
     def part_of(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The entries of (N, ...) that belong to ``part``."""
+        """The rows of an array (N, ...) that belong to ``part``."""
         return rows if self.inside is None else rows[self.inside]
 
     def indices(self) -> npt.NDArray[np.intp]:
-        """(M,): where ``part`` lies in the labels."""
+        """(M,): the indices of ``part`` in the labels."""
         return np.arange(self.current.size) if self.inside is None else np.flatnonzero(self.inside)
 
     def finish(
@@ -100,17 +100,18 @@ class Step:
         inputs: Mapping[str, Any] | None = None,
         also_wrong: Mask | None = None,
     ) -> NoisyLabels:
-        """The result in the kind of the input.
+        """Make the result, in the kind of the caller's labels.
 
-        ``noisy``: (M,), what ``part`` became (taken over, not copied). ``parameters``: the call's keywords besides the
-        arrays, the number of classes, the subset and the seed. ``also_wrong``: (M,), wrong whatever the label.
+        ``noisy`` (M,) are the noisy labels of ``part``; the array is taken over, not copied. ``parameters`` are the
+        keywords of the call, without the arrays, the number of classes, the subset and the seed. ``also_wrong`` (M,)
+        marks samples that are wrong whatever their label.
         """
         whole = noisy
         if self.inside is not None:
             whole = self.current.copy()
             whole[self.inside] = noisy
         clean = self.clean
-        with ThreadPoolExecutor(2) as pool:  # hashing waits for no interpreter lock
+        with ThreadPoolExecutor(2) as pool:  # hashing releases the interpreter lock
             checksums = [pool.submit(label_checksum, labels) for labels in (clean, whole)]
             flipped = whole != clean
             if also_wrong is not None:
@@ -151,7 +152,7 @@ class Step:
         )
 
     def _composed(self, transition: object) -> object:
-        """The matrix of this step among all classes, after those before."""
+        """The matrix of this step for all classes, multiplied by the matrices of the earlier steps."""
         if transition is not None and self.classes is not None:
             chosen = np.zeros(self.num_classes, dtype=np.bool_)
             chosen[list(self.classes)] = True
@@ -202,7 +203,7 @@ def begin(
     seed: int,
     at_least: int = 0,
 ) -> Step:
-    """Read the labels and which of them may change; there are ``at_least`` so many classes."""
+    """Read the labels, and find those that may change; there are at least ``at_least`` classes."""
     before = labels if isinstance(labels, NoisyLabels) else None
     if before is not None:
         num_classes = _same_classes(before, num_classes)
@@ -239,7 +240,7 @@ def _same_classes(before: NoisyLabels, num_classes: int | None) -> int:
 
 
 def read_classes(classes: Sequence[int], num_classes: int) -> tuple[int, ...]:
-    """Some of the classes, ascending, each once."""
+    """The caller's choice of classes, ascending, without duplicates."""
     given = sorted(classes) if isinstance(classes, AbstractSet) else classes
     array = read_numbers(given, "classes", kinds="iu", expected="integers (class indices)")
     chosen = tuple(sorted({int(label) for label in array.ravel()}))

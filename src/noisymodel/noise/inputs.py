@@ -1,4 +1,4 @@
-"""Arrays as callers give them (numpy, torch, lists): read without a copy where possible, and given back alike."""
+"""Reading of callers' arrays (numpy, torch, lists), without a copy if possible, and return of results in their kind."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 
 MOST_CLASSES = 1 << 24
-"""A label of this size is no class index, and counting so many classes would take the memory of the machine."""
+"""No class index is this large, and counting so many classes would exhaust the memory of the machine."""
 
-_TOLERANCE = 1e-2  # of the sum of a row of probabilities: half precision is welcome
+_TOLERANCE = 1e-2  # of the sum of a row of probabilities; wide enough for half precision
 _CHUNK = 1 << 20  # numbers hashed or counted at a time
 
 
@@ -42,17 +42,17 @@ def read_class_count(num_classes: object, *, minimum: int = 1) -> int:
 
 
 def like(given: object, array: npt.NDArray[Any]) -> Array:
-    """The array as the caller's kind, on the caller's device."""
+    """Convert the array to the kind (numpy or torch) and device of ``given``."""
     return torch.from_numpy(array).to(given.device) if isinstance(given, torch.Tensor) else array
 
 
 def like_floats(given: object, array: npt.NDArray[Any]) -> Array:
-    """The same, in the dtype of the caller's tensor (numpy has no bfloat16)."""
+    """Like `like`, also in the dtype of the caller's tensor (numpy has no bfloat16)."""
     return torch.from_numpy(array).to(given.device, given.dtype) if isinstance(given, torch.Tensor) else array
 
 
 def read_labels(labels: object, num_classes: int | None, at_least: int = 0) -> tuple[npt.NDArray[Any], int]:
-    """(N,) class indices, and the number of classes: unless given, as few as the labels and ``at_least`` allow."""
+    """(N,) class indices, and the number of classes: by default the fewest that the labels and ``at_least`` allow."""
     array = read_numbers(labels, "labels", kinds="iu", expected="integers (class indices)")
     if array.ndim != 1 or array.size == 0:
         raise ValueError(f"`labels` must be one-dimensional with at least one label, got shape {array.shape}")
@@ -77,7 +77,7 @@ def read_labels(labels: object, num_classes: int | None, at_least: int = 0) -> t
 
 
 def read_matrix(values: object, name: str, rows: int, *, what: str = "labels") -> Array:
-    """A two-dimensional array of real numbers with ``rows`` rows, unread: it may be larger than memory."""
+    """Check that an array is two-dimensional with ``rows`` rows of real numbers; its data, maybe huge, stay unread."""
     matrix = check_array(values, name, expected="real numbers")
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise ValueError(f"`{name}` must have shape (N, D), got {tuple(matrix.shape)}; x.reshape(len(x), -1) flattens")
@@ -95,7 +95,7 @@ def float_rows(matrix: Array, index: slice | npt.NDArray[np.intp]) -> Floats:
 
 
 def check_finite(matrix: Array, name: str) -> None:
-    """No NaN and no infinity in a matrix of any size."""
+    """Refuse NaN and infinity in a matrix of any size."""
     step = max(1, _CHUNK // matrix.shape[1])
     for start in range(0, len(matrix), step):
         rows = matrix[start : start + step]
@@ -105,7 +105,7 @@ def check_finite(matrix: Array, name: str) -> None:
 
 
 def check_finite_rows(rows: Floats, name: str, first: int) -> None:
-    """No NaN and no infinity; ``first`` is the number of the first of these rows."""
+    """Refuse NaN and infinity; ``first`` is the number of the first of these rows."""
     finite = np.isfinite(rows)
     if not finite.all():
         bad = int(np.argmin(finite.all(axis=1)))
@@ -114,7 +114,7 @@ def check_finite_rows(rows: Floats, name: str, first: int) -> None:
 
 
 def check_probabilities(rows: npt.NDArray[Any], name: str, first: int = 0) -> None:
-    """Rows (n, K), not negative and of sum 1; ``first`` is the number of the first of these rows."""
+    """Check that rows (n, K) are non-negative and sum to 1; ``first`` is the number of the first of these rows."""
     wrong = ~((rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1, dtype=np.float64) - 1.0) <= _TOLERANCE))
     if wrong.any():
         bad = int(np.argmax(wrong))
@@ -143,7 +143,7 @@ def label_checksum(labels: npt.NDArray[Any]) -> str:
 
 
 def class_counts(labels: npt.NDArray[Any], num_classes: int) -> list[int]:
-    """How many labels each class has; in pieces, so that no copy as large is made."""
+    """How many labels each class has; counted in pieces, to avoid a copy of the labels."""
     counts = np.zeros(num_classes, dtype=np.int64)
     for start in range(0, labels.size, _CHUNK):
         counts += np.bincount(labels[start : start + _CHUNK].astype(np.intp, copy=False), minlength=num_classes)
@@ -151,7 +151,7 @@ def class_counts(labels: npt.NDArray[Any], num_classes: int) -> list[int]:
 
 
 def class_counts_where(labels: npt.NDArray[Any], num_classes: int, where: Mask) -> tuple[list[int], list[int]]:
-    """How many labels each class has, and how many of those are ``where``, in one pass."""
+    """How many labels each class has, and how many of those ``where`` marks, in one pass."""
     counts = np.zeros((2, num_classes), dtype=np.int64)
     for start in range(0, labels.size, _CHUNK):
         place = labels[start : start + _CHUNK].astype(np.intp)

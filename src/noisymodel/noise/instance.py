@@ -1,4 +1,4 @@
-"""Noise that depends on the sample: part-dependent (Xia et al.) and by a classifier's posterior (Zhang et al.)."""
+"""Instance-dependent label noise (Xia et al. 2020): the features of a sample decide its noisy class."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .inputs import Array, Floats, Labels, check_finite, float_rows, read_matrix
 from .result import NoisyLabels
 from .selection import by_class, exact_rate, recorded_rate
 
-TILE = 256  # rows in one product, always the same ones, so that no choice of memory changes a rounding
-_WIDEST = 1e6  # of N(rate, std²): truncated to [0, 1] it is uniform to nine digits
+TILE = 256  # rows in one matrix product: always the same rows together, so that `chunk_size` changes no rounding
+_WIDEST = 1e6  # the largest std: N(rate, std²) truncated to [0, 1] is then uniform to nine digits
 _BYTES = 1 << 26  # of features read at a time
 
 
@@ -45,22 +45,22 @@ def instance_dependent(
     3. p_i = q_i · softmax_{j≠y}(x_i·W_y), and p_iy = 1 − q_i;
     4. the noisy label is drawn from p_i.
 
-    So *whether* a label flips does not depend on x, only *where to*. The mean of q is not ``rate`` near 0 and 1
-    (:func:`expected_instance_rate`: .129 at .1); it is the audit's ``expected_rate``. ``rate=0`` is the identity, where
-    the formula would flip 8 %. There is no exact mode: flips are independent, with probability q_i.
+    So x decides *to which class* a label flips, but not *whether* it flips. Near 0 and 1 the mean of q differs from
+    ``rate`` (:func:`expected_instance_rate`: .129 at .1); the audit has it as ``expected_rate``. ``rate=0`` changes
+    nothing, although the formula would flip 8 %. There is no exact mode: flips are independent, with probability q_i.
 
-    The spread of the logits is ‖x‖. With raw 0–255 pixels, as in the published code, the softmax is one-hot and the
-    noise a fixed function of x; with unit-variance features of dimension D it is √D. Scale the features to make it as
-    soft as you need.
+    The logits have the standard deviation ‖x‖. With raw 0–255 pixels, as in the published code, the softmax is one-hot
+    and the noise is a fixed function of x. With unit-variance features of dimension D, ‖x‖ is about √D. Scale the
+    features to make the softmax as soft as you need.
 
-    Nested in the rate: every label flipped at a lower rate is flipped to the same class at a higher one. W_k is drawn
-    class by class and only flipped samples are multiplied, so a million rows by a thousand classes need D·K numbers
-    and 64 MiB of rows at a time. All products are float64 on the CPU in tiles of 256 rows: the result depends on
-    neither dtype, device nor ``chunk_size``; another processor's BLAS may round differently, which changes a label
-    with a probability of about 1e-13.
+    The noise is nested in the rate: every label flipped at a lower rate is flipped to the same class at a higher one.
+    W_k is drawn class by class and only flipped samples are multiplied, so a million rows by a thousand classes need
+    D·K numbers and 64 MiB of rows at a time. All products are float64 on the CPU in tiles of 256 rows, so the result
+    depends on neither dtype, device nor ``chunk_size``. Another processor's BLAS may round differently, which changes
+    a label with a probability of about 1e-13.
 
-    The audit's checksum of the features covers the rows of the samples that flip (class after class), and with
-    ``standardize`` the means and standard deviations of all.
+    The audit's checksum of the features covers the rows of the samples that flip (class after class); with
+    ``standardize`` it also covers the means and standard deviations of all rows.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
@@ -117,7 +117,7 @@ def instance_dependent(
 
 
 def flip_probabilities(rate: float, std: float, uniforms: Floats) -> Floats:
-    """q: the quantiles of N(rate, std²) truncated to [0, 1] at these probabilities; zero where the rate is."""
+    """q: the quantiles of N(rate, std²) truncated to [0, 1] at these probabilities; zero if ``rate`` is zero."""
     std = min(std, _WIDEST)
     if rate == 0.0 or std == 0.0:
         return np.full(uniforms.size, rate)
@@ -164,7 +164,7 @@ class _Rows:
             self._moments()
 
     def _tiles(self) -> Iterator[Floats]:
-        """All rows, in the same pieces whatever the chunk: sums depend on their order."""
+        """All rows, in pieces that do not depend on the chunk size: the rounding of sums depends on their order."""
         for start in range(0, len(self.matrix), self.chunk):
             block = float_rows(self.matrix, slice(start, start + self.chunk))
             yield from (block[first : first + TILE] for first in range(0, len(block), TILE))
@@ -187,7 +187,7 @@ class _Rows:
 def _targets(
     step: Step, rows: _Rows, label: int, places: npt.NDArray[np.intp], points: Floats, shared: bool
 ) -> npt.NDArray[np.intp]:
-    """The class that each of these samples of one class flips to."""
+    """Draw the class to which each of these samples, all of one class, flips."""
     projection = class_projection(step, rows.matrix.shape[1], 0 if shared else label)
     where = step.indices()[places] if step.inside is not None else places
     found: list[npt.NDArray[np.intp]] = []
@@ -207,7 +207,7 @@ def class_projection(step: Step, num_features: int, label: int) -> Floats:
 
 
 def softmax_weights(rows: Floats, projection: Floats, label: int) -> Floats:
-    """(n, K): P(noisy = j | x, flipped) up to a factor for each row; zero for the clean class."""
+    """(n, K): P(noisy = j | x, flipped), up to one factor for each row; zero for the clean class."""
     logits = rows @ projection
     logits[:, label] = -np.inf
     logits -= logits.max(axis=1, keepdims=True)
@@ -217,5 +217,5 @@ def softmax_weights(rows: Floats, projection: Floats, label: int) -> Floats:
 def draw(weights: Floats, points: Floats) -> npt.NDArray[np.intp]:
     """(n,): the first class where the cumulative share of the weights passes the point; never one of weight zero."""
     sums = np.cumsum(weights, axis=1)
-    threshold = np.minimum(points * sums[:, -1], np.nextafter(sums[:, -1], 0.0))  # rounding may put it at the last sum
+    threshold = np.minimum(points * sums[:, -1], np.nextafter(sums[:, -1], 0.0))  # rounding may reach the last sum
     return (sums > threshold[:, None]).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Label noise by rule: select a share of the labels, and give each a new class by the rule."""
+"""Label noise by rule: symmetric, pair and asymmetric. A share of the labels is selected and gets new classes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def symmetric(
 
     By default a selected label becomes one of the K − 1 **other** classes, so the share of wrong labels is ``rate``.
     With ``include_true=True`` it is drawn from all K classes: of the samples selected, 1/K keep their label and the
-    share of wrong labels is about rate·(K − 1)/K; ``flipped`` and ``realized_rate`` are always against the clean
+    share of wrong labels is about rate·(K − 1)/K. ``flipped`` and ``realized_rate`` always compare with the clean
     labels. See :func:`symmetric_transition` for the matrices.
 
     Selection:
@@ -59,8 +59,8 @@ def symmetric(
         num_classes: K; ``None`` takes the largest label + 1, which is too few where the last class has no sample.
         include_true: whether the true class is among those drawn from.
         selection: ``"exact"``, ``"exact_per_class"`` or ``"bernoulli"``.
-        subset: (N,) bool mask, or indices, of the samples that may change; N and ``rate`` are then of the subset.
-        classes: the classes whose samples may change, likewise.
+        subset: (N,) bool mask, or indices, of the samples that may change; N and ``rate`` then refer to the subset.
+        classes: the classes whose samples may change; N and ``rate`` then refer to these samples.
         seed: integer in [0, 2**63); the only source of randomness.
 
     Returns:
@@ -111,7 +111,7 @@ def pair_flip(
     """Pair noise: a selected label y becomes (y + 1) mod K.
 
     T_ii = 1 − rate, T_{i,(i+1) mod K} = rate. From ``rate`` = 0.5 on, most noisy labels of a class are wrong.
-    Nested and portable as :func:`symmetric` is, and with the same seed it selects the same samples.
+    The noise is nested and portable as in :func:`symmetric`, and with the same seed it selects the same samples.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
@@ -164,15 +164,16 @@ def asymmetric(
       fine labels are alphabetical, so only 6 of its 100 edges stay inside a superclass;
     - a dictionary {clean class: noisy class}; classes that it lacks keep their labels.
 
-    ``selection="exact"`` selects floor(rate·N + 1/2) samples of **all**, mapped or not, as DivideMix does, so that the
-    share of wrong labels is about half of ``rate`` for balanced CIFAR-10; ``"exact_per_class"`` flips
-    floor(rate·N_k + 1/2) of each mapped class k. Nested and portable as :func:`symmetric`.
+    ``selection="exact"`` selects floor(rate·N + 1/2) of **all** samples, mapped or not, as DivideMix does. So the share
+    of wrong labels is about half of ``rate`` for balanced CIFAR-10. ``"exact_per_class"`` flips floor(rate·N_k + 1/2)
+    samples of each mapped class k. The noise is nested and portable as in :func:`symmetric`.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
-        rate: share of the samples that is selected, in [0, 1]; inside a mapped class, of wrong labels.
+        rate: share of the samples that is selected, in [0, 1]; in a mapped class it is the share of wrong labels.
         mapping: a name or a dictionary.
-        num_classes: K; ``None`` takes the mapping's, with a dictionary at least the largest label + 1.
+        num_classes: K; ``None`` takes the number of the named mapping, or for a dictionary the fewest classes that
+            hold it and the labels.
         selection: as in :func:`symmetric`.
         subset: as in :func:`symmetric`.
         classes: as in :func:`symmetric`.
@@ -207,7 +208,7 @@ def json_mapping(mapping: ClassMapping) -> NamedMapping | dict[str, int]:
 def _mapped(
     step: Step, rate: float, target: npt.NDArray[np.intp], selection: str, method: str, parameters: dict[str, Any]
 ) -> NoisyLabels:
-    """Each selected label becomes ``target`` of it."""
+    """Change each selected label y to ``target[y]``."""
     share = exact_rate(rate)
     selected = select_part(step, share, selection)
     noisy = step.part.copy()
@@ -224,7 +225,7 @@ def _mapped(
 
 
 def select_part(step: Step, share: Fraction, selection: str) -> Mask:
-    """(M,): which of the labels that may change are drawn anew; the same for every rule."""
+    """(M,): which of the labels that may change are selected; the same for every rule."""
     check_choice(selection, "selection", SELECTIONS)
     return select(step.part, step.num_classes, share, selection, step.generator(1))
 
@@ -232,7 +233,7 @@ def select_part(step: Step, share: Fraction, selection: str) -> Mask:
 def uniform_targets(
     labels: npt.NDArray[Any], num_classes: int, include_true: bool, generator: np.random.Generator
 ) -> npt.NDArray[Any]:
-    """A uniform class for every sample, selected or not, so that it is the same at every rate: (N,)."""
+    """(N,): draw a uniform class for every sample, selected or not, so that the class is the same at every rate."""
     choices = num_classes if include_true else num_classes - 1
     drawn = generator.integers(choices, size=labels.size, dtype=np.min_scalar_type(choices).type)
     if not include_true:

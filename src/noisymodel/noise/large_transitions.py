@@ -1,4 +1,4 @@
-"""Transition matrices too large to hold: row by row, sparse, and products of what there is."""
+"""Transition matrices that are too large for a dense array: computed row by row, or sparse; and their products."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from .inputs import Floats, Mask, read_class_count, read_numbers
 DENSE_CLASSES = 4096
 """Up to this many classes a transition matrix is a dense array (128 MiB at 4096)."""
 
-_SHARPEST = float(np.finfo(np.float64).tiny)  # a smaller temperature takes cosines beyond the largest float
+_SHARPEST = float(np.finfo(np.float64).tiny)  # cosines divided by a smaller temperature overflow
 
 Csr: TypeAlias = "sparse.csr_array[Any]"
 Rows: TypeAlias = "Callable[[int], tuple[npt.NDArray[np.intp], Floats]]"
-"""Of a clean class: the classes with positive probability, ascending, and the probabilities."""
+"""A function from a clean class to the classes with positive probability, ascending, and their probabilities."""
 
 
 def is_sparse(matrix: object) -> TypeGuard[Csr]:
-    """Whether this is one of scipy's sparse matrices, which all convert to CSR."""
+    """Whether this is one of scipy's sparse matrices; all of them convert to CSR."""
     return sparse.issparse(matrix)
 
 
 @dataclass(frozen=True)
 class SymmetricTransition:
-    """The matrix of symmetric noise for any number of classes: one number on the diagonal, one beside it.
+    """The matrix of symmetric noise for any number of classes: one number on the diagonal, one off the diagonal.
 
     >>> large = SymmetricTransition(21_841, diagonal=0.9, off_diagonal=0.1 / 21_840)
     >>> large.shape, float(large.row(3)[3])
@@ -77,7 +77,7 @@ class SymmetricTransition:
 
 @dataclass(frozen=True, eq=False)
 class SimilarityTransition:
-    """The matrix of similarity noise, of which rows are computed when asked for.
+    """The matrix of similarity noise; its rows are computed when asked for.
 
     Attributes:
         directions: (K, D) prototypes of length one.
@@ -125,7 +125,7 @@ class SimilarityTransition:
 
 
 def rows_of(matrix: Floats | Csr | SimilarityTransition) -> Rows:
-    """The rows of a matrix without their zeros; of similarity noise those of P(noisy | clean, flipped)."""
+    """The rows of a matrix without their zeros; for similarity noise the rows of P(noisy | clean, flipped)."""
 
     def row(label: int) -> tuple[npt.NDArray[np.intp], Floats]:
         if is_sparse(matrix):
@@ -156,7 +156,7 @@ def mapped_transition(target: npt.NDArray[np.intp], rate: float, *, dense: bool)
 
 
 def restrict(transition: object, inside: Mask) -> object:
-    """The matrix with the rows of the identity for the classes that are not ``inside``; None where none is compact."""
+    """Set the rows of classes that are not ``inside`` to those of the identity; None if no compact form exists."""
     if isinstance(transition, np.ndarray):
         return np.where(inside[:, None], transition, np.eye(len(inside)))
     if is_sparse(transition):
@@ -169,7 +169,7 @@ def restrict(transition: object, inside: Mask) -> object:
 
 
 def product(first: object, second: object) -> object:
-    """First @ second, None where it has no compact form."""
+    """``first @ second``; None if the product has no compact form."""
     structured = (SymmetricTransition, SimilarityTransition)
     if first is None or second is None:
         return None

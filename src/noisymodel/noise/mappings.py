@@ -1,4 +1,4 @@
-"""Which class is mistaken for which: the published maps of asymmetric noise."""
+"""The published class mappings of asymmetric noise: which class is mistaken for which."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def named_targets(name: str) -> npt.NDArray[np.intp]:
 
 
 def mapping_classes(mapping: ClassMapping) -> int:
-    """The number of classes of a named mapping; the fewest that hold any other."""
+    """The number of classes of a named mapping; for a dictionary the fewest that hold its classes."""
     if isinstance(mapping, Mapping):
         return max(max(pair) for pair in checked_pairs(mapping).items()) + 1
     check_choice(mapping, "mapping", MAPPINGS)

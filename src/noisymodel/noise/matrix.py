@@ -1,4 +1,4 @@
-"""Label noise by matrix: any row-stochastic matrix, human confusion, similarity of classes."""
+"""Label noise from a matrix: any row-stochastic matrix, a confusion matrix, or similarities of classes."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def from_transition(
     """Noise by any transition matrix: a label i becomes j with probability T[i, j] = P(noisy = j | clean = i).
 
     - ``selection="exact"`` and ``"exact_per_class"``: of the N_i samples of class i, N_i·T_ij become j, rounded by
-      largest remainder so that every sample is counted once. Equal remainders go to other classes before the clean one
-      (as half-up does) and among those by chance;
+      largest remainder so that every sample is counted once. In a tie of remainders, other classes come before the
+      clean one (as with half-up rounding), and chance decides among those;
     - ``"bernoulli"``: each sample independently.
 
     A cell that is zero is never drawn.
@@ -57,7 +57,7 @@ def from_transition(
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
         matrix: (K, K) array, nested lists or ``scipy.sparse`` matrix; rows that sum to 1 ± 1e-6 are normalised.
         convention: ``"row"``, or ``"column"`` for matrices with T[j, i] = P(noisy = j | clean = i), whose columns sum
-            to one (cleanlab's). Required, because a matrix may fit both.
+            to one (as in cleanlab). Required, because a matrix may fit both conventions.
         selection: see above.
         num_classes: must be K if given.
         subset: as in :func:`symmetric`.
@@ -85,7 +85,7 @@ def from_transition(
 
 
 def check_classes(name: str, rows: int, num_classes: int | None) -> None:
-    """An array with one row for each class."""
+    """Check that an array has one row for each class."""
     if num_classes is not None and rows != read_class_count(num_classes):
         raise ValueError(f"`{name}` must have a row for each of `num_classes` {num_classes} classes, got {rows} rows")
 
@@ -93,7 +93,7 @@ def check_classes(name: str, rows: int, num_classes: int | None) -> None:
 def sample_rows(
     step: Step, table: Floats | Csr, selection: str, method: str, parameters: Mapping[str, Any], inputs: dict[str, Any]
 ) -> NoisyLabels:
-    """Every label drawn from its row."""
+    """Draw every label from its row of the matrix."""
     check_choice(selection, "selection", SELECTIONS)
     allocate = multinomial if selection == "bernoulli" else largest_remainder
     targets = assign(step.part, step.num_classes, rows_of(table), allocate, step.generator(2))
@@ -111,7 +111,7 @@ def sample_rows(
 
 
 def flip_rows(step: Step, share: Fraction, flips: Rows, selection: str) -> Any:
-    """(M,): selected labels drawn from their row of ``flips``; whom and to what does not depend on the rate."""
+    """(M,): draw the selected labels from their rows of ``flips``; a label's rank and new class ignore the rate."""
     selected = select_part(step, share, selection)
     targets = assign(step.part, step.num_classes, flips, multinomial, step.generator(2))
     noisy = step.part.copy()
@@ -120,7 +120,7 @@ def flip_rows(step: Step, share: Fraction, flips: Rows, selection: str) -> Any:
 
 
 def recorded_matrix(matrix: Floats | Csr) -> dict[str, Any]:
-    """What an audit holds of a matrix: its checksum, and its numbers where they are few."""
+    """The record of a matrix in an audit: its checksum, and its numbers if they are few."""
     dense = isinstance(matrix, np.ndarray)
     record: dict[str, Any] = {"shape": list(matrix.shape)}
     if dense:
@@ -149,13 +149,14 @@ def from_confusion(
 ) -> NoisyLabels:
     """Noise from a confusion matrix: the mistakes of annotators or of a classifier.
 
-    Without a rate the mistakes are as frequent as in ``counts``, and the draw is that of :func:`from_transition`. With
-    one, a share ``rate`` is selected as in :func:`symmetric`, and a selected label of class i becomes j ≠ i with
-    probability C_ij / Σ_{l≠i} C_il; then it is nested and portable too. See :func:`confusion_transition`.
+    Without a rate, the mistakes are as frequent as in ``counts``, and the labels are drawn as in
+    :func:`from_transition`. With a rate, a share ``rate`` is selected as in :func:`symmetric`, and a selected label of
+    class i becomes j ≠ i with probability C_ij / Σ_{l≠i} C_il; the noise is then nested and portable too. See
+    :func:`confusion_transition`.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
-        counts: (K, K) non-negative, C[i, j] of clean class i that were called j.
+        counts: (K, K) non-negative; C[i, j] samples of clean class i were labelled j.
         rate: share of wrong labels in [0, 1], or None.
         convention: ``"column"``: C[j, i] in place of C[i, j].
         empty: what to do with a class without counts, or mistakes: ``"error"``, ``"uniform"`` or ``"keep"``.
@@ -169,10 +170,10 @@ def from_confusion(
         :class:`NoisyLabels`.
 
     Raises:
-        TypeError: labels that are not integers, counts that are no real numbers.
+        TypeError: labels that are not integers, counts that are not real numbers.
         ValueError: as :func:`confusion_transition` and :func:`symmetric`.
 
-    Source: Wei et al. 2022 (CIFAR-N, arXiv 2110.12088): synthetic noise of the human labels' own matrix.
+    Source: Wei et al. 2022 (CIFAR-N, arXiv 2110.12088): synthetic noise with the matrix of the human labels.
 
     >>> counts = np.array([[8, 2], [0, 10]])
     >>> int(from_confusion([0] * 10 + [1] * 10, counts, seed=0).flipped.sum())
@@ -215,8 +216,8 @@ def similarity(
     """Noise between classes that look alike: a selected label i becomes j ≠ i by softmax of cosine / temperature.
 
     T_ii = 1 − rate, T_ij = rate · softmax_{j≠i}(cos(p_i, p_j) / τ), see :func:`similarity_transition`. Prototypes are
-    mean features (:func:`class_prototypes`), rows of a classifier, or embeddings of the classes' names; mistakes that
-    were counted go to :func:`from_confusion`. Nested and portable as :func:`symmetric` is.
+    mean features (:func:`class_prototypes`), rows of a classifier, or embeddings of the classes' names. For counted
+    mistakes use :func:`from_confusion`. The noise is nested and portable as in :func:`symmetric`.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
@@ -233,7 +234,7 @@ def similarity(
         :class:`NoisyLabels`; above 4096 classes ``transition`` computes rows when asked.
 
     Raises:
-        TypeError: labels that are not integers, prototypes that are no real numbers.
+        TypeError: labels that are not integers, prototypes that are not real numbers.
         ValueError: as :func:`similarity_transition` and :func:`symmetric`.
 
     >>> near = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])

@@ -1,4 +1,4 @@
-"""Open-set noise: images of classes that the labels do not know."""
+"""Open-set noise: images of classes outside the K classes of the labels."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .selection import SELECTIONS, Selection, by_class, exact_rate, half_up, ran
 
 @dataclass(frozen=True, eq=False)
 class OpenSetLabels(NoisyLabels):
-    """Noisy labels of which some belong to replaced images.
+    """Noisy labels, some of whose images are to be replaced by outliers.
 
-    An outlier's clean class is none of the K, so whatever label it carries is wrong: ``flipped`` is True where the
-    image is to be replaced *or* the label differs from the clean one, and ``realized_rate`` is its mean.
+    The clean class of an outlier is none of the K classes, so its label is always wrong. Therefore ``flipped`` is True
+    if the image is to be replaced *or* the label differs from the clean one; ``realized_rate`` is its mean.
 
     Attributes:
         replaced: (N,) bool, True where the image is to be replaced by an outlier.
-        outlier: (N,) int64, which outlier it is replaced by, −1 where it is not.
+        outlier: (N,) int64, the index of the outlier that replaces the image, −1 where the image stays.
     """
 
     replaced: Array | None = None
@@ -59,7 +59,7 @@ def open_set(
         rate: share of the samples that is selected, in [0, 1].
         num_outliers: how many images there are to draw from, at least 1.
         num_classes: K; ``None`` takes the largest label + 1.
-        open_share: share of the selected samples that is replaced, in [0, 1]; the published code's ω, 0.5 there.
+        open_share: share of the selected samples that is replaced, in [0, 1]; ω in the published code, which sets 0.5.
         include_true: closed-set labels are drawn from all K classes, as in the published code.
         replace: let an outlier be drawn more than once.
         selection: as in :func:`symmetric`; ``"exact_per_class"`` selects and replaces half-up counts of each class.
@@ -115,7 +115,7 @@ def open_set(
 
 
 def _parts(step: Step, share: Fraction, open_part: Fraction, selection: str) -> tuple[Mask, Mask]:
-    """(M,) each: what is replaced, and what gets another label."""
+    """(M,) each: which samples get another image, and which get another label."""
     count = step.part.size
     replaced, closed = np.zeros(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
     generator = step.generator(1)

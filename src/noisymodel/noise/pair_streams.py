@@ -1,4 +1,4 @@
-"""Noise in streams of image–caption pairs: a wrong caption from a declared pool, as a pure function of key and seed."""
+"""Noise in streams of image–caption pairs: wrong captions from a fixed pool, as a pure function of key and seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .stream_keys import Key, KeyHash, key_bytes
 
 Text = TypeVar("Text", str, bytes)
 
-_DEPTH = 0x70616972 << 32  # "pair": no place in a chain of label noise, so no other use of a seed gives these numbers
+_DEPTH = 0x70616972 << 32  # "pair": beyond every place in a chain of label noise, so no other noise draws these numbers
 _TRIES = 64
 
 
@@ -21,29 +21,30 @@ _TRIES = 64
 class PairNoise:
     """Caption noise as a frozen, picklable specification, for streams.
 
-    In a stream the captions of other samples are unavailable, and the available ones (a shuffle buffer, the shards of
-    this worker) change with sharding, order and resumption. So the wrong captions come from a **declared pool**, the
-    same everywhere: sample k is mismatched if u₁(k, seed) < rate, and gets ``captions[⌊u₂(k, seed)·len(captions)⌋]``,
-    u₁ and u₂ uniform in [0, 1) from a hash. A caption equal to the sample's own, or with its key in ``keys``, is passed
-    over (the next of its hashed draws; after 64 of them the next in the pool).
+    A stream gives access to few captions of other samples (a shuffle buffer, the shards of this worker), and these
+    change with sharding, order and resumption. So the wrong captions come from a **declared pool**, the same in every
+    worker. Sample k is mismatched if u₁(k, seed) < rate, and gets ``captions[⌊u₂(k, seed)·len(captions)⌋]``; u₁ and u₂
+    come from a hash and are uniform in [0, 1). If the drawn caption equals the sample's own, or has the sample's key in
+    ``keys``, the next hashed draw decides; after 64 draws, the next caption in the pool.
 
-    Law: each sample is mismatched by itself with probability ``rate``, and every one selected gets a caption that
-    differs, so of N samples with different keys Binomial(N, rate) are mismatched: the realised rate is
+    Law: each sample is mismatched independently with probability ``rate``, and every selected sample gets a caption
+    that differs. So of N samples with different keys, Binomial(N, rate) are mismatched: the realised rate is
     rate ± 1.96·√(rate·(1 − rate)/N) in 95 % of seeds, ± 0.03 points at 30 % of 12 million. The wrong caption is uniform
-    in the pool without the sample's own; captions are repeated (``mode="resample"`` of :func:`shuffle_pairs`). Nested:
-    a key that is mismatched at a lower rate is at a higher one, with the same caption. For exactly m mismatched pairs,
-    or captions that only change places, :func:`shuffle_pairs` needs the whole list once.
+    in the pool without the sample's own; captions repeat, as with ``mode="resample"`` of :func:`shuffle_pairs`. The
+    noise is nested: a key that is mismatched at a lower rate gets the same caption at a higher rate. If you need
+    exactly m mismatched pairs, or captions that only change places, use :func:`shuffle_pairs`, which needs the whole
+    list once.
 
     Args:
         rate: in [0, 1].
         captions: the pool: any sequence of str with ``len`` and integer indices: a list, or a memory-mapped column
             (``datasets.Dataset[...]["text"]``), which workers share. 100,000 captions of the data are plenty.
-        keys: the stream's key of each caption of the pool, where it was taken from the stream; None: not known.
+        keys: the stream's key of each caption in the pool, if the pool was taken from the stream; None if unknown.
         seed: integer in [0, 2**63).
 
     Raises:
-        TypeError: captions that are no sequence.
-        ValueError: an empty pool; as many keys as there are not captions; a rate outside [0, 1].
+        TypeError: captions that are not a sequence.
+        ValueError: an empty pool; another number of keys than of captions; a rate outside [0, 1].
 
     >>> noise = PairNoise(0.5, ["a cat", "a dog", "a red bus"], seed=0)
     >>> [noise.at(key, "a cat") for key in ("000", "001", "002", "003")]
@@ -70,11 +71,11 @@ class PairNoise:
         check_seed(self.seed)
 
     def mismatched(self, key: Key) -> bool:
-        """Whether the sample of a key gets a wrong caption."""
+        """Whether the sample with this key gets a wrong caption."""
         return KeyHash(self.seed, _DEPTH).pair(key)[0] < self.rate
 
     def at(self, key: Key, text: Text) -> Text:
-        """The caption of one sample, by its key and its own caption alone.
+        """The noisy caption of one sample, from its key and its own caption alone.
 
         Args:
             key: a str or bytes (the same text is the same key), or an integer, unique in the data.

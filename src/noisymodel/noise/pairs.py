@@ -1,4 +1,4 @@
-"""Noise in image–caption pairs: captions that go to other images, counted exactly and never back to their own."""
+"""Noise in image–caption pairs: an exact number of captions goes to other images."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class NoisyPairs:
     """The caption of each image after noise, with the record.
 
     Attributes:
-        permutation: (N,) int64, caption ``permutation[i]`` goes to image i; i itself where nothing was done. (With
-            ``mode="resample"`` it is no permutation: a caption may come twice.)
+        permutation: (N,) int64, caption ``permutation[i]`` goes to image i; i itself where the pair is unchanged.
+            (With ``mode="resample"`` a caption may occur twice, so it is not a permutation.)
         mismatched: (N,) bool, True where that caption is wrong for the image.
         requested_rate: the requested rate, in [0, 1].
         realized_rate: ``mismatched.mean()``, in [0, 1].
@@ -51,10 +51,10 @@ class NoisyPairs:
     def audit(self) -> dict[str, Any]:
         """The record of the noise as a dictionary for JSON.
 
-        ``method``, ``parameters`` and ``seed`` are the call; ``inputs`` has a checksum of the image ids and of the
-        caption keys (None where there were none); ``num_pairs``, ``num_selected``, ``num_mismatched``, both rates, the
-        SHA-256 of the permutation as little-endian int64, and the library's version. :func:`verify_pairs` draws
-        the noise again and compares.
+        ``method``, ``parameters`` and ``seed`` describe the call; ``inputs`` has checksums of the image ids and of the
+        caption keys (None if there were none). The rest are ``num_pairs``, ``num_selected``, ``num_mismatched``, both
+        rates, the SHA-256 of the permutation as little-endian int64, and the library's version. :func:`verify_pairs`
+        draws the noise again and compares.
 
         >>> audit = shuffle_pairs(10, 0.4, seed=0).audit()
         >>> audit["parameters"], audit["num_mismatched"]
@@ -74,47 +74,50 @@ def shuffle_pairs(
     """Noisy correspondence: a share of the captions goes to other images.
 
     Of N pairs, m = floor(rate·N + 1/2) are selected at random (in exact arithmetic from the decimal text of ``rate``)
-    and get other captions; the others keep theirs. A caption is **right** for an image if it is one of the image's own
-    captions, or has the key of one of them; else the pair is mismatched.
+    and get other captions; the others keep theirs. A caption is **right** for an image if it belongs to that image, or
+    has the key of such a caption; else the pair is mismatched.
 
-    - ``"derangement"``: the m captions change places and none comes to an image that it is right for: exactly m
-      mismatched. Uniform among all such orders if m ≤ 1000 (drawn again, up to 1000 times); above, a uniform order
-      whose few misfits (on average the mean number of captions of a caption's own image) are exchanged at random;
-    - ``"permutation"``: the m captions in a uniform order, as most published code does. Some come back: the number
-      mismatched is m − F with E[F] = Σ_i c_i²/m of the images' selected captions, about 1 if each has one;
-    - ``"swap"``: ⌊m/2⌋ disjoint exchanges of two captions: exactly 2⌊m/2⌋ mismatched, an involution;
-    - ``"resample"``: each selected pair gets a caption drawn uniformly, with replacement, from **all** that are wrong
-      for it: exactly m mismatched; captions are repeated and lost.
+    - ``"derangement"``: the m captions change places, and none goes to an image that it is right for: exactly m pairs
+      are mismatched. For m ≤ 1000 all such orders are equally likely (up to 1000 orders are drawn until one fits).
+      Above, a uniform order is drawn and its few misfits (on average the mean number of captions of a caption's own
+      image) are exchanged at random;
+    - ``"permutation"``: the m captions get a uniform order, as in most published code. Some return to their own image:
+      m − F pairs are mismatched, where E[F] = Σ_i c_i²/m and image i has c_i selected captions; E[F] is 1 if each
+      image has one;
+    - ``"swap"``: ⌊m/2⌋ disjoint pairs of captions are exchanged: exactly 2⌊m/2⌋ are mismatched, an involution;
+    - ``"resample"``: each selected pair gets a caption drawn uniformly, with replacement, from **all** captions that
+      are wrong for it: exactly m pairs are mismatched; some captions repeat and others are lost.
 
-    **Feasible**: a derangement or swap exists if and only if m (in ``"swap"`` 2⌊m/2⌋) pairs can be chosen of which no
-    image owns more than half; then it is found, without endless rejection. Where the random choice has more of one
-    image, those that came last give way to the next pairs of other images. With ``caption_keys`` the same is asked of
-    every key; a derangement of the pairs chosen is then found if the captions that are right for an image and the
-    images that a caption is right for are never more than m together, and for m ≤ 2000 if there is one at all (by
-    maximum matching); what is beyond that is refused, with the reason.
+    **Feasible**: a derangement or swap exists if and only if m pairs (in ``"swap"`` 2⌊m/2⌋) can be chosen such that no
+    image owns more than half of them. Then it is found, without endless rejection. If the random choice has too many
+    pairs of one image, the last of these are replaced by the next pairs of other images. With ``caption_keys`` the same
+    holds for every key. A derangement of the chosen pairs is then found in two cases: for m ≤ 2000 whenever one exists
+    (by maximum matching), and above if for no caption and image the number of captions right for the image plus the
+    number of images that the caption is right for exceeds m. All other requests are refused, with the reason.
 
-    **Nested**: with one seed and N, all modes select the same pairs, and a lower rate selects some of those of a higher
-    one (unless pairs had to give way). 12 million pairs take
-    seconds and about 1 GiB (with image ids and caption keys both, half a minute and 1.6 GiB).
+    **Nested**: with the same seed and N, all modes select the same pairs, and a higher rate selects all pairs of a
+    lower rate and more (unless pairs had to be replaced). 12 million pairs take seconds and about 1 GiB (with both
+    image ids and caption keys, half a minute and 1.6 GiB).
 
     Args:
-        num_pairs_or_image_ids: N, for an image of its own in each pair; or (N,) image ids (integers, or a sequence of
-            strings or other hashables; integers are faster and smaller), equal where pairs show the same image.
+        num_pairs_or_image_ids: N, if each pair has an image of its own; or (N,) image ids (integers, or a sequence of
+            strings or other hashables; integers are faster and smaller), equal if pairs show the same image.
         rate: share of the pairs that is selected, in [0, 1]; 0 changes nothing.
         mode: ``"derangement"``, ``"permutation"``, ``"swap"`` or ``"resample"``.
-        caption_keys: (N,) likewise, equal where captions say the same (a hash of the normalised text, for example).
+        caption_keys: (N,) keys of the same types, equal if captions say the same (for example a hash of the normalised
+            text).
         seed: integer in [0, 2**63); the only source of randomness.
 
     Returns:
-        :class:`NoisyPairs`; torch tensors on their device for image ids that are one, else numpy.
+        :class:`NoisyPairs`; if the image ids are a torch tensor, of tensors on its device, else of numpy arrays.
 
     Raises:
         TypeError: ids that are neither integers nor hashable.
         ValueError: no pairs; lengths that differ; ``rate`` outside [0, 1]; an unknown mode; a request that cannot be
             met (one pair alone cannot be mismatched; one image owns too many of the captions; ...).
 
-    Sources: noisy correspondence as in Huang et al. 2021 (NCR; ``"permutation"`` of the image indices of single
-    captions); "randomly swapping text descriptions" of arXiv 2309.17002 is ``"derangement"`` or ``"swap"``.
+    Sources: Huang et al. 2021 (NCR) define noisy correspondence (``"permutation"`` of the image indices of single
+    captions); "randomly swapping text descriptions" in arXiv 2309.17002 is ``"derangement"`` or ``"swap"``.
 
     >>> noisy = shuffle_pairs([0, 0, 1, 1, 2, 2], 0.5, seed=0)  # three images with two captions each
     >>> noisy.permutation
@@ -166,15 +169,15 @@ def verify_pairs(
     """Draw the noise of an audit again and compare every entry.
 
     Args:
-        audit: what :meth:`NoisyPairs.audit` returned, or JSON made of it.
+        audit: the dictionary of :meth:`NoisyPairs.audit`, also after a round trip through JSON.
         num_pairs_or_image_ids: as given to :func:`shuffle_pairs`.
-        caption_keys: likewise.
+        caption_keys: as given to :func:`shuffle_pairs`.
 
     Returns:
         The noisy pairs, equal to those of the audit.
 
     Raises:
-        ValueError: another method's audit; ids or keys that are not the audit's; anything that differs.
+        ValueError: an audit of another method; ids or keys other than the audit's; a result that differs.
 
     >>> audit = shuffle_pairs(10, 0.4, seed=0).audit()
     >>> verify_pairs(audit, 10).realized_rate
@@ -200,7 +203,7 @@ def verify_pairs(
 
 
 def _read_ids(ids: int | Ids, keys: Ids | None) -> tuple[int, Places | None, Places | None]:
-    """N, and the codes of images and captions."""
+    """Read N, and the codes of the images and captions."""
     if not hasattr(ids, "__len__") or getattr(ids, "ndim", 1) == 0 or hasattr(ids, "toarray"):
         count, images = check_integer(ids, "num_pairs_or_image_ids", minimum=1), None
     else:
@@ -213,7 +216,7 @@ def _read_ids(ids: int | Ids, keys: Ids | None) -> tuple[int, Places | None, Pla
 
 
 def codes_of(ids: Ids, name: str) -> Places:
-    """(N,) int64 codes in [0, number of different ids), or in a range that is little larger."""
+    """(N,) int64 codes in [0, number of different ids), or in a slightly larger range."""
     check_sequence(ids, name, "ids")
     array = None
     if isinstance(ids, torch.Tensor) or (isinstance(ids, np.ndarray) and ids.dtype.kind != "O"):
@@ -253,7 +256,7 @@ def ids_checksum(ids: Ids) -> str:
 
 
 def _choose(order: Places, size: int, matches: Matches, given: tuple[Any, Any]) -> Places:
-    """The first ``size`` pairs of an order, but of no image and no caption key more than half of them."""
+    """Choose the first ``size`` pairs of an order such that no image and no caption key owns more than half."""
     if size == 1:
         raise ValueError(
             f"`rate` selects 1 of {order.size} pairs, and one caption alone can go to no other image: "
@@ -286,7 +289,7 @@ def _choose(order: Places, size: int, matches: Matches, given: tuple[Any, Any]) 
 
 
 def _ranks(codes: Places) -> Places:
-    """(N,): how many equal codes come before each."""
+    """(N,): for each code, how many equal codes come before it."""
     index = np.argsort(codes, kind="stable")
     ordered = codes[index]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -298,7 +301,7 @@ def _ranks(codes: Places) -> Places:
 def _arrange(
     matches: Matches, places: Places, mode: str, count: int, generator: np.random.Generator
 ) -> tuple[Places, Places]:
-    """The places in some order, and a caption for each of them."""
+    """Return the places in some order, and a caption for each of them."""
     if not places.size or mode == "permutation":
         return places, generator.permutation(places)
     if mode == "swap":

@@ -43,12 +43,13 @@ def posterior_dependent(
     - type III: 1 − (Δ³ + Δ² + Δ)/3.
 
     c is chosen so that the mean is ``rate``; ``rate=None`` takes c = 1, the published probabilities. A flipped label
-    becomes the class with the largest posterior *other than the label*: the second class where the label is the
-    classifier's first, as in the paper, and the first where it is not.
+    becomes the class with the largest posterior *other than the label*. If the label is the classifier's first class,
+    that is the second class, as in the paper; otherwise it is the first.
 
-    A sample has a number u_i/f_i, u_i uniform. ``"bernoulli"`` flips those below c; ``"exact"`` the
-    floor(rate·N + 1/2) smallest (probabilities are then proportional to f up to O(1/N)), ``"exact_per_class"`` the
-    floor(rate·N_k + 1/2) smallest of each class. So all are nested: lower rates flip fewer of the same samples.
+    Each sample gets the number u_i/f_i with uniform u_i. ``"bernoulli"`` flips the samples whose number is below c;
+    ``"exact"`` flips the floor(rate·N + 1/2) samples with the smallest numbers (the probabilities are then
+    proportional to f up to O(1/N)), ``"exact_per_class"`` the floor(rate·N_k + 1/2) smallest of each class. So all
+    modes are nested: a lower rate flips a part of the same samples.
 
     Args:
         labels: (N,) integers in [0, K), or earlier :class:`NoisyLabels`.
@@ -65,12 +66,12 @@ def posterior_dependent(
         :class:`NoisyLabels` with ``transition=None``; without a rate ``requested_rate`` is the mean of f.
 
     Raises:
-        TypeError: labels that are not integers, a posterior that is no real numbers.
+        TypeError: labels that are not integers, a posterior that is not of real numbers.
         ValueError: a posterior with negative or non-finite cells, or rows that do not sum to one; K < 2; more flips
-            asked for than there are samples with f > 0.
+            than there are samples with f > 0.
 
     Source: Zhang et al. 2021 (ICLR, arXiv 2103.07756), section 4. The published code starts from labels *sampled from*
-    the posterior and multiplies f by 1.2: give it such labels for the same.
+    the posterior, and multiplies f by 1.2; sample the labels first to follow it.
 
     >>> unsure, sure = [0.5, 0.4, 0.1], [0.0, 1.0, 0.0]
     >>> posterior_dependent([0, 1, 0, 1], np.array([unsure, sure, unsure, sure]), 0.5, seed=0).labels
@@ -115,7 +116,7 @@ def flip_chances(margins: Floats, kind: str) -> Floats:
 
 
 def factor(chances: Floats, rate: float) -> float:
-    """The c with mean(min(1, c·f)) = rate, found exactly: the mean is piecewise linear in c."""
+    """Solve mean(min(1, c·f)) = rate for c exactly: the mean is piecewise linear in c."""
     descending = np.sort(chances[chances > 0])[::-1]
     wanted = rate * chances.size
     below = np.cumsum(descending[::-1])[::-1]  # below[k]: the sum of all but the k largest

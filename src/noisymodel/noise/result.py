@@ -1,4 +1,4 @@
-"""What an injector returns."""
+"""The result of a label-noise injector."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .inputs import Array, Labels
 from .large_transitions import SimilarityTransition, SymmetricTransition
 
 Transition: TypeAlias = "Array | csr_array[Any] | SymmetricTransition | SimilarityTransition"
-"""Dense up to ``large_transitions.DENSE_CLASSES`` classes, beyond that sparse or given row by row."""
+"""A transition matrix: dense up to ``large_transitions.DENSE_CLASSES`` classes, above sparse or row by row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +24,16 @@ class NoisyLabels:
     ``transition`` is the product of the matrices, and :meth:`audit` holds the earlier audit under ``"after"``.
 
     Attributes:
-        labels: (N,) the noisy labels: dtype, device and kind (numpy or torch) of the clean ones.
+        labels: (N,) the noisy labels, of the dtype, device and kind (numpy or torch) of the clean ones.
         flipped: (N,) bool, True where the noisy label differs from the clean one.
-        transition: (K, K) float64 row-stochastic matrix that was sampled from, T[i, j] = P(noisy = j | clean = i);
-            None where there is none. Of the same kind and on the same device as ``labels``. Above 4096 classes a
+        transition: (K, K) float64 row-stochastic matrix of the noise, T[i, j] = P(noisy = j | clean = i); None if the
+            noise has no such matrix. It has the kind and device of ``labels``. Above 4096 classes it is a
             ``scipy.sparse.csr_array`` or an object with ``row(i)`` and ``toarray()``. With ``subset`` it is the matrix
             within the subset; with ``classes`` the rows of the other classes are those of the identity.
-        requested_rate: the requested rate, in [0, 1]; of noise on noise, that of the last step.
+        requested_rate: the requested rate, in [0, 1]; in noise on noise that of the last step.
         realized_rate: ``flipped.mean()``, in [0, 1].
         seed: the seed of the draw.
-        record: what :meth:`audit` returns.
+        record: the dictionary of :meth:`audit`.
         clean: the clean labels, as they were given (not a copy).
     """
 
@@ -48,7 +48,7 @@ class NoisyLabels:
 
     @property
     def subset_rate(self) -> float:
-        """The share of wrong labels among the samples that ``subset`` or ``classes`` chose; without them, of all.
+        """The share of wrong labels among the samples in ``subset`` and ``classes``; without these, among all samples.
 
         >>> from noisymodel.noise import symmetric
         >>> noisy = symmetric([0, 0, 0, 0, 1, 1, 1, 1], 0.5, classes=[1], seed=0)
@@ -63,8 +63,8 @@ class NoisyLabels:
 
         Keys:
 
-        - ``method``, ``parameters``, ``seed``: the call. ``inputs``: checksums of the arrays that the call took
-          besides the labels (features, matrix, ...);
+        - ``method``, ``parameters``, ``seed``: the call. ``inputs``: checksums of its other arrays besides the labels
+          (features, matrix, ...);
         - ``requested_rate``, ``realized_rate``, and ``expected_rate``: the mean of the law (None where it has no
           closed form, as after other noise);
         - ``num_samples``, ``num_flipped``, ``class_counts`` and ``noisy_class_counts`` (length K),
@@ -72,7 +72,7 @@ class NoisyLabels:
         - ``clean_checksum`` and ``noisy_checksum``: SHA-256 of the labels as little-endian int64, so the same for
           every dtype and device;
         - ``subset``: None, or its ``size``, ``realized_rate``, and its ``classes`` or ``checksum``;
-        - ``after``: the audit of the noise that was there before, or None;
+        - ``after``: the audit of the earlier noise, or None;
         - ``library`` and ``library_version``.
 
         :func:`verify` draws the noise again and compares.

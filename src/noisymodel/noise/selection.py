@@ -1,4 +1,4 @@
-"""Which samples get noise: exact counts, decimal arithmetic, nested from lower to higher rates."""
+"""Selection of the samples that get noise: exact counts in decimal arithmetic, nested from lower to higher rates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ Selection: TypeAlias = Literal["exact", "exact_per_class", "bernoulli"]
 
 SELECTIONS = ("exact", "exact_per_class", "bernoulli")
 LARGE = 1 << 20
-"""Of more samples than this, those with the smallest random numbers are taken: an order of all is four times slower."""
+"""Above this many samples, those with the smallest random numbers are selected: a full random order is four times
+slower."""
 
 
 def exact_rate(rate: object, name: str = "rate") -> Fraction:
@@ -31,7 +32,7 @@ def exact_rate(rate: object, name: str = "rate") -> Fraction:
 
 
 def recorded_rate(share: Fraction) -> float | str:
-    """What an audit holds, so that :func:`exact_rate` of it is ``share`` again: a float, or text like "1/3"."""
+    """The form of a rate in an audit, from which :func:`exact_rate` recovers ``share``: a float, or text like "1/3"."""
     return float(share) if Fraction(repr(float(share))) == share else str(share)
 
 
@@ -41,10 +42,10 @@ def half_up(share: Fraction, count: int) -> int:
 
 
 def by_class(labels: npt.NDArray[Any], num_classes: int) -> tuple[npt.NDArray[Any], list[int]]:
-    """Where the labels of each class lie, ascending, class after class, and where each class begins and ends.
+    """The indices of the labels sorted by class, (N,), and the bounds of each class among them, K + 1 numbers.
 
-    (N,) and K + 1 numbers. It is the counting sort that turns rows of a sparse matrix, one label in each, into columns:
-    three times as fast as numpy's radix sort.
+    The indices ascend within a class. The counting sort is scipy's conversion of a sparse matrix from rows to columns,
+    with one label in each row: three times as fast as numpy's radix sort.
     """
     index = np.int32 if labels.size < 2**31 else np.int64
     cells = np.ones(labels.size, dtype=np.bool_), labels.astype(index), np.arange(labels.size + 1, dtype=index)
@@ -53,14 +54,14 @@ def by_class(labels: npt.NDArray[Any], num_classes: int) -> tuple[npt.NDArray[An
 
 
 def random_order(count: int, generator: np.random.Generator) -> npt.NDArray[np.signedinteger[Any]]:
-    """What ``generator.permutation(count)`` gives, in half of the memory."""
+    """The same order as ``generator.permutation(count)``, in half of the memory."""
     order = np.arange(count, dtype=np.int32 if count < 2**31 else np.int64)
     generator.shuffle(order)
     return order
 
 
 def smallest(size: int, count: int, generator: np.random.Generator) -> Mask:
-    """(size,) bool: the ``count`` samples with the smallest of random 64-bit numbers; of equal ones the first."""
+    """(size,) bool: the ``count`` samples with the smallest random 64-bit numbers; in a tie the first samples."""
     numbers = generator.integers(2**64 - 1, size=size, dtype=np.uint64, endpoint=True)
     if count == 0:
         return np.zeros(size, dtype=np.bool_)
@@ -73,7 +74,7 @@ def smallest(size: int, count: int, generator: np.random.Generator) -> Mask:
 def select(
     labels: npt.NDArray[Any], num_classes: int, share: Fraction, selection: str, generator: np.random.Generator
 ) -> Mask:
-    """The samples whose label is drawn anew: (N,) bool. What is drawn here does not depend on the rate."""
+    """(N,) bool: the samples whose label is drawn anew. The random numbers drawn here do not depend on the rate."""
     if selection == "bernoulli":
         return generator.random(labels.size) < float(share)
     if selection == "exact" and labels.size > LARGE:

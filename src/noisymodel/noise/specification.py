@@ -1,4 +1,4 @@
-"""An injector as a value: what noise, how much, which seed; for whole arrays, and for streams sample by sample."""
+"""Label noise as a value (kind, rate, seed), for whole arrays and for single samples of a stream."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ _NOT_OPTIONS = {"labels", "rate", "num_classes", "seed", "subset"}
 class LabelNoise:
     """Label noise as a frozen, picklable specification.
 
-    ``LabelNoise("symmetric", 0.2, num_classes=10, seed=0)`` is the injector of that name with its arguments, checked
-    when it is made. It is used in two ways, which do **not** flip the same samples:
+    ``LabelNoise("symmetric", 0.2, num_classes=10, seed=0)`` holds the injector :func:`symmetric` with its arguments.
+    The arguments are checked at construction. The specification has two uses, which do **not** flip the same samples:
 
-    - :meth:`apply` on an array of labels: the injector itself, exact counts by default;
-    - :meth:`at` on one sample of a stream: a pure function of (key, seed), the same however the data are sharded,
-      shuffled, resumed or spread over workers. Each sample flips by itself, whatever ``selection`` says, so the
-      number of wrong labels among N samples is Binomial(N, rate) (a sum of Bernoulli(1 − T_ii) in general): ``rate``
-      ± 1.96·√(rate·(1 − rate)/N), ± 0.02 points at 20 % of 12 million. Nested: a key that is flipped at a lower rate is
-      flipped at a higher one, to the same class.
+    - :meth:`apply` calls the injector on an array of labels; by default it flips an exact number of labels;
+    - :meth:`at` gives the noisy label of one sample of a stream. It is a pure function of (key, seed), so sharding,
+      shuffling, resuming and the number of workers change nothing. Each sample flips independently, whatever
+      ``selection`` is, so the number of wrong labels among N samples is Binomial(N, rate) (in general a sum of
+      Bernoulli(1 − T_ii)). The realised rate is ``rate`` ± 1.96·√(rate·(1 − rate)/N), ± 0.02 points at 20 % of 12
+      million. The noise is nested: a key that flips at a lower rate flips to the same class at a higher rate.
 
     Args:
         kind: ``"symmetric"``, ``"pair_flip"``, ``"asymmetric"``, ``"from_transition"``, ``"from_confusion"`` or
-            ``"similarity"``. (Noise that depends on features has no ``at`` of a label, and no specification.)
-        rate: as of the injector; None for ``"from_transition"``, optional for ``"from_confusion"``.
+            ``"similarity"``. (Noise that depends on features cannot be drawn from the label alone, so it has no
+            specification.)
+        rate: as in the injector; None for ``"from_transition"``, optional for ``"from_confusion"``.
         num_classes: K.
         seed: integer in [0, 2**63).
         options: the injector's other keywords: ``include_true``, ``mapping``, ``matrix``, ``counts``, ``prototypes``,
@@ -58,7 +59,7 @@ class LabelNoise:
 
     Raises:
         TypeError: an option that the injector does not have.
-        ValueError: an unknown kind, or what the injector refuses.
+        ValueError: an unknown kind, or an argument that the injector refuses.
 
     >>> noise = LabelNoise("symmetric", 0.5, num_classes=10, seed=0)
     >>> [noise.at(key, 3) for key in ("cat-000", "cat-001", "cat-002")]
@@ -113,11 +114,11 @@ class LabelNoise:
 
     @property
     def transition(self) -> Transition | None:
-        """T[i, j] = P(noisy = j | clean = i): (K, K), beyond 4096 classes as of :class:`NoisyLabels`."""
+        """T[i, j] = P(noisy = j | clean = i): (K, K); above 4096 classes in a form that :class:`NoisyLabels` lists."""
         return self._law.transition
 
     def apply(self, labels: Labels | NoisyLabels, *, subset: Subset | None = None) -> NoisyLabels:
-        """The injector on an array of labels: what ``symmetric(labels, rate, ...)`` and the others return."""
+        """Call the injector on an array of labels: the result of ``symmetric(labels, rate, ...)`` and the others."""
         inject: Any = INJECTORS[self.kind]
         rate = {} if self.kind == "from_transition" else {"rate": self.rate}
         options = dict(self.options)
@@ -137,7 +138,7 @@ class LabelNoise:
         return self._at(key, label, 0)
 
     def at_many(self, keys: Iterable[Key], labels: Labels) -> Array:
-        """:meth:`at` for many samples: (N,) of the kind and dtype of ``labels``; about a microsecond each."""
+        """:meth:`at` for many samples: (N,) of the kind and dtype of ``labels``; about a microsecond a sample."""
         return self._at_many(keys, labels, 0)
 
     def _at(self, key: Key, label: int, depth: int) -> int:
@@ -156,7 +157,7 @@ class LabelNoise:
         return like(labels, self._law.flips(clean.astype(np.intp), uniforms).astype(clean.dtype))
 
     def then(self, *others: LabelNoise) -> NoiseChain:
-        """This noise, and others on what it gives."""
+        """A chain of this noise and ``others``, each applied to the labels of the step before."""
         return NoiseChain((self, *others))
 
     def to_dict(self) -> dict[str, Any]:
@@ -169,7 +170,7 @@ class LabelNoise:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> LabelNoise:
-        """The specification of a dictionary that :meth:`to_dict` made.
+        """Make the specification from a dictionary of :meth:`to_dict`.
 
         Raises:
             ValueError: a key that is missing or unknown.
@@ -199,10 +200,11 @@ class LabelNoise:
 
 @dataclass(frozen=True)
 class NoiseChain:
-    """Noise on noise: each specification is applied to what the one before it gave.
+    """A chain of label noises: each specification is applied to the noisy labels of the one before.
 
-    The numbers drawn by a step depend on its place too, so steps are independent even if their seeds are equal.
-    ``flipped`` and the rates of :meth:`apply` are against the clean labels; the matrix is the product T₁·T₂·….
+    The random numbers of a step also depend on its place in the chain, so steps are independent even if their seeds
+    are equal. ``flipped`` and the rates of :meth:`apply` compare with the clean labels; the transition matrix is the
+    product T₁·T₂·….
 
     >>> weak = LabelNoise("symmetric", 0.2, num_classes=10, seed=0)
     >>> both = compose(weak, LabelNoise("symmetric", 0.3, num_classes=10, seed=1))
@@ -234,7 +236,7 @@ class NoiseChain:
         return cast("Transition | None", reduce(product, [step.transition for step in self.steps]))
 
     def apply(self, labels: Labels | NoisyLabels, *, subset: Subset | None = None) -> NoisyLabels:
-        """Each step on an array of labels, in turn."""
+        """Apply the steps to an array of labels, one after the other."""
         noisy: Any = labels
         for step in self.steps:
             noisy = step.apply(noisy, subset=subset)
@@ -260,10 +262,10 @@ class NoiseChain:
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> NoiseChain:
-        """The chain of a dictionary that :meth:`to_dict` made."""
+        """Make the chain from a dictionary of :meth:`to_dict`."""
         return cls(tuple(LabelNoise.from_dict(step) for step in settings["steps"]))
 
 
 def compose(*steps: LabelNoise) -> NoiseChain:
-    """Noise on noise, as one value: see :class:`NoiseChain`."""
+    """Join label noises into one chain: see :class:`NoiseChain`."""
     return NoiseChain(steps)

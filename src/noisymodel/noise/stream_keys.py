@@ -1,4 +1,4 @@
-"""Two uniform numbers for every sample of a stream: a hash of its key, the seed and the place in a chain of noises."""
+"""Two uniform numbers for every sample of a stream, from a hash of its key, the seed and the place in a chain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNIT = 2.0**-53
 
 
 def key_bytes(key: Key) -> bytes:
-    """What is hashed: text is its UTF-8 (so "a" and b"a" are one key), a number is none of them (1 is not "1")."""
+    """The bytes to hash: text as UTF-8 (so "a" and b"a" are one key); numbers differ from their text (1 is not "1")."""
     if isinstance(key, str):
         return b"t" + key.encode()
     if isinstance(key, bytes):
@@ -47,13 +47,13 @@ class KeyHash:
             yield digest.digest()
 
     def pair(self, key: Key) -> tuple[float, float]:
-        """For one key."""
+        """The two numbers of one key."""
         (digest,) = self.digests([key])
         first, second = int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
         return (first >> 11) * _UNIT, (second >> 11) * _UNIT
 
     def pairs(self, keys: Iterable[Key]) -> tuple[Floats, Floats]:
-        """For many: (N,) each."""
+        """The two numbers of many keys: (N,) each."""
         numbers = np.frombuffer(b"".join(self.digests(keys)), dtype="<u8").reshape(-1, 2)
         uniforms = (numbers >> np.uint64(11)).astype(np.float64) * _UNIT
         return uniforms[:, 0], uniforms[:, 1]

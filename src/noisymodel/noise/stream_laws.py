@@ -1,4 +1,4 @@
-"""Noise on one label of a stream: the law of each kind, and what two uniform numbers make of a label."""
+"""Noise on one label of a stream: the law of each kind maps a label and two uniform numbers to a noisy label."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class Targets(Protocol):
     """Which class a flipped label becomes, for a uniform number."""
 
     def __call__(self, labels: Labels, uniforms: Floats, /) -> Labels:
-        """The classes (N,) of labels (N,)."""
+        """The new classes (N,) of flipped labels (N,)."""
         ...
 
 
 @dataclass(frozen=True)
 class UniformTargets:
-    """Any class alike, or any other."""
+    """All classes are equally likely; or all classes but the label's own."""
 
     num_classes: int
     include_true: bool
@@ -54,7 +54,7 @@ class UniformTargets:
 
 @dataclass(frozen=True, eq=False)
 class MappedTargets:
-    """One class for each."""
+    """Every class has one fixed target class."""
 
     target: Labels
 
@@ -65,7 +65,7 @@ class MappedTargets:
 
 @dataclass(frozen=True, eq=False)
 class RowTargets:
-    """A class from the row of the label, the label itself left out: inverse of the cumulative share."""
+    """Draw a class from the label's row, without the label itself, by the inverse of the cumulative shares."""
 
     rows: Rows
     _known: dict[int, tuple[Labels, Floats]] = field(default_factory=dict, repr=False)
@@ -94,7 +94,7 @@ class RowTargets:
 
 @dataclass(frozen=True, eq=False)
 class FlipLaw:
-    """A label flips with the chance of its class; whether, and to what, are two independent uniform numbers."""
+    """A label flips with the chance of its class; one uniform number decides whether, an independent one to which."""
 
     chances: Floats
     targets: Targets
@@ -108,7 +108,7 @@ class FlipLaw:
 
 
 class Law(NamedTuple):
-    """What a specification draws from."""
+    """The law from which a specification draws."""
 
     flips: FlipLaw
     transition: Transition | None
@@ -178,7 +178,7 @@ LAWS: dict[str, Callable[[Rate, int, Mapping[str, Any]], Law]] = {
 
 
 def frozen_option(name: str, value: Any) -> Any:
-    """An option that nobody can change any more: arrays are copied and read-only."""
+    """An immutable form of an option: arrays are copied and read-only."""
     if name == "mapping" and isinstance(value, Mapping):
         return checked_pairs(value)
     if name == "include_true":
@@ -208,7 +208,7 @@ def option_to_json(value: Any) -> Any:
 
 
 def option_from_json(name: str, value: Any) -> Any:
-    """An option from what :func:`option_to_json` made of it."""
+    """Read an option from its JSON form of :func:`option_to_json`."""
     if name == "mapping" and isinstance(value, Mapping):
         return {int(clean): noisy for clean, noisy in value.items()}
     if name == "matrix" and isinstance(value, Mapping):

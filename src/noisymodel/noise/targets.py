@@ -1,4 +1,4 @@
-"""Noise in targets that are no class indices: multi-label 0/1 matrices and soft labels."""
+"""Noise in multi-label targets (0/1 matrices) and in soft labels (probabilities)."""
 
 from __future__ import annotations
 
@@ -50,26 +50,27 @@ def multi_label(
 ) -> NoisyLabels:
     """Noise in multi-label targets: positives go missing, negatives become positive.
 
-    Each entry is a binary label: P(0 | 1) = ``missing``, P(1 | 0) = ``spurious``. Annotators overlook more than they
-    invent, so the two are separate; equal rates are symmetric noise, but where positives are few most wrong entries
-    are then spurious ones. ``"exact"`` flips half-up counts of all ones and of all zeros, ``"exact_per_class"`` of the
-    ones and zeros of each column, ``"bernoulli"`` each entry by itself. Nested in both rates.
+    Each entry is a binary label: P(0 | 1) = ``missing``, P(1 | 0) = ``spurious``. The two rates are separate because
+    annotators overlook more classes than they invent. Equal rates are symmetric noise; if positives are few, most
+    wrong entries are then spurious. ``"exact"`` rounds the numbers of flipped ones and flipped zeros half up over the
+    whole matrix, ``"exact_per_class"`` over each column; ``"bernoulli"`` flips each entry independently. The noise is
+    nested in both rates.
 
     Args:
         targets: (N, K) of 0 and 1: bool, integers or floats.
         missing: share of the ones that become 0, in [0, 1].
         spurious: share of the zeros that become 1, in [0, 1].
         selection: see above.
-        subset: (N,) bool mask, or indices, of the rows that may change; the rates are then of them.
-        classes: columns that may change, likewise.
+        subset: (N,) bool mask, or indices, of the rows that may change; the rates then refer to these rows.
+        classes: columns that may change; the rates then refer to these columns.
         seed: integer in [0, 2**63).
 
     Returns:
-        :class:`NoisyLabels` with ``labels`` and ``flipped`` of shape (N, K), ``transition`` the (2, 2) matrix of an
-        entry, and rates that are shares of all N·K entries.
+        :class:`NoisyLabels`: ``labels`` and ``flipped`` have the shape (N, K), ``transition`` is the (2, 2) matrix of
+        one entry, and the rates are shares of all N·K entries.
 
     Raises:
-        TypeError: targets that are no numbers.
+        TypeError: targets that are not numbers.
         ValueError: targets that are not two-dimensional, or not 0 and 1; rates outside [0, 1].
 
     >>> noisy = multi_label(np.eye(4, dtype=int), missing=0.5, seed=0)
@@ -145,7 +146,7 @@ def _subset_record(allowed: Mask, flipped: Mask, classes: Sequence[int] | None) 
 
 
 def _entries(where: Mask, share: Fraction, selection: str, generator: np.random.Generator) -> Mask:
-    """The entries among ``where`` that flip."""
+    """Select the entries among ``where`` that flip."""
     if selection == "bernoulli":
         return where & (generator.random(where.shape) < float(share))
     places = np.flatnonzero(where)
@@ -155,24 +156,24 @@ def _entries(where: Mask, share: Fraction, selection: str, generator: np.random.
 
 
 def soft_label(targets: Array, noise: LabelNoise | NoiseChain, *, subset: Subset | None = None) -> NoisyLabels:
-    """Noise in soft labels: the mass of the top class changes places with that of the noisy class.
+    """Noise in soft labels: the top class and the noisy class exchange their probabilities.
 
-    ``noise`` is applied to the largest entry of each row; where it makes class j of class i, the entries i and j of
-    the row are swapped. A row stays a distribution with the same entropy, and for one-hot rows it is the hard label's
-    noise. For the *expected* target of a noise, deterministic, see :func:`soften`.
+    ``noise`` is applied to the top class of each row. If it changes class i to class j, the entries i and j of the row
+    are swapped. So a row stays a distribution with the same entropy, and one-hot rows get exactly the noise of hard
+    labels. :func:`soften` computes the *expected* target instead, without randomness.
 
     Args:
         targets: (N, K) probabilities.
-        noise: what is done to the top classes; its ``num_classes`` must be K.
+        noise: the label noise of the top classes; its ``num_classes`` must be K.
         subset: (N,) bool mask, or indices, of the rows that may change.
 
     Returns:
-        :class:`NoisyLabels` with ``labels`` of shape (N, K) and ``flipped`` (N,), whether the top class was changed;
-        checksums are of the top classes in ``audit()``, with those of the soft labels under ``"inputs"``.
+        :class:`NoisyLabels`: ``labels`` has the shape (N, K); ``flipped`` (N,) is True where the top class changed.
+        The checksums in ``audit()`` are those of the top classes; ``"inputs"`` has those of the soft labels.
 
     Raises:
         TypeError: targets that are not floating point.
-        ValueError: rows that are no probabilities.
+        ValueError: rows that are not probabilities.
 
     >>> from noisymodel.noise import LabelNoise
     >>> always = LabelNoise("pair_flip", 1.0, num_classes=3, seed=0)
@@ -188,7 +189,7 @@ def soft_label(targets: Array, noise: LabelNoise | NoiseChain, *, subset: Subset
 
 
 def with_top_classes(targets: Array, hard: NoisyLabels) -> NoisyLabels:
-    """Soft labels whose top classes have the noise ``hard``; what `soft_label` returns."""
+    """Apply the noise ``hard`` of the top classes to soft labels; this is the result of `soft_label`."""
     clean = _probabilities(targets)
     top = clean.argmax(axis=1)
     becomes = as_numpy(hard.labels).astype(np.intp)
@@ -214,10 +215,10 @@ def _probabilities(targets: object) -> npt.NDArray[Any]:
 
 
 def soften(targets: Array | Labels, matrix: object, *, convention: Convention = "row") -> Array:
-    """The expected target under a noise: one-hot labels, or soft ones, times the transition matrix.
+    """The expected target under label noise: one-hot or soft labels, times the transition matrix.
 
-    P → P·T: what a label *would be on average*, without drawing it. With ``symmetric_transition(K, r,
-    include_true=True)`` it is label smoothing by r.
+    P → P·T is the *average* noisy label; nothing is drawn. With ``symmetric_transition(K, r, include_true=True)`` it
+    is label smoothing by r.
 
     Args:
         targets: (N,) integers in [0, K), or (N, K) probabilities.
@@ -225,11 +226,12 @@ def soften(targets: Array | Labels, matrix: object, *, convention: Convention = 
         convention: as in :func:`from_transition`.
 
     Returns:
-        (N, K) probabilities: the soft targets' dtype, float32 for integer labels; kind and device of ``targets``.
+        (N, K) probabilities of the same kind and on the same device as ``targets``; soft targets keep their dtype,
+        integer labels give float32.
 
     Raises:
         TypeError: targets that are neither integers nor floating point.
-        ValueError: labels outside [0, K), rows that are no probabilities, a matrix that is not stochastic.
+        ValueError: labels outside [0, K), rows that are not probabilities, a matrix that is not stochastic.
 
     >>> from noisymodel.noise import symmetric_transition
     >>> soften([0, 1], symmetric_transition(2, 0.2, include_true=True))

@@ -21,7 +21,7 @@ TokenMode: TypeAlias = Literal["substitute", "mask", "delete", "swap"]
 TOKEN_MODES = ("substitute", "mask", "delete", "swap")
 TOKEN_SELECTIONS = ("exact", "bernoulli")
 
-_MOST_TOKENS = 1 << 30  # a larger vocabulary would take the memory of the machine
+_MOST_TOKENS = 1 << 30  # a larger vocabulary would exhaust the memory of the machine
 _STREAM = 0x746F6B65  # "toke": no other use of the same seed draws these numbers
 
 Tokens = npt.NDArray[np.integer[Any]]
@@ -35,7 +35,7 @@ class NoisyTokens:
     Attributes:
         tokens: the noisy tokens: shape, dtype, kind and device of the clean ones (shorter, where a sequence without
             padding lost tokens).
-        attention_mask: for them; 0 where deletions left padding.
+        attention_mask: the mask of ``tokens``; 0 where deletions left padding.
         changed: shape of the **clean** tokens, bool: where the token was replaced by another, or deleted.
         requested_rate: the rate that was asked for, in [0, 1].
         realized_rate: the share of the eligible tokens that changed, in [0, 1]; 0 where none is eligible.
@@ -72,17 +72,17 @@ def corrupt_tokens(
     these E, floor(rate·E + 1/2) of the whole batch are selected (``"exact"``), or each by itself with probability
     ``rate`` (``"bernoulli"``). A selected token
 
-    - ``"substitute"``: becomes one drawn uniformly from the vocabulary without the tokens above, and without itself
-      unless ``include_true``;
+    - ``"substitute"``: becomes a uniform draw from the vocabulary, without the ineligible tokens above and, unless
+      ``include_true``, without the token itself;
     - ``"mask"``: becomes ``mask_token``;
-    - ``"delete"``: is taken out; the rest of its sequence moves together, and padding comes in at the end, or at the
-      start of a sequence that is padded there;
-    - ``"swap"``: changes places with another of its sequence. The eligible tokens of each sequence are paired at
-      random, and ⌊rate·E/2 + 1/2⌋ pairs (at most all) are selected, or each with probability ``rate``. The multiset of
-      every sequence is kept; equal tokens change nothing.
+    - ``"delete"``: is removed; the rest of its sequence closes the gap, and padding is added at the end, or at the
+      start if the sequence is padded there;
+    - ``"swap"``: changes places with another token of its sequence. The eligible tokens of each sequence are paired at
+      random, and ⌊rate·E/2 + 1/2⌋ pairs (at most all) are selected, or each with probability ``rate``. Every sequence
+      keeps its multiset of tokens; a swap of equal tokens changes nothing.
 
-    **Nested** in all modes: with one seed, a token that is selected at a lower rate is selected at a higher one, and
-    becomes the same. ``realized_rate`` counts what is different.
+    All modes are **nested**: with the same seed, a token that is selected at a lower rate is selected at a higher rate
+    and gets the same noise. ``realized_rate`` counts only tokens that differ.
 
     Args:
         tokens: (L,) or (B, L) integers.
@@ -91,8 +91,8 @@ def corrupt_tokens(
         vocabulary_size: V, for ``"substitute"``: all tokens are in [0, V).
         mask_token: for ``"mask"``.
         pad_token: for ``"delete"`` in a batch; without it a single sequence gets shorter.
-        special_tokens: those that never change and are never drawn.
-        attention_mask: the shape of ``tokens``, nonzero for tokens that count; None: all but ``pad_token``.
+        special_tokens: tokens that never change and are never drawn.
+        attention_mask: of the shape of ``tokens``, nonzero for attended tokens; None: all but ``pad_token``.
         include_true: whether a substitute may be the token itself.
         selection: ``"exact"`` or ``"bernoulli"``.
         seed: integer in [0, 2**63).
@@ -101,7 +101,7 @@ def corrupt_tokens(
         :class:`NoisyTokens`.
 
     Raises:
-        TypeError: tokens that are not integers; an argument that the mode needs and lacks.
+        TypeError: tokens that are not integers; no argument that the mode needs.
         ValueError: shapes that differ or are empty; tokens outside [0, V); fewer than two tokens to draw from; ...
 
     >>> text = [101, 7, 8, 9, 10, 102]
@@ -153,7 +153,7 @@ def corrupt_tokens(
 def _read(
     tokens: object, attention_mask: object, pad_token: int | None, mask_token: int | None, special: Collection[int]
 ) -> tuple[Tokens, Mask, Mask]:
-    """The tokens; which are attended to; which are eligible."""
+    """Read the tokens, the mask of attended tokens, and the mask of eligible tokens."""
     clean = read_numbers(tokens, "tokens", kinds="iu")
     if clean.ndim not in {1, 2} or clean.size == 0:
         raise ValueError(f"`tokens` must have shape (L,) or (B, L) and not be empty, got {clean.shape}")
@@ -210,7 +210,7 @@ def _substitutes(clean: Tokens, allowed: Mask, include_true: bool, generator: np
 
 
 def _pair_up(places: Places, width: int, generator: np.random.Generator) -> tuple[Places, Places]:
-    """Disjoint random pairs of places in the same row."""
+    """Draw disjoint random pairs of places, each in one row."""
     places = generator.permutation(places)
     places = places[np.argsort(places // width, kind="stable")]
     rows = places // width
@@ -221,7 +221,7 @@ def _pair_up(places: Places, width: int, generator: np.random.Generator) -> tupl
 
 
 def _without(clean: Tokens, attended: Mask, deleted: Mask, pad_token: int | None) -> tuple[Tokens, Mask]:
-    """The tokens that are left, moved together."""
+    """Remove the deleted tokens and close the gaps."""
     if pad_token is None:
         if clean.ndim == 2:
             raise TypeError("`pad_token` must be given for mode='delete' of a batch: its sequences keep one length")

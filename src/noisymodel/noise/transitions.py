@@ -20,16 +20,16 @@ CONVENTIONS = ("row", "column")
 EMPTY = ("error", "uniform", "keep")
 _MOST_DENSE = 1 << 16  # a matrix of 32 GiB
 _TOLERANCE = 1e-6  # of the sum of a row
-_SMALLEST = 1e-150  # lengths whose squares underflow
-_EXACT = 1e-12  # rows this close to one are taken as they are
+_SMALLEST = 1e-150  # the squares of shorter lengths underflow
+_EXACT = 1e-12  # rows whose sums are this close to one are not normalised
 
 
 def symmetric_transition(num_classes: int, rate: float, include_true: bool = False) -> npt.NDArray[np.float64]:
-    """The matrix of symmetric (uniform) label noise; the literature uses the name for two different ones.
+    """The matrix of symmetric (uniform) label noise; the literature uses the name for two different laws.
 
     - ``include_true=False``, *exclusive*: a label flips to one of the K − 1 **other** classes.
       T_ii = 1 − r, T_ij = r / (K − 1). The share of wrong labels is r.
-    - ``include_true=True``, *inclusive*: a label is drawn anew from all K classes, its own among them.
+    - ``include_true=True``, *inclusive*: a label is drawn anew from all K classes, including its own.
       T_ii = 1 − r + r/K, T_ij = r/K. The share of wrong labels is only r·(K − 1)/K: "50 %" on ten classes is 45 %.
 
     The two are one family: inclusive(r) = exclusive(r·(K − 1)/K).
@@ -40,7 +40,7 @@ def symmetric_transition(num_classes: int, rate: float, include_true: bool = Fal
         include_true: whether the true class is among those drawn from.
 
     Returns:
-        float64 array (K, K); row = clean class, column = noisy class (no column convention here: transpose for it).
+        float64 array (K, K); row = clean class, column = noisy class (transpose it for the column convention).
 
     Raises:
         ValueError: ``rate`` outside [0, 1] or NaN, or no other class to flip to.
@@ -146,8 +146,9 @@ def asymmetric_transition(
 def similarity_transition(prototypes: Array, rate: float, temperature: float = 1.0) -> Floats:
     """The matrix of similarity noise: T_ii = 1 − r, T_ij = r · softmax_{j≠i}(cos(p_i, p_j) / τ).
 
-    A class flips to classes with prototypes in a similar direction. τ → ∞ is exclusive symmetric noise, τ → 0⁺
-    the nearest class alone. Prototypes may be mean features of the classes (:func:`class_prototypes`), the rows of a
+    A class flips to classes with prototypes in a similar direction: for τ → ∞ to all other classes alike (exclusive
+    symmetric noise), for τ → 0⁺ to the nearest class alone. Prototypes may be mean features of the classes
+    (:func:`class_prototypes`), the rows of a
     classifier or embeddings of the classes' names. There is no canonical source for this noise; the definition is ours.
 
     Args:
@@ -170,7 +171,7 @@ def similarity_transition(prototypes: Array, rate: float, temperature: float = 1
 
 
 def similarity_rows(prototypes: Array, rate: float, temperature: float) -> SimilarityTransition:
-    """The checked prototypes as a matrix whose rows can be asked for."""
+    """Check the prototypes, and return the matrix whose rows are computed on demand."""
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     degree = check_number(temperature, "temperature", minimum=0.0, exclusive_minimum=True)
     points = read_numbers(prototypes, "prototypes", expected="real numbers")
@@ -180,7 +181,7 @@ def similarity_rows(prototypes: Array, rate: float, temperature: float) -> Simil
     with np.errstate(over="ignore", under="ignore"):
         length = np.linalg.norm(points, axis=1, keepdims=True)
     if not ((length > _SMALLEST) & (length < 1 / _SMALLEST)).all() and np.isfinite(points).all():
-        largest = np.abs(points).max(axis=1, keepdims=True)  # so that no square over- or underflows
+        largest = np.abs(points).max(axis=1, keepdims=True)  # prevents overflow and underflow of squares
         points = points / np.where(largest > 0, largest, 1.0)
         length = np.linalg.norm(points, axis=1, keepdims=True)
     if not np.isfinite(length).all() or (length == 0).any():
@@ -194,16 +195,17 @@ def confusion_transition(
 ) -> Floats:
     """The transition matrix of the mistakes of annotators (CIFAR-N) or of a classifier.
 
-    - ``rate=None``: T_ij = C_ij / Σ_l C_il, mistakes as frequent as in ``counts``;
-    - with a rate r: T_ii = 1 − r, T_ij = r · C_ij / Σ_{l≠i} C_il: mistakes of that kind at this rate.
+    - ``rate=None``: T_ij = C_ij / Σ_l C_il; mistakes are as frequent as in ``counts``;
+    - with a rate r: T_ii = 1 − r, T_ij = r · C_ij / Σ_{l≠i} C_il; mistakes have the same targets, at the rate r.
 
     Args:
-        counts: (K, K) non-negative: C[i, j] of clean class i that were called j, as scikit-learn's
-            ``confusion_matrix(clean, called)`` gives it. Counts or shares.
+        counts: (K, K) non-negative counts or shares: C[i, j] samples of clean class i were labelled j, as in
+            scikit-learn's ``confusion_matrix(clean, labelled)``.
         rate: r in [0, 1], or None.
         convention: ``"column"``: C[j, i] in place of C[i, j].
-        empty: a class without counts (with a rate: without mistakes) is an ``"error"``, called anything (with a rate:
-            any other class) alike (``"uniform"``), or never mistaken (``"keep"``).
+        empty: the treatment of a class without counts (with a rate: without mistakes). ``"error"`` raises,
+            ``"uniform"`` gives all classes (with a rate: all other classes) equal probability, ``"keep"`` never flips
+            the class.
 
     Returns:
         float64 array (K, K), row = clean class.
@@ -247,7 +249,7 @@ def confusion_rows(counts: Array, convention: str, empty: str, *, mistakes_only:
 
 
 def read_transition(matrix: object, convention: str) -> Floats | Csr:
-    """A row-stochastic matrix: a float64 array, or CSR with sorted indices and no stored zeros where it is sparse."""
+    """Read a row-stochastic matrix: a float64 array, or for sparse input CSR with sorted indices, no stored zeros."""
     rows = _square(matrix, "matrix", convention)
     sums = np.asarray(rows.sum(axis=1)).reshape(-1)
     off = np.abs(sums - 1.0) > _TOLERANCE
@@ -274,7 +276,7 @@ def read_transition(matrix: object, convention: str) -> Floats | Csr:
 
 
 def _square(matrix: object, name: str, convention: str) -> Floats | Csr:
-    """A square matrix of finite numbers ≥ 0 in float64, its rows being clean classes: the caller's no more."""
+    """A copy of the matrix in float64 with clean classes as rows; it must be square, finite and non-negative."""
     check_choice(convention, "convention", CONVENTIONS)
     given: Any = matrix if sparse.issparse(matrix) else read_numbers(matrix, name, expected="real numbers")
     if given.ndim != 2 or given.shape[0] != given.shape[1] or given.shape[0] == 0:

@@ -1,4 +1,4 @@
-"""Which weights to take: chosen by validation on the training rows, with a preference for consistency."""
+"""Choice of a head's configuration by validation on held-out training rows, with a preference for consistency."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RATES = (1e-3, 3e-3)
 
 
 def default_grid(method: str = "nmtune") -> list[dict[str, Any]]:
-    """What is tried, for features whose entries have the root mean square 1.
+    """The configurations that `choose` tries by default, for features scaled to the root mean square 1.
 
     ``"nmtune"``: 24 configurations, consistency weight {0.3, 1, 3} (``"batchmean"``) × (no residual connection with
     covariance weight 3, or one with 0.02) × label smoothing {0, 0.1} × learning rate {1e-3, 3e-3}, dominant weight 0.1.
@@ -46,14 +46,14 @@ def default_grid(method: str = "nmtune") -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """What was tried and chosen.
+    """The result of `choose`: the chosen configuration and the table of all that were tried.
 
     Attributes:
         configuration: the chosen entry of the grid.
-        best: the entry of the highest validation accuracy, which it may be itself.
-        table: one dictionary per entry: its keys, ``validation_accuracy`` and ``validation_loss`` over all rows that
-            were held out, ``deficit`` (accuracy of ``best`` minus its own), ``standard_error`` of that difference, and
-            ``eligible``, whether the deficit is within ``standard_errors`` of them.
+        best: the entry with the highest validation accuracy; it may be the chosen one.
+        table: one dictionary per entry: its keys, ``validation_accuracy`` and ``validation_loss`` over all held-out
+            rows, ``deficit`` (the accuracy of ``best`` minus its own), ``standard_error`` of that difference, and
+            ``eligible`` (whether the deficit is at most ``standard_errors`` standard errors).
     """
 
     configuration: dict[str, Any]
@@ -79,12 +79,12 @@ def choose(
 ) -> Choice:
     """Choose a configuration by validation on held-out training rows, preferring the strongest consistency.
 
-    A share of every class is held out and a `sweep` is trained on the rest. Validation in-domain cannot see what a
-    stronger consistency term gains under distribution shift, so among the entries whose validation accuracy is within
-    one standard error of the best one's, that with the largest ``consistency_weight`` is taken; among those, the
-    highest accuracy, then the lowest loss. The standard error is that of the **paired** difference d_n = (best right) −
-    (entry right) over the held-out rows, s(d)/√n, which is far smaller than that of an accuracy. Entries without a
-    ``consistency_weight`` count as 0, so that those of probes give the plain best.
+    A share of every class is held out, and a `sweep` is trained on the rest. In-domain validation does not show the
+    gain of a stronger consistency term under distribution shift. So `choose` considers the entries whose validation
+    accuracy is within one standard error of the best, and takes the largest ``consistency_weight`` among them; ties go
+    to the highest accuracy, then to the lowest loss. The standard error s(d)/√n is that of the **paired** difference
+    d_n = (best right) − (entry right) over the held-out rows; it is far smaller than that of an accuracy. An entry
+    without ``consistency_weight`` counts as 0, so a grid of probes gives the best one.
 
     Args:
         in_features: D.
@@ -93,19 +93,19 @@ def choose(
         targets: (N,) class ids.
         grid: as in `sweep`; ``None``: `default_grid`.
         fraction: share of every class that is held out, in (0, 1).
-        standard_errors: how many count as equal; 0 takes the best.
-        seed: of the split, and of all heads.
+        standard_errors: a deficit of at most so many standard errors counts as equal; 0 takes the best.
+        seed: the seed of the split and of all heads.
         epochs: as in `sweep`.
         batch_size: as in `sweep`.
         device: as in `sweep`.
-        sample_weight: (N,) as in `fit`, for training; accuracies count rows alike.
+        sample_weight: (N,) as in `fit`, for training; the accuracies count all rows equally.
         progress: as in `sweep`.
 
     Raises:
-        ValueError: where nothing can be held out, and as `sweep`.
+        ValueError: if no row can be held out, and as `sweep`.
 
-    Source: the one-standard-error rule of Breiman et al. (1984), with the consistency weight as simplicity; the
-    evidence for it stands in docs/choosing_weights.md.
+    Source: the one-standard-error rule of Breiman et al. (1984), with a large consistency weight in the role of a
+    simple model; docs/choosing_weights.md has the evidence.
 
     >>> import numpy as np, torch
     >>> targets = np.arange(120) % 3

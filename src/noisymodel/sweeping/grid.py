@@ -1,4 +1,4 @@
-"""What a sweep tries: dictionaries of arguments, checked before anything is trained."""
+"""The grid of a sweep: dictionaries of arguments, checked before training begins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOT_OURS = ("gather",)
 
 @dataclass(frozen=True)
 class Configuration:
-    """One dictionary of the grid: which head, with which arguments, trained at which rates."""
+    """One dictionary of the grid: the kind of head, its arguments, and its training rates."""
 
     index: int
     given: dict[str, Any]
@@ -30,7 +30,7 @@ class Configuration:
     template: Head  # without weights
 
     def start(self, seed: int) -> Head:
-        """The head with the initial weights of a seed, on the CPU."""
+        """The head with the initial weights that ``seed`` gives, on the CPU."""
         with torch.device("cpu"):
             head = self.method(**self.arguments, generator=torch.Generator().manual_seed(seed))
         return head.to(next(self.template.parameters()).dtype)
@@ -51,7 +51,7 @@ def read_grid(
     epochs: int,
     dtype: torch.dtype,
 ) -> list[Configuration]:
-    """The configurations of a grid; what is wrong with one is told with its place and key."""
+    """Read the configurations of a grid; an error names the place and the key."""
     if isinstance(grid, (Mapping, str)) or not isinstance(grid, Iterable):
         raise TypeError(f"`grid` must be a list of dictionaries, got {type(grid).__name__}")
     check_sequence(grid, "grid", "dictionaries")
@@ -76,7 +76,7 @@ def read_grid(
 
 @contextmanager
 def in_grid(index: int) -> Generator[None]:
-    """Say of an error which configuration it is about."""
+    """Add the place of the configuration to the message of an error."""
     try:
         yield
     except (TypeError, ValueError) as error:
@@ -84,7 +84,7 @@ def in_grid(index: int) -> Generator[None]:
 
 
 def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
-    """The kind of head, and what of a configuration it is made with."""
+    """The class of the head, and those keys of a configuration that are its arguments."""
     name = given.get("method", "nmtune")
     check_choice(name, "method", HEADS)
     known = [key for key in settings_of(HEADS[name]) if key not in _NOT_OURS]
@@ -97,7 +97,7 @@ def _arguments(given: Mapping[str, Any]) -> tuple[type[Head], dict[str, Any]]:
 
 
 def read_seeds(seeds: object) -> list[int]:
-    """Different seeds, at least one."""
+    """Check the seeds: all different, at least one."""
     check_sequence(seeds, "seeds", "integers")
     checked = [check_seed(seed, "seeds") for seed in cast("Iterable[object]", seeds)]
     if not checked or len(set(checked)) < len(checked):

@@ -1,4 +1,4 @@
-"""`train_heads`: several heads at once, each on rows and with a seed of its own."""
+"""`train_heads`: train several heads at once, each on its own rows and with its own seed."""
 
 from __future__ import annotations
 
@@ -41,36 +41,36 @@ def train_heads(
     on_epoch: OnEpoch | None = None,
     progress: bool = False,
 ) -> list[list[Record]]:
-    """Train several heads in place, each on its own rows: the folds of a cross-validation, say.
+    """Train several heads in place, each on its own rows, for example the folds of a cross-validation.
 
-    Head i becomes what ``fit(heads[i], features[rows[i]], targets[rows[i]], seed=seeds[i], ...)`` would make of it, up
-    to the rounding of batched products. Heads of one kind that have equally many rows are trained as one batched model;
-    others one after the other. Any `Head` will do, whatever its network: one that cannot be batched is trained alone.
-    Parameters with ``requires_grad=False`` stay as they are.
+    Head i is trained as by ``fit(heads[i], features[rows[i]], targets[rows[i]], seed=seeds[i], ...)``, up to the
+    rounding of batched products. Heads of one kind with the same number of rows are trained as one batched model. Any
+    `Head` is allowed: a head that cannot be batched is trained alone. Parameters with ``requires_grad=False`` do not
+    change.
 
     Args:
         heads: with classifiers, all of the same D, K and type.
         features: (N, D), as in `noisymodel.fit`.
         targets: class ids (N,), −100 for none, or class probabilities (N, K).
-        seeds: one for each head, of its order and of what it draws.
+        seeds: one for each head; it fixes the order of the rows and all random numbers of the training.
         rows: for each head the indices of its rows or a mask (N,); ``None``: all rows for all heads.
-        epochs: as in `fit`, likewise the next four.
-        batch_size: see there.
-        learning_rate: see there.
-        weight_decay: see there.
-        warmup: see there.
+        epochs: as in `fit`.
+        batch_size: as in `fit`.
+        learning_rate: as in `fit`.
+        weight_decay: as in `fit`.
+        warmup: as in `fit`.
         sample_weight: (N,) as in `fit`; divided by the mean over a head's own rows.
-        device: where to train, and where the heads are afterwards; ``None``: where the first is.
-        on_epoch: called after each epoch of each batched model with {place of a head: its record}.
+        device: where to train, and where the heads are afterwards; ``None``: the device of the first head.
+        on_epoch: called after each epoch of each batched model with a dictionary {index of a head: its record}.
         progress: whether to show a progress bar on stderr.
 
     Returns:
         The heads' histories: for each epoch a dictionary of ``epoch``, ``learning_rate`` and ``train_total``,
-        ``train_task`` and so on, as in `fit`. The heads are in evaluation mode. A head whose loss was not finite has
-        NaN in its history from that epoch on, and is of no use; the others are not touched by it.
+        ``train_task`` and so on, as in `fit`. The heads are in evaluation mode. If the loss of a head is not finite,
+        its history has NaN from that epoch on, and the head is useless; the other heads are unaffected.
 
     Raises:
-        ValueError: for what `fit` refuses, and for numbers of seeds or rows other than that of the heads.
+        ValueError: for arguments that `fit` refuses, and if there are not as many seeds or rows as heads.
         TypeError: for arguments of the wrong type.
 
     >>> import torch
@@ -113,7 +113,7 @@ def train_heads(
 
 
 def _stacked(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: Bar) -> Any:
-    """Records of epochs, by the places of the heads."""
+    """Train one batched model; yield after each epoch the records by the indices of the heads."""
     rates = Rates(settings.learning_rate, settings.weight_decay, settings.warmup)
     together = Together(
         heads, orders, [rates] * len(heads), rows, epochs=settings.epochs, batch_size=settings.batch_size

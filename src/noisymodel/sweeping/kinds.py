@@ -1,4 +1,4 @@
-"""Which heads can be one batched model."""
+"""The kinds of heads: heads of one kind can be one batched model."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _OF_EACH = frozenset({*WEIGHTS, "label_smoothing", "classifier_init"})
 
 
 def kind_of(head: Head) -> Hashable:
-    """What heads must share to be one batched model (a head without weights will do).
+    """The properties that heads must share to be one batched model; ``head`` may be without weights.
 
-    All settings but the weights, of which it counts which are zero, and label smoothing; the parts' shapes; and what is
-    trained.
+    These are all settings except label smoothing and the loss weights (but which loss weights are zero counts), the
+    shapes of the parts, and which parameters are trained.
     """
     settings = {name: value for name, value in head.config().items() if name not in _OF_EACH}
     if not head.objective.dominant_weight:
@@ -30,7 +30,7 @@ def kind_of(head: Head) -> Hashable:
 
 
 def can_be_stacked(heads: Sequence[Head]) -> bool:
-    """Whether heads are of one kind, and compute nothing but what `Head` computes."""
+    """Whether the heads are of one kind, and none overrides the computations of `Head`."""
     first = heads[0]
     plain = all(getattr(type(first), name) is getattr(Head, name) for name in ("loss", "tune", "forward"))
     plain = plain and type(first.objective) is NMTuneLoss and first.objective.gather is False

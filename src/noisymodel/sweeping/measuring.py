@@ -1,4 +1,4 @@
-"""A sweep's task, and what is measured of heads that were trained on it together."""
+"""The task of a sweep, and the measurements of heads that were trained on it together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .trials import Trial
 
 
 class Task(NamedTuple):
-    """What all heads of a sweep are trained and judged on."""
+    """The data, epochs and batch size that all heads of a sweep share."""
 
     rows: LabelledRows
     held_out: LabelledRows
@@ -33,7 +33,7 @@ class Task(NamedTuple):
 
 
 def train_together(trials: Sequence[Trial], task: Task, bar: Bar) -> tuple[list[Record], list[State]]:
-    """Train the heads of some trials; what each is like after the last epoch, and its state dictionary."""
+    """Train the heads of some trials; return their measurements after the last epoch, and their state dictionaries."""
     together = Together(
         [trial.configuration.start(trial.seed).to(task.rows.device) for trial in trials],
         [Order(trial.seed) for trial in trials],

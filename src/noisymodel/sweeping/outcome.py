@@ -1,4 +1,4 @@
-"""What became of the heads of a sweep: the table, and the one that is kept."""
+"""The outcome of a sweep: the table of all heads, and the weights of the best one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .trials import Trial
 CORRECT = "correct"  # the key of the validation rows that a head got right, packed bits in hexadecimal
 
 Record = dict[str, Any]  # the measurements of a head
-Row = dict[str, Any]  # with the head's place
+Row = dict[str, Any]  # a record with the configuration and seed of its head
 State = Mapping[str, Tensor]
 
 
 class Candidate(NamedTuple):
-    """The best head of a configuration so far, by its row of the table."""
+    """The best head of a configuration so far, with its row of the table."""
 
     configuration: int
     seed: int
@@ -30,7 +30,7 @@ class Candidate(NamedTuple):
 
 
 class Outcome:
-    """Rows in the order in which heads were trained, and the weights of as few heads as can still be wanted."""
+    """The rows in the order of training, and the weights of those heads that may still be the best."""
 
     def __init__(self, num_seeds: int) -> None:
         self.num_seeds = num_seeds
@@ -38,7 +38,7 @@ class Outcome:
         self.candidates: dict[int, Candidate] = {}
 
     def add(self, trials: Sequence[Trial], records: Sequence[Record], states: Sequence[State]) -> None:
-        """Add what was trained together; a state is let go as soon as its configuration cannot be the best."""
+        """Add heads that were trained together; drop a state as soon as its configuration cannot be the best."""
         for trial, record, state in zip(trials, records, states, strict=True):
             self.rows.append({"configuration": trial.configuration.index, "seed": trial.seed, **record})
             self._consider(self.rows[-1], state)
@@ -53,7 +53,10 @@ class Outcome:
         return [row for row in self.rows if row["configuration"] == configuration]
 
     def rank(self, configuration: int) -> tuple[float, float, int]:
-        """Lower is better: the mean accuracy, then the mean loss, then the place in the grid; NaN is worst."""
+        """A sort key, lowest for the best: the mean accuracy, then the mean loss, then the place in the grid.
+
+        NaN is worst.
+        """
         rows = self.of(configuration)
         scores = [_score(row) for row in rows]
         return (
@@ -73,27 +76,27 @@ class Outcome:
         return candidate
 
     def table(self, configurations: Sequence[Configuration]) -> list[Row]:
-        """The rows with what was given, in the order of the grid, and of the seeds within."""
+        """The rows with the keys of their configurations, in the order of the grid, then of the seeds."""
         rows = sorted(self.rows, key=lambda row: row["configuration"])
         places = ("configuration", "seed")
         shown = [{key: value for key, value in row.items() if key != CORRECT} for row in rows]
         return [{key: row[key] for key in places} | configurations[row["configuration"]].given | row for row in shown]
 
     def correct(self, count: int) -> npt.NDArray[np.bool_]:
-        """(rows of the table, count) which of the validation rows each head got right."""
+        """(rows of the table, count): which of the validation rows each head got right."""
         rows = sorted(self.rows, key=lambda row: row["configuration"])
         bits = [np.frombuffer(bytes.fromhex(row[CORRECT]), dtype=np.uint8) for row in rows]
         return np.unpackbits(np.stack(bits), axis=1, count=count).astype(np.bool_)
 
     def save(self, file: RunFile) -> None:
-        """Replace the file, in one step, by what is known."""
+        """Replace the file, in one step, by the present outcome."""
         states = {
             f"{index}.{name}": value for index, one in self.candidates.items() for name, value in one.state.items()
         }
         file.write(states, {"rows": self.rows, "seeds": {index: one.seed for index, one in self.candidates.items()}})
 
     def restore(self, file: RunFile) -> None:
-        """Become what was saved, if there is a file."""
+        """Load the saved outcome, if the file exists."""
         found = file.read()
         if found is not None:
             tensors, record = found

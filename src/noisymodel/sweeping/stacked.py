@@ -17,7 +17,7 @@ from ..objective import IGNORED, ScaleCheck
 
 
 class Stacked(NamedTuple):
-    """What the heads compute: logits (H, n, K), Z (H, n, D) and F (n, D) or (H, n, D), normalised."""
+    """The outputs of the heads: logits (H, n, K), Z (H, n, D), and normalised features F (n, D) or (H, n, D)."""
 
     logits: Tensor
     tuned: Tensor
@@ -27,7 +27,7 @@ class Stacked(NamedTuple):
 class StackedHeads:
     """Parameters and buffers of H heads, each of shape (H, ...), and their forward pass in training mode.
 
-    Each head has its own weights and batch statistics. What the heads have in common besides is that of the first.
+    Each head has its own weights and batch statistics. All other settings are those of the first head.
     """
 
     def __init__(self, heads: Sequence[Head]) -> None:
@@ -40,7 +40,10 @@ class StackedHeads:
         self._template.normalize = None  # done once for all heads
 
     def forward(self, features: Tensor, drawn: Mapping[str, Tensor]) -> Stacked:
-        """Of features (n, D), which all heads share, or (H, n, D); ``drawn`` (H, n, width) by the layers' names."""
+        """Compute the outputs for features (n, D), shared by all heads, or (H, n, D).
+
+        ``drawn`` has the random numbers (H, n, width) by the names of the layers.
+        """
         rows = self.normalized(features)
         each = vmap(self._one, in_dims=(0, 0, 0, 0 if rows.ndim == 3 else None))
         logits, tuned = each(self.parameters, self.buffers, dict(drawn), rows)
@@ -73,7 +76,10 @@ class StackedLoss:
         self.weights = [torch.tensor([getattr(one, name) for one in objectives], **like) for name in WEIGHTS]
 
     def __call__(self, stacked: Stacked, targets: Tensor, sample_weight: Tensor | None) -> NMTuneTerms:
-        """Of targets (n,) or (n, K) that all heads share, or with H before; the weights (n,) or (H, n) likewise."""
+        """Compute the terms for targets (n,) or (n, K), shared by all heads, or (H, n) or (H, n, K).
+
+        The sample weights are (n,) or (H, n).
+        """
         task = self._task(stacked.logits, targets, sample_weight)
         if not self.regularized:
             return task_alone(task)
@@ -84,7 +90,7 @@ class StackedLoss:
         return NMTuneTerms(sum(weighted, task), task, *terms)
 
     def _check_scale(self, task: Tensor, weighted: list[Tensor]) -> None:
-        """Warn once, as a head by itself does, by the head whose weighted terms are the largest beside its task."""
+        """Warn once as a single head does, about the head whose weighted terms most exceed its task loss."""
         if self.scale_check.is_over:
             return
         values = torch.stack([task, task, *weighted]).detach()

@@ -31,10 +31,10 @@ class _Result(NamedTuple):
 
 
 class SweepResult(_Result):
-    """What `sweep` returns: a ``table`` of all heads, the ``best`` configuration and its ``head``.
+    """The result of `sweep`: a ``table`` of all heads, the ``best`` configuration and its ``head``.
 
-    Its attribute ``correct``, an array (len(table), N_validation) of bool, says which validation rows each head got
-    right: what a paired comparison of configurations needs.
+    The attribute ``correct``, an array (len(table), N_validation) of bool, says which validation rows each head got
+    right; a paired comparison of configurations needs it.
     """
 
     correct: npt.NDArray[np.bool_]
@@ -61,15 +61,15 @@ def sweep(
     sample_weight: object = None,
     max_heads: int | None = None,
 ) -> SweepResult:
-    """Train a head for every configuration and seed, many at once as one batched model, and give the best.
+    """Train a head for every configuration and seed, many at once as one batched model, and return the best.
 
-    Each head is what `fit` would have made of it alone, up to the rounding of batched products::
+    Each head equals the one that `fit` trains alone, up to the rounding of batched products::
 
         head = NMTune(in_features, num_classes, **configuration, generator=torch.Generator().manual_seed(seed))
         fit(head, features, targets, seed=seed, ...)
 
     Configurations that agree in ``method``, ``hidden_features``, ``depth``, ``norm``, ``residual``, ``dropout``,
-    ``top_k`` and ``reduction`` are trained together, with all their seeds; all else is each head's own.
+    ``top_k`` and ``reduction`` are trained together, with all their seeds; all other settings may differ.
 
     Args:
         in_features: D.
@@ -83,33 +83,34 @@ def sweep(
         seeds: different integers. A seed fixes a head's initial weights, order and dropout.
         epochs: as in `fit`.
         batch_size: as in `fit`.
-        learning_rate: that of configurations which name none; likewise the next two.
-        weight_decay: see above.
-        warmup: see above.
-        device: where to train, and where the head is afterwards; ``None``: where the features are, if they are a
-            tensor, and else the CPU.
-        dtype: that of the heads, float32 or float64.
+        learning_rate: for configurations without a ``learning_rate``.
+        weight_decay: for configurations without a ``weight_decay``.
+        warmup: for configurations without a ``warmup``.
+        device: where to train, and where the head is afterwards; ``None``: the device of the features if they are a
+            tensor, else the CPU.
+        dtype: the dtype of the heads, float32 or float64.
         progress: whether to show a progress bar on stderr.
-        checkpoint: path of a file that is replaced whenever a batched model has been trained. A sweep that was killed
-            goes on from it, with the models that were not finished, when called again with the same arguments.
+        checkpoint: path of a file that is replaced whenever a batched model has been trained. After an interruption,
+            call `sweep` again with the same arguments: it resumes with the models that were not finished.
         sample_weight: as in `fit`.
-        max_heads: how many heads are trained at once at most, ``None``: as many as have 2 GiB of weights, gradients
-            and moments. Fewer need less memory, and the rows are read once for each batched model.
+        max_heads: the most heads to train at once; ``None``: as many as have 2 GiB of weights, gradients and moments.
+            Fewer heads need less memory, but the rows are read once for each batched model.
 
     Returns:
         ``SweepResult(table, best, head)``. The ``table`` has a dictionary for each configuration and seed, in their
         order: ``configuration`` (its place in the grid), ``seed``, the configuration's own keys, and ``train_total``,
         ``train_task``, ``train_consistency``, ``train_covariance``, ``train_dominant`` (of the last epoch),
-        ``validation_loss`` and ``validation_accuracy``, which mean what they do in `fit`'s history. Where the training
-        loss was not finite in some epoch all of these are NaN. Regularizers that weigh nothing are not computed, and 0.
+        ``validation_loss`` and ``validation_accuracy``, with the same meaning as in `fit`'s history. If the training
+        loss was not finite in some epoch, all of these are NaN. Regularizers of weight zero are not computed; their
+        entries are 0.
 
-        ``best`` is the configuration, as given, with the highest mean ``validation_accuracy`` over the seeds; of equal
-        ones that with the lowest mean ``validation_loss``, and then the first. ``head`` is, by the same order, the
-        best of its seeds, trained on ``features`` alone, in evaluation mode.
+        ``best`` is the configuration, as given, with the highest mean ``validation_accuracy`` over the seeds; ties go
+        to the lowest mean ``validation_loss``, then to the first. ``head`` is the best of its seeds by the same order,
+        trained on ``features`` alone, in evaluation mode.
 
     Raises:
-        ValueError: for what `fit` refuses (what is wrong in the grid is told as ``grid[3]``), and where no
-            configuration has finite losses for all seeds.
+        ValueError: for arguments that `fit` refuses (for an entry of the grid the message names its place, such as
+            ``grid[3]``), and if no configuration has finite losses for all seeds.
         TypeError: for arguments of the wrong type.
 
     >>> import torch
@@ -156,7 +157,7 @@ def sweep(
 def _train(
     models: Sequence[Sequence[Trial]], task: Task, outcome: Outcome, file: RunFile | None, *, progress: bool
 ) -> None:
-    """Train one batched model after the other, but for those that the outcome has already."""
+    """Train one batched model after the other, except those that the outcome already has."""
     steps = [task.steps(trials[0].configuration.template) for trials in models]
     begun = 0
     with tqdm(total=sum(steps), unit="step", disable=not progress) as bar:
@@ -178,7 +179,7 @@ def _device(device: torch.device | str | None, features: object) -> torch.device
 
 
 def _fingerprint(task: Task, models: Sequence[Sequence[Trial]]) -> dict[str, Any]:
-    """What must be the same for a sweep to go on from a checkpoint."""
+    """The arguments that must be unchanged for a sweep to resume from a checkpoint."""
     heads = [
         [
             {**trial.configuration.template.config(), **trial.configuration.rates._asdict(), "seed": trial.seed}

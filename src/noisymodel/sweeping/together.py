@@ -25,13 +25,13 @@ from .stacked import StackedHeads, StackedLoss
 
 
 class Order(NamedTuple):
-    """What decides the batches of a head: a seed, and the rows that it sees (an index, ascending; None: all)."""
+    """The batches of a head follow from a seed and its rows (an ascending index; None: all rows)."""
 
     seed: int
     rows: Tensor | None = None
 
     def count(self, rows: LabelledRows) -> int:
-        """How many rows these are."""
+        """The number of rows."""
         return len(rows) if self.rows is None else len(self.rows)
 
     def batches(self, count: int, batch_size: int, smallest: int, epoch: int) -> list[Tensor]:
@@ -41,9 +41,9 @@ class Order(NamedTuple):
 
 
 class Together:
-    """Heads of one kind that see as many rows each: one batched model, and its optimizer.
+    """One batched model of heads of one kind with equally many rows, and its optimizer.
 
-    The ``orders`` and ``rates`` are those of the heads, one for each. Heads of equal rates should follow each other.
+    There is one entry of ``orders`` and of ``rates`` for each head. Heads of equal rates should be adjacent.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Together:
         self._prepare_optimizer(rates)
 
     def _prepare_optimizer(self, rates: Sequence[Rates]) -> None:
-        """A group of parameters for each run of equal rates: views of these heads, or all there is."""
+        """Make a parameter group for each run of equal rates: views of its heads, or the whole parameters."""
         self.trained = [value for value in self.model.parameters.values() if value.requires_grad]
         self.parts: list[slice] = []
         self.schedules: list[Schedule] = []
@@ -89,7 +89,10 @@ class Together:
         self.optimizer = adamw(groups, self.rows.device)
 
     def train(self, bar: Bar) -> Iterator[Tensor]:
-        """All epochs: of each the terms' means (H, terms) over the rows; NaN once a head's loss was not finite."""
+        """Train all epochs; yield after each the terms' means (H, terms) over the rows.
+
+        A head whose loss was not finite has NaN from then on.
+        """
         lost = torch.zeros(self.model.count, dtype=torch.bool, device="cpu")
         for epoch in range(self.epochs):
             means = self._epoch(epoch, bar).cpu()
@@ -104,7 +107,7 @@ class Together:
             count = batch.features.shape[-2]
             stacked = self.model.forward(batch.features, self._drawn(count, generators))
             terms = self.loss(stacked, batch.targets, batch.weights)
-            terms.total.sum().backward()  # the gradients are each head's own, since no head sees another
+            terms.total.sum().backward()  # heads are independent, so each gets its own gradients
             self._step(step)
             sums.add_(torch.stack([term.detach() for term in terms], 1), alpha=count)
             bar.update()
@@ -120,7 +123,7 @@ class Together:
             value.grad = None
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
-        """Rows (n, D) with targets (n,) or (n, K) that all heads share; or all of them with H before."""
+        """Rows (n, D) with targets (n,) or (n, K), shared by all heads; or all of them with a leading axis H."""
         of_orders = [order.batches(self.count, self.batch_size, self.smallest, epoch) for order in self.orders]
         turns = (index for indices in zip(*of_orders, strict=True) for index in indices)
         with closing(self.rows.batches(turns)) as arriving:
@@ -132,14 +135,14 @@ class Together:
                 yield Batch(self._each(features), self._each(targets), None if scaled is None else self._each(scaled))
 
     def _each(self, parts: Sequence[Tensor]) -> Tensor:
-        """What is shared where there is one order, else (H, ...) of (...) for each order."""
+        """With one order, the tensor that all heads share; else (H, ...), from one tensor (...) for each order."""
         if len(parts) == 1:
             return parts[0]
         stacked = torch.stack(list(parts))
         return stacked if self.one_each else stacked.index_select(0, self.order_of_head)
 
     def _drawn(self, count: int, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
-        """What the random layers draw for each head, in the order in which `fit` draws."""
+        """The random numbers of the random layers for each head, drawn in the same order as in `fit`."""
         drawn: dict[str, list[Tensor]] = {name: [] for name in self.layers}
         for generator in generators:
             for name, layer in self.layers.items():
@@ -152,7 +155,7 @@ class Together:
 
 
 def _weight_scale(order: Order, rows: LabelledRows) -> float:
-    """What makes the mean of the weights of an order's rows one, as `fit` has it."""
+    """The factor that makes the mean weight of an order's rows one, as in `fit`."""
     if rows.weights is None or order.rows is None:
         return 1.0
     return 1.0 / float(rows.weights[order.rows.to(rows.weights.device)].mean())

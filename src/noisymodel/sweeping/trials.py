@@ -1,4 +1,4 @@
-"""Which heads are trained together: those of one shape, as many as fit."""
+"""Grouping of heads for joint training: heads of one kind, as many as fit into memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..heads import Head
 from .grid import Configuration
 from .kinds import kind_of
 
-MEMORY = 2 << 30  # bytes of weights, gradients and moments that are trained at once, unless one head has more
+MEMORY = 2 << 30  # the most bytes of weights, gradients and moments in one batched model, unless one head has more
 
 
 class Trial(NamedTuple):
@@ -35,5 +35,5 @@ def trials_together(
 
 
 def _bytes(head: Head) -> int:
-    """What training a head keeps from step to step: weights, gradients and two moments."""
+    """The memory of a head in training: weights, gradients and two moments."""
     return 4 * sum(parameter.numel() * parameter.element_size() for parameter in head.parameters())

@@ -1,4 +1,4 @@
-"""Rows of features with their targets: checked once, then read batch by batch and never all at once."""
+"""Rows of features with their targets: checked once, then read batch by batch, never all at once."""
 
 from __future__ import annotations
 
@@ -47,22 +47,22 @@ class _Chosen:
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Features (N, D) and targets (N,) or (N, K); batches come out on ``device`` in ``dtype``."""
+    """Features (N, D) and targets (N,) or (N, K); its batches are on ``device`` in ``dtype``."""
 
     features: Tensor | RowSource
-    targets: Tensor  # where the features lie, or on the CPU
+    targets: Tensor  # on the device of the features, or on the CPU
     device: torch.device
     dtype: torch.dtype
-    weights: Tensor | None = None  # (N,) with the mean 1, where the targets lie; None: all are 1
-    ignored: Tensor | None = None  # (N,) which targets are IGNORED, where the targets lie; None: none is
-    threaded: bool = False  # whether a thread reads ahead: of files, and of memory that is not the device's
+    weights: Tensor | None = None  # (N,) with the mean 1, on the device of the targets; None: all are 1
+    ignored: Tensor | None = None  # (N,) which targets are IGNORED, on the device of the targets; None: none
+    threaded: bool = False  # whether a thread reads ahead: from files, and from memory of another device
 
     def __len__(self) -> int:
         """N."""
         return len(self.targets)
 
     def subset(self, index: Tensor) -> LabelledRows:
-        """Some rows, in the order of an index on the CPU; their weights have the mean 1."""
+        """The rows of an index on the CPU, in its order; their weights are scaled to the mean 1."""
         there = index.to(self.targets.device)
         features = self.features
         chosen = features.index_select(0, there) if isinstance(features, Tensor) else _Chosen(features, index.numpy())
@@ -76,12 +76,12 @@ class LabelledRows:
         )
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows (n, D) and targets of an ascending index that lies where the targets do."""
+        """The rows (n, D) and targets of an ascending index, which is on the device of the targets."""
         batch = self.read(index)
         return batch.features.to(self.device, self.dtype), batch.targets.to(self.device)
 
     def read(self, index: Tensor, pinned: bool = False) -> Batch:
-        """A batch where and as it lies, or in page-locked memory."""
+        """Read a batch without changing its device or dtype; ``pinned`` puts it into page-locked memory."""
         if isinstance(self.features, Tensor):
             features = _selected(self.features, index, pinned)
         else:
@@ -91,7 +91,10 @@ class LabelledRows:
         return Batch(features, _selected(self.targets, index, pinned), weights)
 
     def batches(self, indices: Iterable[Tensor]) -> Generator[Batch]:
-        """The batches of some indices on ``device`` in ``dtype``, the next ones under way; close it to end early."""
+        """Yield the batches of the indices on ``device`` in ``dtype``; the next batches are read ahead.
+
+        Close the generator to end early.
+        """
         home = self.targets.device
         if home.type != "cpu":
             indices = (index.to(home) for index in indices)
@@ -123,7 +126,7 @@ class LabelledRows:
 
 
 def _selected(values: Tensor, index: Tensor, pinned: bool) -> Tensor:
-    """Rows of a tensor, copied into page-locked memory if they lie on the CPU and that is wanted."""
+    """Rows of a tensor; ``pinned`` copies them into page-locked memory if they are on the CPU."""
     if not pinned or values.device.type != "cpu":
         return values.index_select(0, index)
     into = torch.empty((len(index), *values.shape[1:]), dtype=values.dtype, device="cpu", pin_memory=True)
@@ -131,9 +134,9 @@ def _selected(values: Tensor, index: Tensor, pinned: bool) -> Tensor:
 
 
 def shuffled(count: int, batch_size: int, smallest: int, generator: torch.Generator) -> list[Tensor]:
-    """The batches of one epoch over ``count`` rows: a permutation, cut into batches, each of ascending indices.
+    """The batches of one epoch over ``count`` rows: a permutation is cut into batches, and each batch is sorted.
 
-    A last batch that is smaller than ``smallest`` is joined to the one before it.
+    If the last batch is smaller than ``smallest``, it is joined to the one before it.
     """
     whole = _whole_batches(count, batch_size, smallest)
     order = torch.randperm(count, generator=generator, device="cpu")
@@ -143,13 +146,13 @@ def shuffled(count: int, batch_size: int, smallest: int, generator: torch.Genera
 
 
 def count_batches(count: int, batch_size: int, smallest: int) -> int:
-    """How many batches `shuffled` gives."""
+    """The number of batches that `shuffled` returns."""
     whole = _whole_batches(count, batch_size, smallest)
     return whole + (count > whole * batch_size)
 
 
 def _whole_batches(count: int, batch_size: int, smallest: int) -> int:
-    """How many batches have exactly ``batch_size`` rows; the rows left over make one more."""
+    """The number of batches of exactly ``batch_size`` rows; the remaining rows form one more."""
     whole, rest = divmod(count, batch_size)
     return whole - 1 if whole and 0 < rest < smallest else whole
 
@@ -165,7 +168,7 @@ def labelled_rows(
     prefix: str = "",
     sample_weight: object = None,
 ) -> LabelledRows:
-    """Check shapes, types and class ids; a tensor is moved to ``device`` whole, anything else batch by batch."""
+    """Check shapes, types and class ids; a tensor moves to ``device`` whole, other features batch by batch."""
     source = _source(features, f"{prefix}features", num_features)
     if isinstance(features, Tensor):
         source = features.detach().to(device)
@@ -191,7 +194,7 @@ def labelled_rows(
 def held_out_rows(
     validation: object, *, num_features: int, num_classes: int, device: torch.device, dtype: torch.dtype
 ) -> LabelledRows:
-    """The same of a pair (features, targets) to validate on."""
+    """Check a pair (features, targets) for validation, as `labelled_rows` does."""
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         raise TypeError(f"`validation` must be a pair (features, targets), got {type(validation).__name__}")
     return labelled_rows(
@@ -205,7 +208,7 @@ def held_out_rows(
 
 
 def _weights(sample_weight: object, count: int) -> Tensor:
-    """Weights (N,) of rows, float32 with the mean 1."""
+    """Check the weights (N,) of the rows; return float32 with the mean 1."""
     if isinstance(sample_weight, Tensor):
         check_dense(sample_weight, "sample_weight")
     try:
@@ -226,7 +229,7 @@ def _source(features: object, name: str, num_features: int) -> Tensor | RowSourc
         check_dense(features, name)
     check_unmasked(features, name)
     if isinstance(features, np.ndarray) and _is_like_a_tensor(features):
-        with warnings.catch_warnings():  # torch warns of arrays that may not be written; nothing here writes
+        with warnings.catch_warnings():  # torch warns about read-only arrays; nothing here writes to them
             warnings.simplefilter("ignore", UserWarning)
             features = torch.from_numpy(features)
     indexable = hasattr(features, "__len__") and hasattr(features, "__getitem__")
@@ -247,13 +250,13 @@ def _source(features: object, name: str, num_features: int) -> Tensor | RowSourc
 
 
 def _is_like_a_tensor(array: np.ndarray[Any, Any]) -> bool:
-    """Whether torch can look at the memory of an array as it is (no copy), and index it faster than numpy."""
+    """Whether torch can share the memory of an array without a copy, and index it faster than numpy."""
     native = array.dtype.kind == "f" and array.dtype.isnative and array.dtype.itemsize <= 8
     return native and min(array.strides, default=0) >= 0
 
 
 def _as_tensor(rows: object, name: str = "features") -> Tensor:
-    """What a source gave, as a tensor of native byte order."""
+    """Convert rows of a source to a tensor of native byte order."""
     if isinstance(rows, Tensor):
         return rows
     array = np.asarray(rows)

@@ -1,4 +1,4 @@
-"""What a run has reached, in one file."""
+"""The checkpoint of a training run, in one file."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..files import encode_tensors, read_tensors, write_file
 
 
 class Progress(NamedTuple):
-    """What a run has done: one dictionary per finished epoch, and the seed that its randomness comes from."""
+    """The progress of a run: one dictionary per finished epoch, and the seed of its random numbers."""
 
     history: list[dict[str, float]]
     seed: int
-    best: dict[str, Tensor] | None = None  # the head's state after its best epoch, where that is wanted
+    best: dict[str, Tensor] | None = None  # the head's state after its best epoch, with `patience`
 
     def best_epoch(self) -> int:
-        """The first epoch (from zero) of the highest validation accuracy, and among those of the lowest loss."""
+        """The epoch (from zero) of the highest validation accuracy; ties go to the lowest loss, then to the first."""
         scores = [(-record["validation_accuracy"], record["validation_loss"]) for record in self.history]
         return scores.index(min(scores))
 
 
 class RunFile:
-    """A file that ``writer`` writes for a run with the arguments of ``fingerprint``, or that does not exist yet."""
+    """The file, maybe not yet written, in which ``writer`` keeps a run with the arguments of ``fingerprint``."""
 
     def __init__(self, path: str | Path, fingerprint: dict[str, Any], writer: str) -> None:
         self.path = Path(path).absolute()
@@ -38,7 +38,7 @@ class RunFile:
         write_file(self.path, encode_tensors(tensors, {self.writer: self.fingerprint, **record}))
 
     def read(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was written; ``None`` where there is no file yet."""
+        """The tensors and the record in the file; ``None`` if there is no file yet."""
         if not self.path.exists():
             return None
         tensors, record = read_tensors(self.path)
@@ -58,7 +58,7 @@ class RunFile:
 
 
 class Checkpoint(RunFile):
-    """The file of `fit`."""
+    """The checkpoint file of `fit`."""
 
     def save(self, head: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Replace the file, in one step, by the state after the last epoch of ``progress``."""
@@ -69,7 +69,7 @@ class Checkpoint(RunFile):
         self.write(tensors, {"history": progress.history, "seed": progress.seed})
 
     def restore(self, head: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-        """Bring head and optimizer to the file's state; ``None`` where there is no file yet."""
+        """Load the state of head and optimizer from the file; ``None`` if there is no file yet."""
         found = self.read()
         if found is None:
             return None
@@ -80,7 +80,7 @@ class Checkpoint(RunFile):
 
 
 def part_of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names have a prefix, without it."""
+    """The tensors whose names begin with a prefix, named without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 

@@ -1,4 +1,4 @@
-"""The loss of a training step, compiled if that is wanted."""
+"""The loss of a training step, compiled on request."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .._checks import check_choice, check_flag
 from ..heads import Head
 from ..losses import NMTuneTerms
 
-GRAPHS = "reduce-overhead"  # torch's name of the mode whose purpose CUDA graphs are
+GRAPHS = "reduce-overhead"  # torch's name for the mode with CUDA graphs
 MODES = ("default", GRAPHS, "max-autotune", "max-autotune-no-cudagraphs")
 
 Loss = Callable[..., NMTuneTerms]
 
 
 def check_mode(compile: object) -> bool | str:  # noqa: A002 - the argument's name
-    """Whether to compile, or the mode of `torch.compile`."""
+    """Check ``compile``: whether to compile, or the mode of `torch.compile`."""
     if not isinstance(compile, str):
         return check_flag(compile, "compile")
     check_choice(compile, "compile", MODES)
@@ -28,9 +28,9 @@ def check_mode(compile: object) -> bool | str:  # noqa: A002 - the argument's na
 
 
 def training_loss(head: Head, compile: bool | str, batch_size: int, device: torch.device) -> Loss:  # noqa: A002
-    """``head.loss``; if compiled, for batches of ``batch_size`` rows alone: others (the last one) run as they are.
+    """``head.loss``, compiled on request for batches of ``batch_size`` rows; other batches (the last) run uncompiled.
 
-    So one graph is made, and nothing is compiled again in the middle of an epoch.
+    So there is one graph, and nothing is compiled again in the middle of an epoch.
     """
     if compile is False:
         return head.loss

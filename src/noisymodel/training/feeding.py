@@ -1,4 +1,4 @@
-"""Batches on their way to the device: read ahead by a thread, pinned, copied without waiting."""
+"""Transfer of batches to the device: read ahead by a thread, pinned, copied asynchronously."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-AHEAD = 2  # batches that are read while one is trained on
+AHEAD = 2  # batches to read ahead while one is in training
 
 
 class Batch(NamedTuple):
-    """Rows (n, D), targets (n,) or (n, K), and weights (n,) where there are some."""
+    """Rows (n, D), targets (n,) or (n, K), and weights (n,) or None."""
 
     features: Tensor
     targets: Tensor
@@ -22,13 +22,13 @@ class Batch(NamedTuple):
 
 
 Read = Callable[[Tensor, bool], Batch]
-"""The batch of an index as it lies in memory, in page-locked memory if the flag says so."""
+"""A function from an index and a flag to the batch; the flag asks for page-locked memory."""
 
 
 class Carrier:
-    """Copies batches to a device: on CUDA by a stream of its own, beside what is computed there.
+    """Copies batches to a device; on CUDA on its own stream, in parallel with the computation.
 
-    On other devices the streams are those of ``torch.cpu``, which do nothing, so that the path is one.
+    On other devices the streams are those of ``torch.cpu``, which do nothing, so that all devices share one code path.
     """
 
     def __init__(self, read: Read, device: torch.device, dtype: torch.dtype) -> None:
@@ -38,7 +38,10 @@ class Carrier:
         self.stream = self.streams.Stream(device) if self.pinned else self.streams.Stream()
 
     def send(self, index: Tensor) -> tuple[Batch, Any]:
-        """Read a batch and begin to copy it; what to wait for. Features are converted where they arrive."""
+        """Read a batch and start its copy; return the batch and the event to wait for.
+
+        The features are converted on the device.
+        """
         batch = self.read(index, self.pinned)
         with self.streams.stream(self.stream):
             there = Batch(*(None if part is None else part.to(self.device, non_blocking=True) for part in batch))  # pyright: ignore[reportArgumentType] # weights alone may be None
@@ -47,21 +50,21 @@ class Carrier:
             return there, recorded() if recorded is not None else None
 
     def receive(self, sent: tuple[Batch, Any]) -> Batch:
-        """The batch, for what is computed from now on; nothing waits but the device."""
+        """Return the batch for the computation that follows; the device waits for the copy, the caller does not."""
         batch, arrived = sent
         computing = self.streams.current_stream(self.device) if self.pinned else self.streams.current_stream()
         if arrived is not None:
             computing.wait_event(arrived)
         for part in batch:
             if part is not None and part.is_cuda:
-                part.record_stream(computing)  # the memory may not be given away before that is done
+                part.record_stream(computing)  # keeps the memory until the computation is done
         return batch
 
 
 def feed(carrier: Carrier, indices: Iterable[Tensor], *, threaded: bool) -> Iterator[Batch]:
-    """The batches of the indices, in their order, `AHEAD` of them under way; read by a thread where that is allowed.
+    """Yield the batches of the indices in order, reading `AHEAD` batches ahead; ``threaded`` reads in a thread.
 
-    What a read raises is raised here, at the batch it belongs to. Closing the iterator ends the thread.
+    An error of a read is raised here, at its batch. Closing the iterator ends the thread.
     """
     if not threaded:
         yield from (carrier.receive(carrier.send(index)) for index in indices)

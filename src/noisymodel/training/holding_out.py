@@ -1,4 +1,4 @@
-"""Which rows are held out of training."""
+"""The split of rows into training and held-out rows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SPLIT = 0x63686F
 def held_out(
     targets: npt.NDArray[Any], fraction: float, seed: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Indices (kept, held out), ascending: of every class ``fraction`` of its rows, half-up, but never all of them.
+    """Ascending indices (kept, held out): of every class ``fraction`` is held out, rounded half up, but never all rows.
 
     Args:
         targets: (N,) labels of any type that numpy sorts.
         fraction: in (0, 1).
-        seed: of the draw.
+        seed: the seed of the draw.
 
     Raises:
-        ValueError: where that holds out nothing.
+        ValueError: if no row is held out.
 
     >>> import numpy as np
     >>> kept, out = held_out(np.array(["a"] * 5 + ["b"] * 10), 0.2, seed=0)

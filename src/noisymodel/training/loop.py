@@ -19,7 +19,7 @@ from .run import Run, Settings
 
 
 class FitResult(NamedTuple):
-    """What `fit` returns: the trained ``head`` (the one given) and ``history``, one dictionary per epoch."""
+    """The result of `fit`: the trained ``head`` (the one given) and ``history``, one dictionary per epoch."""
 
     head: Head
     history: list[dict[str, float]]
@@ -45,66 +45,66 @@ def fit(
     patience: int | None = None,
     on_epoch: Callable[[Head, Mapping[str, float]], None] | None = None,
 ) -> FitResult:
-    """Train a head on features and targets, in place: AdamW with a cosine schedule, all terms in the history.
+    """Train a head on features and targets in place, by AdamW with a cosine schedule; record all terms in a history.
 
     The learning rate rises linearly over ``warmup`` epochs and falls to zero along half a cosine, step by step. Every
     epoch visits all rows in a new order, in batches of ``batch_size``. A last batch of one row is joined to the batch
-    before it, since neither BatchNorm nor a covariance is defined for it; likewise one of fewer than ``top_k`` rows.
+    before it, because BatchNorm and a covariance need two rows; so is one of fewer than ``top_k`` rows.
 
     **Several ranks** (``torchrun``): a head with ``gather=True`` is trained by all ranks of the process group, which
-    make the same call. Each reads its part of every batch of ``batch_size`` rows; batch statistics, BatchNorm's too,
-    are those of the whole batch, and all ranks end with the head that one process would have made, from the first
-    rank's initial weights. The first rank writes the checkpoint; every rank evaluates all of ``validation``.
-    ``compile`` is refused.
+    make the same call. Each rank reads its part of every batch of ``batch_size`` rows. All batch statistics, also
+    BatchNorm's, are those of the whole batch. Training starts from the first rank's initial weights, and all ranks end
+    with the same head as one process would. The first rank writes the checkpoint; every rank evaluates all of
+    ``validation``. ``compile`` is refused.
 
     Args:
-        head: `NMTune`, `MLPProbe` or `LinearProbe`. Parameters with ``requires_grad=False`` are left as they are.
-        features: (N, D). A tensor, which is moved to ``device`` whole; or a numpy array, an ``np.memmap``, a
-            `FeatureStore` or any object with ``len()`` and integer-array indexing, whose batches are read with
-            ascending indices and moved one by one, so that it may be larger than memory. Of memory maps and stores
-            (for CUDA of any array) a thread reads two batches ahead; objects of other kinds are indexed by the caller's
-            thread alone. To CUDA batches travel from page-locked memory on a stream of their own. They are converted
-            to the head's type where they arrive.
-        targets: class ids (N,) of an integer type, −100 for a row without one, which has no task loss; or class
-            probabilities (N, K) of a floating type, not negative and with rows of sum 1.
-        validation: (features, targets) that are evaluated after each epoch, checked like those of training; rows of
-            class −100 are not counted.
+        head: `NMTune`, `MLPProbe` or `LinearProbe`. Parameters with ``requires_grad=False`` do not change.
+        features: (N, D). A tensor moves to ``device`` whole. From a numpy array, an ``np.memmap``, a `FeatureStore` or
+            any object with ``len()`` and integer-array indexing, batches are read with ascending indices and moved one
+            by one, so it may be larger than memory. A thread reads two batches ahead from memory maps and stores (for
+            CUDA from any array); other objects are indexed in the caller's thread only. Batches for CUDA are copied
+            from page-locked memory on a separate stream. Features are converted to the head's dtype on ``device``.
+        targets: class ids (N,) of an integer type, −100 for a row without a class, which has no task loss; or class
+            probabilities (N, K) of a floating type, not negative, with rows that sum to 1.
+        validation: (features, targets) for evaluation after each epoch, checked like the training data; rows of class
+            −100 do not count.
         epochs: at least 1.
-        batch_size: rows in a batch, at least 1; 2 for heads with BatchNorm or regularizers, and ``top_k``.
-        learning_rate: the highest of the schedule. The published code has 1e-3 for networks, 1e-2 for linear probes.
-        weight_decay: that of AdamW, on all parameters.
+        batch_size: rows in a batch, at least 1, at least 2 for heads with BatchNorm or regularizers, and at least
+            ``top_k``.
+        learning_rate: the peak of the schedule. The published code has 1e-3 for networks, 1e-2 for linear probes.
+        weight_decay: the weight decay of AdamW, on all parameters.
         warmup: epochs of linear rise, in [0, epochs]; fractions of an epoch are fine.
-        seed: fixes the order, noise and dropout, to the bit on one machine, also beside other fits in threads;
-            ``None``: another one each time. All is drawn on the CPU from generators of its own. Modules of your own
-            head that draw by themselves, such as `torch.nn.Dropout`, get torch's global generator, seeded and put back
-            afterwards. The head's initial weights are its own: `NMTune(generator=...)`.
+        seed: fixes the order, noise and dropout, to the bit on one machine, also while other threads fit; ``None``: a
+            random seed. All random numbers come from private generators on the CPU. Modules of your own head with
+            their own random numbers, such as `torch.nn.Dropout`, use torch's global generator, which is seeded for
+            them and restored afterwards. The seed does not set the head's initial weights: use
+            `NMTune(generator=...)`.
         device: where to train, and the device of the head afterwards; ``None``: its present device.
         progress: whether to show a progress bar on stderr.
-        checkpoint: path of a file that is replaced after every epoch. A run that was killed goes on from it when
-            `fit` is called again with the same arguments, and gives the weights and the history (but for ``seconds``)
-            of an uninterrupted run. A run that had finished returns at once.
+        checkpoint: path of a file that is replaced after every epoch. After an interruption, call `fit` again with the
+            same arguments: it resumes from the file, and returns the weights and the history (except ``seconds``) of
+            an uninterrupted run. If the run had finished, it returns at once.
         compile: whether to compile the loss of a step with `torch.compile`, or its mode: ``"reduce-overhead"`` replays
-            CUDA graphs (elsewhere it warns, and compiles without them), ``"max-autotune"`` searches kernels. Compiled
-            are batches of ``batch_size`` rows; a last one of another size runs as it is, so that nothing is compiled
-            twice. Rounding differs from that of ``False``, and dropout draws other numbers.
-        sample_weight: (N,) what each row's cross-entropy counts, divided by the mean of all; the regularizers are of
-            all rows alike.
-        patience: stop after so many epochs without a better ``validation_accuracy`` (or, of equal ones, a lower
-            ``validation_loss``), and give the head of the best epoch. Needs ``validation``. The schedule stays that
-            of all ``epochs``.
-        on_epoch: called after each epoch that is trained here with the head, in evaluation mode, and the epoch's
-            dictionary of the history; for more measures than ``validation`` gives. It must not change the head, and
-            what it returns is ignored.
+            CUDA graphs (on other devices it warns, and compiles without them), ``"max-autotune"`` searches kernels.
+            Only batches of ``batch_size`` rows are compiled; a smaller last one runs uncompiled, so that nothing is
+            compiled twice. Rounding differs from ``False``, and dropout draws other numbers.
+        sample_weight: (N,) the weight of each row's cross-entropy, divided by the mean of all weights; the
+            regularizers count all rows equally.
+        patience: stop after so many epochs without a better ``validation_accuracy`` (or an equal one with a lower
+            ``validation_loss``), and return the head of the best epoch. Needs ``validation``. The schedule remains
+            that of all ``epochs``.
+        on_epoch: called after each epoch of this call with the head, in evaluation mode, and the epoch's dictionary of
+            the history; use it for further measurements. It must not change the head; its return value is ignored.
 
     Returns:
         ``FitResult(head, history)``. The head is in evaluation mode and holds no gradients. Each epoch's dictionary in
         the history has ``epoch`` (from 1), ``learning_rate`` (of its first step), ``train_total``, ``train_task``,
-        ``train_consistency``, ``train_covariance`` and ``train_dominant`` (means over the rows, as they were met in
+        ``train_consistency``, ``train_covariance`` and ``train_dominant`` (means over the rows, taken during
         training), with ``validation`` also ``validation_loss`` (mean cross-entropy, without smoothing and
         regularizers) and ``validation_accuracy`` in [0, 1], and ``seconds``.
 
     Raises:
-        ValueError: for shapes, class ids, probabilities or numbers that do not fit, a checkpoint of another run, and a
+        ValueError: for unfit shapes, class ids, probabilities or numbers, for a checkpoint of another run, and for a
             loss that is not finite (the message names the epoch; the head keeps the weights of that moment).
         TypeError: for arguments of the wrong type.
 
@@ -158,7 +158,7 @@ def fit(
 
 
 def check_head(head: object) -> None:
-    """That it is a head with a classifier and something to train."""
+    """Check that ``head`` is a head with a classifier and trainable parameters."""
     if not isinstance(head, Head):
         raise TypeError(f"`head` must be NMTune, MLPProbe, LinearProbe or another Head, got {type(head).__name__}")
     if head.num_classes == 0:
@@ -168,7 +168,7 @@ def check_head(head: object) -> None:
 
 
 def shape_of(head: Head) -> dict[str, Any]:
-    """What the rows must be like, and where they go."""
+    """The width, number of classes, device and dtype that a head's rows need."""
     like = next(head.parameters())
     return {
         "num_features": head.in_features,

@@ -9,12 +9,12 @@ import torch
 
 
 def _plain(method: Callable[..., Any]) -> Any:
-    """A method of torch's optimizers without the decorator that imports the compiler, where it has one."""
+    """A method of torch's optimizers, without the decorator that imports the compiler."""
     return getattr(method, "__wrapped__", method)
 
 
 class AdamW(torch.optim.AdamW):
-    """`torch.optim.AdamW`, to the bit."""
+    """`torch.optim.AdamW`, with the same results to the bit."""
 
     add_param_group = _plain(torch.optim.Optimizer.add_param_group)
     state_dict = _plain(torch.optim.Optimizer.state_dict)
@@ -23,5 +23,5 @@ class AdamW(torch.optim.AdamW):
 
 
 def adamw(parameters: Any, device: torch.device, **settings: Any) -> AdamW:
-    """The optimizer of parameters on a device, fused where that is the fastest."""
+    """Make the optimizer of parameters on a device, fused if that is fastest there."""
     return AdamW(parameters, fused=device.type in ("cpu", "cuda"), **settings)

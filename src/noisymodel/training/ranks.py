@@ -1,4 +1,4 @@
-"""`fit` on the ranks of a process group: each reads its part of every batch, and all make the head of one process."""
+"""`fit` on several ranks: each rank reads its part of every batch, and all get the same head as one process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def part_of(count: int, group: ProcessGroup | None) -> slice:
-    """Which of the ``count`` rows of a batch this rank reads: all, or a share that may be empty."""
+    """The part of a batch of ``count`` rows that this rank reads: all without a group, else a share, maybe empty."""
     if group is None:
         return slice(None)
     rank, world = dist.get_rank(group), world_size(group)
@@ -25,13 +25,13 @@ def part_of(count: int, group: ProcessGroup | None) -> slice:
 
 
 def share_first(tensors: Iterable[Tensor], group: ProcessGroup | None) -> None:
-    """Give all ranks the values of the first."""
+    """Copy the values of the first rank to all ranks."""
     for tensor in tensors if group is not None else ():
         dist.broadcast(tensor.detach(), dist.get_global_rank(group, 0), group=group)  # pyright: ignore[reportArgumentType] # None has left the loop
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], group: ProcessGroup | None) -> None:
-    """What DDP does after a backward pass."""
+    """Average the gradients over the ranks, as DDP does after a backward pass."""
     for parameter in parameters if group is not None else ():
         if parameter.grad is not None:
             parameter.grad = sum_over_ranks(parameter.grad, group) / world_size(group)
@@ -39,7 +39,7 @@ def average_gradients(parameters: Iterable[nn.Parameter], group: ProcessGroup | 
 
 @contextmanager
 def global_batch_norm(module: nn.Module, group: ProcessGroup | None) -> Generator[None]:
-    """Let the module's `torch.nn.BatchNorm1d` take the statistics of all ranks' rows, on the CPU too."""
+    """Make the module's `torch.nn.BatchNorm1d` use the statistics of all ranks' rows, also on the CPU."""
     own: list[tuple[nn.Module, str, nn.BatchNorm1d]] = []
     for parent in list(module.modules()) if group is not None else []:
         for name, child in list(parent.named_children()):
@@ -61,7 +61,7 @@ class _GlobalBatchNorm(nn.Module):
         self.local, self.group = local, group
 
     def forward(self, rows: Tensor) -> Tensor:
-        """Rows (n, C) to rows (n, C)."""
+        """Normalise rows (n, C)."""
         local: Any = self.local
         sums = _Sum.apply(torch.cat([rows.sum(0), rows.new_full((1,), len(rows))]), self.group)
         mean, count = sums[:-1] / sums[-1], sums[-1].detach()

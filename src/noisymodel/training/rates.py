@@ -1,4 +1,4 @@
-"""The numbers of a training that may differ from head to head."""
+"""The training settings that may differ between heads of one batched model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from .._checks import check_number
 
 
 class Rates(NamedTuple):
-    """What AdamW and the schedule are told of a head; heads with the same rates share an optimizer step."""
+    """A head's settings of AdamW and the schedule; heads with the same rates share an optimizer step."""
 
     learning_rate: float
     weight_decay: float
     warmup: float
 
     def checked(self, epochs: int) -> Rates:
-        """The same as Python numbers, each in the range that `fit` takes."""
+        """Check the range of each number, and return them as Python numbers."""
         return Rates(
             check_number(self.learning_rate, "learning_rate", minimum=0, exclusive_minimum=True),
             check_number(self.weight_decay, "weight_decay", minimum=0),

@@ -1,4 +1,4 @@
-"""One training run: its settings, its epochs, and what they measure."""
+"""One training run: its settings, epochs and measurements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _GLOBAL_GENERATOR = threading.RLock()
 
 
 class DivergedError(ValueError):
-    """A training loss that is not finite."""
+    """The training loss was not finite."""
 
 
 class Settings(NamedTuple):
@@ -47,7 +47,7 @@ class Settings(NamedTuple):
     patience: int | None = None
 
     def checked(self) -> Settings:
-        """The same as Python numbers, each in its range."""
+        """Check the range of each number, and return them as Python numbers."""
         epochs = check_integer(self.epochs, "epochs", minimum=1)
         return Settings(
             epochs=epochs,
@@ -60,16 +60,16 @@ class Settings(NamedTuple):
 
 
 class Bar(Protocol):
-    """What a run tells of its steps to."""
+    """A progress bar, which a run updates."""
 
     def update(self) -> object:
-        """One step more."""
+        """Count one step."""
 
 
 class Run:
-    """A head, the rows that it is trained on, and the optimizer in between.
+    """The training of a head on its rows, with the optimizer.
 
-    All randomness of an epoch is a function of (seed, epoch), so nothing of it needs to be saved between epochs.
+    All random numbers of an epoch are a function of (seed, epoch), so no state of generators needs to be saved.
     """
 
     def __init__(self, head: Head, rows: LabelledRows, held_out: LabelledRows | None, settings: Settings) -> None:
@@ -91,7 +91,7 @@ class Run:
         )
 
     def epoch(self, epoch: int, seed: int, bar: Bar) -> dict[str, float]:
-        """Train one epoch (they count from zero); its entry of the history."""
+        """Train one epoch, counted from zero, and return its entry of the history."""
         began = time.perf_counter()
         order = tensor_generator(seed, 0, epoch)
         batches = shuffled(len(self.rows), self.settings.batch_size, self.smallest, order)
@@ -110,7 +110,7 @@ class Run:
         return record
 
     def _train(self, batches: list[Tensor], rates: list[float], generator: torch.Generator, bar: Bar) -> Tensor:
-        """The sums of the terms over the rows, still on the device: nothing here waits for it."""
+        """Train on the batches; return the sums of the terms over the rows, on the device, without waiting for it."""
         self.head.train()
         sums = TermSums(self.rows.device)
         counts = [len(batch) for batch in batches]
@@ -148,7 +148,7 @@ class Run:
         return int(shared)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be the same for this run to go on from a checkpoint; not the weights, which that brings."""
+        """The arguments and data that must be unchanged to resume from a checkpoint; it holds the weights itself."""
         frozen = [name for name, parameter in self.head.named_parameters() if not parameter.requires_grad]
         return {
             **self.settings._asdict(),
@@ -164,10 +164,10 @@ class Run:
 
 @contextmanager
 def randomness_of(head: Head, seed: int, epoch: int, device: torch.device) -> Generator[torch.Generator]:
-    """What a head draws from in an epoch.
+    """The generator of a head's random numbers in an epoch.
 
-    Modules that draw by themselves, as torch's own dropout does, draw from torch's global generator. For them that is
-    seeded and put back afterwards, by one thread at a time.
+    Modules with their own random numbers, such as torch's dropout, use torch's global generator. It is seeded for them
+    and restored afterwards, by one thread at a time.
     """
     generator = tensor_generator(seed, 1, epoch)
     if not draws_by_itself(head):
@@ -178,9 +178,9 @@ def randomness_of(head: Head, seed: int, epoch: int, device: torch.device) -> Ge
 
 
 class TermSums:
-    """Σ over the rows of each term, on the device: nothing waits for it, and little is computed step by step.
+    """Σ over the rows of each term, kept on the device: no step waits for it, and a step adds little work.
 
-    The terms are copied at once: what a CUDA graph gives is overwritten by its next replay.
+    The terms are copied at once, because the next replay of a CUDA graph overwrites its outputs.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -205,12 +205,12 @@ class TermSums:
 
 
 def evaluate(head: Head, rows: LabelledRows) -> dict[str, float]:
-    """Mean cross-entropy, without smoothing and regularizers, and accuracy; the head is in evaluation mode then."""
+    """Mean cross-entropy, without smoothing and regularizers, and accuracy; leaves the head in evaluation mode."""
     return evaluate_each([head], rows)[0]
 
 
 def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, float]]:
-    """The same for several heads; the rows are read once."""
+    """`evaluate` for several heads; the rows are read once."""
     for head in heads:
         head.eval()
     sums = zero_sums(2 * len(heads), device=rows.device).view(-1, 2)
@@ -226,7 +226,7 @@ def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, f
 
 
 def zero_sums(*shape: int, device: torch.device) -> Tensor:
-    """Sums in float64, which MPS does not have."""
+    """Zeros for sums: float64, but float32 on MPS, which has no float64."""
     return torch.zeros(shape, dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
 
 
@@ -241,12 +241,12 @@ def _means(sums: Tensor, count: int, epoch: int) -> dict[str, float]:
 
 
 def train_terms(values: Iterable[float]) -> dict[str, float]:
-    """The terms' means, in their order, as histories and tables name them."""
+    """The terms' means by their names in histories and tables."""
     return {f"train_{name}": value for name, value in zip(NMTuneTerms._fields, values, strict=True)}
 
 
 def smallest_batch(head: Head, count: int, batch_size: int) -> int:
-    """Two rows, or more where the head needs more, so that every head sees the same batches."""
+    """The smallest allowed batch: two rows, or more if the head needs more, so that all heads see the same batches."""
     smallest = head.smallest_batch
     if count < smallest:
         raise ValueError(f"`features` must have at least {smallest} rows to train this head, got {count}")

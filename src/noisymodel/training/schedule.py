@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class Schedule(NamedTuple):
-    """A linear rise to ``peak`` over ``warmup`` steps, then half a cosine that is zero at ``steps``.
+    """A linear rise to ``peak`` over ``warmup`` steps, then half a cosine to zero at ``steps``.
 
-    Step t counts from zero: peak · (t + 1) / warmup, then peak · (1 + cos(π (t − warmup) / (steps − warmup))) / 2.
+    At step t, from zero: peak · (t + 1) / warmup, then peak · (1 + cos(π (t − warmup) / (steps − warmup))) / 2.
 
     >>> [round(Schedule(1.0, steps=6, warmup=2)(step), 3) for step in range(6)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]

@@ -1,4 +1,4 @@
-"""Targets that heads may learn from, and be judged by."""
+"""The targets of training and evaluation, checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..objective import IGNORED
 
 
 def check_dense(tensor: Tensor, name: str) -> None:
-    """A tensor with its entries in memory, one after the other."""
+    """Check that a tensor is dense (strided)."""
     if tensor.is_meta:
         raise ValueError(f"`{name}` must have values, got a tensor on the meta device, which has none")
     if tensor.layout != torch.strided:
@@ -19,16 +19,16 @@ def check_dense(tensor: Tensor, name: str) -> None:
 
 
 def checked_targets(targets: object, name: str, num_classes: int) -> Tensor:
-    """Class ids (N,) in [0, K) or `IGNORED`, as int64; or class probabilities (N, K), not negative, rows of sum 1.
+    """Class ids (N,) in [0, K) or `IGNORED`, as int64; or class probabilities (N, K), non-negative with row sums 1.
 
     Raises:
-        ValueError: for another shape, for ids out of range, and for what are no probabilities.
+        ValueError: for another shape, for ids out of range, and for rows that are not probabilities.
         TypeError: for another type.
     """
     if isinstance(targets, Tensor):
         check_dense(targets, name)
         targets = targets.detach()
-        if targets.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch compares few of these
+        if targets.dtype in (torch.uint16, torch.uint32, torch.uint64):  # torch has few comparisons of these types
             targets = targets.cpu().numpy()
     if not isinstance(targets, Tensor):
         targets = _array_of_targets(targets, name, num_classes)

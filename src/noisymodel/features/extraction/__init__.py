@@ -1,4 +1,4 @@
-"""From a backbone and data to a feature store: `extract`, and backbones by name."""
+"""Extraction of a backbone's features into a feature store: `extract`, and backbones by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backbones by name, with their own preprocessing: `load_backbone`, and those of timm and open_clip."""
+"""Backbones by name, with their own preprocessing: `load_backbone`, and the loaders of timm and open_clip."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .pooling_files import OwnPooling
 
 
 class Backbone(NamedTuple):
-    """A module, how raw samples become its inputs, and what it is called.
+    """A module, with the preprocessing of its raw samples and its metadata.
 
     ``transform`` maps one picture (PIL) to a tensor, for data sets with workers; None for text models. ``prepare`` maps
-    a batch of texts or pictures to the module's keywords; None where nothing is known of them. ``metadata`` is for a
+    a batch of texts or pictures to the module's keywords; None if the preprocessing is unknown. ``metadata`` is for a
     `FeatureStore`.
     """
 
@@ -27,34 +27,34 @@ class Backbone(NamedTuple):
     prepare: Callable[[Sequence[Any]], Mapping[str, Tensor]] | None
     metadata: dict[str, Any]
     pooling: OwnPooling | None = None
-    """How its authors make one row of its tokens; None where its files do not say."""
+    """The authors' pooling of tokens to one row; None if the model's files do not say."""
     complete: bool = False
-    """Whether it is known that no weight was drawn at random."""
+    """Whether all weights are known to come from the checkpoint, none from a random draw."""
 
 
 def load_backbone(name: str, *, pretrained: bool = True, seed: int = 0, prompt: str | None = None) -> Backbone:
     """Load a backbone by name.
 
-    - ``"timm:resnet50"``: without its classifier; pictures.
-    - ``"open_clip:RN50/openai"`` (model/weights; without weights: ``openai`` where there are such): embeddings after
-      the projection, of pictures and texts.
-    - ``"hf:bert-base-uncased"``, or a folder after ``hf:``: `AutoModel`, texts or pictures as its processor is;
-      of models with two towers the embeddings after the projection. Where files of sentence-transformers lie beside
-      it, their pooling, normalisation, prompts and maximum length are used.
+    - ``"timm:resnet50"``: a picture model without its classifier.
+    - ``"open_clip:RN50/openai"`` (model/weights; by default the weights ``openai``, if they exist): embeddings of
+      pictures and texts, after the projection.
+    - ``"hf:bert-base-uncased"``, or a folder after ``hf:``: an `AutoModel` for texts or pictures, as its processor
+      says; models with two towers give the embeddings after the projection. If the folder has files of
+      sentence-transformers, their pooling, normalisation, prompts and maximum length are used.
     - ``"st:all-MiniLM-L6-v2"``, or a folder: a model of sentence-transformers, as that library runs it.
     - ``"onnx:model.onnx"``: a network in a file, with the tokenizer or processor beside it, if there is one.
 
     Args:
-        name: as above; what comes after the colon goes to the library, which downloads it where it must.
+        name: as above; the part after the colon goes to the library, which downloads the model if necessary.
         pretrained: False: random weights, for tests; ``timm``, ``open_clip`` and ``hf`` only.
-        seed: for weights that the checkpoint does not hold. The global random state is left alone.
-        prompt: the name of one of the model's own prompts, such as ``"query"``; None: the model's default. Only models
-            of texts with prompts have one.
+        seed: for weights that the checkpoint does not hold. The global random state does not change.
+        prompt: the name of one of the model's own prompts, such as ``"query"``; None: the model's default. Only some
+            text models have prompts.
 
     Raises:
         MissingExtraError: the library is not installed.
         ValueError: for a name without one of the prefixes.
-        InputFileError: the library cannot load it, such as a damaged file of weights.
+        InputFileError: the library cannot load the model, for example because a file of weights is damaged.
     """
     kind, _, rest = name.partition(":")
     if kind not in _LOADERS or not rest:
@@ -75,13 +75,13 @@ _LOADERS = {"timm": ".backbones", "open_clip": ".backbones", "hf": ".huggingface
 
 
 def refuse_prompt(prompt: str | None) -> None:
-    """Raise where a prompt was asked for and there are none."""
+    """Raise for a prompt, for models without prompts."""
     if prompt is not None:
         raise ValueError(f"`prompt` {prompt!r} was asked for, and the model has no prompts")
 
 
 def imported(package: str, extra: str) -> Any:
-    """The package, or a `MissingExtraError`; an error inside the package is its own."""
+    """Import the package, or raise a `MissingExtraError`; an error inside the package is not changed."""
     try:
         return import_module(package)
     except ImportError as error:
@@ -91,7 +91,7 @@ def imported(package: str, extra: str) -> Any:
 
 
 def described(name: str, transform: object, packages: Sequence[str]) -> dict[str, Any]:
-    """What a store says of a backbone: its name, how samples are prepared, and the libraries that run it."""
+    """The metadata of a backbone in a store: its name, its preprocessing, and the versions of its libraries."""
     versions = {package: version(package) for package in (*packages, "torch", "noisymodel")}
     return {"backbone": name, "transform": transform, "versions": versions}
 
@@ -130,7 +130,7 @@ def _one_line(transform: object) -> str:
 
 
 class _Keyword(nn.Module):
-    """A module of pictures that takes them by name."""
+    """A wrapper that takes the pictures of a module by keyword."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Encoder(nn.Module):
         self.module = module
 
     def forward(self, pixel_values: Tensor | None = None, input_ids: Tensor | None = None, **keywords: Any) -> Any:
-        """The embedding of pictures, or of texts."""
+        """Embed pictures or texts."""
         model = cast("Any", self.module)
         if hasattr(model, "encode_image"):
             return model.encode_text(input_ids) if pixel_values is None else model.encode_image(pixel_values)

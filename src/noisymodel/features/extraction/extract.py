@@ -1,4 +1,4 @@
-"""`extract`: a backbone's features of all samples of a loader, into a feature store."""
+"""`extract`: compute a backbone's features of all samples of a loader, and write them into a feature store."""
 
 from __future__ import annotations
 
@@ -83,38 +83,39 @@ def extract(
 ) -> FeatureStore | dict[str, FeatureStore]:
     """Compute a backbone's features of all samples, and write them, with labels and ids, into a feature store.
 
-    The backbone runs in evaluation mode without gradients; modes of all parts, device and hooks are restored. A killed
-    run resumes after its last committed shard. For that the loader must give the same samples in the same order: the
-    first batch's features, and labels and ids of all committed rows are compared.
+    The backbone runs in evaluation mode without gradients; the modes of all parts, the device and the hooks are
+    restored afterwards. A killed run resumes after its last committed shard, if the loader gives the same samples in
+    the same order. To check this, the features of the first batch and the labels and ids of all committed rows are
+    compared.
 
     Args:
         backbone: a module, a name (``"timm:..."``, ``"open_clip:..."``, ``"hf:..."``, ``"st:..."``, ``"onnx:..."``,
             see `load_backbone`), or the result of `load_backbone`.
-        loader: any iterable of batches, such as a `DataLoader`: a tensor; (inputs, labels); (inputs, labels, ids); or a
-            dictionary of the backbone's keywords, with ``labels`` and ``ids`` (or ``label``, ``id``, ``__key__``) among
-            them. Inputs may be lists of texts or PIL pictures where the backbone is given by name.
-        path: the store's folder; with several layers the folder of the stores, each named as its layer.
+        loader: any iterable of batches, such as a `DataLoader`. A batch is a tensor; (inputs, labels);
+            (inputs, labels, ids); or a dictionary of the backbone's keywords, which may include ``labels`` and ``ids``
+            (or ``label``, ``id``, ``__key__``). For a backbone by name, inputs may be lists of texts or PIL pictures.
+        path: the store's folder; with several layers the parent folder of the stores, each named after its layer.
         layer: ``None``: the backbone's output. ``"blocks.11"``: the output of that part, by its name in
             `named_modules`; ``"fc:input"``: its input, such as the features before a projection. Several names:
-            all of them in one pass (``"output"`` is the backbone's own). Of an ONNX file: tensors of its graph.
-        pooling: (B, T, D) to (B, D), over the tokens that the attention mask keeps: ``"mean"``, ``"cls"``: the first,
+            all of them in one pass (``"output"`` is the backbone's own). For an ONNX file: tensors of its graph.
+        pooling: (B, T, D) to (B, D), over the tokens that the attention mask keeps: ``"mean"``, ``"cls"`` (the first),
             ``"last"``, ``"max"``, and sentence-transformers' ``"mean_sqrt_len_tokens"`` and ``"weightedmean"``. None:
-            as the files of a model by name say, then the output is also normalised where they say so; else the mean
-            (of ``"hf:"`` models of tokens with a warning). (B, C, H, W) is averaged over H and W.
-        device: where to compute; ``None``: where the backbone is.
-        dtype: of the store, ``"float32"``, ``"float16"`` or ``"bfloat16"``; ``None``: as computed, float32 for float64.
+            the pooling, and maybe the normalisation, that the files of a model by name declare; otherwise the mean
+            (with a warning for token models of ``"hf:"``). (B, C, H, W) is averaged over H and W.
+        device: where to compute; ``None``: the device of the backbone.
+        dtype: the dtype of the store, ``"float32"``, ``"float16"`` or ``"bfloat16"``; ``None``: as computed, float32
+            for float64.
         autocast: ``torch.bfloat16`` or ``torch.float16``: compute under autocast.
-        resume: whether to go on with a store that is there; if not, it is a ``FileExistsError``.
-        check_determinism: pass the first batch twice, and with a backbone by name, where weights may be missing,
-            through a second copy of it whose missing weights are drawn anew: dropout, or a head that the checkpoint
-            does not hold, is an error. The second copy lives for that batch only.
-        weights: a name for the weights, in place of their hash. A module without parameters (one that calls another
-            runtime) needs it: without, its features cannot be compared with others, which is an error wherever it is
-            tried.
-        prompt: of a backbone by name, see `load_backbone`.
-        metadata: further entries for the store's; ``backbone``, ``weights``, ``transform``, ``layer``,
+        resume: whether to resume an existing store; if not, an existing store is a ``FileExistsError``.
+        check_determinism: pass the first batch twice, and raise if the features differ, for example by dropout. If
+            weights of a backbone by name may be missing, the batch also passes a second copy with new random weights
+            in their place; so a head that the checkpoint lacks is an error. The copy exists for that batch only.
+        weights: a name for the weights, instead of their hash. A module without parameters (one that calls another
+            runtime) needs it: without a name its features cannot be compared with others, and comparisons raise.
+        prompt: the prompt of a backbone by name, see `load_backbone`.
+        metadata: further entries of the store's metadata; ``backbone``, ``weights``, ``transform``, ``layer``,
             ``architecture`` and ``precision`` make up its fingerprint and are filled in.
-        shard_rows: rows in a shard, see `FeatureStore.create`; rows are committed every two minutes all the same.
+        shard_rows: rows in a shard, see `FeatureStore.create`; rows are also committed every two minutes.
         progress: whether to show a progress bar on stderr.
 
     Returns:
@@ -122,8 +123,8 @@ def extract(
 
     Raises:
         ValueError: no such layer, an output that cannot be pooled, non-finite features, no batches, features that
-            are not the same twice, or, with several ranks, a loader that shuffles.
-        TypeError: batches that are none of the above.
+            differ between two passes, or, with several ranks, a loader that shuffles.
+        TypeError: batches of another form.
         FeatureStoreError: the store is of another backbone, layer, order or data.
 
     >>> import tempfile, torch
@@ -145,7 +146,7 @@ def extract(
     if isinstance(loader, Sized) and len(loader) == 0:
         raise ValueError("`loader` has no batches")
     for place in folders.values():
-        check_folder(place, resume)  # all that can be checked before the model is loaded
+        check_folder(place, resume)  # checks before the model is loaded
     loaded, passes, told = begin(backbone, names, pooling, prompt=prompt, weights=weights, autocast=autocast)
     there = device if device is None else torch.device(device)
     layers = {
@@ -170,12 +171,12 @@ def begin(
     weights: str | None,
     autocast: torch.dtype | None,
 ) -> tuple[Backbone, Passes, dict[str, dict[str, Any]]]:
-    """The backbone, how batches pass through it, and what the store of each layer says of them."""
+    """Load the backbone; return its passes over batches, and the target and metadata of each layer's store."""
     if pooling is not None:
         check_choice(pooling, "pooling", tuple(POOLINGS))
     loaded = _loaded(backbone, prompt, weights, autocast)
     check_layers(loaded.module, names)
-    whole = loaded.metadata["backbone"].startswith("st:")  # pools by itself
+    whole = loaded.metadata["backbone"].startswith("st:")  # the model includes its pooling
     if pooling is not None and whole and OUTPUT in names:
         raise ValueError("`pooling` has no part in st: models, which bring their own; hf: takes the tokens themselves")
     passes = Passes(loaded.module, names, pooling, loaded.pooling, autocast, _note(loaded))
@@ -186,7 +187,7 @@ def begin(
 def _loaded(
     backbone: nn.Module | Backbone | str, prompt: str | None, weights: str | None, autocast: torch.dtype | None
 ) -> Backbone:
-    """The backbone, with all that its stores will say of it but the layer."""
+    """Load the backbone, with the metadata of its stores except the layer."""
     if isinstance(backbone, nn.Module):
         name = f"{type(backbone).__module__}.{type(backbone).__qualname__}"
         known: dict[str, Any] = {"backbone": name, "architecture": architecture_fingerprint(backbone)}
@@ -212,7 +213,7 @@ def _fingerprint(module: nn.Module) -> str | None:
 
 
 def _note(loaded: Backbone) -> str:
-    """What to say where the mean over tokens is taken since nothing else is known."""
+    """The warning for the mean over tokens as the default, when the model's own pooling is unknown."""
     name = loaded.metadata["backbone"]
     if not name.startswith("hf:"):
         return ""
@@ -223,7 +224,7 @@ def _note(loaded: Backbone) -> str:
 
 
 class _Layer(NamedTuple):
-    """Where the rows of a layer go, and what is said of them."""
+    """The target of a layer's rows, and their metadata."""
 
     folder: Path
     metadata: dict[str, Any]
@@ -232,12 +233,12 @@ class _Layer(NamedTuple):
     shard_rows: int | None
 
     def target(self, folder: Path | None = None, offset: int = 0) -> Target:
-        """The store, or one for a part of its rows in another folder."""
+        """The store, or a store of a part of its rows in another folder."""
         return Target(folder or self.folder, self.metadata, self.dtype, self.resume, self.shard_rows, offset)
 
 
 class _Check(NamedTuple):
-    """Whether features are the same twice."""
+    """The check of whether two passes give the same features."""
 
     passes: Passes
     loaded: Backbone
@@ -261,7 +262,7 @@ def _extract_alone(
     device: torch.device | None,
     progress: bool,
 ) -> None:
-    """One pass over a loader, in this process."""
+    """Pass over a loader once, in this process."""
     targets = {name: layer.target() for name, layer in layers.items()}
     done = min(target.rows for target in targets.values())
     total = len(loader) if isinstance(loader, Sized) else None

@@ -1,4 +1,4 @@
-"""Pictures in folders and texts in files, as the command line is given them."""
+"""Pictures in folders and texts in files, the data of the command line."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", "
 
 
 class PictureFolder:
-    """The pictures of a folder with a folder for each class: (tensor, class id, path within the folder).
+    """The pictures of a folder with a subfolder for each class: (tensor, class id, path within the folder).
 
-    Classes are numbered by name, pictures ordered by path. Without folders all pictures are of class 0, and `classes`
-    is empty. ``transform`` may be set later, before the first picture is read.
+    Classes are numbered by name, and pictures are ordered by path. Without subfolders all pictures are of class 0, and
+    `classes` is empty. ``transform`` may be set later, before the first picture is read.
     """
 
     def __init__(self, folder: Path, transform: Callable[[Any], Tensor] | None) -> None:
@@ -56,7 +56,7 @@ class PictureFolder:
 
 
 class Texts(NamedTuple):
-    """Texts with their labels (class ids, with the classes by number) or without."""
+    """Texts, with or without labels (class ids, with the classes by number)."""
 
     texts: list[str]
     labels: list[int] | None
@@ -71,10 +71,10 @@ class Texts(NamedTuple):
 
 
 def read_texts(file: Path, *, text_column: str | None = None, label_column: str | None = None) -> Texts:
-    """One text a line, or columns of a CSV, TSV, JSONL or Parquet file: ``text`` and, where there is one, ``label``.
+    """Read one text a line, or columns of a CSV, TSV, JSONL or Parquet file: ``text`` and, if present, ``label``.
 
     Raises:
-        InputFileError: there is no such file or column, a text is empty, or a label is missing: the row is named.
+        InputFileError: no such file or column, an empty text, or a missing label; the message names the row.
     """
     check_file(file)
     if suffix_of(file) not in (*TEXT_TABLES, ".parquet"):

@@ -16,7 +16,7 @@ _NO_LIMIT = 10**6  # tokenizers without a maximum length give a far larger one
 
 
 def load_hf(name: str, pretrained: bool, prompt: str | None) -> Backbone:
-    """An `AutoModel` with what stands beside it."""
+    """Load an `AutoModel` with its tokenizer or processor, and its pooling files."""
     transformers = imported("transformers", "hf")
     if pretrained:
         module, loaded = transformers.AutoModel.from_pretrained(name, output_loading_info=True)
@@ -41,21 +41,21 @@ def load_hf(name: str, pretrained: bool, prompt: str | None) -> Backbone:
 
 
 def longest(tokenizer: Any, config: Any, own: OwnPooling | None) -> int | None:
-    """Tokens of a text at most: as the model's files say, or as many as the tokenizer and the model take."""
+    """The most tokens of a text: from the model's files, else the limit of the tokenizer and the model."""
     if own is not None and own.max_length:
         return int(own.max_length)
     known = [tokenizer.model_max_length]
-    if getattr(config, "pad_token_id", None) in (None, 0):  # others, such as RoBERTa, begin to count behind it
+    if getattr(config, "pad_token_id", None) in (None, 0):  # others, such as RoBERTa, count from there
         known.append(getattr(config, "max_position_embeddings", None))
     small = [int(limit) for limit in known if isinstance(limit, int | float) and 0 < limit < _NO_LIMIT]
     return min(small, default=None)
 
 
 def tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
-    """What decides which numbers a text becomes: class and side, and a hash of vocabulary, rules and special tokens."""
+    """The tokenizer's settings that decide a text's tokens: class, side, and a hash of vocabulary and rules."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     held: dict[str, Any] = json.loads(backend.to_str()) if backend is not None else {"vocab": tokenizer.get_vocab()}
-    for state in ("padding", "truncation"):  # of the last call
+    for state in ("padding", "truncation"):  # they hold the settings of the last call
         held.pop(state, None)
     text = json.dumps(
         [held, {name: str(token) for name, token in tokenizer.special_tokens_map.items()}], sort_keys=True
@@ -69,7 +69,7 @@ def tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
 
 
 class OnePicture:
-    """The transform of one picture, picklable for workers."""
+    """The transform of one picture; it can be pickled for workers."""
 
     def __init__(self, processor: Any) -> None:
         self.processor = processor
@@ -80,7 +80,7 @@ class OnePicture:
 
 
 class Processed:
-    """Texts or pictures to a model's keywords."""
+    """The preprocessing from texts or pictures to a model's keywords."""
 
     def __init__(
         self, processor: Any, tokenizer: Any, max_length: int | None, own: OwnPooling | None, prompt: str | None
@@ -95,7 +95,7 @@ class Processed:
         if self.tokenizer is not None:
             found |= tokenizer_settings(self.tokenizer)
             found |= {"max_length": self.max_length, "prompt": self.prompt, "lower_case": self.lower_case}
-        if self.processor is not None:  # size, interpolation, mean and deviation are among them
+        if self.processor is not None:  # they include size, interpolation, mean and deviation
             found |= json.loads(json.dumps(self.processor.to_dict(), default=str))
         return found
 

@@ -1,4 +1,4 @@
-"""What loaders give: inputs, with labels and ids where there are some."""
+"""The batches of a loader: inputs, with optional labels and ids."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Prepare = Callable[[Sequence[Any]], Mapping[str, Tensor]]
 
 
 class Batch(NamedTuple):
-    """Arguments of the backbone, and what is known of the rows."""
+    """The backbone's arguments for a batch, with the labels and ids of its rows, if any."""
 
     arguments: tuple[Any, ...]
     keywords: dict[str, Any]
@@ -26,13 +26,13 @@ class Batch(NamedTuple):
 
     @property
     def mask(self) -> Tensor | None:
-        """The attention mask, where there is one."""
+        """The attention mask, or None."""
         found = self.keywords.get(_MASK)
         return found if isinstance(found, Tensor) else None
 
     @property
     def size(self) -> int:
-        """B, the samples.
+        """B, the number of samples.
 
         Raises:
             TypeError: there is no tensor.
@@ -45,7 +45,10 @@ class Batch(NamedTuple):
 
 
 def read_batch(given: object, prepare: Prepare | None) -> Batch:
-    """A tensor or raw samples, (inputs, labels), (inputs, labels, ids), or a dictionary with ``labels`` and ``ids``."""
+    """Read a batch: inputs, (inputs, labels), (inputs, labels, ids), or a dictionary with ``labels`` and ``ids``.
+
+    The inputs are a tensor or raw samples.
+    """
     if isinstance(given, Mapping):
         held = dict(cast("Mapping[str, Any]", given))
         labels, ids = _taken(held, _LABELS), _taken(held, _IDS)
@@ -73,15 +76,15 @@ def read_batch(given: object, prepare: Prepare | None) -> Batch:
 
 
 def moved(value: object, device: torch.device) -> Any:
-    """Tensors on the device, without waiting for it where that is possible; all else as it is."""
+    """Move a tensor to the device, without waiting if possible; other values do not change."""
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
 def raw_size(given: object) -> int:
-    """The samples of a batch as the loader gives it, without preparing them.
+    """The number of samples in a batch of the loader, without preparing them.
 
     Raises:
-        TypeError: it holds nothing that has a length.
+        TypeError: nothing in the batch has a length.
     """
     if isinstance(given, Mapping):
         held = cast("Mapping[str, object]", given)
@@ -104,5 +107,5 @@ def _taken(held: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _raw(value: object) -> bool:
-    """Whether a list that begins so is a list of samples, and no (inputs, labels)."""
+    """Whether a list with this first element is a list of raw samples, rather than (inputs, labels)."""
     return isinstance(value, str) or hasattr(value, "convert")  # texts, or pictures of PIL

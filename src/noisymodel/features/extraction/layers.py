@@ -1,4 +1,4 @@
-"""What is taken from a backbone: outputs or inputs of its parts, as one row for each sample."""
+"""The layers of a backbone: outputs or inputs of its parts, pooled to one row for each sample."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Caught = dict[str, Tensor]
 
 
 def check_layers(backbone: nn.Module, layers: Sequence[str]) -> None:
-    """All are parts of the backbone, by the names of `named_modules`, with ``:input`` after them or not."""
+    """Check that all layers are parts of the backbone: names of `named_modules`, with or without ``:input``."""
     choose = getattr(backbone, "choose", None)
-    if choose is not None:  # a graph that knows its tensors by name
+    if choose is not None:  # an ONNX graph, whose tensors have names
         choose(layers)
         return
     known = dict(backbone.named_modules())
@@ -35,7 +35,7 @@ def check_layers(backbone: nn.Module, layers: Sequence[str]) -> None:
 
 @contextmanager
 def caught(backbone: nn.Module, layers: Sequence[str]) -> Generator[Caught]:
-    """A dictionary that holds, after each forward pass, what went through ``layers``; the hooks are gone afterwards."""
+    """Yield a dictionary that each forward pass fills with the values of ``layers``; then remove the hooks."""
     found: Caught = {}
     hooks: list[Any] = []
     try:
@@ -64,7 +64,7 @@ def _keep_output(found: Caught, layer: str, _: nn.Module, __: object, output: ob
 
 
 def as_tensor(value: object, layer: str) -> Tensor:
-    """The tensor of an output: itself, the first of a tuple, or the embeddings or hidden states of transformers."""
+    """The tensor in an output: the tensor itself, the first of a tuple, or transformers' embeddings or states."""
     if isinstance(value, Tensor):
         return value
     if isinstance(value, Mapping) or hasattr(value, "last_hidden_state"):
@@ -80,10 +80,10 @@ def as_tensor(value: object, layer: str) -> Tensor:
 
 
 def pooled(values: Tensor, pooling: str, mask: Tensor | None, layer: str) -> Tensor:
-    """One row for each sample, by one rule.
+    """Pool the values to one row for each sample.
 
-    (B, D) as it is; (B, C, H, W): mean over H and W; (B, T, D): pooled over the tokens that the attention mask keeps
-    (over all, where there is none) by a rule of `POOLINGS`; rules joined by ``+`` give their rows side by side.
+    (B, D) does not change. (B, C, H, W) is averaged over H and W. (B, T, D) is pooled by a rule of `POOLINGS` over the
+    tokens that the attention mask keeps, or over all without a mask; rules joined by ``+`` are concatenated.
     """
     if values.ndim == 2:
         return values
@@ -91,10 +91,10 @@ def pooled(values: Tensor, pooling: str, mask: Tensor | None, layer: str) -> Ten
         return values.mean((2, 3))
     if values.ndim != 3:
         raise ValueError(f"layer {layer!r} gives {tuple(values.shape)}, expected (B, D), (B, T, D) or (B, C, H, W)")
-    if mask is None or tuple(mask.shape) != tuple(values.shape[:2]):  # of other tokens: a text's beside an image's
+    if mask is None or tuple(mask.shape) != tuple(values.shape[:2]):  # a mask of other tokens: text beside an image
         mask = torch.ones(values.shape[:2], dtype=torch.int64, device=values.device)
     kept = mask.to(values.device).bool()
-    wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values  # to sum in
+    wide = values.float() if values.dtype in (torch.float16, torch.bfloat16) else values  # for accurate sums
     parts = [POOLINGS[rule](wide, kept) for rule in pooling.split("+")]
     return torch.cat(parts, dim=1).to(values.dtype)
 
@@ -128,7 +128,7 @@ def _mean_by_root(values: Tensor, kept: Tensor) -> Tensor:
 
 
 def _mean_by_place(values: Tensor, kept: Tensor) -> Tensor:
-    total, count = _sum(values, kept.cumsum(1) * kept)  # the first token counts once, the second twice
+    total, count = _sum(values, kept.cumsum(1) * kept)  # the first token has weight one, the second two
     return total / count
 
 
@@ -140,4 +140,4 @@ POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mean_sqrt_len_tokens": _mean_by_root,
     "weightedmean": _mean_by_place,
 }
-"""By name: tokens (B, T, D) and which of them count (B, T) to rows (B, D). Names as in sentence-transformers."""
+"""Functions by name from tokens (B, T, D) and their mask (B, T) to rows (B, D); names as in sentence-transformers."""

@@ -1,4 +1,4 @@
-"""Networks in ONNX files: ``onnx:FILE``, run by onnxruntime, each tensor of the graph by its name."""
+"""Networks in ONNX files (``onnx:FILE``), run by onnxruntime; layers are tensors of the graph, by name."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .pooling_files import own_pooling
 
 _OF_TEXTS = ("tokenizer.json", "tokenizer_config.json")
 _OF_PICTURES = "preprocessor_config.json"
-_LOCATION = re.compile(rb"\n\x08location\x12(.)", re.DOTALL)  # of weights outside the file: key, length, name
+_LOCATION = re.compile(rb"\n\x08location\x12(.)", re.DOTALL)  # a file of external weights: key, length, name
 
 
 def load_onnx(name: str, pretrained: bool, prompt: str | None) -> Backbone:
-    """The network in a file; its hash, and that of files of weights beside it, is its fingerprint."""
+    """Load the network in a file; its fingerprint is the hash of the file and of its external weights."""
     if not pretrained:
         raise ValueError("onnx: has no random weights: `pretrained` must be True")
     path = Path(name).absolute()
@@ -62,21 +62,21 @@ def _prepare(folder: Path, prompt: str | None) -> Processed:
 
 
 class OnnxModule(nn.Module):
-    """A session of onnxruntime as a module without parameters; `tensor` gives any tensor of its graph."""
+    """A session of onnxruntime as a module without parameters; `choose` selects tensors of its graph."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
         self.fingerprint = _fingerprint(path)
-        self.tensors: dict[str, str] = {}  # of the graph, by what they are called here
+        self.tensors: dict[str, str] = {}  # the names in the graph by the names here
         self._sessions: dict[str, Any] = {}
         self.outputs = [one.name for one in self._session("cpu").get_outputs()]
         self.inputs = [one.name for one in self._session("cpu").get_inputs()]
 
     def choose(self, tensors: Sequence[str]) -> None:
-        """Have the forward pass give these tensors of the graph, in a dictionary.
+        """Make the forward pass return these tensors of the graph, in a dictionary.
 
-        ``"output"`` is the first output, unless a tensor is called so.
+        ``"output"`` is the first output, unless a tensor has this name.
 
         Raises:
             ValueError: there is no such tensor.
@@ -94,7 +94,7 @@ class OnnxModule(nn.Module):
             ) from None
 
     def forward(self, *arguments: Tensor, **keywords: Any) -> Tensor | dict[str, Tensor]:
-        """The first output, or the tensors that were chosen."""
+        """Return the first output, or the chosen tensors."""
         given = dict(zip(self.inputs, arguments, strict=False))
         given |= {name: torch.as_tensor(value) for name, value in keywords.items() if name in self.inputs}
         missing = [name for name in self.inputs if name not in given]
@@ -134,7 +134,7 @@ class OnnxModule(nn.Module):
 
 
 def _fingerprint(path: Path) -> str:
-    """SHA-256 of the file, and of those in which it says that further weights lie."""
+    """SHA-256 of the file and of the files of its external weights."""
     digest = hashlib.sha256(file_checksum(path).encode())
     content = path.read_bytes()
     names = {
@@ -152,10 +152,10 @@ def _fingerprint(path: Path) -> str:
 
 
 def _more_outputs(names: Sequence[str]) -> bytes:
-    """What makes tensors of the graph outputs, when it stands behind the model's bytes.
+    """Bytes that, appended to the model's bytes, make tensors of the graph outputs.
 
-    Messages of protobuf that follow each other are merged: ModelProto.graph (7), GraphProto.output (12),
-    ValueInfoProto.name (1); onnxruntime finds out the types.
+    Concatenated protobuf messages are merged. The bytes encode ModelProto.graph (7), GraphProto.output (12) and
+    ValueInfoProto.name (1); onnxruntime infers the types.
     """
     outputs = b"".join(_field(12, _field(1, name.encode())) for name in names)
     return _field(7, outputs) if names else b""

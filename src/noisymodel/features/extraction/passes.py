@@ -1,4 +1,4 @@
-"""Batches through a backbone: the rows of each layer, and whether they are the same twice."""
+"""Passes of batches through a backbone: the rows of each layer, and the check of their determinism."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .weights import left_as_it_was
 
 
 class Passes:
-    """A backbone and what is taken from it.
+    """A backbone, with the layers and the pooling of its features.
 
     Args:
         module: the backbone.
         names: the layers.
         pooling: a rule of `POOLINGS`; None: the model's ``own``, or the mean.
-        own: how the model's authors pool.
+        own: the pooling of the model's authors.
         autocast: see `extract`.
-        note: what is said once where the mean is taken because nothing else is known; empty: nothing.
+        note: a warning to give once when the mean is only the default; empty: none.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Passes:
         self._told = pooling is not None or known
 
     def described(self, name: str) -> str:
-        """What a store says of a layer."""
+        """The description of a layer in a store's metadata."""
         return f"{name}, {self.rule}" + (", normalized" if self.normalize and name == OUTPUT else "")
 
     @contextmanager
     def ready(self, device: torch.device | None) -> Generator[Callable[[Batch], dict[str, Tensor]]]:
-        """The function from a batch to the rows of each layer."""
+        """Yield the function from a batch to the rows of each layer."""
         with self._through(self.module, device) as rows:
             yield rows
 
@@ -69,7 +69,7 @@ class Passes:
         context = torch.autocast(device.type, self.autocast) if self.autocast is not None else nullcontext()
         with context:
             output = module(*arguments, **keywords)
-        if hasattr(module, "choose"):  # its layers are what it gives
+        if hasattr(module, "choose"):  # an ONNX network, whose outputs are its layers
             held.update(cast("Mapping[str, Tensor]", output))
         elif OUTPUT in self.names:
             held[OUTPUT] = as_tensor(output, OUTPUT)
@@ -88,7 +88,7 @@ class Passes:
         return torch.nn.functional.normalize(rows, dim=1) if self.normalize and name == OUTPUT else rows
 
     def check(self, rows: dict[str, Tensor], again: dict[str, Tensor]) -> None:
-        """Raise where two passes of one batch differ."""
+        """Raise if two passes of one batch differ."""
         for name in self.names:
             if differ(rows[name], again[name]):
                 raise ValueError(
@@ -97,7 +97,7 @@ class Passes:
                 )
 
     def check_other(self, rows: dict[str, Tensor], batch: Batch, other: nn.Module, device: torch.device | None) -> None:
-        """Raise where a second copy, whose missing weights were drawn anew, gives other features."""
+        """Raise if a second copy, with new random values for missing weights, gives other features."""
         with self._through(other, device) as passed:
             drawn = passed(batch)
         for name in self.names:

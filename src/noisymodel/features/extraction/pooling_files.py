@@ -1,4 +1,4 @@
-"""The files that sentence-transformers lays beside a model: how its authors pool, normalise, cut and prompt."""
+"""The files of sentence-transformers beside a model: its pooling, normalisation, maximum length and prompts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RULES = {
     "weightedmean": "weightedmean",
     "lasttoken": "last",
 }
-_OLD_KEYS = {  # in the order in which sentence-transformers joins the rows
+_OLD_KEYS = {  # in the order in which sentence-transformers concatenates the rows
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
     "pooling_mode_mean_tokens": "mean",
@@ -28,7 +28,10 @@ _LENGTHS = ("sentence_bert_config.json", "sentence_roberta_config.json", "senten
 
 
 class OwnPooling(NamedTuple):
-    """How a model's authors make one row of a text; ``rule`` as in `POOLINGS`, None where it is not known here why."""
+    """The pooling of a model's authors.
+
+    ``rule`` is a rule of `POOLINGS`, or None if this library cannot apply the authors' rule, with the reason.
+    """
 
     rule: str | None = None
     normalize: bool = False
@@ -39,7 +42,7 @@ class OwnPooling(NamedTuple):
     unknown: str = ""
 
     def prompt(self, name: str | None) -> str:
-        """The prompt of that name, or the default one; empty where there is none."""
+        """The prompt of this name, or the default one; empty if there is none."""
         chosen = self.default_prompt if name is None else name
         if chosen is None:
             return ""
@@ -50,7 +53,7 @@ class OwnPooling(NamedTuple):
 
 
 def own_pooling(name: str) -> OwnPooling | None:
-    """What the files of the model (a folder, or a name of the hub) say; None where there are none."""
+    """Read the pooling from the files of a model (a folder, or a name on the Hub); None if there are no such files."""
     modules = _read(name, "modules.json")
     if not isinstance(modules, list):
         return None

@@ -1,4 +1,4 @@
-"""Several ranks, one store: each writes blocks of its own, and rank 0 links them into the store in their order."""
+"""Extraction by several ranks: each rank writes its own blocks, and rank 0 links them into one store in order."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from .passes import Passes
 from .target import Target
 
 PARTS = ".parts"
-"""The folder, in that of the store, of blocks that are not yet in it."""
+"""The folder, within the store's folder, of blocks that are not yet part of the store."""
 
 _PLAN = "plan.json"
 _BLOCK_ROWS = 8192
 _BLOCKS_PER_RANK = 4  # at least, so that no rank waits long for the last block of another
-_PATIENCE = timedelta(days=30)  # ranks wait for the slowest one; one that died ends the wait at once
+_PATIENCE = timedelta(days=30)  # ranks wait for the slowest one; a dead rank ends the wait at once
 
 
 class Share(NamedTuple):
-    """This process among those that share the work."""
+    """The rank of this process in the group that shares the work."""
 
     rank: int
     world: int
@@ -42,35 +42,35 @@ class Share(NamedTuple):
 
     @classmethod
     def current(cls) -> Self | None:
-        """The process group's, or None: every rank must call this."""
+        """The share in the present process group, or None without a group; every rank must call this."""
         if not (distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
             return None
         group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
         return cls(distributed.get_rank(), distributed.get_world_size(), group)
 
     def told(self, value: Any) -> Any:
-        """What rank 0 says."""
+        """The value of rank 0, on every rank."""
         held = [value]
         distributed.broadcast_object_list(held, src=0, group=self.group)
         return held[0]
 
     def all(self, value: Any) -> list[Any]:
-        """What each rank says, when all have said it."""
+        """The values of all ranks; waits for every rank."""
         held: list[Any] = [None] * self.world
         distributed.all_gather_object(held, value, group=self.group)
         return held
 
 
 class Layer(Protocol):
-    """Where the rows of a layer go."""
+    """The target of a layer's rows."""
 
     @property
     def folder(self) -> Path:
-        """Of the store."""
+        """The store's folder."""
         ...
 
     def target(self, folder: Path | None = None, offset: int = 0) -> Target:
-        """The store, or a part of it."""
+        """The store, or a store of a part of its rows."""
         ...
 
 
@@ -87,7 +87,7 @@ def extract_shared(
     device: torch.device | None,
     progress: bool,
 ) -> None:
-    """One pass over a loader by all ranks together."""
+    """Pass over a loader once, by all ranks together."""
     _check_order(loader)
     stores = [_Parts(layer) for layer in layers.values()]
     plan: _Plan | None = None
@@ -116,7 +116,7 @@ def extract_shared(
 
 
 def _finish(share: Share, stores: list[_Parts]) -> None:
-    """A block is complete: it may go into the store."""
+    """Mark the present block as complete, and link complete blocks into the stores."""
     for parts in stores:
         parts.finish()
         if not share.rank:
@@ -124,7 +124,7 @@ def _finish(share: Share, stores: list[_Parts]) -> None:
 
 
 def _join(share: Share, stores: list[_Parts], rows: int) -> None:
-    """When all ranks are ready, rank 0 puts what is left into the stores."""
+    """Wait for all ranks; then rank 0 links the remaining blocks into the stores."""
     found = share.all(rows)
     if len(set(found)) > 1:
         raise ValueError(f"`loader` must give every rank the whole data, and the ranks saw {found} rows")
@@ -144,14 +144,14 @@ def _join(share: Share, stores: list[_Parts], rows: int) -> None:
 
 
 class _Plan(NamedTuple):
-    """How the batches are dealt out: blocks of so many; each store has its first ``done`` rows already."""
+    """The distribution of the batches: the size of a block, and the ``done`` rows that each store already has."""
 
     batches: int
     done: list[int]
 
     @classmethod
     def made(cls, loader: Iterable[Any], world: int, stores: list[_Parts]) -> Self:
-        """The plan of an earlier run where there is one, so that its blocks count."""
+        """Make the plan, or take that of an earlier run, so that its blocks can be used."""
         size = getattr(loader, "batch_size", None) or getattr(getattr(loader, "batch_sampler", None), "batch_size", 0)
         batches = max(1, _BLOCK_ROWS // (size or 128))
         if isinstance(loader, Sized):
@@ -171,7 +171,7 @@ class _Parts:
         self._open: Target | None = None
 
     def begin(self, batches: int, batch_size: int) -> int:
-        """Batches in a block; blocks of an earlier run that was cut otherwise are deleted."""
+        """Return the number of batches in a block; delete blocks of an earlier run with another division."""
         file = self.folder / _PLAN
         try:
             known = parse_json(file.read_text())
@@ -186,7 +186,7 @@ class _Parts:
         return earlier
 
     def at(self, piece: _Piece, done: int) -> Target:
-        """Where a batch's rows go, or are, where the store has its first ``done`` rows."""
+        """The target of a batch's rows: its block, or the store itself for the first ``done`` rows."""
         if piece.start + piece.size <= done:
             return self.whole
         start = max(piece.block_start, done)
@@ -196,14 +196,14 @@ class _Parts:
         return self._open
 
     def finished(self, start: int) -> int:
-        """The rows of the complete block that begins there; 0: there is none."""
+        """The number of rows of the complete block at ``start``; 0 if there is none."""
         try:
             return int(self._part(start).with_suffix(".done").read_text())
         except (OSError, ValueError):
             return 0
 
     def finish(self) -> None:
-        """Say that the block at hand is complete."""
+        """Mark the present block as complete."""
         if self._open is not None:
             target = self._open
             self.close()
@@ -211,13 +211,13 @@ class _Parts:
             write_file(target.folder.with_suffix(".done"), str(rows).encode())
 
     def close(self) -> None:
-        """Commit what waits."""
+        """Commit the waiting rows."""
         if self._open is not None:
             self._open.close()
         self._open = None
 
     def adopt(self) -> None:
-        """Put the complete blocks that follow the store's last row into it."""
+        """Link the complete blocks that follow the store's last row into the store."""
         while self.finished(self.rows):
             part = self._part(self.rows)
             block = FeatureStore.open(part)
@@ -228,7 +228,7 @@ class _Parts:
             shutil.rmtree(part, ignore_errors=True)
 
     def check(self, rows: int) -> None:
-        """Raise unless the store has so many rows; then the folder of blocks goes."""
+        """Raise unless the store has ``rows`` rows; then delete the folder of blocks."""
         if self.rows != rows:
             more = "more than" if self.rows > rows else "and not"
             raise FeatureStoreError(
@@ -249,11 +249,11 @@ class _Piece(NamedTuple):
     start: int
     size: int
     block_start: int
-    last: bool  # of its block
+    last: bool  # whether it is the last of its block
 
 
 class _Own:
-    """The batches of this rank, block after block; `rows` are those of the whole data, once all have passed."""
+    """The batches of this rank, block after block; `rows` is the size of the whole data, known at the end."""
 
     def __init__(self, loader: Iterable[Any], plan: _Plan, share: Share, stores: list[_Parts]) -> None:
         self.loader, self.plan, self.share, self.stores = loader, plan, share, stores
@@ -270,7 +270,7 @@ class _Own:
         return number % self.share.world == self.share.rank
 
     def _passed_over(self) -> Iterator[_Piece]:
-        """Of any iterable: the batches of others are read, and left."""
+        """The batches from any iterable; batches of other ranks are read and skipped."""
         for number, block in enumerate(_blocks(self.loader, self.plan.batches)):
             block_start = self.rows
             for place, given in enumerate(block):
@@ -280,7 +280,7 @@ class _Own:
                 self.rows += count
 
     def _indexed(self, loader: DataLoader[Any], sampler: Iterable[list[Any]]) -> Iterator[_Piece]:
-        """Of a data set with indices: the batches of others, and those of complete blocks, are not read."""
+        """The batches from a data set with indices; batches of other ranks and of complete blocks are not read."""
         waiting: deque[_Piece] = deque()
 
         def chosen() -> Iterator[list[Any]]:
@@ -319,7 +319,7 @@ def _blocks(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _with_batches(loader: DataLoader[Any], batches: Iterator[list[Any]]) -> DataLoader[Any]:
-    """The loader, over other batches of indices."""
+    """A copy of the loader over other batches of indices."""
     workers: dict[str, Any] = {}
     if loader.num_workers:
         workers = {"prefetch_factor": loader.prefetch_factor, "persistent_workers": loader.persistent_workers}

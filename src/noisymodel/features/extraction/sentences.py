@@ -13,7 +13,7 @@ from .huggingface import tokenizer_settings
 
 
 def load_st(name: str, pretrained: bool, prompt: str | None) -> Backbone:
-    """All modules of the model: pooling, normalisation, projections and what else there is."""
+    """Load a model of sentence-transformers with all its modules: pooling, normalisation, projections and others."""
     if not pretrained:
         raise ValueError("st: has no random weights: `pretrained` must be True")
     library = imported("sentence_transformers", "st")

@@ -1,4 +1,4 @@
-"""The store of one layer while it is filled: compared with what is there, and committed every few minutes."""
+"""The store of one layer while it is filled: existing rows are compared, new rows committed every few minutes."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ..store_folder import holds_store
 from .inputs import Batch
 
 COMMIT_SECONDS = 120.0
-"""Rows wait no longer than this for their commit, and a batch."""
+"""The longest time that rows wait for their commit, plus one batch."""
 
 SAME = 1e-3
-"""Relative difference of two passes that is taken for rounding."""
+"""A relative difference of two passes up to this counts as rounding."""
 
 _STORED = {torch.float16: torch.float16, torch.bfloat16: torch.bfloat16}
 
 
 class Target:
-    """A store that is made with its first rows; ``offset`` is the place of its first row among all of the loader."""
+    """A store that is created with its first rows; ``offset`` is the place of its first row in the loader."""
 
     def __init__(
         self,
@@ -50,11 +50,11 @@ class Target:
 
     @property
     def end(self) -> int:
-        """The place behind the last row that is there."""
+        """The place after the last existing row."""
         return self.offset + self.rows
 
     def add(self, rows: Tensor, start: int, batch: Batch) -> None:
-        """Append a batch's rows, but for those that are there, with which they are compared."""
+        """Append the new rows of a batch; compare the others with the existing rows."""
         labels, ids = plain(batch.labels), plain(batch.ids)
         before = max(0, min(len(rows), self.offset - start))
         there = max(before, min(len(rows), self.end - start))
@@ -66,7 +66,7 @@ class Target:
         self.append(rows[there:], _part(labels, there), _part(ids, there))
 
     def append(self, rows: Tensor, labels: Any, ids: Any) -> None:
-        """Append rows, and commit in time."""
+        """Append rows, and commit if it is time."""
         store = self._create(rows) if self.store is None else self.store
         store.append(rows.detach(), labels, ids)
         self._commit_in_time(store)
@@ -84,7 +84,7 @@ class Target:
         return self.store
 
     def open_for_writing(self, num_features: int, computed: Any) -> FeatureStore:
-        """The store, to append to; ``computed`` is its type where nothing else says so."""
+        """Open or create the store for appending; ``computed`` is its default dtype."""
         dtype = self.held.dtype if self.held is not None and self.dtype is None else self.dtype
         return FeatureStore.create(
             self.folder,
@@ -96,7 +96,7 @@ class Target:
         )
 
     def compare(self, rows: Tensor, start: int) -> None:
-        """Raise where rows that are there are of other samples."""
+        """Raise if existing rows are of other samples."""
         assert self.held is not None  # noqa: S101 # what there is comes from it
         stored = self.held[start - self.offset : start - self.offset + len(rows)].to(rows.device)
         coarse = 0.02 if stored.dtype != torch.float32 else 0.0
@@ -107,7 +107,7 @@ class Target:
             )
 
     def compare_columns(self, start: int, count: int, labels: Any, ids: Any) -> None:
-        """Raise where labels or ids of rows that are there are not those of the loader."""
+        """Raise if labels or ids of existing rows differ from the loader's."""
         assert self.held is not None  # noqa: S101 # what there is comes from it
         first = start - self.offset
         for name, given, column in (("labels", labels, self.held.labels), ("ids", ids, self.held.ids)):
@@ -128,18 +128,18 @@ class Target:
             self.compare_columns(start + before, count - before, labels, ids)
 
     def check_end(self, count: int) -> None:
-        """Raise where the store has more rows than the loader."""
+        """Raise if the store has more rows than the loader."""
         if count < self.rows:
             raise FeatureStoreError(f"{self.folder} has {self.rows} rows, and the loader only {count}")
 
     def close(self) -> None:
-        """Commit what waits."""
+        """Commit the waiting rows."""
         if self.store is not None:
             self.store.close()
 
 
 def check_folder(folder: Path, resume: bool) -> bool:
-    """Whether a store is there; raise where none may be made, or where one must not be gone on with."""
+    """Whether a store exists; raise if none may be created, or if an existing one must not be resumed."""
     there = holds_store(folder)
     if there and not resume:
         raise FileExistsError(f"{folder} is there and not empty: `resume=True` goes on with it")
@@ -147,7 +147,7 @@ def check_folder(folder: Path, resume: bool) -> bool:
 
 
 def plain(values: Any) -> Any:
-    """Labels or ids as an array or a list."""
+    """Convert labels or ids to an array or a list."""
     if isinstance(values, Tensor):
         return values.cpu().numpy()
     return values if values is None or isinstance(values, np.ndarray) else list(cast("Sequence[Any]", values))

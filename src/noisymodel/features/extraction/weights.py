@@ -1,4 +1,4 @@
-"""Which weights a module has, and the state in which it is to be left."""
+"""Fingerprints of a module's weights and architecture, and restoration of its mode and device."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch import nn
 def weights_fingerprint(module: nn.Module) -> str:
     """SHA-256 over all parameters and buffers of the state dictionary, by name: names, types, shapes and bytes.
 
-    The device plays no part. Any change of any weight or BatchNorm statistic gives another fingerprint.
+    The device does not matter. Any change of any weight or BatchNorm statistic changes the fingerprint.
 
     Raises:
-        ValueError: the module has neither parameters nor buffers, so that all such modules would look the same.
+        ValueError: the module has neither parameters nor buffers; all such modules would have the same fingerprint.
 
     >>> import torch
     >>> layer = torch.nn.Linear(2, 1)
@@ -38,12 +38,12 @@ def weights_fingerprint(module: nn.Module) -> str:
 
 
 def architecture_fingerprint(module: nn.Module) -> str:
-    """SHA-256 of what the module prints: its parts and their settings, but for addresses in memory."""
+    """SHA-256 of the module's printed form (its parts and their settings), without addresses in memory."""
     return hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", repr(module)).encode()).hexdigest()
 
 
 def precision(module: nn.Module, autocast: torch.dtype | None) -> str:
-    """What is computed in: the types of the floating weights, and autocast's."""
+    """The precision of the computation: the dtypes of the floating weights, and that of autocast."""
     kinds = {str(value.dtype).removeprefix("torch.") for value in module.parameters() if value.is_floating_point()}
     weights = "+".join(sorted(kinds)) or "float32"
     return weights if autocast is None else f"{weights}, autocast {str(autocast).removeprefix('torch.')}"
@@ -51,9 +51,9 @@ def precision(module: nn.Module, autocast: torch.dtype | None) -> str:
 
 @contextmanager
 def left_as_it_was(module: nn.Module, device: torch.device | None) -> Generator[torch.device]:
-    """The module in evaluation mode on ``device``; afterwards each part is in its mode and on the device it had.
+    """Put the module into evaluation mode on ``device``; afterwards restore the mode and device of each part.
 
-    Yields the device of its weights. The mode of every submodule is kept by itself: some are frozen on purpose.
+    Yields the device of its weights. Each submodule's mode is restored separately, since some are frozen on purpose.
     """
     modes = {part: part.training for part in module.modules()}
     first = next((value for value in (*module.parameters(), *module.buffers())), None)

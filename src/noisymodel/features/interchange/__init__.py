@@ -1,4 +1,4 @@
-"""Stores from and to other formats, streaming: never more than some thousand rows in memory."""
+"""Import and export of stores in other formats, as streams: at most some thousand rows are in memory."""
 
 from __future__ import annotations
 

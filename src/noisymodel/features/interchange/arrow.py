@@ -1,4 +1,4 @@
-"""Columns as Arrow has them and as a store has them."""
+"""Conversion between columns of Arrow and columns of a store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..lazy_columns import ShardedStrings
 from ..store import FeatureStore
 from .importing import as_array
 
-METADATA_KEY = b"noisymodel"  # of a schema's metadata
+METADATA_KEY = b"noisymodel"  # the key in a schema's metadata
 
 
 def column_values(column: Any, name: str) -> Any:
-    """A column as an array (n, ...), or a list of strings."""
+    """Convert an Arrow column to an array (n, ...), or to a list of strings."""
     types = load_pyarrow().types
     kind = column.type
     if column.null_count:
@@ -47,7 +47,7 @@ def _width(column: Any, kind: Any, name: str) -> int:
 
 
 def arrow_schema(store: FeatureStore) -> Any:
-    """The columns of a store, with its metadata and dtype as JSON."""
+    """The Arrow schema of a store's columns, with its metadata and dtype as JSON."""
     pyarrow = load_pyarrow()
     fields: list[Any] = []
     for name in store.columns:
@@ -64,12 +64,12 @@ def arrow_schema(store: FeatureStore) -> Any:
 
 
 def arrow_array(values: Any, kind: Any) -> Any:
-    """Rows of a store as an Arrow array of the type that `arrow_schema` has."""
+    """Convert rows of a store to an Arrow array of the type in `arrow_schema`."""
     return load_pyarrow().array(values, kind) if isinstance(values, list) else fixed_lists(as_array(values)).cast(kind)
 
 
 def fixed_lists(array: np.ndarray[Any, Any]) -> Any:
-    """An array (n, ...) as an Arrow array of lists of one length."""
+    """Convert an array (n, ...) to an Arrow array of lists of one length."""
     pyarrow = load_pyarrow()
     flat = pyarrow.array(np.ascontiguousarray(array).reshape(-1))
     for size in reversed(array.shape[1:]):

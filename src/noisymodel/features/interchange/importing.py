@@ -1,4 +1,4 @@
-"""A store from a stream of rows: there is all of it in the end, or nothing."""
+"""Import of a store from a stream of rows: either the whole store appears, or nothing."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ...files.atomic import partials_of
 from ..store import FeatureStore
 from ..store_folder import writer_lock
 
-BATCH_ROWS = 4096  # in memory at a time
+BATCH_ROWS = 4096  # rows in memory at a time
 T = TypeVar("T")
 
 
 class StoreOptions(TypedDict, total=False):
-    """How every import makes its store.
+    """The options of the new store, for every import.
 
     Attributes:
-        dtype: of the store; None: float16 for float16, else float32.
+        dtype: the dtype of the store; None: float16 for float16, else float32.
         metadata: see `FeatureStore.create`.
         shard_rows: see `FeatureStore.create`.
         allow_nonfinite: whether features may be NaN or infinite.
@@ -38,7 +38,7 @@ class StoreOptions(TypedDict, total=False):
 
 
 class Chunk(NamedTuple):
-    """Some rows, as `FeatureStore.append` takes them; features are an array (n, D)."""
+    """The arguments of `FeatureStore.append` for some rows; features are an array (n, D)."""
 
     features: np.ndarray[Any, Any]
     labels: object = None
@@ -56,7 +56,7 @@ def import_chunks(
     shard_rows: int | None = None,
     allow_nonfinite: bool = False,
 ) -> FeatureStore:
-    """Write all rows to a hidden folder beside ``path``, and give it its name when it is complete."""
+    """Write all rows to a hidden folder beside ``path``, and rename it to ``path`` when it is complete."""
     path = Path(path).absolute()
     stream = iter(chunks)
     first = first_of(stream, source)
@@ -74,19 +74,19 @@ def import_chunks(
 
 
 def first_of(stream: Iterator[T], source: str) -> T:
-    """The first piece of a stream, which must have one."""
+    """The first piece of a stream; raises if the stream is empty."""
     for first in stream:
         return first
     raise ValueError(f"{source} must have rows, got none: there is nothing to make a store of")
 
 
 def pieces(count: int) -> Iterator[slice]:
-    """The rows 0 to ``count``, as many at a time as are in memory."""
+    """Slices of the rows 0 to ``count``, `BATCH_ROWS` at a time."""
     return (slice(start, min(start + BATCH_ROWS, count)) for start in range(0, count, BATCH_ROWS))
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete what imports that were killed left behind; one that still runs has its lock, and keeps its folder."""
+    """Delete the folders of killed imports; a running import holds its lock, and keeps its folder."""
     for partial in partials_of(path):
         if partial.is_dir() and not partial.is_symlink():
             try:
@@ -98,7 +98,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def as_array(values: object) -> np.ndarray[Any, Any]:
-    """A tensor or rows of a store as numpy has them; float32 for bfloat16."""
+    """Convert a tensor or rows of a store to numpy; bfloat16 becomes float32."""
     if isinstance(values, torch.Tensor) and values.dtype == torch.bfloat16:
         values = values.float()
     return np.asarray(values)

@@ -1,4 +1,4 @@
-"""`.npy` files and arrays."""
+"""Import and export of `.npy` files and arrays."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ def from_npy(
     columns: Mapping[str, Source] | None = None,
     **options: Unpack[StoreOptions],
 ) -> FeatureStore:
-    """A store from ``.npy`` files or arrays with one entry per row; files are mapped and read in pieces.
+    """Make a store from ``.npy`` files or arrays with one entry per row; files are mapped and read in pieces.
 
     Args:
-        features: (N, D), floating point: a file's name or an array.
+        features: (N, D), floating point: the name of a file, or an array.
         path: the folder of the new store; it appears when all rows are in it.
         labels: class ids (N,) or class probabilities (N, K).
         ids: strings or integers (N,).
         columns: further columns by name.
-        options: ``dtype`` of the store (None: float16 for float16, else float32), ``metadata`` and ``shard_rows`` as of
-            `FeatureStore.create`, ``allow_nonfinite`` as of `FeatureStore.append`.
+        options: ``dtype`` of the store (None: float16 for float16, else float32), ``metadata`` and ``shard_rows`` as in
+            `FeatureStore.create`, ``allow_nonfinite`` as in `FeatureStore.append`.
 
     Raises:
-        FileExistsError: there is something at ``path``.
-        InputFileError: a file is no ``.npy`` file, or holds Python objects.
+        FileExistsError: ``path`` exists.
+        InputFileError: a file is not an ``.npy`` file, or holds Python objects.
         ValueError: arrays of different lengths, or rows that `FeatureStore.append` refuses.
 
     >>> import tempfile, numpy as np
@@ -75,7 +75,7 @@ def to_npy(store: FeatureStore, path: str | Path, *, column: str = "features") -
         The file's path.
 
     Raises:
-        ValueError: an unknown column, or one of strings.
+        ValueError: an unknown column, or a column of strings.
     """
     rows = store.column(column)
     if isinstance(rows, ShardedStrings):

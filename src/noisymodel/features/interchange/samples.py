@@ -1,4 +1,4 @@
-"""WebDataset: tar files of samples (extra ``webdataset``)."""
+"""Import and export of WebDataset tar files of samples (extra ``webdataset``)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def to_webdataset(store: FeatureStore, path: str | Path, *, rows_per_file: int =
 
     A sample's ``__key__`` is the row's number; its entries are ``features.npy``, ``cls`` (class ids, as text) or
     ``labels.npy`` (class probabilities), and ``NAME.txt`` (strings) or ``NAME.npy`` for ids and columns. bfloat16
-    becomes float32. WebDataset reads names of entries in lower case.
+    becomes float32. WebDataset reads names of entries in lower case. The store's metadata is not written.
 
     Returns:
-        The files' paths. Metadata is not written.
+        The paths of the files.
 
     Raises:
         MissingExtraError: webdataset is not installed.
@@ -59,25 +59,25 @@ def from_webdataset(
     columns: Sequence[str] | None = None,
     **options: Unpack[StoreOptions],
 ) -> FeatureStore:
-    """A store from the samples of tar files, in their order.
+    """Make a store from the samples of tar files, in their order.
 
-    Entries ``*.npy`` are arrays (never Python objects), ``cls`` is an integer as text, all others are text.
+    Entries ``*.npy`` are arrays (never Python objects), ``cls`` is an integer as text, and all others are text.
 
     Args:
         samples: tar files, a folder of ``*.tar`` files (by name), or an iterable of samples whose entries are bytes,
             such as ``webdataset.WebDataset(urls)``.
         path: the folder of the new store; it appears when all rows are in it.
         features: the entry of features (D,).
-        labels: the entry of labels; None: ``labels.npy`` or ``cls``, where there is one.
-        ids: the entry of ids; None: ``ids.txt`` or ``ids.npy`` where there is one, else the samples' ``__key__``.
-        columns: the further entries to take; None: all other ``*.npy`` and ``*.txt``. A column's name is that of its
-            entry without the ending.
-        options: as of `from_npy`.
+        labels: the entry of labels; None: ``labels.npy`` or ``cls``, if present.
+        ids: the entry of ids; None: ``ids.txt`` or ``ids.npy`` if present, else the samples' ``__key__``.
+        columns: the further entries to import; None: all other ``*.npy`` and ``*.txt``. The name of a column is that
+            of its entry without the ending.
+        options: as in `from_npy`.
 
     Raises:
-        FileExistsError: there is something at ``path``.
-        InputFileError: a sample lacks an entry, or an entry is not what its name says; the message has the sample's
-            ``__key__`` and file.
+        FileExistsError: ``path`` exists.
+        InputFileError: a sample lacks an entry, or an entry does not have the type of its name; the message has the
+            sample's ``__key__`` and file.
         ValueError: no samples, or rows that `FeatureStore.append` refuses.
         MissingExtraError: webdataset is not installed.
     """
@@ -115,7 +115,7 @@ def _chunks(samples: Iterator[dict[str, Any]], *names: Any) -> Iterator[Chunk]:
 def _taken(
     sample: Mapping[str, Any], features: str, labels: str | None, ids: str | None, columns: Sequence[str] | None
 ) -> tuple[str, str | None, str, Sequence[str]]:
-    """The entries to take, where none were named those of the first sample."""
+    """The entries to import; by default those of the first sample."""
     if labels is None:
         labels = next((name for name in _LABELS if name in sample), None)
     if ids is None:
@@ -166,7 +166,7 @@ def _place(sample: Mapping[str, Any]) -> str:
 
 
 def _read(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
-    """The samples of local tar files, each of which is closed when it has been read."""
+    """The samples of local tar files; each file is closed after it has been read."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
     for name in files:
@@ -178,7 +178,7 @@ def _read(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
 
 
 def _listed(samples: object) -> list[Path] | None:
-    """The files to read, where ``samples`` names files."""
+    """The files to read if ``samples`` names files, else None."""
     if isinstance(samples, (str, Path)):
         return files_of(Path(samples), ".tar")
     if isinstance(samples, Sequence) and all(

@@ -1,4 +1,4 @@
-"""Arrow tables, Parquet files and Hugging Face datasets (extras ``tables`` and ``datasets``)."""
+"""Import and export of Arrow tables, Parquet files and Hugging Face datasets (extras ``tables``, ``datasets``)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LABELS = ("labels", "label")
 
 
 class TableOptions(StoreOptions, total=False):
-    """Which columns of a table go into a store, and how the store is made: see `from_arrow`."""
+    """The columns of a table to import, and the options of the new store: see `from_arrow`."""
 
     features: str
     labels: str | None
@@ -31,10 +31,10 @@ class TableOptions(StoreOptions, total=False):
 
 
 def to_arrow(store: FeatureStore) -> Iterator[Any]:
-    """The rows as ``pyarrow.RecordBatch`` objects of some thousand rows.
+    """Yield the rows as ``pyarrow.RecordBatch`` objects of some thousand rows.
 
     Features and other columns with more than one number per row are fixed-size lists; bfloat16 becomes float32. The
-    schema's metadata has the store's metadata and dtype, which `from_arrow` takes up again.
+    schema's metadata has the store's metadata and dtype, which `from_arrow` restores.
     """
     pyarrow = load_pyarrow()
     schema = arrow_schema(store)
@@ -80,18 +80,19 @@ def to_dataset(store: FeatureStore, path: str | Path) -> Any:
 
 
 def from_arrow(batches: Iterable[Any], path: str | Path, **options: Unpack[TableOptions]) -> FeatureStore:
-    """A store from a stream of ``pyarrow`` record batches or tables.
+    """Make a store from a stream of ``pyarrow`` record batches or tables.
 
     Args:
-        batches: with the same columns each.
+        batches: record batches or tables, all with the same columns.
         path: the folder of the new store; it appears when all rows are in it.
-        options: ``features``, the column of features, lists of D numbers (``"features"``); ``labels``, the column of
-            labels (None: ``labels`` or ``label``, where there is one); ``ids``, the column of ids (None: ``ids``, where
-            there is one); ``columns``, the further columns to take (None: all others); ``dtype``, ``metadata``,
-            ``shard_rows`` and ``allow_nonfinite`` as of `from_npy`, the first two by default what `to_arrow` noted.
+        options: ``features``, the column of features, lists of D numbers (default ``"features"``); ``labels``, the
+            column of labels (None: ``labels`` or ``label``, if present); ``ids``, the column of ids (None: ``ids``, if
+            present); ``columns``, the further columns to import (None: all others); ``dtype``, ``metadata``,
+            ``shard_rows`` and ``allow_nonfinite`` as in `from_npy`; the first two default to those that `to_arrow`
+            wrote.
 
     Raises:
-        FileExistsError: there is something at ``path``.
+        FileExistsError: ``path`` exists.
         ValueError: a column is missing, has nulls, lists of different lengths or a type that a store cannot hold; or
             rows that `FeatureStore.append` refuses.
         MissingExtraError: pyarrow is not installed.
@@ -102,10 +103,10 @@ def from_arrow(batches: Iterable[Any], path: str | Path, **options: Unpack[Table
 def from_parquet(
     files: str | Path | Sequence[str | Path], path: str | Path, **options: Unpack[TableOptions]
 ) -> FeatureStore:
-    """A store from Parquet files, in the order given (the files of a folder by name); else like `from_arrow`.
+    """Make a store from Parquet files in the given order (the files of a folder by name); else like `from_arrow`.
 
     Raises:
-        InputFileError: a file is no Parquet file, or a folder has none.
+        InputFileError: a file is not a Parquet file, or a folder has none.
         MissingExtraError: pyarrow is not installed.
     """
     load_pyarrow()
@@ -115,19 +116,19 @@ def from_parquet(
 
 
 def from_dataset(dataset: Any, path: str | Path, **options: Unpack[TableOptions]) -> FeatureStore:
-    """A store from a ``datasets.Dataset`` or ``IterableDataset``; else like `from_arrow`.
+    """Make a store from a ``datasets.Dataset`` or ``IterableDataset``; else like `from_arrow`.
 
-    The rows are those that the data set gives: with a transform (``with_transform``) what that makes of them.
+    With a transform (``with_transform``), the transformed rows are imported.
 
     Raises:
-        TypeError: a ``DatasetDict``: one of its splits is a data set.
+        TypeError: for a ``DatasetDict``; give one of its splits.
         MissingExtraError: datasets is not installed.
     """
     datasets = _datasets()
     if isinstance(dataset, dict):  # DatasetDict and IterableDatasetDict
         splits = ", ".join(map(repr, cast("dict[str, object]", dataset)))
         raise TypeError(f"`dataset` must be one data set, got a dictionary of the splits {splits}: name one of them")
-    if isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom":  # what its transform gives
+    if isinstance(dataset, datasets.Dataset) and dataset.format["type"] == "custom":  # the transformed rows
         batches: Iterable[Any] = map(_transformed, dataset.iter(batch_size=importing.BATCH_ROWS))
     else:
         batches = dataset.with_format("arrow").iter(batch_size=importing.BATCH_ROWS)
@@ -164,7 +165,7 @@ def _taken(
     ids: str | None,
     columns: Sequence[str] | None,
 ) -> tuple[str, str | None, str | None, Sequence[str]]:
-    """The columns to take, where none were named those that are there."""
+    """The columns to import; by default all that exist."""
     if labels is None:
         labels = next((name for name in _LABELS if name in present), None)
     if ids is None and "ids" in present:
@@ -179,7 +180,7 @@ def _taken(
 def _chunk(batch: Any, source: str, features: str, labels: str | None, ids: str | None, others: Sequence[str]) -> Chunk:
     def read(name: str) -> Any:
         column = batch.column(name)
-        if hasattr(column, "combine_chunks"):  # of a table
+        if hasattr(column, "combine_chunks"):  # a column of a table
             column = column.combine_chunks()
         return column_values(column, f"the column {name!r} of {source}")
 
@@ -192,7 +193,7 @@ def _chunk(batch: Any, source: str, features: str, labels: str | None, ids: str 
 
 
 def _transformed(batch: Mapping[str, Any]) -> Any:
-    """A batch that a transform has made, lists or arrays or tensors, as a record batch."""
+    """Convert a transformed batch of lists, arrays or tensors to a record batch."""
 
     def column(values: Any) -> Any:
         array = as_array(values) if hasattr(values, "__array__") else np.asarray([as_array(one) for one in values])

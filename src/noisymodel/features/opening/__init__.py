@@ -1,4 +1,4 @@
-"""Features and labels by the path of their file, whatever its format: what every command and the stores read with."""
+"""Opening of files of features and labels in any format, for every command and for the stores."""
 
 from __future__ import annotations
 

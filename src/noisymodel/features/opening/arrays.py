@@ -1,4 +1,4 @@
-"""Matrices of ``.npy``, ``.npz`` and safetensors files, and of raw bytes."""
+"""Feature matrices in ``.npy``, ``.npz`` and safetensors files, and in raw bytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RAW = ("float64", "float32", "float16", "bfloat16")
 
 @dataclass(frozen=True)
 class ArrayFile(FeatureFile):
-    """An array of a file."""
+    """A feature matrix in a file of arrays."""
 
     stored: StoredArray
 
@@ -42,7 +42,7 @@ class ArrayFile(FeatureFile):
 
 
 def open_arrays(path: Path, key: str | None) -> ArrayFile:
-    """An array of a file, of which only the headers are read."""
+    """Open an array of a file; only the headers are read."""
     found = arrays_in(path)
     if path.suffix.lower() == ".npy":
         (only,) = found.values()
@@ -52,7 +52,7 @@ def open_arrays(path: Path, key: str | None) -> ArrayFile:
 
 
 def open_raw(path: Path, dtype: str | None, num_features: int | None) -> ArrayFile:
-    """Bytes without a header, row after row, little-endian."""
+    """Open a file of little-endian numbers without a header, row after row."""
     if dtype is None or num_features is None:
         raise InputFileError(f"{path} says nothing of its rows: give their dtype and their number of features")
     if dtype not in _RAW:

@@ -23,7 +23,7 @@ _NO_FEATURES = (*NAMES, "id", "ids", "key", "__key__", "row", "index", "path", "
 
 @dataclass(frozen=True)
 class DelimitedFile(FeatureFile):
-    """Columns of numbers of a table of text, read as float32."""
+    """The columns of numbers in a CSV or TSV file, read as float32."""
 
     table: DelimitedTable
     columns: Sequence[str]
@@ -48,7 +48,7 @@ class DelimitedFile(FeatureFile):
 
 
 def open_delimited(path: Path, key: str | None) -> DelimitedFile:
-    """The columns of numbers of a table: those that the pattern ``key`` names, else all but those of labels and ids."""
+    """Open the columns of numbers that match the pattern ``key``, by default all except labels and ids."""
     table = DelimitedTable(path)
     header = table.columns()
     if header and all(_number(name) is not None for name in header):

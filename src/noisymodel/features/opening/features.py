@@ -1,4 +1,4 @@
-"""A file of features by its path, whatever its format."""
+"""Opening of a file of features in any format."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def open_file(
     """Open a file of features; only its header is read.
 
     Args:
-        path: a feature store's folder; ``.npy``; ``.npz``; ``.safetensors``; ``.parquet``, or a folder of them, taken
-            in the order of their names; ``.csv`` or ``.tsv``, also with ``.gz``; or ``.bin`` or ``.raw``: rows of
+        path: a feature store's folder; ``.npy``; ``.npz``; ``.safetensors``; ``.parquet``, or a folder of such files,
+            read in the order of their names; ``.csv`` or ``.tsv``, also with ``.gz``; or ``.bin`` or ``.raw``: rows of
             little-endian numbers without a header.
-        key: which array of an ``.npz`` or safetensors file, which column of a Parquet or CSV file (or a pattern such as
-            ``f*`` for several columns of numbers). None: ``features``, or the only one that can be meant; of a CSV file
-            all columns of numbers but those of labels and ids.
-        dtype: of a file without a header: ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
-        num_features: of a file without a header.
+        key: the array of an ``.npz`` or safetensors file, or the column of a Parquet or CSV file (or a pattern such as
+            ``f*`` for several columns of numbers). None: ``features``, or the only possible one; in a CSV file all
+            columns of numbers except labels and ids.
+        dtype: for a file without a header: ``"float32"``, ``"float16"``, ``"bfloat16"`` or ``"float64"``.
+        num_features: D, for a file without a header.
 
     Raises:
-        InputFileError: there is no such file or array, or it is damaged, empty, or not floating point of shape (N, D).
-        MissingExtraError: a Parquet file, and pyarrow is not installed.
+        InputFileError: no such file or array; or it is damaged, empty, or not floating point of shape (N, D).
+        MissingExtraError: the file is a Parquet file, and pyarrow is not installed.
     """
     file = check_path(path, "path")
     if key is not None:
@@ -75,25 +75,25 @@ def open_file(
 
 
 def open_features(path: str | Path, *, key: str | None = None) -> FeatureStore | npt.NDArray[Any]:
-    """Features (N, D) to fit or predict on: a store, or an array that is mapped into memory where it can be.
+    """Open features (N, D) for a fit or a prediction: a store, or an array that is mapped into memory if possible.
 
     The files are those of `open_file`. ``.npy`` and safetensors are mapped (bfloat16 is read as float32); archives,
     Parquet and CSV are read into memory.
 
     Args:
         path: the folder or file.
-        key: which array or column, see `open_file`.
+        key: the array or column, see `open_file`.
 
     Raises:
         InputFileError: as `open_file`.
-        MissingExtraError: a Parquet file, and pyarrow is not installed.
+        MissingExtraError: the file is a Parquet file, and pyarrow is not installed.
     """
     file = open_file(path, key)
     return file.store if isinstance(file, StoredFile) else file.array()
 
 
 def stores_within(path: str | Path) -> dict[str, Path]:
-    """The stores in a folder by their layer's name, as `extract` writes several layers; none where it is a store."""
+    """The stores of several layers in a folder that `extract` wrote, by layer; empty if the folder is a store."""
     folder = Path(path)
     if not is_folder(folder) or (folder / MANIFEST_NAME).exists():
         return {}

@@ -1,4 +1,4 @@
-"""Labels by the path of their file or store, as every command is given them."""
+"""Reading of labels from a file or store, for every command."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ..store import FeatureStore
 
 
 def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
-    """The labels (N,) of a feature store's folder, of a folder of Parquet files, or of a file.
+    """Read the labels (N,) of a feature store's folder, of a folder of Parquet files, or of a file.
 
-    Files are those of `noisymodel.files.read_labels`; Parquet files are taken in the order of their names. A store's
-    labels are the names that its metadata list as ``classes`` (`extract` writes them), else its numbers.
+    Files are those of `noisymodel.files.read_labels`; Parquet files are read in the order of their names. A store's
+    labels are the names in its metadata under ``classes`` (`extract` writes them), else its numbers.
 
     Args:
         path: the folder or file.
-        column: of a table, array of an archive, or column of a store (``labels``).
+        column: the column of a table, the array of an archive, or the column of a store (``labels``).
 
     Raises:
-        InputFileError: there is no such file or column, or a label is missing or none (its row is named).
+        InputFileError: no such file or column, or a missing or invalid label (the message names its row).
     """
     file = check_path(path, "path")
     if column is not None:

@@ -1,4 +1,4 @@
-"""What every file of features is, whatever its format: a matrix (N, D) that is read in blocks of rows."""
+"""The interface of all files of features: a matrix (N, D) that is read in blocks of rows."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ BLOCK_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class FeatureFile(ABC):
-    """Features in a file: N rows of D floating-point numbers, of which a block at a time is in memory."""
+    """Features in a file: N rows of D floating-point numbers; one block at a time is in memory."""
 
     path: Path
-    key: str | None  # which array or column of the file
+    key: str | None  # the array or column of the file
     num_rows: int
     num_features: int
     dtype: str  # such as "float32"
 
     @abstractmethod
     def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
-        """Rows ``first`` to ``last`` (not included) as tensors (size, D) of the CPU; the last may be smaller.
+        """Yield the rows ``first`` to ``last`` (exclusive) as CPU tensors (size, D); the last may be smaller.
 
         Raises:
-            InputFileError: the file is damaged, or its rows are not what it said when it was opened.
+            InputFileError: the file is damaged, or its rows contradict its header.
         """
 
     def array(self) -> npt.NDArray[Any]:
-        """All rows (N, D): mapped into memory where the file's bytes are numpy's, else read; float32 for bfloat16."""
+        """All rows (N, D): mapped into memory if numpy can use the file's bytes, else read; bfloat16 as float32."""
         rows: npt.NDArray[Any] | None = None
         start = 0
         for block in self.blocks(0, self.num_rows, block_rows(self.num_features)):
@@ -54,18 +54,18 @@ class FeatureFile(ABC):
 
 
 def block_rows(num_features: int) -> int:
-    """How many rows of this width are read at a time."""
+    """The number of rows of this width to read at a time."""
     return max(1, min(1 << 16, BLOCK_BYTES // (8 * num_features)))
 
 
 def as_tensor(rows: npt.NDArray[Any]) -> Tensor:
-    """Rows of any floating dtype of numpy as a tensor: in their own precision where torch has it, else float64."""
+    """Convert rows of any floating dtype of numpy to a tensor; dtypes that torch lacks become float64."""
     plain = rows.dtype.newbyteorder("=")
     return torch.from_numpy(np.require(rows, plain if plain.itemsize < 8 else np.float64, ["C", "W"]))
 
 
 def check_layout(path: Path, what: str, dtype: str, shape: Sequence[int], *, floating: bool) -> None:
-    """Refuse anything but a floating-point matrix with rows and columns."""
+    """Raise unless the array is a floating-point matrix with rows and columns."""
     if len(shape) != 2 or not floating:
         raise InputFileError(
             f"{path}: {what} must be floating point and of shape (N, D), got {dtype} of shape {tuple(shape)}"
@@ -75,11 +75,11 @@ def check_layout(path: Path, what: str, dtype: str, shape: Sequence[int], *, flo
 
 
 def chosen_key(path: Path, present: Mapping[str, bool], key: str | None) -> str:
-    """The array to take: the named one, else ``features``, else the only one that is a floating-point matrix.
+    """The array to open: the named one, else ``features``, else the only floating-point matrix.
 
     Args:
         path: for messages.
-        present: the names in the file -> whether that is a floating-point matrix.
+        present: the names in the file -> whether the array is a floating-point matrix.
         key: a name, or None.
     """
     if key is not None:
@@ -95,7 +95,7 @@ def chosen_key(path: Path, present: Mapping[str, bool], key: str | None) -> str:
 
 
 def rechunked(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """The same rows in blocks of ``size``, the last may be smaller."""
+    """Regroup the rows into blocks of ``size``; the last may be smaller."""
     waiting: list[Tensor] = []
     count = 0
     for part in parts:

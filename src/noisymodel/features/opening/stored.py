@@ -1,4 +1,4 @@
-"""Feature stores and Parquet files."""
+"""Opening of feature stores and Parquet files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StoredFile(FeatureFile):
 
 
 def open_store(path: Path) -> StoredFile:
-    """The features of a store's folder."""
+    """Open the features of a store's folder."""
     store = FeatureStore.open(path)
     if not len(store):
         raise InputFileError(f"{path} has no rows: nothing is committed yet")
@@ -49,7 +49,7 @@ def open_store(path: Path) -> StoredFile:
 
 @dataclass(frozen=True)
 class ParquetFiles(FeatureFile):
-    """A column of lists, or several columns of numbers, of one Parquet file or of all of a folder."""
+    """A column of lists, or several columns of numbers, in one Parquet file or in all files of a folder."""
 
     files: Sequence[Path]
     columns: Sequence[str]
@@ -67,7 +67,7 @@ class ParquetFiles(FeatureFile):
 
 
 def open_parquet(path: Path, key: str | None) -> ParquetFiles:
-    """Columns of Parquet files, of which only the schema (and a first row) is read.
+    """Open columns of Parquet files; only the schema (and a first row) is read.
 
     ``key`` is a column, or a pattern such as ``f*`` for several columns of numbers. None: the column ``features`` (or
     ``embedding``, ``embeddings``), else the only column of lists of floating-point numbers, else all columns of
@@ -93,7 +93,7 @@ def open_parquet(path: Path, key: str | None) -> ParquetFiles:
 
 
 def _columns(path: Path, schema: Any, key: str | None) -> list[str]:
-    """The columns that make up the features."""
+    """The names of the columns that make up the features."""
     types = {name: schema.field(name).type for name in schema.names}
     if key is not None:
         names = [key] if key in types else [name for name in types if fnmatchcase(name, key)]
@@ -122,7 +122,7 @@ def _is_floats(kind: Any, *, inside: bool) -> bool:
 
 
 def _matrix(batch: Any, file: Path, row: int, width: int | None) -> np.ndarray[Any, Any]:
-    """The rows (n, D) of a record batch whose first row has this number."""
+    """The rows (n, D) of a record batch; ``row`` is the number of its first row, for messages."""
     parts: list[np.ndarray[Any, Any]] = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         if column.null_count:
@@ -142,7 +142,7 @@ def _matrix(batch: Any, file: Path, row: int, width: int | None) -> np.ndarray[A
     other = [name for name, part in zip(batch.schema.names, parts, strict=True) if part.ndim != 1]
     if other:
         raise InputFileError(f"{file}: {other[0]!r} is a column of lists, one of several: name one as the key")
-    return np.column_stack(parts) + 0.0  # of whole numbers and truth values too
+    return np.column_stack(parts) + 0.0  # converts integers and truth values to floats
 
 
 def _check_lengths(column: Any, file: Path, row: int, width: int) -> None:

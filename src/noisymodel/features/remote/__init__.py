@@ -1,4 +1,4 @@
-"""Features of models that only an API shows: `embed`, and `OpenAIEmbeddings` for any OpenAI-compatible endpoint."""
+"""Features from embedding APIs: `embed`, and `OpenAIEmbeddings` for any OpenAI-compatible endpoint."""
 
 from __future__ import annotations
 

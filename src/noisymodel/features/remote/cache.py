@@ -1,4 +1,4 @@
-"""Embeddings that were paid for, by the content of their text: one SQLite file."""
+"""The cache of paid embeddings, keyed by their texts: one SQLite file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ...errors import InputFileError
 from ...files.reading import shown
 from .requests import Vectors
 
-_AT_ONCE = 500  # questions in one statement
-_WAIT = 60.0  # seconds for another process that is writing
+_AT_ONCE = 500  # texts looked up in one statement
+_WAIT = 60.0  # seconds to wait for another process that is writing
 
 
 class EmbeddingCache:
-    """Vectors by (client, text). A write is in the file, whole, when the call returns; processes may share a file."""
+    """Vectors by (client, text). A write is complete in the file when the call returns; processes may share a file."""
 
     def __init__(self, path: Path, client: Mapping[str, Any]) -> None:
         self._path = path = path.absolute()
@@ -46,7 +46,7 @@ class EmbeddingCache:
         self._file.close()
 
     def get(self, texts: Iterable[str]) -> dict[str, Vectors]:
-        """Those that are known."""
+        """The cached vectors of the texts."""
         keys = {self._key(text): text for text in texts}
         found: dict[str, Vectors] = {}
         listed = list(keys)
@@ -62,7 +62,7 @@ class EmbeddingCache:
         return found
 
     def put(self, texts: Sequence[str], vectors: Vectors) -> None:
-        """Keep them, for good."""
+        """Store the vectors of the texts permanently."""
         rows = [(self._key(text), row.astype("<f4").tobytes()) for text, row in zip(texts, vectors, strict=True)]
         with self._file:
             self._file.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)

@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 
 class EmbeddingClient(Protocol):
-    """What `embed` needs of a client; `OpenAIEmbeddings` is one, and anything with these two will do."""
+    """The interface that `embed` needs: any object with these two members, such as `OpenAIEmbeddings`."""
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """Which model this is, for JSON: texts embedded by clients with equal metadata have equal features."""
+        """The identity of the model, for JSON: clients with equal metadata give equal features for a text."""
         ...
 
     def embed(self, texts: Sequence[str], *, received: Received | None = None) -> Vectors:
-        """(N, D) float32; ``received(places, vectors)`` is called as soon as some of them are there."""
+        """Embed texts to (N, D) float32; ``received(places, vectors)`` is called whenever some vectors arrive."""
         ...
 
 
 class OpenAIEmbeddings:
-    """Embeddings from an OpenAI-compatible endpoint: batched, concurrent, retried, paced, and within a limit of cost.
+    """Embeddings from an OpenAI-compatible endpoint: batched, concurrent, retried, paced, and with a cost limit.
 
     >>> from noisymodel.features import OpenAIEmbeddings
     >>> client = OpenAIEmbeddings("my-model", "http://localhost:8000/v1", api_key="none", price_per_million_tokens=0.1)
@@ -49,31 +49,33 @@ class OpenAIEmbeddings:
 
     Args:
         model: its name, as the endpoint knows it.
-        base_url: of the endpoint, up to ``/v1``; ``None``: the environment's ``OPENAI_BASE_URL``, or OpenAI's.
-        api_key: ``None``: the environment's ``OPENAI_API_KEY``. It goes into the requests' header and nowhere else: not
-            into files, errors, `repr` or pickles (a pickled client reads the environment again).
-        dimensions: D, for models that can be cut; ``None``: the model's own.
-        batch_size: texts in a request at most.
-        batch_tokens: tokens in a request at most (one text alone may have more). A request that the server finds too
-            large is sent again in halves, and later ones have no more texts than what worked.
-        concurrency: requests at once.
+        base_url: the address of the endpoint, up to ``/v1``; ``None``: the environment's ``OPENAI_BASE_URL``, or
+            OpenAI's.
+        api_key: ``None``: the environment's ``OPENAI_API_KEY``. It goes only into the requests' header: not into
+            files, errors, `repr` or pickles (a pickled client reads the environment again).
+        dimensions: D, for models with shortened embeddings; ``None``: the model's own.
+        batch_size: the most texts in a request.
+        batch_tokens: the most tokens in a request (one text alone may have more). If the server finds a request too
+            large, it is sent again in halves, and later requests have no more texts than the size that worked.
+        concurrency: the number of simultaneous requests.
         max_retries: attempts after the first one, on 408, 409, 425, 429, 5xx, lost connections and timeouts. The waits
-            double from ``backoff`` on, up to a minute, times a random factor in [½, 1]; ``Retry-After`` is honoured up
-            to ten minutes, and more is an error. A 429 that says that the quota is used up is not retried.
+            double from ``backoff`` on, up to a minute, times a random factor in [½, 1]. ``Retry-After`` is honoured up
+            to ten minutes; a longer one is an error. A 429 for a used-up quota is not retried.
         backoff: seconds of the first wait.
         timeout: seconds for one attempt.
-        requests_per_minute: sent at most, evenly spread; ``None``: no limit.
-        tokens_per_minute: likewise, of estimated tokens.
-        price_per_million_tokens: for `estimate` and ``max_cost``, in any currency. There are no prices in this library.
-        max_cost: a request that would make all of this client's replies cost more is not sent: `SpendLimitError`.
-        max_tokens: likewise, in tokens.
-        count_tokens: tokens of a text; ``None``: a third of its UTF-8 bytes, which is seldom too low.
-        encoding_format: ``"base64"`` or ``"float"``; ``None``: base64, and float from then on if it is refused.
-        http_client: the transport, as the official client takes it; ``None``: its own.
+        requests_per_minute: the most requests a minute, evenly spread; ``None``: no limit.
+        tokens_per_minute: the most estimated tokens a minute, evenly spread; ``None``: no limit.
+        price_per_million_tokens: for `estimate` and ``max_cost``, in any currency. This library has no prices.
+        max_cost: the most that all replies to this client may cost; a request beyond it raises `SpendLimitError`.
+        max_tokens: the most tokens of all replies to this client; a request beyond it raises `SpendLimitError`.
+        count_tokens: a function from a text to its number of tokens; ``None``: a third of its UTF-8 bytes, which is
+            seldom too low.
+        encoding_format: ``"base64"`` or ``"float"``; ``None``: base64, or float once base64 is refused.
+        http_client: the transport of the official client; ``None``: its own.
 
     Raises:
         MissingExtraError: without the package ``openai``.
-        ValueError: without a key, and for numbers out of range.
+        ValueError: for a missing key, and for numbers out of range.
     """
 
     def __init__(
@@ -132,10 +134,10 @@ class OpenAIEmbeddings:
         address = self.base_url if self.base_url is not None else os.environ.get("OPENAI_BASE_URL")
         self._secrets = [key, *(secrets_of_address(address) if address else [])]
         self._headers, address = _basic(address)
-        self._client: openai.OpenAI = openai.OpenAI(  # its waits cannot be ended, paced or counted: ours are below
+        self._client: openai.OpenAI = openai.OpenAI(  # its retries cannot be stopped, paced or counted: ours are below
             api_key=key, base_url=address, timeout=self.timeout, max_retries=0, http_client=http_client
         )
-        if http_client is None:  # connections are closed with this client, not some time later
+        if http_client is None:  # connections close with this client, not some time later
             weakref.finalize(self, self._client.close)
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._spending = Spending(self.price_per_million_tokens, self.max_cost, self.max_tokens)
@@ -159,21 +161,21 @@ class OpenAIEmbeddings:
 
     @property
     def answering_model(self) -> str | None:
-        """The name that the replies give themselves; None before the first one, or where they have none."""
+        """The model's name in the replies; None before the first reply, or if replies have no name."""
         return self.learnt.model
 
     @property
     def tokens_used(self) -> int:
-        """Tokens of all replies to this client, as the server counted them."""
+        """The tokens of all replies to this client, as the server counted them."""
         return self._spending.tokens
 
     @property
     def cost(self) -> float | None:
-        """Of all replies to this client, in the currency of ``price_per_million_tokens``; None without a price."""
+        """The cost of all replies to this client, in the currency of ``price_per_million_tokens``; None without it."""
         return self._spending.cost(self._spending.tokens)
 
     def estimate(self, texts: Iterable[str]) -> Estimate:
-        """What embedding ``texts`` (each different one once, nothing cached) would take; nothing is sent."""
+        """Estimate the requests, tokens and cost of embedding ``texts`` (equal texts once, no cache); send nothing."""
         check_texts(texts)
         unique = list(dict.fromkeys(check_text(text, place) for place, text in enumerate(texts)))
         planned = list(self._requests(unique))
@@ -183,21 +185,21 @@ class OpenAIEmbeddings:
     def embed(self, texts: Sequence[str], *, received: Received | None = None) -> Vectors:
         """Embed texts.
 
-        A text that the endpoint refuses, or whose vector is wrong, affects no other text: all others are embedded and
-        handed to ``received`` before the error that names it.
+        If the endpoint refuses a text or returns a wrong vector, all other texts are embedded and handed to
+        ``received`` before the error, which names that text.
 
         Args:
             texts: N strings, none empty.
-            received: called with (places, vectors (n, D)) as soon as a reply is there, in the order of replies, by the
-                calling thread. What came before an error is not lost so.
+            received: called with (places, vectors (n, D)) for each reply as soon as it arrives, by the calling thread.
+                So vectors that arrived before an error are not lost.
 
         Returns:
             (N, D) float32, in the order of ``texts``, (0, 0) without texts.
 
         Raises:
-            EmbeddingError: the endpoint failed for good, or its reply is invalid.
-            SpendLimitError: before a request that would exceed a limit.
-            TypeError, ValueError: for texts that are none, or empty.
+            EmbeddingError: the endpoint failed permanently, or its reply is invalid.
+            SpendLimitError: the next request would exceed a limit.
+            TypeError, ValueError: for texts that are not strings, or empty.
         """
         check_texts(texts)
         checked = [check_text(text, place) for place, text in enumerate(texts)]
@@ -219,7 +221,7 @@ class OpenAIEmbeddings:
                         run.settle(future)
                 run.hand_over()
             finally:
-                run.stop.set()  # also on Ctrl-C: nothing waits for its next attempt then
+                run.stop.set()  # also on Ctrl-C: no request waits for its next attempt then
         return run.result()
 
     def _requests(self, texts: Sequence[str]) -> Iterator[Request]:
@@ -227,7 +229,7 @@ class OpenAIEmbeddings:
         return requests(texts, batch_size=self.batch_size, batch_tokens=self.batch_tokens, count=count)
 
     def sent(self, request: Request, stop: threading.Event, retries: int) -> Reply | Failure:
-        """The reply to one request, with its retries; or why there is none."""
+        """Send one request, with retries; return the reply or the failure."""
         tokens = sum(request.tokens)
         for attempt in range(retries + 1):
             _pause(self._pace.reserve(tokens), stop)
@@ -252,7 +254,7 @@ class OpenAIEmbeddings:
         raise AssertionError("the last attempt returns")  # pragma: no cover
 
     def _attempt(self, request: Request) -> Reply | Failure:
-        """One request. No exception of the client leaves this method: it may hold the key."""
+        """Send one request once. No exception of the client leaves this method, because it may hold the key."""
         import openai
 
         options: dict[str, Any] = {} if self.dimensions is None else {"dimensions": self.dimensions}
@@ -271,11 +273,11 @@ class OpenAIEmbeddings:
         raise EmbeddingError(f"a reply of {self._where()} cannot be read: {wrong}")
 
     def verdict(self, failure: Failure) -> Verdict:
-        """What a failure of this client's requests calls for."""
+        """The reaction to a failure of this client's requests."""
         return failure.verdict(dimensions=self.dimensions is not None)
 
     def told(self, failure: Failure) -> str:
-        """A failure in one line, without the key."""
+        """Describe a failure in one line, without the key."""
         tried = f" after {failure.attempts} attempts" if failure.attempts > 1 else ""
         return f"{self._where()} failed{tried}: {self._clean(failure.told)[:300]}"
 
@@ -283,12 +285,12 @@ class OpenAIEmbeddings:
         return without_secrets(str(self._client.base_url))
 
     def _clean(self, text: str) -> str:
-        """One line, without the key: servers have been seen to repeat it in their errors."""
+        """The text on one line, without the key: some servers repeat it in their errors."""
         return masked(text, self._secrets)
 
 
 def _check_address(url: str | None) -> None:
-    """Raise for an address without a scheme or host; None is the client's own."""
+    """Raise for an address without a scheme or host; None is the client's default."""
     if url is None:
         return
     parts = urlsplit(url)
@@ -298,7 +300,7 @@ def _check_address(url: str | None) -> None:
 
 
 def _basic(url: str | None) -> tuple[dict[str, str], str | None]:
-    """The header for the user in an address, and the address without, which may be logged."""
+    """The header for the user in an address, and the address without the user, which may be logged."""
     parts = urlsplit(url or "")
     user, at, host = parts.netloc.rpartition("@")
     if not at:

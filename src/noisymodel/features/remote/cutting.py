@@ -1,4 +1,4 @@
-"""One call of a client: what came, which texts are refused, and whether a failure is of a text, of the size, of all."""
+"""One call of a client: it collects replies, and finds out whether a failure is due to a text, the size, or neither."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from .requests import Request, Vectors
 
 Received = Callable[[Sequence[int], Vectors], None]
 
-_FORBIDDEN = 403  # of the key, or of a text where the key has worked
-_SHOWN = 5  # refused texts that a message names
+_FORBIDDEN = 403  # the key is refused, or, if it worked before, a text
+_SHOWN = 5  # the most refused texts that a message names
 
 
 class Sender(Protocol):
-    """What sends requests."""
+    """The client, which sends requests."""
 
     learnt: Learnt
     max_retries: int
     encoding_format: str | None
 
     def sent(self, request: Request, stop: threading.Event, retries: int) -> Reply | Failure:
-        """The reply to a request, or why there is none."""
+        """Send a request; return the reply or the failure."""
         ...
 
     def verdict(self, failure: Failure) -> Verdict:
-        """What a failure calls for."""
+        """The reaction to a failure."""
         ...
 
     def told(self, failure: Failure) -> str:
-        """A failure in one line."""
+        """Describe a failure in one line."""
         ...
 
 
 LOOK = 0.1
-"""Seconds between two looks at what requests that are cut have brought."""
+"""Seconds between two checks for replies while requests are split."""
 
 
 class Learnt:
-    """What replies have taught about the endpoint."""
+    """Properties of the endpoint, learnt from its replies."""
 
     def __init__(self, encoding: str, batch_size: int) -> None:
         self.encoding, self.batch_size = encoding, batch_size
@@ -56,7 +56,7 @@ class Learnt:
 
 
 class Run:
-    """One call of `OpenAIEmbeddings.embed`: what came, which texts are refused, and what ended it."""
+    """One call of `OpenAIEmbeddings.embed`: the replies, the refused texts, and the failure that ended it."""
 
     def __init__(self, client: Sender, count: int, received: Received | None) -> None:
         self.client, self.count, self.received = client, count, received
@@ -68,7 +68,7 @@ class Run:
         self._learnt: Learnt = client.learnt
 
     def settle(self, future: Future[None]) -> None:
-        """A request is done: keep the first failure, which ends the others."""
+        """Handle a finished request: keep the first failure, and stop the other requests."""
         failed = future.exception()
         if failed is None:
             return
@@ -78,7 +78,7 @@ class Run:
         self.stop.set()
 
     def hand_over(self) -> None:
-        """Give what came to the caller."""
+        """Pass the replies that have arrived to the caller."""
         while not self._came.empty():
             reply = self._came.get()
             if self._found is None:
@@ -88,7 +88,7 @@ class Run:
                 self.received(reply.places, reply.vectors)
 
     def result(self) -> Vectors:
-        """(N, D), or the error."""
+        """Return (N, D), or raise the error."""
         if self.failure is not None:
             raise self.failure
         if self.refused:
@@ -99,14 +99,14 @@ class Run:
         return np.zeros((0, 0), np.float32) if self._found is None else self._found
 
     def answer(self, request: Request) -> None:
-        """The reply to a request, in pieces as large as the endpoint has taken."""
+        """Answer a request, in pieces that the endpoint has accepted before."""
         for piece in request.pieces(self._learnt.batch_size):
             failed = self._tried(piece, self.client.max_retries)
             if failed is not None:
                 self._cut(piece, failed)
 
     def _tried(self, request: Request, retries: int) -> Failure | None:
-        """Send it and keep what came; the failure that a smaller request may not have, or None."""
+        """Send a request and keep the reply; return None, or a failure that a smaller request may avoid."""
         encoding = self._learnt.encoding
         found = self.client.sent(request, self.stop, retries)
         if isinstance(found, Reply):
@@ -153,7 +153,7 @@ class Run:
             self._came.put(reply)
 
     def _cut(self, request: Request, failed: Failure) -> None:
-        """Find out whether it is the size or a text, in halves."""
+        """Split a failed request in halves, to find out whether its size or a text is the cause."""
         told = self.client.told(failed)
         waited = self.client.verdict(failed) == "wait"
         if len(request.texts) == 1:
@@ -171,11 +171,11 @@ class Run:
             if again is not None:
                 self._cut(half, again)
         taken = [len(half.texts) for half, again in zip(halves, failures, strict=True) if again is None]
-        if taken and len(self.refused) == before and not waited:  # then it was the size
+        if taken and len(self.refused) == before and not waited:  # so the size was the cause
             self._learnt.batch_size = min(self._learnt.batch_size, max(taken))
 
     def _lives(self) -> bool:
-        """Whether a text that the endpoint has taken before is taken now."""
+        """Whether the endpoint accepts a text now that it has accepted before."""
         if self._learnt.known is None:
             return False
         text = self._learnt.known
@@ -183,6 +183,6 @@ class Run:
         return isinstance(found, Reply) and found.vectors.shape[1:] == (self._learnt.width,)
 
     def _both_ends(self, request: Request) -> bool:
-        """Whether the first and the last text alone are refused as well: then it is not about a text."""
+        """Whether the first and the last text alone are refused too: then no single text is the cause."""
         ends = [request.part(at, at + 1) for at in (0, len(request.texts) - 1)]
         return all(self._tried(end, 0) is not None for end in ends)

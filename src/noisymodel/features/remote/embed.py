@@ -1,4 +1,4 @@
-"""`embed`: texts to a feature store, through whatever client, without paying twice."""
+"""`embed`: embed texts into a feature store, through any client, without paying twice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .cache import EmbeddingCache
 from .client import EmbeddingClient
 from .requests import Vectors, check_text, check_texts
 
-DIGEST = "text_sha256"  # the column that says which text a row is of
+DIGEST = "text_sha256"  # the column that identifies the text of each row
 
 
 def embed(
@@ -42,23 +42,23 @@ def embed(
 ) -> FeatureStore:
     """Embed texts through an API into a feature store, one row for each text, in their order.
 
-    A run that was killed goes on when called again with the same arguments: rows that are in the store are compared
-    with the texts and not asked for, and replies that had come are in the cache. Equal texts are sent once.
+    To resume a killed run, call it again with the same arguments. Rows in the store are compared with the texts and not
+    requested again, and replies that had arrived are in the cache. Equal texts are sent once.
 
     In an initialised process group (`torchrun`) every rank calls this with all texts, and the ranks share the work:
-    blocks are dealt to them in turn, and rank 0 links the blocks into the store in the texts' order.
+    they take blocks in turn, and rank 0 links the blocks into the store in the order of the texts.
 
     Args:
-        texts: N strings, none empty; a generator will do, they are read block by block.
+        texts: N strings, none empty; a generator is allowed, since texts are read block by block.
         path: the store's folder.
-        client: an `OpenAIEmbeddings`, or anything like an `EmbeddingClient`. Its ``metadata`` becomes the store's.
+        client: an `OpenAIEmbeddings`, or any `EmbeddingClient`. Its ``metadata`` becomes the store's.
         labels: class ids (N,), or None.
         ids: N strings or integers, or None.
-        dtype: of the store: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
-        cache: file of the cache (SQLite), which stores may share; True: ``path`` with ``.cache.sqlite`` after it;
-            False: none. It holds vectors and hashes of texts, not the texts.
+        dtype: the dtype of the store: ``"float32"``, ``"float16"`` or ``"bfloat16"``.
+        cache: the file of the cache (SQLite), which several stores may share; True: ``path`` with the ending
+            ``.cache.sqlite``; False: none. It holds vectors and hashes of texts, not the texts.
         block_rows: rows that are committed together.
-        resume: whether to go on with a store that is there; if not, it is a ``FileExistsError``.
+        resume: whether to resume an existing store; if not, an existing store is a ``FileExistsError``.
         progress: whether to show a progress bar on stderr.
 
     Returns:
@@ -68,7 +68,7 @@ def embed(
         EmbeddingError: the endpoint failed; finished replies are kept, and the next call resumes there.
         FeatureStoreError: the store's rows are of other texts, or of another model.
         TypeError: ``labels`` or ``ids`` of a type that a store does not hold, such as class names.
-        ValueError: no texts, an empty one, or ``labels`` or ``ids`` of another length.
+        ValueError: no texts, an empty text, or ``labels`` or ``ids`` of another length.
 
     >>> import tempfile, numpy as np
     >>> from noisymodel.features import embed
@@ -90,7 +90,7 @@ def embed(
                 raise ValueError(f"`{name}` must have one entry per text, {len(texts)}, got {len(values)}")
     for name, column in (("labels", label_column), ("ids", id_column)):
         if name in given:
-            column(given[name])  # what the store would refuse is refused before anything is paid for
+            column(given[name])  # raises what the store would raise, before anything is paid
     file = folder.with_name(f"{folder.name}.cache.sqlite") if cache is True else cache
     opened = nullcontext(None) if file is False else EmbeddingCache(Path(file), client.metadata)
     share = Share.current()
@@ -120,7 +120,7 @@ def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
 
 
 class _Target:
-    """A store that is made with the first vectors, and whose rows must be of the texts that come."""
+    """A store that is created with the first vectors; its existing rows must match the texts."""
 
     def __init__(self, folder: Path, client: EmbeddingClient, dtype: str, resume: bool, block_rows: int) -> None:
         self.folder, self.client, self.dtype, self.block_rows = folder, client, dtype, block_rows
@@ -161,7 +161,7 @@ class _Target:
             self.store.close()
 
     def add(self, texts: list[str], columns: dict[str, Any], known: EmbeddingCache | None) -> None:
-        """Append a block's rows, but for those that are there."""
+        """Append the rows of a block, except existing ones."""
         digests = _digests(texts)
         skipped = min(len(texts), max(0, len(self.there) - self.seen))
         _check_same(digests[:skipped], self.there[self.seen :], self.folder, self.seen)
@@ -180,7 +180,7 @@ class _Target:
         store.append(vectors, rest.get("labels"), rest.get("ids"), columns={DIGEST: digests[skipped:]})
 
     def _check_model(self, now: str | None) -> None:
-        """Record the model that answers, and raise where another one answered before."""
+        """Record the model that answers, and raise if another one answered before."""
         versions = self.metadata["versions"]
         before = versions.get("model")
         if before and now and before != now:
@@ -192,7 +192,7 @@ class _Target:
             versions["model"] = now
 
     def adopt(self, block: FeatureStore) -> None:
-        """Link the rows of another store after those that are there."""
+        """Link the rows of another store after the existing rows."""
         if self.store is None:
             self.metadata = dict(block.metadata)
         else:
@@ -262,7 +262,7 @@ class _Shared:
         return self.folder / PARTS / f"texts-{start:012d}-{stop:012d}"
 
     def _together(self, work: Callable[[], None]) -> None:
-        """Do it; where it fails on one rank, it is an error on all, and none waits for another."""
+        """Do the work on all ranks; an error on one rank raises on all, so that none waits."""
         failed: Exception | None = None
         try:
             work()
@@ -277,7 +277,7 @@ class _Shared:
 
 
 def _check_end(count: int, given: dict[str, Any], there: int, folder: Path) -> None:
-    """Raise where there were no texts, fewer of them than rows, or columns of another length."""
+    """Raise if there were no texts, fewer texts than rows, or columns of another length."""
     if count == 0:
         raise ValueError("`texts` is empty")
     if count < there:
@@ -292,7 +292,7 @@ def _digests(texts: list[str]) -> list[str]:
 
 
 def _check_same(digests: list[str], there: Sequence[str], folder: Path, first: int) -> None:
-    """Raise where a row that is there is of another text."""
+    """Raise if an existing row is of another text."""
     for row, (now, before) in enumerate(zip(digests, there, strict=False), first):
         if now != before:
             raise FeatureStoreError(
@@ -302,7 +302,7 @@ def _check_same(digests: list[str], there: Sequence[str], folder: Path, first: i
 
 
 def _vectors(texts: list[str], client: EmbeddingClient, known: EmbeddingCache | None) -> Vectors:
-    """(n, D) of a block: from the cache, and of each text that is not in it, once, from the client."""
+    """The vectors (n, D) of a block: from the cache, or, once for each other text, from the client."""
     found = known.get(texts) if known is not None else {}
     missing = [text for text in dict.fromkeys(texts) if text not in found]
 

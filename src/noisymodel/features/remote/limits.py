@@ -1,4 +1,4 @@
-"""What may be sent when, and for how much: pace, spending, and the waits between attempts."""
+"""Limits of requests: pace, spending, and the waits between attempts."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import NamedTuple
 from ...errors import SpendLimitError
 
 _PER_MINUTE = 60.0
-_LONGEST_WAIT = 60.0  # seconds between attempts, where the server does not ask for more
+_LONGEST_WAIT = 60.0  # seconds between attempts, unless the server asks for more
 LONGEST_ASKED = 600.0
-"""Seconds that a server may ask to wait; more is an error."""
+"""The most seconds that a server may ask to wait; more is an error."""
 
 _MILLION = 1_000_000
 
 
 class Estimate(NamedTuple):
-    """What embedding some texts would take; tokens are estimated, and so is the cost."""
+    """An estimate of the requests, tokens and cost of embedding some texts."""
 
     texts: int
     requests: int
     tokens: int
-    cost: float | None  # None where no price was given
+    cost: float | None  # None without a price
 
 
 class Pace:
-    """Requests and tokens per minute: each request waits until what was sent before it has had its time.
+    """Limits of requests and tokens per minute: each request waits until the earlier ones have used their time.
 
-    Requests are spread evenly, without bursts, so no window of a minute holds more than the limits (and one request).
+    Requests are spread evenly, without bursts, so no window of a minute has more than the limits plus one request.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pace:
         self._ready = clock()
 
     def reserve(self, tokens: int) -> float:
-        """Seconds to wait before a request of so many tokens is sent; the next ones come after it."""
+        """Reserve the time of a request with so many tokens; return the seconds to wait before it."""
         with self._lock:
             now = self._clock()
             start = max(now, self._ready)
@@ -56,7 +56,7 @@ class Pace:
 
 
 class Spending:
-    """Tokens and money: a request that could exceed a limit is not sent."""
+    """Limits of tokens and cost: a request that could exceed a limit is not sent."""
 
     def __init__(self, price_per_million_tokens: float | None, max_cost: float | None, max_tokens: int | None) -> None:
         self.price = price_per_million_tokens
@@ -67,15 +67,15 @@ class Spending:
 
     @property
     def tokens(self) -> int:
-        """Of all replies, as the server counted them (as estimated, where it does not say)."""
+        """The tokens of all replies, as the server counted them, or estimated if it did not."""
         return self._tokens
 
     def cost(self, tokens: int) -> float | None:
-        """In the price's currency; None without a price."""
+        """The cost in the price's currency; None without a price."""
         return None if self.price is None else tokens * self.price / _MILLION
 
     def reserve(self, tokens: int) -> None:
-        """Count a request's estimated tokens, or refuse it."""
+        """Reserve a request's estimated tokens, or refuse the request."""
         with self._lock:
             after = self._tokens + self._reserved + tokens
             cost = self.cost(after)
@@ -89,7 +89,7 @@ class Spending:
             self._reserved += tokens
 
     def settle(self, reserved: int, used: int) -> None:
-        """A reply came that used so many tokens; 0 for a request that failed."""
+        """Replace the reservation by the tokens that the reply used, 0 for a failed request."""
         with self._lock:
             self._reserved -= reserved
             self._tokens += used
@@ -98,15 +98,15 @@ class Spending:
 def wait_before_retry(attempt: int, backoff: float, headers: Mapping[str, str]) -> float:
     """Seconds before the next attempt: a random share of backoff·2^attempt, and at least what the server asks for.
 
-    The share is uniform in [½, 1], so that clients that failed together do not come back together.
+    The share is uniform in [½, 1], so that clients that failed together do not return together.
     """
-    jitter = random.uniform(0.5, 1.0)  # not of a result: it must differ between clients
+    jitter = random.uniform(0.5, 1.0)  # affects no result; it must differ between clients
     delay = min(backoff * 2.0**attempt, _LONGEST_WAIT) * jitter
     return max(delay, retry_after(headers))
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that ``retry-after-ms`` or ``Retry-After`` (seconds or a date) asks for; 0 where they do not say."""
+    """The seconds in ``retry-after-ms`` or ``Retry-After`` (seconds or a date); 0 without these headers."""
     for name, divisor in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
             seconds = float(headers[name]) / divisor

@@ -1,4 +1,4 @@
-"""Texts without secrets: keys and passwords, and every piece of one, in whatever form a server repeats them."""
+"""Masking of secrets in texts: keys and passwords, and pieces of them, in every form in which a server repeats them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
-_PIECE = 8  # characters of a secret that must not be shown together
+_PIECE = 8  # a piece of a secret with so many characters must not be shown
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """The text on one line, with ``***`` for every piece of eight characters or more of a secret, in any case.
 
-    A secret of fewer characters is masked where it stands as a word. URL, HTML, JSON and base64 forms count as well.
+    A shorter secret is masked where it is a whole word. URL, HTML, JSON and base64 forms are masked too.
 
     >>> masked("bad key sk-very-sec... (sk%2Dvery%2Dsecret)", ["sk-very-secret"])
     'bad key ***... (***)'
@@ -33,11 +33,11 @@ def masked(text: str, secrets: Iterable[str]) -> str:
 
 def _without_pieces(text: str, secret: str) -> str:
     lowered = text.casefold()
-    if len(lowered) != len(text):  # letters that become two
+    if len(lowered) != len(text):  # some letters become two
         lowered = text.lower() if len(text.lower()) == len(text) else text
     pieces = {secret[start : start + _PIECE] for start in range(len(secret) - _PIECE + 1)}
     shown: list[str] = []
-    hidden = 0  # up to where the text is hidden
+    hidden = 0  # the end of the hidden part so far
     for place, letter in enumerate(text):
         if lowered[place : place + _PIECE] in pieces:
             if hidden <= place:
@@ -62,13 +62,13 @@ def _forms(secret: str) -> set[str]:
 
 
 def secrets_of_address(url: str) -> list[str]:
-    """User, password and values of the query."""
+    """The secrets in an address: user, password and values of the query."""
     parts = urlsplit(url)
     known = [parts.username or "", parts.password or "", parts.netloc.rpartition("@")[0]]
     return [one for one in (*known, *(pair.partition("=")[2] for pair in parts.query.split("&"))) if one]
 
 
 def without_secrets(url: str) -> str:
-    """Scheme, host and path: user names, passwords and queries may be secrets."""
+    """The scheme, host and path of an address; user names, passwords and queries may be secrets."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"

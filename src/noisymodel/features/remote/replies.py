@@ -1,4 +1,4 @@
-"""What a reply must be, held against its request; and what a failure says: wait, cut, blame a text, or give up."""
+"""Checks of a reply against its request; and the reaction to a failure: wait, split, blame a text, or give up."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MODEL = re.compile(r"model[^.]{0,60}(not found|does not exist|not supported)", 
 
 
 class Failure(NamedTuple):
-    """Why a request has no vectors: ``status`` of HTTP (0: no connection), the server's words, what it asks to wait."""
+    """A failed request: the HTTP ``status`` (0: no connection), the server's message, and the wait it asks for."""
 
     status: int
     told: str
@@ -36,9 +36,11 @@ class Failure(NamedTuple):
     body: str = ""
 
     def verdict(self, *, dimensions: bool) -> Verdict:
-        """``"wait"``: try again; ``"cut"``: a text or the size; ``"format"``: base64; ``"end"``: nothing helps.
+        """The reaction to the failure.
 
-        ``dimensions`` says whether the request asked for some: else a message with that word is about something else.
+        ``"wait"``: try again; ``"cut"``: a text or the size is the cause; ``"format"``: base64 is refused; ``"end"``:
+        nothing helps. ``dimensions`` says whether the request had this argument; only then a message with the word
+        "dimensions" is about it.
         """
         words = f"{self.code} {self.told} {self.body}"
         if self.status in _OF_ACCESS or _QUOTA.search(words):
@@ -51,7 +53,7 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: object) -> Failure | None:
-    """The failure that a reply with status 200 is, where it holds an ``error``."""
+    """The failure in a reply with status 200 that holds an ``error``, else None."""
     if not isinstance(error, Mapping):
         return Failure(400, str(error)) if error else None
     held = cast("Mapping[str, Any]", error)
@@ -63,7 +65,7 @@ def failure_of(error: object) -> Failure | None:
 
 
 class Reply(NamedTuple):
-    """The vectors of a request: of the texts at ``places`` (among all); and what is wrong with those of others."""
+    """The vectors of the texts at ``places`` (among all texts), and by place the faults of the other vectors."""
 
     places: list[int]
     vectors: Vectors
@@ -73,14 +75,14 @@ class Reply(NamedTuple):
 
 
 class ReplyError(ValueError):
-    """A reply that cannot be held against its request as a whole."""
+    """The reply as a whole does not match its request."""
 
 
 def read_reply(content: object, request: Request, dimensions: int | None) -> Reply | Failure:
-    """A reply's vectors; whatever is wrong with one of them is said of its text.
+    """Read the vectors of a reply; a fault of one vector is recorded for its text.
 
     Raises:
-        ReplyError: it is none, or of other texts.
+        ReplyError: the content is not a reply, or a reply to other texts.
     """
     if not isinstance(content, Mapping):
         raise ReplyError("it is no JSON object")
@@ -109,9 +111,9 @@ def read_reply(content: object, request: Request, dimensions: int | None) -> Rep
 
 
 def _in_order(data: list[Any], count: int) -> list[Any]:
-    """The items by the place of their text; None where there is none."""
+    """The items in the order of their texts; None for a text without an item."""
     indices = [cast("Mapping[str, Any]", item).get("index") if isinstance(item, Mapping) else None for item in data]
-    if all(index is None for index in indices):  # then they are in the order of the texts
+    if all(index is None for index in indices):  # then the items are in the order of the texts
         if len(data) != count:
             raise ReplyError(f"a reply to {count} texts must have an embedding of each, got {len(data)}")
         return data
@@ -127,7 +129,7 @@ def _in_order(data: list[Any], count: int) -> list[Any]:
 
 
 def _vector(item: Any) -> npt.NDArray[np.float32] | str:
-    """The vector of an item, or what is wrong with it."""
+    """The vector of an item, or a description of its fault."""
     given = cast("Mapping[str, Any]", item).get("embedding") if isinstance(item, Mapping) else None
     if isinstance(given, str):
         try:
@@ -145,7 +147,7 @@ def _vector(item: Any) -> npt.NDArray[np.float32] | str:
 
 
 def _check_lengths(rows: dict[int, npt.NDArray[np.float32]], wrong: dict[int, str], dimensions: int | None) -> None:
-    """Take out the rows whose length is not that of the others."""
+    """Move the rows whose length differs from that of the others to ``wrong``."""
     lengths = [len(row) for row in rows.values()]
     if not lengths:
         return

@@ -1,4 +1,4 @@
-"""Which texts go into one request."""
+"""Division of texts into requests."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Vectors = npt.NDArray[np.float32]
 
 
 class Request(NamedTuple):
-    """Texts that are sent together: their places among all, and their tokens."""
+    """Texts that are sent together, with their places among all texts and their tokens."""
 
     places: list[int]
     texts: list[str]
     tokens: list[int]
 
     def pieces(self, size: int) -> list[Request]:
-        """Requests with at most so many texts each."""
+        """Split into requests with at most ``size`` texts each."""
         starts = range(0, len(self.texts), size)
         return [self.part(start, start + size) for start in starts]
 
     def part(self, start: int, end: int) -> Request:
-        """Some of the texts."""
+        """The request with the texts from ``start`` to ``end``."""
         return Request(self.places[start:end], self.texts[start:end], self.tokens[start:end])
 
     def halves(self) -> tuple[Request, Request]:
-        """Two requests with half of the texts each."""
+        """Split into two requests with half of the texts each."""
         middle = len(self.texts) // 2
         return self.part(0, middle), self.part(middle, len(self.texts))
 
 
 def count_tokens(text: str) -> int:
-    """An estimate that is seldom too low: a token for three bytes of UTF-8 (English has four letters to one).
+    """Estimate the tokens of a text, seldom too low: one for three bytes of UTF-8 (English has four letters a token).
 
     >>> count_tokens("a wrong label"), count_tokens("")
     (5, 1)
@@ -46,7 +46,7 @@ def count_tokens(text: str) -> int:
 
 
 def check_text(text: object, place: int) -> str:
-    """A text that endpoints take: not empty."""
+    """Check that a text is one that endpoints accept: a string, not empty."""
     if not isinstance(text, str):
         raise TypeError(f"`texts[{place}]` must be a string, got {text!r} ({type(text).__name__})")
     if not text:
@@ -61,7 +61,7 @@ def check_text(text: object, place: int) -> str:
 
 
 def check_texts(texts: object) -> None:
-    """Raise for what is iterable and yet no collection of texts in an order.
+    """Raise for an iterable that is not an ordered collection of texts.
 
     >>> check_texts("a document")
     Traceback (most recent call last):
@@ -92,7 +92,10 @@ def check_texts(texts: object) -> None:
 def requests(
     texts: Sequence[str], *, batch_size: int, batch_tokens: int, count: Callable[[str], int]
 ) -> Iterator[Request]:
-    """All texts in order, at most ``batch_size`` of them and ``batch_tokens`` tokens (or one text) at a time."""
+    """Divide all texts, in order, into requests of at most ``batch_size`` texts and ``batch_tokens`` tokens.
+
+    A text with more tokens is a request of its own.
+    """
     held, total = Request([], [], []), 0
     for place, text in enumerate(texts):
         tokens = count(text)

@@ -12,15 +12,16 @@ from ..._checks import check_choice, check_integer
 from ...spectrum import SpectrumAccumulator
 
 METRICS = ("entropy", "largest_ratio", "effective_rank")
-"""Properties of `noisymodel.spectrum.Spectrum` that are logged: SVE, LSVR and exp(SVE)."""
+"""The logged properties of `noisymodel.spectrum.Spectrum`: SVE, LSVR and exp(SVE)."""
 
 
 class SpectrumCallback(Callback):
-    """Logs the spectrum of the validation features: ``validation_features_entropy`` and so on, and of Z the same.
+    """Logs the spectra of the validation features F and Z, as ``validation_features_entropy`` and so on.
 
-    Of F and Z: ``entropy`` (SVE), ``largest_ratio`` (LSVR) and ``effective_rank`` of all rows of all validation loaders
-    and all processes; uncentred, as in the paper. It holds two D × D factors, no features. The module's
-    ``validation_step`` must return a dictionary with these names, as that of `NMTuneModule` does.
+    For each of F and Z it logs ``entropy`` (SVE), ``largest_ratio`` (LSVR) and ``effective_rank`` over all rows of all
+    validation loaders and all processes; uncentred, as in the paper. It holds two D × D factors, no features. The
+    module's ``validation_step`` must return a dictionary with the features under the names in ``of``, as
+    `NMTuneModule` does.
 
     Args:
         every_n_epochs: measure every n epochs.
@@ -35,7 +36,7 @@ class SpectrumCallback(Callback):
         self._totals: dict[str, SpectrumAccumulator] = {}
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start anew."""
+        """Begin new spectra."""
         self._totals = {}
 
     def on_validation_batch_end(
@@ -47,7 +48,7 @@ class SpectrumCallback(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         if trainer.sanity_checking or trainer.current_epoch % self.every_n_epochs:
             return
         for name in self.of:
@@ -56,7 +57,7 @@ class SpectrumCallback(Callback):
             total.update(rows)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what was taken in on all processes."""
+        """Log the spectra over all processes."""
         for name, total in self._totals.items():
             spectrum = total.reduce().spectrum()
             for metric in METRICS:

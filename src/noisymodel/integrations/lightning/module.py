@@ -20,7 +20,7 @@ REFERENCES = ("features", "pretrained", "none")
 
 
 class Step(NamedTuple):
-    """What `NMTuneModule` computes of a batch: features F and Z (N, D), logits (N, K), and the terms."""
+    """The results of `NMTuneModule` for a batch: features F and Z (N, D), logits (N, K), and the terms."""
 
     features: Tensor
     tuned: Tensor
@@ -31,24 +31,25 @@ class Step(NamedTuple):
 class NMTuneModule(LightningModule):
     """A backbone and a head, trained by AdamW with a cosine schedule over all steps of the run.
 
-    Batches are (inputs, labels), or dictionaries with ``labels`` whose other entries are the backbone's keywords; with
-    a ``reference`` (N, D) there, that is what the consistency term compares with. Logged are ``train_total`` and the
-    four terms (``train_task`` and so on) by step and epoch, ``validation_...`` with ``validation_accuracy`` by epoch.
-    A subclass may override `configure_optimizers`. Use ``drop_last=True`` in the training loader where the last batch
-    may have one row. Checkpoints are Lightning's; ``module.head.save_pretrained(folder)`` writes the head, no pickle.
+    Batches are (inputs, labels), or dictionaries with ``labels`` and the backbone's keywords. If a dictionary has a
+    ``reference`` (N, D), the consistency term compares Z with it. The module logs ``train_total`` and the four terms
+    (``train_task`` and so on) by step and epoch, and ``validation_...`` with ``validation_accuracy`` by epoch. A
+    subclass may override `configure_optimizers`. Use ``drop_last=True`` in the training loader if the last batch may
+    have one row. Checkpoints are Lightning's; ``module.head.save_pretrained(folder)`` writes the head without pickle.
 
     Args:
-        backbone: any module that gives (N, D), (N, T, D) or (N, C, H, W), or an output of transformers.
+        backbone: any module whose output is (N, D), (N, T, D), (N, C, H, W), or an output of transformers.
         head: a head of this library with a classifier.
         freeze: no gradient for the backbone, which stays in evaluation mode; False trains it too (LoRA: its adapters).
         pooling: as in `noisymodel.features.extract`: ``"mean"``, ``"cls"`` or ``"last"`` of token features.
-        reference: what the consistency term compares Z with: the ``"features"``, detached; ``"pretrained"``: those of
-            the backbone with its adapters switched off; ``"none"``: no consistency term.
-        learning_rate: of the head and what is trained of the backbone, > 0.
-        weight_decay: that of AdamW, ≥ 0.
+        reference: the features that the consistency term compares Z with. ``"features"``: F itself, detached;
+            ``"pretrained"``: the features of the backbone with its adapters switched off; ``"none"``: no consistency
+            term.
+        learning_rate: the learning rate of the head and the trained part of the backbone, > 0.
+        weight_decay: the weight decay of AdamW, ≥ 0.
 
     Raises:
-        TypeError: where ``head`` is none.
+        TypeError: if ``head`` is not a head.
         ValueError: for unknown choices and numbers out of range.
     """
 
@@ -106,7 +107,7 @@ class NMTuneModule(LightningModule):
         return found.terms.total
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:  # noqa: ARG002 - Lightning's signature
-        """What `Step` has, for callbacks."""
+        """The fields of `Step` as a dictionary, for callbacks."""
         found = self.step(batch)
         if found.terms is not None:
             self._log("validation", found, on_step=False)
@@ -119,7 +120,7 @@ class NMTuneModule(LightningModule):
         return self(batch)
 
     def configure_optimizers(self) -> Any:
-        """AdamW over what is trained, and a cosine schedule to the run's last step."""
+        """AdamW over the trained parameters, and a cosine schedule to the run's last step."""
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
@@ -139,11 +140,11 @@ class NMTuneModule(LightningModule):
         return pooled(as_tensor(given, "output"), self.pooling, batch.mask, "output")
 
     def _weight(self, found: Step) -> int:
-        """Rows, as a multiple of the processes: Lightning divides the sum over them in whole numbers."""
+        """The number of rows times that of processes: Lightning divides its sum over the processes as an integer."""
         return len(found.features) * self.trainer.world_size
 
     def _log(self, prefix: str, found: Step, *, on_step: bool) -> None:
-        """The terms; a regularizer that a small batch of evaluation leaves undefined is not logged for it."""
+        """Log the terms, except a regularizer that is undefined for a small evaluation batch."""
         assert found.terms is not None  # noqa: S101 - for the type checker
         for name, value in found.terms._asdict().items():
             if not self.training and bool(value.isnan()) and bool(found.terms.task.isfinite()):
@@ -153,7 +154,7 @@ class NMTuneModule(LightningModule):
 
 
 def _class_ids(batch: Any) -> Tensor:
-    """The class ids of a batch; of class probabilities the likeliest."""
+    """The class ids of a batch; for class probabilities the most likely class."""
     labels = read_batch(_without_reference(batch)[0], None).labels
     return labels.argmax(-1) if labels.is_floating_point() else labels
 

@@ -1,4 +1,4 @@
-"""Ray Data datasets: features of all rows by actors on many machines, and spectra of columns of features."""
+"""Ray Data datasets: extraction of features by actors on many machines, and spectra of columns of features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Features of a Ray Data dataset: an actor for each GPU, and one store, or Parquet files, in the dataset's order."""
+"""Features of a Ray Data dataset: an actor for each GPU computes them, into one store or Parquet files, in order."""
 
 from __future__ import annotations
 
@@ -51,29 +51,29 @@ def extract(
 ) -> FeatureStore | Path:
     """Compute a backbone's features of all rows of a dataset, on all machines of a Ray cluster.
 
-    Actors hold the backbone, one for each GPU. Rows come out once each and in the dataset's order; a worker that dies
-    is replaced, and its rows are computed again. The store is written by this process, and is that of
+    Actors, one for each GPU, hold the backbone. Every row comes out once, in the dataset's order. A worker that dies is
+    replaced, and its rows are computed again. This process writes the store, which equals that of
     `noisymodel.features.extract`.
 
     Args:
-        dataset: of any size; its order must be the same in each run that goes on.
+        dataset: of any size; a resumed run needs the same order.
         backbone: a module, a name or a `Backbone`, as in `noisymodel.features.extract`.
         path: the store's folder; with ``parquet=True`` a folder or address that Ray writes to.
-        column: what the backbone takes: texts; pictures as encoded bytes or uint8 arrays (H, W, 3); or its tensors.
+        column: the backbone's inputs: texts; pictures as encoded bytes or uint8 arrays (H, W, 3); or tensors.
         labels: the column of class ids.
-        ids: the column of strings or integers, different in all rows. With it a run that goes on does not compute what
-            the store has; without it, it computes those rows again and compares them.
-        layer: as in `noisymodel.features.extract`; one.
-        pooling: likewise.
-        prompt: likewise.
-        weights: likewise.
-        autocast: likewise.
-        dtype: of the store.
-        metadata: further entries for the store's.
+        ids: the column of strings or integers, different in all rows. With ids, a resumed run skips the rows in the
+            store; without them, it computes these rows again and compares them.
+        layer: one layer, as in `noisymodel.features.extract`.
+        pooling: as in `noisymodel.features.extract`.
+        prompt: as in `noisymodel.features.extract`.
+        weights: as in `noisymodel.features.extract`.
+        autocast: as in `noisymodel.features.extract`.
+        dtype: the dtype of the store.
+        metadata: further entries of the store's metadata.
         batch_size: rows that pass through the backbone together.
-        actors: how many; None: as many as there are GPUs in the cluster, at least one.
-        num_gpus: of each actor; None: one where the cluster has some.
-        resume: whether to go on with a store that is there.
+        actors: the number of actors; None: the number of GPUs in the cluster, at least one.
+        num_gpus: GPUs of each actor; None: one if the cluster has any.
+        resume: whether to resume an existing store.
         parquet: write Parquet files of ``features``, ``labels`` and ``ids`` from the workers, without a store.
 
     Returns:
@@ -81,7 +81,7 @@ def extract(
 
     Raises:
         MissingExtraError: without Ray.
-        FeatureStoreError: the store is of another backbone or of other rows, or ids are not different.
+        FeatureStoreError: the store is of another backbone or of other rows, or ids are repeated.
         ValueError: no such column, or no rows.
 
     >>> extract(ray.data.read_images("pictures/"), "timm:resnet50", "store", column="image")  # doctest: +SKIP
@@ -119,27 +119,27 @@ def embed(
 ) -> FeatureStore:
     """Embed a dataset's column of texts through an API, from several processes, into one store in the dataset's order.
 
-    The client is pickled for the workers, which read its key from their environment; limits of pace and cost are each
-    worker's own. Nothing is cached: with ``ids`` a run that goes on asks for no row that the store has.
+    The client is pickled for the workers, which read its key from their environment. Each worker has the limits of pace
+    and cost for itself. There is no cache; with ``ids`` a resumed run requests no row that is already in the store.
 
     Args:
         dataset: as in `extract`.
         path: the store's folder.
-        client: an `OpenAIEmbeddings`, or anything like an `EmbeddingClient` that can be pickled.
-        column: of texts.
+        client: an `OpenAIEmbeddings`, or any `EmbeddingClient` that can be pickled.
+        column: the column of texts.
         labels: the column of class ids.
         ids: the column of strings or integers, different in all rows.
-        dtype: of the store.
-        batch_size: texts that a worker hands to the client together.
-        actors: workers.
-        resume: whether to go on with a store that is there, for which ``ids`` are needed.
+        dtype: the dtype of the store.
+        batch_size: texts that a worker gives to the client together.
+        actors: the number of workers.
+        resume: whether to resume an existing store; needs ``ids``.
 
     Returns:
         The store, open for reading.
 
     Raises:
         MissingExtraError: without Ray.
-        FeatureStoreError: the store is of another model or of other rows, or ids are not different.
+        FeatureStoreError: the store is of another model or of other rows, or ids are repeated.
     """
     _ray()
     make = _Factory(_Client, {"client": client})
@@ -148,7 +148,7 @@ def embed(
 
 
 class _Factory:
-    """Makes, in a worker, what computes rows."""
+    """Makes, in a worker, the object that computes rows."""
 
     def __init__(self, kind: Callable[..., Any], settings: dict[str, Any]) -> None:
         self.kind, self.settings = kind, settings
@@ -187,7 +187,7 @@ class _Client:
 
 
 def _samples(values: npt.NDArray[Any]) -> Any:
-    """Texts, pictures, or a tensor."""
+    """Convert a column's values to texts, pictures, or a tensor."""
     first = values[0]
     if isinstance(first, (str, np.str_)):
         return [str(text) for text in values]
@@ -202,7 +202,7 @@ def _samples(values: npt.NDArray[Any]) -> Any:
 
 
 class _Rows:
-    """What an actor of Ray Data does with a block: features of the rows that are not known yet."""
+    """An actor's work on a block: compute the features of rows that are not in the store."""
 
     def __init__(self, make: _Factory, column: str, labels: str | None, ids: str | None, known: Any) -> None:
         self.make, self.columns, self.known = make, {_FEATURES: column, _LABELS: labels, _IDS: ids}, known
@@ -250,7 +250,7 @@ def _into_store(
     resume: bool,
     run: dict[str, Any],
 ) -> FeatureStore:
-    """Write what the actors give into a store, in order, but for the rows that it has."""
+    """Write the actors' rows into a store, in order, except those that it already has."""
     import ray
 
     target = Target(path.absolute(), metadata, dtype, resume, None)
@@ -296,7 +296,7 @@ def _append(target: Target, block: Block, start: int, by_ids: bool) -> int:
 
 @contextmanager
 def _ordered(dataset: Dataset) -> Generator[Any]:
-    """The blocks in the order of the dataset, whose options are as before afterwards."""
+    """Yield the blocks in the order of the dataset; restore its options afterwards."""
     options: Any = dataset.context.execution_options
     before, options.preserve_order = options.preserve_order, True
     try:

@@ -1,4 +1,4 @@
-"""Spectra of a Ray Data dataset: each worker keeps O(D²) numbers of its rows, and they are merged in a fixed order."""
+"""Spectra of a Ray Data dataset: workers reduce their rows to O(D²) numbers, which are merged in a fixed order."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def spectrum(
 ) -> SpectrumAccumulator:
     """The `SpectrumAccumulator` of a column of feature vectors of a Ray Data dataset, of Parquet or any other source.
 
-    Every block of the dataset becomes one accumulator, on the worker that reads it; what travels are (D + 1)² numbers
-    per block, merged here one after the other in the order of the blocks. A block whose worker died is taken again, as
-    often as it takes, and counts once: on machines of one kind the result is the same to the bit whatever dies or comes
-    first, and everywhere that of one process over all rows to 1e-9 (relative) in SVE and LSVR.
+    Every block of the dataset becomes one accumulator, on the worker that reads it. Only (D + 1)² numbers per block are
+    transferred; they are merged here in the order of the blocks. If a worker dies, its block is repeated, as often as
+    needed, and counts once. So on machines of one kind the result is the same to the bit, whatever dies or comes first.
+    On all machines SVE and LSVR equal those of one process over all rows to 1e-9 (relative).
 
     Args:
-        dataset: of any size; nothing of it is kept. Its execution options are as before afterwards.
+        dataset: of any size; nothing of it is kept. Its execution options are restored afterwards.
         column: the name of the column with D numbers a row: Arrow lists or tensors, of float16, 32 or 64.
         method: ``"tsqr"`` or ``"gram"``, as in `SpectrumAccumulator`.
         center_rows: subtract each row's own mean over its features.
@@ -83,7 +83,7 @@ _ROW = "<row>"
 
 
 class _Part(NamedTuple):
-    """What one block became; ``error`` with its row, counted in the block, if it was refused."""
+    """The accumulator of one block; or, for a refused block, the ``error`` and its row within the block."""
 
     num_rows: int = 0
     num_features: int = 0
@@ -147,11 +147,11 @@ def _matrix(block: dict[str, npt.NDArray[Any]], column: str) -> npt.NDArray[Any]
 
 
 def _in_order(dataset: Dataset, function: _Partial) -> Iterator[_Part]:
-    """The function of every block, in the order of the blocks."""
+    """Apply the function to every block; yield the results in the order of the blocks."""
     parts = dataset.map_batches(
         function, batch_size=None, batch_format="numpy", ray_remote_args_fn=_until_it_works, zero_copy_batch=True
     )
-    options: Any = parts.context.execution_options  # those of `dataset`
+    options: Any = parts.context.execution_options  # the options of `dataset`
     before, options.preserve_order = options.preserve_order, True
     try:
         for row in parts.iter_rows():
@@ -161,5 +161,5 @@ def _in_order(dataset: Dataset, function: _Partial) -> Iterator[_Part]:
 
 
 def _until_it_works() -> dict[str, Any]:
-    """Ray's options for tasks that may be taken again any number of times."""
+    """Ray's options for tasks that may be repeated any number of times."""
     return {"max_retries": -1}

@@ -1,4 +1,4 @@
-"""What a folder says of the model that it holds: the backbone's configuration, the head's arguments, the pooling."""
+"""The configuration of a saved model: the backbone's configuration, the head's arguments, the pooling."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BEFORE: dict[str, dict[str, Any]] = {
     "linear": {"normalize": None},
     "spectral": {"normalize": None, **_WEIGHTS},
 }
-"""Defaults of heads before they had ``normalize``, by the head's name; configurations name every setting since."""
+"""The heads' defaults before ``normalize`` existed, for configurations of that time; later ones name every setting."""
 POOLINGS = ("mean", "cls", "last")
 REFERENCES = ("features", "pretrained", "none")
 _WIDTHS = ("hidden_size", "d_model", "hidden_sizes", "num_features")
@@ -29,19 +29,19 @@ class NMTuneConfig(PretrainedConfig):
     """The configuration of `NMTuneForSequenceClassification`, written as ``config.json``.
 
     Args:
-        backbone_config: that of the backbone, of any kind that `AutoModel` knows, or its dictionary.
+        backbone_config: the backbone's configuration, of any kind that `AutoModel` knows, or its dictionary.
         head: ``"nmtune"``, or ``"spectral"`` (the terms on the backbone's own features), ``"mlp"``, ``"linear"``.
         head_arguments: keyword arguments of the head, such as ``covariance_weight`` or ``norm``.
-        pooling: how token features become one row: the ``"mean"`` over the tokens that the attention mask keeps, the
-            first token (``"cls"``), or the ``"last"`` that the mask keeps.
-        reference: what the consistency term compares Z with: the ``"features"`` themselves, detached;
-            ``"pretrained"``: those of the backbone with its adapters switched off (none in evaluation, once they are
-            merged); ``"none"``: no consistency term.
+        pooling: the reduction of token features to one row: ``"mean"`` over the tokens that the attention mask keeps,
+            ``"cls"`` (the first token), or ``"last"`` (the last token that the mask keeps).
+        reference: the features that the consistency term compares Z with. ``"features"``: F itself, detached;
+            ``"pretrained"``: the features of the backbone with its adapters switched off (none in evaluation once they
+            are merged); ``"none"``: no consistency term.
         freeze_backbone: no gradient for the backbone, which stays in evaluation mode.
-        kwargs: those of `PretrainedConfig`, ``num_labels``, ``id2label`` and so on.
+        kwargs: keywords of `PretrainedConfig`: ``num_labels``, ``id2label`` and so on.
 
     Raises:
-        ValueError: for an unknown choice, and a ``problem_type`` other than that of one class for each row.
+        ValueError: for an unknown choice, and for a ``problem_type`` other than one class for each row.
     """
 
     model_type = "nmtune"
@@ -76,7 +76,7 @@ class NMTuneConfig(PretrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """The configuration of a dictionary; one of an earlier version means what it meant."""
+        """Make the configuration from a dictionary; one of an earlier version keeps its meaning."""
         given = config_dict.get("head_arguments")
         if given is not None and "normalize" not in given and config_dict.get("head", "nmtune") in _BEFORE:
             before = _BEFORE[config_dict.get("head", "nmtune")]
@@ -99,7 +99,7 @@ class NMTuneConfig(PretrainedConfig):
 
 
 def fresh(config: PretrainedConfig | Mapping[str, Any]) -> PretrainedConfig:
-    """The same configuration anew, without what a model that was made of it has noted there (how it attends)."""
+    """A copy of the configuration, without the notes of a model made from it (its attention implementation)."""
     fields = config.to_dict() if isinstance(config, PretrainedConfig) else dict(config)
     kind: Any = type(config) if isinstance(config, PretrainedConfig) else CONFIG_MAPPING[fields["model_type"]]
     return kind.from_dict({name: value for name, value in fields.items() if not name.startswith("_attn")})

@@ -1,4 +1,4 @@
-"""A backbone of transformers and a head as one model that is saved and loaded as all of them are."""
+"""A backbone of transformers and a head as one model, saved and loaded like every model of transformers."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ...losses import NMTuneTerms
 from ..terms import batch_terms
 from .configuration import NMTuneConfig, fresh
 
-_outside_graphs: Any = torch.compiler.disable  # switching adapters is no work for a compiler
+_outside_graphs: Any = torch.compiler.disable  # the compiler cannot switch adapters
 
 
 @dataclass
 class NMTuneClassifierOutput(ModelOutput):
-    """What the model gives: ``loss`` is ``terms.total``; both are None without labels.
+    """The model's output: ``loss`` is ``terms.total``; both are None without labels.
 
-    ``logits`` (N, K); ``features`` F (N, D), the backbone's, pooled; ``tuned`` Z (N, D), what the classifier sees.
+    ``logits`` (N, K); ``features`` F (N, D), the backbone's, pooled; ``tuned`` Z (N, D), the input of the classifier.
     """
 
     loss: Tensor | None = None
@@ -43,10 +43,9 @@ class NMTuneClassifierOutput(ModelOutput):
 class NMTuneForSequenceClassification(PreTrainedModel):
     """A text backbone of `AutoModel` with pooling and a head of this library.
 
-    ``model(input_ids=..., attention_mask=..., labels=...)`` gives `NMTuneClassifierOutput`. Begin with `from_backbone`;
-    a folder that ``save_pretrained`` wrote comes back by ``from_pretrained``, BatchNorm buffers included, and a folder
-    in which a weight is missing is an error instead of a warning. The backbone's own pooler, which nothing would train,
-    is left out.
+    ``model(input_ids=..., attention_mask=..., labels=...)`` gives `NMTuneClassifierOutput`. Begin with `from_backbone`.
+    ``from_pretrained`` loads a folder that ``save_pretrained`` wrote, including BatchNorm buffers; a missing weight is
+    an error, not a warning. The backbone's own pooler is left out, because nothing would train it.
 
     Args:
         config: an `NMTuneConfig`. The weights are random.
@@ -55,7 +54,7 @@ class NMTuneForSequenceClassification(PreTrainedModel):
     config_class = NMTuneConfig
     base_model_prefix = "backbone"
     supports_gradient_checkpointing = True
-    accepts_loss_kwargs = False  # the loss is the mean of a batch: a Trainer divides it by the accumulation steps
+    accepts_loss_kwargs = False  # the loss is the mean of a batch, so a Trainer divides it by the accumulation steps
     config: NMTuneConfig
 
     def __init__(self, config: NMTuneConfig, *, backbone: PreTrainedModel | None = None) -> None:
@@ -88,23 +87,23 @@ class NMTuneForSequenceClassification(PreTrainedModel):
         config_arguments: dict[str, Any] | None = None,
         **head_arguments: Any,
     ) -> Self:
-        """A pre-trained backbone with a new head.
+        """Join a pre-trained backbone with a new head.
 
         Args:
             backbone: a name on the Hub, a folder, or a model, which becomes part of this one.
             num_labels: K.
-            head: as in `NMTuneConfig`, as the next three.
-            pooling: see there.
-            reference: see there.
-            freeze_backbone: see there.
+            head: as in `NMTuneConfig`.
+            pooling: as in `NMTuneConfig`.
+            reference: as in `NMTuneConfig`.
+            freeze_backbone: as in `NMTuneConfig`.
             preset: ``"paper"`` or ``"official"``, for ``head="nmtune"``.
-            seed: of the head's first weights; None: torch's global generator draws them.
+            seed: the seed of the head's first weights; None: torch's global generator draws them.
             backbone_arguments: keywords of ``AutoModel.from_pretrained``.
-            config_arguments: keywords of `NMTuneConfig`, ``id2label`` and the like.
-            head_arguments: those of the head.
+            config_arguments: keywords of `NMTuneConfig`, such as ``id2label``.
+            head_arguments: keywords of the head.
 
         Raises:
-            ValueError: where the checkpoint lacks weights of the backbone, and for unknown choices.
+            ValueError: if the checkpoint lacks weights of the backbone, and for unknown choices.
         """
         if preset is not None:
             check_choice(preset, "preset", PRESETS)
@@ -132,7 +131,7 @@ class NMTuneForSequenceClassification(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *arguments: Any, **keywords: Any) -> Any:
-        """As of every `PreTrainedModel`, but a weight that is missing or does not fit is a ``ValueError``."""
+        """Load as every `PreTrainedModel` does, but raise a ``ValueError`` for a missing or unfit weight."""
         wanted = keywords.pop("output_loading_info", False)
         keywords["output_loading_info"] = True
         given: Any = super().from_pretrained(pretrained_model_name_or_path, *arguments, **keywords)
@@ -162,7 +161,7 @@ class NMTuneForSequenceClassification(PreTrainedModel):
         """Logits, features and, with ``labels``, the terms.
 
         ``labels``: class ids (N,), or class probabilities (N, K). ``reference`` (N, D): cached features of the frozen
-        model, in place of what the configuration says.
+        model, instead of the configuration's ``reference``.
         """
         inputs: dict[str, Any] = {
             "input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids,
@@ -197,8 +196,8 @@ class NMTuneForSequenceClassification(PreTrainedModel):
 
     @_outside_graphs
     def _pretrained_features(self, inputs: dict[str, Any]) -> Tensor | None:
-        """F of the backbone as it was before tuning, without dropout; in evaluation None where adapters are merged."""
-        # a layer of peft says whether its adapters are off; a whole model of transformers has a method of that name
+        """F of the backbone before tuning, without dropout; None in evaluation if the adapters are merged."""
+        # in a layer of peft this is a flag; a whole model of transformers has a method of the same name
         states = [getattr(part, "disable_adapters", None) for part in self.backbone.modules()]
         if not self.training and not any(isinstance(state, bool) for state in states):
             return None
@@ -215,11 +214,11 @@ class NMTuneForSequenceClassification(PreTrainedModel):
         return self
 
     def _init_weights(self, module: Any) -> None:
-        """Nothing: the head drew its own, and the backbone, a `PreTrainedModel`, knows how to."""
+        """Do nothing: the head and the backbone initialise their own weights."""
 
 
 class NMTuneForImageClassification(NMTuneForSequenceClassification):
-    """The same for backbones of images: ``model(pixel_values=..., labels=...)``."""
+    """`NMTuneForSequenceClassification` for image backbones: ``model(pixel_values=..., labels=...)``."""
 
     main_input_name = "pixel_values"
 
@@ -245,7 +244,7 @@ def _without_pooler(module: PreTrainedModel) -> PreTrainedModel:
 
 
 def _no_pooler(config: Any) -> dict[str, bool]:
-    """The keyword that leaves out a pooler, where the model has one."""
+    """The keyword that leaves out the pooler, if the model has one."""
     kind: Any = MODEL_MAPPING[type(config)]
     kind = kind[0] if isinstance(kind, (list, tuple)) else kind
     return {"add_pooling_layer": False} if "add_pooling_layer" in inspect.signature(kind.__init__).parameters else {}

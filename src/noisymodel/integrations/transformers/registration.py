@@ -1,4 +1,4 @@
-"""What `AutoConfig` and the auto classes of models know of the wrapper."""
+"""Registration of the wrapper with `AutoConfig` and the auto classes of models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .model import NMTuneForImageClassification, NMTuneForSequenceClassification
 
 
 def register() -> None:
-    """Register the configuration and both models; more than once does no harm."""
+    """Register the configuration and both models; repeated calls are harmless."""
     AutoConfig.register(NMTuneConfig.model_type, NMTuneConfig, exist_ok=True)
     AutoModelForSequenceClassification.register(NMTuneConfig, NMTuneForSequenceClassification, exist_ok=True)
     AutoModelForImageClassification.register(NMTuneConfig, NMTuneForImageClassification, exist_ok=True)

@@ -17,17 +17,17 @@ else:
 
 
 class NMTuneTrainerMixin(_Trainer):
-    """What `NMTuneTrainer` adds to a `Trainer`; before another one: ``class Mine(NMTuneTrainerMixin, TheirTrainer)``.
+    """The additions of `NMTuneTrainer`, for any `Trainer`: ``class Mine(NMTuneTrainerMixin, TheirTrainer)``.
 
-    The model is one of `noisymodel.integrations.transformers`, or what PEFT made of it.
+    The model is one of `noisymodel.integrations.transformers`, or PEFT's wrapper of one.
 
-    - Logs ``task``, ``consistency``, ``covariance`` and ``dominant`` beside ``loss``: means over the batches since the
-      last log, over all processes. In evaluation ``eval_task`` and so on: means over the rows, batches that are too
-      small for a regularizer left out of its mean.
+    - It logs ``task``, ``consistency``, ``covariance`` and ``dominant`` beside ``loss``: means over the batches since
+      the last log, over all processes. In evaluation it logs ``eval_task`` and so on: means over the rows; a batch that
+      is too small for a regularizer does not count in its mean.
     - Gradient accumulation: the loss of a batch is its mean, so the gradient of k accumulated batches is the mean of
       their gradients, whatever the version of transformers does with ``num_items_in_batch``. Batch statistics are those
-      of one batch on one device, or of all devices with the head's ``gather=True``; accumulation does not enlarge them.
-    - Last batches that the head cannot be trained on are an error before training begins.
+      of one batch on one device, or on all devices with the head's ``gather=True``; accumulation does not enlarge them.
+    - If the last batch is too small for training the head, an error comes before training begins.
 
     Raises:
         ValueError: with ``label_smoothing_factor`` or ``compute_loss_func``, which would drop the terms, and with
@@ -48,12 +48,12 @@ class NMTuneTrainerMixin(_Trainer):
         if self.compute_loss_func is not None:
             raise ValueError("`compute_loss_func` would drop the terms: the model's loss has them all")
         self.label_names = self.label_names or ["labels"]  # older versions find none in a PeftModel
-        self._means = {True: TermMeans(), False: TermMeans()}  # by whether the model was training
+        self._means = {True: TermMeans(), False: TermMeans()}  # by training mode
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """The mean loss of a batch; what the base class would scale by ``num_items_in_batch`` is not scaled."""
+        """The mean loss of a batch, not scaled by ``num_items_in_batch`` as in the base class."""
         del num_items_in_batch
         given: Any = super().compute_loss(model, inputs, return_outputs=True)
         loss, outputs = given
@@ -67,23 +67,23 @@ class NMTuneTrainerMixin(_Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def get_batch_samples(self, *arguments: Any, **keywords: Any) -> Any:
-        """The batches of a step, and no count of items: versions that have one would not divide by the steps."""
+        """The batches of a step, without a count of items, so that all versions divide by the accumulation steps."""
         samples, *_ = super().get_batch_samples(*arguments, **keywords)
         return samples, None
 
     def get_train_dataloader(self) -> Any:
-        """As of the base class; checks the size of the last batch."""
+        """Make the loader as the base class does, and check the size of the last batch."""
         self._check_last_batch()
         return super().get_train_dataloader()
 
     def log(self, logs: dict[str, float], *arguments: Any, **keywords: Any) -> None:
-        """Log, with the terms where the training loss is among ``logs``."""
+        """Log; add the terms if ``logs`` has the training loss."""
         if "loss" in logs:
             logs.update(self._collected(training=True))
         super().log(logs, *arguments, **keywords)
 
     def evaluation_loop(self, *arguments: Any, **keywords: Any) -> Any:
-        """As of the base class, with the means of the terms among the metrics."""
+        """Evaluate as the base class does, and add the means of the terms to the metrics."""
         self._means[False] = TermMeans()
         output: Any = super().evaluation_loop(*arguments, **keywords)
         prefix = keywords.get("metric_key_prefix", arguments[4] if len(arguments) > 4 else "eval")
@@ -97,7 +97,7 @@ class NMTuneTrainerMixin(_Trainer):
         return means(sums)
 
     def _check_last_batch(self) -> None:
-        """A last batch smaller than the head's statistics need; with several processes batches are filled up."""
+        """Raise if the last batch is too small for the head's statistics; several processes fill up their batches."""
         head: Any = getattr(self.accelerator.unwrap_model(self.model), "head", None)
         size: Any = getattr(self.train_dataset, "__len__", None)
         if head is None or size is None or self.args.dataloader_drop_last or self.args.world_size > 1:
