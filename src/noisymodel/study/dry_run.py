@@ -36,7 +36,7 @@ class Estimate:
     parts: int
     missing_parts: int
     pretraining_seconds: float
-    """Time of all missing parts on one core."""
+    """Pre-training of all missing parts on one core."""
     tuning_seconds: float
     evaluation_seconds: float
     """Features of all test sets."""
