@@ -20,7 +20,7 @@ TOKEN_NOISE = ("token_substitute", "token_mask", "token_delete", "token_swap")
 NOISE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"supervised": LABEL_NOISE, "contrastive": CAPTION_NOISE, "masked_token": TOKEN_NOISE}
 )
-"""Objective -> the kinds of noise in what it learns from."""
+"""Objective -> the kinds of noise in its training data."""
 OBJECTIVES = tuple(NOISE_OF)
 NOISE_KINDS = tuple(kind for kinds in NOISE_OF.values() for kind in kinds)
 

@@ -73,7 +73,7 @@ def noisy_tokens(request: PretrainingRequest, rate: float) -> Labels:
 
 
 def token_noise(request: PretrainingRequest, rate: float) -> noise.NoisyTokens:
-    """The texts of a noise rate with what was changed."""
+    """The texts of a noise rate with the record of the changes."""
     _checked(request, ())
     tokens = np.asarray(request.examples.inputs)
     mode = request.noise_kind.removeprefix("token_")

@@ -31,7 +31,7 @@ class View(NamedTuple):
 
     @property
     def noise(self) -> str:
-        """What is noisy in pre-training."""
+        """The noisy part of the pre-training data."""
         return NOISE.get(self.objective, "noise")
 
     def holds(self, row: SummaryRow | Row | CurveRow) -> bool:
@@ -87,7 +87,7 @@ class Results:
 
     @property
     def noise(self) -> str:
-        """What is noisy in pre-training."""
+        """The noisy part of the pre-training data."""
         return self.view.noise
 
     @property

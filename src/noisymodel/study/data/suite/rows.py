@@ -29,7 +29,7 @@ class Found:
     """The result of a reader; nothing is decoded."""
 
     place: str
-    """What errors name."""
+    """The place that errors name."""
     names: list[str]
     """A name for each row, the same on every machine."""
     labels: Sequence[str] | None = None
@@ -89,7 +89,7 @@ class Rows:
 
     @property
     def place(self) -> str:
-        """What errors name."""
+        """The place that errors name."""
         return self.found.place
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ class Part:
 
     title: str
     files: Sequence[str]
-    """What must be there, below the root; patterns with ``*`` and ``{a,b}``."""
+    """The required files, below the root; patterns with ``*`` and ``{a,b}``."""
     layout: str
     """The required files as a tree, for readers."""
     source: str
