@@ -1,4 +1,4 @@
-"""A backbone and a head as one module: `TunedModel`, and backbones of other libraries that give one row a sample."""
+"""A backbone and a head as one module: `TunedModel`, and adapters of other libraries' models as backbones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models of timm, transformers and open_clip as backbones: (B, D) features of known width, nothing random in them."""
+"""Models of timm, transformers and open_clip as backbones: deterministic features (B, D) of known width."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .clip_towers import before_projection, text_tower
 
 
 def timm_backbone(model: nn.Module, *, example: Tensor | None = None) -> PooledBackbone:
-    """A timm model without its classifier: the features that go into it, as ``forward_head(pre_logits=True)`` gives.
+    """A timm model without its classifier: it returns the classifier's input, ``forward_head(pre_logits=True)``.
 
-    The model is used as it is, with whatever classifier it has; ``num_classes=0`` is not needed. The width is
-    ``head_hidden_size``, which for some models is not timm's ``num_features``.
+    The model may have any classifier; ``num_classes=0`` is not needed. The width is ``head_hidden_size``, which for
+    some models differs from timm's ``num_features``.
 
     Args:
-        model: of ``timm.create_model``.
-        example: a batch of pictures (B, C, H, W) that is passed twice in evaluation mode, to see that the features
-            are of that width and nothing in them is random.
+        model: a model of ``timm.create_model``.
+        example: a batch of pictures (B, C, H, W) that is passed twice in evaluation mode, to check the width of the
+            features and that they are deterministic.
 
     Raises:
-        TypeError: for a module that is no timm model with a head.
-        ValueError: the example's features are not what is expected.
+        TypeError: for a module that is not a timm model with a head.
+        ValueError: the example's features have another width, or differ between the two passes.
     """
     if not callable(getattr(model, "forward_features", None)) or not callable(getattr(model, "forward_head", None)):
         raise TypeError(f"`model` must be a timm model with forward_features and forward_head, got {_name(model)}")
@@ -45,15 +45,15 @@ def transformers_backbone(
     num_features: int | None = None,
     example: Mapping[str, Any] | None = None,
 ) -> PooledBackbone:
-    """A model of transformers (``AutoModel``) with its last hidden states pooled; the pooler's output is not used.
+    """A model of transformers (``AutoModel``) whose last hidden states are pooled; the pooler's output is not used.
 
-    It takes the model's own inputs, as keywords or in their order. The pooler, whose weights many checkpoints lack,
-    gets no gradient.
+    It takes the model's own inputs, as keywords or by position. The pooler gets no gradient; many checkpoints lack its
+    weights.
 
     Args:
-        model: an encoder or a decoder. Of models with two towers give one of them, ``model.vision_model``.
-        pooling: ``"mean"`` over the tokens that ``attention_mask`` keeps, ``"cls"``: the first, ``"last"``: the last
-            one that it keeps, wherever the padding is; (B, C, H, W) is averaged over H and W.
+        model: an encoder or a decoder. For a model with two towers give one tower, such as ``model.vision_model``.
+        pooling: ``"mean"`` over the tokens that ``attention_mask`` keeps, ``"cls"`` (the first token), or ``"last"``
+            (the last token that the mask keeps, wherever the padding is); (B, C, H, W) is averaged over H and W.
         num_features: the width; ``None``: that of the configuration.
         example: inputs that are passed twice in evaluation mode, see `timm_backbone`.
 
@@ -80,21 +80,21 @@ def open_clip_backbone(
     feature: str = "post_proj",
     example: Tensor | None = None,
 ) -> PooledBackbone:
-    """One tower of an open_clip model: embeddings after the projection, or what goes into it.
+    """One tower of an open_clip model, with the embeddings after or before its projection.
 
-    The embeddings are not normalised. The backbone shares its weights with the model, and does not hold those of the
-    other tower. It takes what the tower takes: pictures (B, C, H, W), or tokens (B, T).
+    The embeddings are not normalised. The backbone shares its weights with the model, and does not hold the weights of
+    the other tower. Its inputs are those of the tower: pictures (B, C, H, W), or tokens (B, T).
 
     Args:
-        model: of ``open_clip.create_model``.
+        model: a model of ``open_clip.create_model``.
         tower: ``"image"`` or ``"text"``.
-        feature: ``"post_proj"``: after the projection into the space of both towers; ``"pre_proj"``: before it, which
-            for ResNets means what goes into the last linear map of the attention pooling.
-        example: a batch that is passed twice in evaluation mode, see `timm_backbone`; ``None``: one of zeros.
+        feature: ``"post_proj"``: after the projection into the common space of both towers; ``"pre_proj"``: before the
+            projection (for ResNets the input of the last linear map in the attention pooling).
+        example: a batch that is passed twice in evaluation mode, see `timm_backbone`; ``None``: a batch of zeros.
 
     Raises:
-        TypeError: for a module without those towers.
-        ValueError: for another ``tower`` or ``feature``, or a tower whose projection is not known.
+        TypeError: for a module without these towers.
+        ValueError: for another ``tower`` or ``feature``, or a tower whose projection is unknown.
     """
     check_choice(tower, "tower", ("image", "text"))
     check_choice(feature, "feature", ("pre_proj", "post_proj"))
@@ -165,7 +165,7 @@ def _clip_example(clip: Any, tower: str) -> Tensor:
 
 
 def _width(config: Any) -> int:
-    """The width of the last hidden states by a configuration of transformers."""
+    """The width of the last hidden states, from a configuration of transformers."""
     text = config.get_text_config() if hasattr(config, "get_text_config") else config
     for part in (config, text):
         for name in ("hidden_size", "d_model"):

@@ -1,4 +1,4 @@
-"""What a backbone is to a head: a module that gives one row of known width for each sample."""
+"""The interface of a backbone: a module that returns one row of known width for each sample."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..features.extraction.weights import left_as_it_was
 
 
 class PooledBackbone(nn.Module):
-    """A backbone that gives (B, ``num_features``); made by `timm_backbone` and its like.
+    """A backbone that returns (B, ``num_features``); made by `timm_backbone` and similar functions.
 
-    The parts of the model that its features do not pass, such as a classifier, never ask for a gradient:
-    DistributedDataParallel would wait for it.
+    Unused parts of the model, such as a classifier, never require a gradient, because DistributedDataParallel would
+    wait for it.
     """
 
     num_features: int
@@ -28,18 +28,18 @@ class PooledBackbone(nn.Module):
         self.unused = tuple(unused)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """As of every module, but for the parts that are not used."""
+        """Set ``requires_grad`` as in every module, except for the unused parts."""
         super().requires_grad_(requires_grad)
         return self.freeze_unused()
 
     def freeze_unused(self) -> Self:
-        """Take the gradients of what is not used, as it is taken from the start; returns the backbone."""
+        """Set ``requires_grad`` of the unused parts to False, as at construction; returns the backbone."""
         for name in self.unused:
             self.get_submodule(name).requires_grad_(False)
         return self
 
     def checked(self, features: Tensor) -> Tensor:
-        """The features, if they are (B, ``num_features``)."""
+        """Check that the features are (B, ``num_features``), and return them."""
         if features.ndim != 2 or features.shape[1] != self.num_features:
             raise ValueError(
                 f"the backbone gives {tuple(features.shape)}, expected (B, {self.num_features}): "
@@ -53,7 +53,7 @@ class PooledBackbone(nn.Module):
 
 
 def check_twice(backbone: PooledBackbone, example: Tensor | Sequence[Any] | Mapping[str, Any] | None) -> None:
-    """Pass an example twice in evaluation mode: the features are (B, ``num_features``), and the same."""
+    """Pass an example twice in evaluation mode; check that the features are (B, ``num_features``), and equal."""
     if example is None:
         return
     arguments, keywords = split_inputs(example)
@@ -67,7 +67,7 @@ def check_twice(backbone: PooledBackbone, example: Tensor | Sequence[Any] | Mapp
 
 
 def split_inputs(inputs: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
-    """Positional and keyword arguments of a tensor, a tuple of the former, or a dictionary of the latter."""
+    """Positional and keyword arguments from a tensor, a tuple of positional or a dictionary of keyword arguments."""
     if isinstance(inputs, Mapping):
         return (), {str(name): value for name, value in inputs.items()}
     if isinstance(inputs, (tuple, list)):
@@ -76,7 +76,7 @@ def split_inputs(inputs: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
 
 
 def check_width(backbone: nn.Module, in_features: int, layer: str) -> None:
-    """A backbone that names its width is that of the head; others are looked at when there are features."""
+    """Check that a backbone with a declared width fits the head; other backbones are checked by their features."""
     if layer == OUTPUT and isinstance(backbone, PooledBackbone) and backbone.num_features != in_features:
         raise ValueError(
             f"`head` must be for the backbone's {backbone.num_features} features, got in_features={in_features}"
@@ -84,7 +84,7 @@ def check_width(backbone: nn.Module, in_features: int, layer: str) -> None:
 
 
 def taken(backbone: nn.Module, layer: str, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Tensor:
-    """What a layer gives in a forward pass of the backbone."""
+    """The features of a layer in a forward pass of the backbone."""
     if layer == OUTPUT:
         return as_tensor(backbone(*inputs, **keywords), layer)
     _check_shards(backbone, layer)
@@ -96,8 +96,8 @@ def taken(backbone: nn.Module, layer: str, inputs: Sequence[Any], keywords: Mapp
 
 
 def _check_shards(backbone: nn.Module, layer: str) -> None:
-    """FSDP2 gathers a module's gradients when its output is differentiated, which here is not used."""
-    sharding = sys.modules.get("torch.distributed.fsdp")  # whoever shards has imported it
+    """Refuse a layer inside an FSDP2 module: FSDP2 gathers gradients through the output of the module, unused here."""
+    sharding = sys.modules.get("torch.distributed.fsdp")  # a sharded model has imported it
     if sharding is None or not torch.is_grad_enabled():
         return
     parts = layer.partition(":")[0].split(".")

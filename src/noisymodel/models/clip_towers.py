@@ -1,4 +1,4 @@
-"""The towers of open_clip models by themselves, with and without their projection; weights are shared, not copied."""
+"""The separate towers of open_clip models, with and without their projection; weights are shared, not copied."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor, nn
 
 
 def text_tower(clip: Any) -> tuple[nn.Module, str | None]:
-    """The text tower, and the method that embeds (None: the call), without the pictures' weights."""
+    """The text tower without the image weights, and the name of its embedding method (None: call the tower)."""
     if isinstance(getattr(clip, "text", None), nn.Module):
         return clip.text, None
     return _with(clip, visual=None, logit_scale=None, logit_bias=None), "encode_text"
 
 
 def before_projection(tower: nn.Module) -> nn.Module:
-    """The tower whose projection is left out.
+    """The tower without its projection.
 
     Raises:
-        ValueError: for a tower whose projection is not known.
+        ValueError: for a tower whose projection is unknown.
     """
     parts = cast("Any", tower)
     if isinstance(getattr(tower, "attnpool", None), nn.Module):
@@ -38,7 +38,7 @@ def before_projection(tower: nn.Module) -> nn.Module:
 
 
 class _Unchanged(nn.Module):
-    """What attention pooling takes for its last linear map: the identity."""
+    """An identity that replaces the last linear map of attention pooling."""
 
     weight: Tensor
 
@@ -49,7 +49,7 @@ class _Unchanged(nn.Module):
 
 
 def _with(module: nn.Module, **parts: object) -> nn.Module:
-    """A shallow copy with other parts: it shares all parameters and submodules that are not named."""
+    """A shallow copy of a module with some parts replaced; it shares all other parameters and submodules."""
     twin = copy.copy(module)
     for held in ("_parameters", "_buffers", "_modules"):
         vars(twin)[held] = dict(vars(module)[held])

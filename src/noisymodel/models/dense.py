@@ -1,4 +1,4 @@
-"""The rule of dense features: which dimension holds the features, which rows there are, which the statistics see."""
+"""Dense features: the dimension of the features, the rows of a map or sequence, and the rows for the statistics."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch.nn import functional
 from .._checks import check_integer, check_seed
 from .._random import tensor_generator
 
-_MAP = 4  # so many dimensions have features in the second of them
+_MAP = 4  # from this many dimensions on, the features are in the second dimension
 
 
 def channels_last(features: Tensor) -> Tensor:
-    """A view with the features in the last dimension, by one rule.
+    """A view with the features in the last dimension.
 
-    (B, D) and (B, T, D) as they are: rows of samples, tokens or queries. (B, D, H, W), and (B, D, ...) of more
-    dimensions, channels first, to (B, H, W, D): rows of pixels.
+    (B, D) and (B, T, D) do not change: their rows are samples, tokens or queries. Channels-first maps (B, D, H, W), and
+    (B, D, ...) of more dimensions, become (B, H, W, D): their rows are pixels.
 
     Args:
-        features: of two dimensions or more. Channels-last maps (B, H, W, D), as Swin's blocks give them, are to be
-            permuted first; (B, D, T) of one-dimensional convolutions likewise.
+        features: of two dimensions or more. Permute channels-last maps (B, H, W, D), such as those of Swin's blocks,
+            and (B, D, T) of one-dimensional convolutions first.
 
     Raises:
         ValueError: with fewer than two dimensions.
@@ -41,19 +41,19 @@ def channels_last(features: Tensor) -> Tensor:
 
 
 class FeatureRows(NamedTuple):
-    """Features as rows, and the way back to their layout."""
+    """Features as rows, with the information to restore their layout."""
 
     rows: Tensor
     """(M, D)."""
     kept: Tensor | None
-    """Which of all rows the M are, where a mask left some out."""
+    """The indices of the M rows among all rows, if a mask left some out."""
     shape: tuple[int, ...]
     """(B,), (B, T) or (B, H, W)."""
     channels_first: bool
 
     @classmethod
     def of(cls, features: Tensor, mask: Tensor | None = None) -> Self:
-        """The rows of features (B, D), (B, T, D) or (B, D, H, W) where ``mask`` (B, T), if it fits, is not 0."""
+        """The rows of features (B, D), (B, T, D) or (B, D, H, W); a fitting ``mask`` (B, T) leaves out rows with 0."""
         last = channels_last(features)
         shape, rows = tuple(last.shape[:-1]), last.reshape(-1, last.shape[-1])
         if mask is None or tuple(mask.shape) != shape:
@@ -62,7 +62,7 @@ class FeatureRows(NamedTuple):
         return cls(rows[kept], kept, shape, False)
 
     def spread(self, values: Tensor) -> Tensor:
-        """Values (M, K) of the rows in the features' layout, 0 where the mask left rows out."""
+        """Put the values (M, K) of the rows into the layout of the features, with 0 for masked rows."""
         if self.kept is not None:
             total = 1
             for size in self.shape:
@@ -72,7 +72,7 @@ class FeatureRows(NamedTuple):
         return values.movedim(-1, 1) if self.channels_first else values
 
     def same_rows_of(self, features: Tensor, name: str) -> Tensor:
-        """The rows (M, D) of other features of the same samples, which must have the same layout."""
+        """The same rows (M, D) of other features, which must have the same layout."""
         last = channels_last(features)
         if tuple(last.shape) != (*self.shape, self.rows.shape[1]):
             wanted = (*self.shape, self.rows.shape[1])
@@ -85,9 +85,9 @@ class FeatureRows(NamedTuple):
         return rows if self.kept is None else rows[self.kept]
 
     def labelled(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (R, K) and targets (R,) or (R, K) that belong together, of logits (M, K) and targets in any layout.
+        """Match logits (M, K) with targets in any layout; return logits (R, K) and targets (R,) or (R, K).
 
-        Where class ids (B, H', W') are of another size than the map, its logits are resized bilinearly to theirs.
+        If class ids (B, H', W') have another size than the map, the logits are resized bilinearly to that size.
         """
         if targets.is_floating_point():
             return logits, self._probabilities(targets, logits.shape[-1])
@@ -115,15 +115,15 @@ class FeatureRows(NamedTuple):
 
 
 class RowSampler(nn.Module):
-    """At most ``max_rows`` of N rows for the statistics, without replacement, in ascending order.
+    """Draws at most ``max_rows`` of N rows for the statistics, without replacement, in ascending order.
 
-    The draw is a function of ``seed`` and of the number of draws in training mode before it, made on the CPU: the same
-    on every device. That number is in the state dictionary, so a run that is resumed draws what it would have drawn.
-    In evaluation mode it stands still: the same rows each time.
+    A draw depends on ``seed`` and on the number of earlier draws in training mode. It is made on the CPU, so it is the
+    same on every device. The number of draws is in the state dictionary, so a resumed run continues the same sequence.
+    Evaluation mode does not count draws, so it draws the same rows each time.
 
     Args:
         max_rows: at least 1.
-        seed: of the draws.
+        seed: the seed of the draws.
 
     >>> import torch
     >>> from noisymodel.models import RowSampler
@@ -139,16 +139,16 @@ class RowSampler(nn.Module):
         self.draws = 0
 
     def forward(self, count: int, device: torch.device | str = "cpu") -> Tensor | None:
-        """Indices (max_rows,) into ``count`` rows, or None where there are no more than ``max_rows``."""
+        """Indices (max_rows,) into ``count`` rows, or None if there are at most ``max_rows`` rows."""
         order = _draw(self, count)
         return None if order is None else order.to(device)
 
     def get_extra_state(self) -> Tensor:
-        """How many draws there were, for the state dictionary."""
+        """The number of draws so far, for the state dictionary."""
         return torch.tensor(self.draws, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on from there."""
+        """Restore the number of draws."""
         self.draws = int(state)
 
     def extra_repr(self) -> str:
@@ -167,9 +167,9 @@ def _next(sampler: RowSampler, count: int) -> Tensor | None:
 
 
 def _draw(sampler: RowSampler, count: int) -> Tensor | None:
-    """`_next`, outside of compiled graphs; the compiler is imported where it is at work, and not for everybody.
+    """Call `_next` outside of compiled graphs; the compiler is imported only if it is already in use.
 
-    After a break of the graph it is at work, too, and says nothing of it.
+    After a graph break the compiler is in use too, but does not report it.
     """
     if not torch.compiler.is_compiling() and "torch._dynamo" not in sys.modules:
         return _next(sampler, count)

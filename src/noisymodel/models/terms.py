@@ -1,4 +1,4 @@
-"""The regularizers of one view or of two: what is compared with what."""
+"""The regularizers of one view or of two views of the samples."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def objective_terms(
     reference: Tensor | None,
     other: Tensor | None = None,
 ) -> NMTuneTerms:
-    """The terms of a task loss, of rows Z (n, D) and what they are compared with.
+    """The terms of a task loss, of rows Z (n, D) and of the reference features for the consistency term.
 
-    With ``other``, the rows Z of a second view, covariance and dominant term are those of both views' 2n rows, and the
-    consistency term compares ``tuned`` alone with ``reference``: the form of the published code.
+    ``other`` are the rows Z of a second view. With them, the covariance and dominant terms use the 2n rows of both
+    views, and the consistency term compares only ``tuned`` with ``reference``, as in the published code.
     """
     if other is None:
         terms = objective.regularization(tuned, reference)

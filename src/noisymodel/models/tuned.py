@@ -26,7 +26,7 @@ Inputs: TypeAlias = "Tensor | Sequence[Any] | Mapping[str, Any]"
 
 
 class TunedOutput(NamedTuple):
-    """What `TunedModel` computes: ``logits``, ``features`` F, ``tuned`` Z, and ``terms`` where they were asked for."""
+    """The output of `TunedModel`: ``logits``, ``features`` F, ``tuned`` Z, and ``terms`` on request, else None."""
 
     logits: Tensor
     features: Tensor
@@ -38,56 +38,57 @@ class TunedModel(nn.Module):
     """A backbone with a head on the features of one of its layers, as one module.
 
     - ``model(*inputs, **inputs)``: logits, a tensor;
-    - ``model(*inputs, targets=y, **inputs)``: `TunedOutput` (logits, features F, tuned Z, terms): backpropagate
-      ``output.terms.total``. All of it is one ``forward``, so that DDP, FSDP and `torch.compile` see it;
-    - ``model(*inputs, return_features=True)``: the same without terms.
+    - ``model(*inputs, targets=y, **inputs)``: `TunedOutput` (logits, features F, tuned Z, terms); backpropagate
+      ``output.terms.total``. Everything happens in one ``forward``, so DDP, FSDP and `torch.compile` work;
+    - ``model(*inputs, return_features=True)``: `TunedOutput` without terms.
 
-    The consistency term compares Z with the first available of these: the features ``reference`` of the
-    call; those of ``reference_inputs``; what ``reference`` of the model says. With a frozen backbone that is F itself,
-    detached.
+    The consistency term compares Z with the first available of these: the features ``reference`` of the call; the
+    features of ``reference_inputs``; the features that the model's ``reference`` names. With a frozen backbone the
+    last are F itself, detached.
 
-    Two views: ``model(strong, targets=y, reference_inputs=weak)`` compares Z(strong) with F(weak).
-    ``both_views=True`` is the published code's form: both views pass the head together, task, covariance and dominant
-    term are of the 2N rows, consistency is between Z(strong) and F(weak). Logits, features and tuned that are returned
-    are those of ``strong``.
+    Two views: ``model(strong, targets=y, reference_inputs=weak)`` compares Z(strong) with F(weak). ``both_views=True``
+    is the form of the published code: both views pass the head together; the task, covariance and dominant terms use
+    all 2N rows; the consistency term compares Z(strong) with F(weak). The returned logits, features and tuned are those
+    of ``strong``.
 
     Dense features (``pooling=None``): (B, D, H, W) with logits (B, K, H, W), or (B, T, D) with logits (B, T, K), by the
     rule of `channels_last`; see the arguments ``max_rows`` and ``ignore_index``.
 
-    With LoRA or full fine-tuning as in the published code, which has no network there: a `SpectralProbe` as the head,
-    whose terms are of the backbone's own features.
+    For LoRA or full fine-tuning as in the published code, which regularizes the backbone's own features without a
+    network on top, take a `SpectralProbe` as the head.
 
     Args:
-        backbone: any module; ``timm_backbone`` and its like make one of other libraries' models. It is not copied:
-            ``freeze`` changes the module that was given. Features are converted to the head's type, so a backbone in
-            bfloat16 may have a head in float32.
+        backbone: any module; ``timm_backbone`` and similar functions adapt models of other libraries. It is not copied:
+            ``freeze`` changes the given module. Features are converted to the head's dtype, so a backbone in bfloat16
+            may have a head in float32.
         head: `NMTune`, `SpectralProbe`, `MLPProbe` or `LinearProbe`, for features of that layer.
-        layer: whence the features are taken: ``None``: the backbone's output; ``"blocks.11"``: the output of that part,
-            by its name in ``named_modules()``; ``"fc:input"``: what goes into it. Hooks are there during a forward pass
-            only. Of outputs that are no tensor: as in `noisymodel.features.extract`.
-        freeze: whether the backbone is frozen: no gradients, and evaluation mode whatever ``train()`` says, so
-            that its BatchNorm statistics stand still. ``freeze_backbone`` and ``unfreeze_backbone`` change it later.
-        reference: for a backbone that is trained: ``None``: no consistency term, as in the published code;
-            ``"features"``: its own features, detached; ``"frozen"``: the features that a copy of the backbone gives,
-            taken now (with ``freeze``: when it is unfrozen) and kept frozen in ``reference_backbone``, also in the
-            state dictionary. It costs memory and a forward pass; cached features as ``reference`` of a call do not.
-        objective: the criterion; ``None``: that of the head. One that is given regularizes whatever the head is.
+        layer: the source of the features. ``None``: the backbone's output; ``"blocks.11"``: the output of that part,
+            by its name in ``named_modules()``; ``"fc:input"``: the input of that part. Hooks exist only during a
+            forward pass. Outputs that are not tensors are read as in `noisymodel.features.extract`.
+        freeze: whether the backbone is frozen: it gets no gradients, and stays in evaluation mode despite ``train()``,
+            so its BatchNorm statistics do not change. ``freeze_backbone`` and ``unfreeze_backbone`` change it later.
+        reference: the reference features for a trained backbone. ``None``: no consistency term, as in the published
+            code; ``"features"``: its own features, detached; ``"frozen"``: the features of a frozen copy of the
+            backbone. The copy is made now (with ``freeze``: when the backbone is unfrozen) and kept in
+            ``reference_backbone``, also in the state dictionary. It costs memory and a forward pass; cached features
+            as ``reference`` of a call do not.
+        objective: the criterion; ``None``: that of the head. A given objective regularizes with any head.
         pooling: (B, T, D) to (B, D): ``"mean"`` over the tokens that ``attention_mask`` among the inputs keeps,
-            ``"cls"``: the first, ``"last"``: the last one kept; (B, C, H, W) is averaged. ``None``: dense, no pooling;
-            tokens that the mask leaves out do not pass the head, and their logits are 0.
-        max_rows: the most rows that the regularizers are computed of, drawn anew in each step by `RowSampler`, the
-            same for Z and its reference; ``None``: all. The head and the task loss see all rows.
-        ignore_index: class id of rows that the task loss leaves out. They are real features: the regularizers,
-            which need no labels, keep them.
-        seed: of the draws of ``max_rows``.
+            ``"cls"`` (the first), or ``"last"`` (the last kept one); (B, C, H, W) is averaged. ``None``: dense features
+            without pooling; masked tokens do not pass the head, and their logits are 0.
+        max_rows: the most rows for the regularizers, drawn anew in each step by `RowSampler`, the same for Z and its
+            reference; ``None``: all. The head and the task loss see all rows.
+        ignore_index: class id of rows that the task loss leaves out. The regularizers keep these rows, because they
+            are real features and need no labels.
+        seed: the seed of the draws for ``max_rows``.
 
     Raises:
-        ValueError: for a layer that is not there or not used, widths that do not fit, targets of another shape, a
-            trained batch of fewer rows than the head can take, and features without gradient where the backbone is
+        ValueError: for a layer that does not exist or is not used, widths that do not fit, targets of another shape, a
+            training batch with too few rows for the head, and features without gradient although the backbone is
             trained.
         TypeError: for arguments of the wrong type.
 
-    Source: "Noisy Model Learning" (arXiv 2309.17002); the two-view form is that of the code published with it.
+    Source: "Noisy Model Learning" (arXiv 2309.17002); the two-view form is that of its published code.
 
     >>> import torch
     >>> from noisymodel import NMTune, TunedModel
@@ -141,16 +142,16 @@ class TunedModel(nn.Module):
             self._keep_reference()
 
     def freeze_backbone(self) -> Self:
-        """From now on the backbone has no gradients and stays in evaluation mode; returns the model."""
+        """Freeze the backbone: no gradients, and evaluation mode; returns the model."""
         self.frozen = True
         self.backbone.requires_grad_(False)
         self.backbone.eval()
         return self
 
     def unfreeze_backbone(self) -> Self:
-        """From now on all of the backbone is trained; returns the model. Give its parameters to the optimizer, too.
+        """Train the whole backbone from now on; returns the model. Give its parameters to the optimizer, too.
 
-        With ``reference="frozen"`` the weights of this moment become the reference.
+        With ``reference="frozen"`` the present weights become the reference.
         """
         self.frozen = False
         self.backbone.requires_grad_(True)
@@ -169,11 +170,11 @@ class TunedModel(nn.Module):
 
     @property
     def smallest_batch(self) -> int:
-        """The fewest samples (dense: rows) that the model can be trained on at once, as `NMTune.smallest_batch`."""
+        """The fewest samples (dense: rows) of a training batch, as in `NMTune.smallest_batch`."""
         return max(self.head.smallest_batch, self.objective.smallest_batch)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for all but what is frozen."""
+        """Set the mode of all parts that are not frozen."""
         super().train(mode)
         for part in (self.backbone if self.frozen else None, self.reference_backbone):
             if part is not None:
@@ -193,13 +194,13 @@ class TunedModel(nn.Module):
     ) -> Tensor | TunedOutput:
         """Logits, or `TunedOutput` with any of ``targets``, ``regularize`` and ``return_features``; see the class.
 
-        - ``targets``: class ids or probabilities in the layout of the logits; class ids (B, H', W') of another size
-          than a map's have its logits resized to theirs (bilinearly) for the task loss;
+        - ``targets``: class ids or probabilities in the layout of the logits; if class ids (B, H', W') have another
+          size than the map, the logits are resized bilinearly to that size for the task loss;
         - ``reference``: features in the layout of F;
-        - ``reference_inputs``: another view's inputs: a tensor, a tuple of positional or a dictionary of keyword
+        - ``reference_inputs``: the inputs of another view: a tensor, a tuple of positional or a dictionary of keyword
           arguments; ``both_views``: see the class;
-        - ``regularize``: terms without a task term, which is 0: for a task loss of your own;
-        - all else goes to the backbone.
+        - ``regularize``: terms with the task term 0, for a task loss of your own;
+        - all other arguments go to the backbone.
         """
         self._check_call(targets, reference_inputs, both_views)
         features, own = self._rows(self.backbone, inputs, keywords, gradient=not self.frozen)
@@ -212,7 +213,7 @@ class TunedModel(nn.Module):
         logits, tuned = self.head(stacked, return_features=True)
         task = None if targets is None else self._task(own, logits, targets)
         compared = self._compared_with(own, other, reference, (inputs, keywords), reference_inputs)
-        # not by the number of rows, which may be 0: ranks must agree on what there is
+        # does not depend on the number of rows, which may be 0, because all ranks must agree on the terms
         tuned, second = (tuned, None) if other is None else tuned.tensor_split(2)
         terms = self._terms(task, tuned, compared, second)
         logits = logits[: len(own.rows)]
@@ -230,7 +231,7 @@ class TunedModel(nn.Module):
     def _rows(
         self, backbone: nn.Module, inputs: Sequence[Any], keywords: Mapping[str, Any], *, gradient: bool
     ) -> tuple[Tensor, FeatureRows]:
-        """The features of a layer, pooled or dense, and their rows, of the head's type."""
+        """The features of the layer, pooled or dense, and their rows in the head's dtype."""
         with torch.set_grad_enabled(gradient and torch.is_grad_enabled()):
             features = taken(backbone, self.layer, inputs, keywords)
             given = keywords.get("attention_mask")
@@ -257,7 +258,7 @@ class TunedModel(nn.Module):
             )
 
     def _other_view(self, own: FeatureRows, reference_inputs: Inputs | None, *, gradient: bool = True) -> Tensor:
-        """The rows of the other view's features, of the model's own backbone."""
+        """The rows of the other view's features, computed by the model's own backbone."""
         arguments, named = split_inputs(reference_inputs)
         features, _ = self._rows(self.backbone, arguments, named, gradient=gradient and not self.frozen)
         return own.same_rows_of(features, "reference_inputs")
@@ -270,7 +271,7 @@ class TunedModel(nn.Module):
         inputs: tuple[Sequence[Any], Mapping[str, Any]],
         reference_inputs: Inputs | None,
     ) -> Tensor | None:
-        """F of the consistency term, without gradient."""
+        """The reference features of the consistency term, without gradient."""
         if not self.regularized:
             return None
         if reference is not None:
@@ -284,7 +285,7 @@ class TunedModel(nn.Module):
         return own.rows.detach() if self.frozen or self.reference == "features" else None
 
     def _task(self, own: FeatureRows, logits: Tensor, targets: Tensor) -> Tensor:
-        """The task loss of the logits of one view, or of two, one after the other."""
+        """The task loss of the logits of one view, or of two concatenated views."""
         pairs = [own.labelled(view, targets) for view in logits.split(max(1, len(own.rows)))]
         together, ids = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         smoothing, gather = self.objective.label_smoothing, self.objective.gather

@@ -161,7 +161,7 @@ class LabelNoise:
         return NoiseChain((self, *others))
 
     def to_dict(self) -> dict[str, Any]:
-        """What :meth:`from_dict` makes this of again, as JSON holds it."""
+        """A dictionary for JSON, from which :meth:`from_dict` restores this."""
         options = {name: option_to_json(value) for name, value in self.options.items()}
         rate = None if self.rate is None else recorded_rate(exact_rate(self.rate))
         return {
@@ -257,7 +257,7 @@ class NoiseChain:
         return noisy
 
     def to_dict(self) -> dict[str, Any]:
-        """What :meth:`from_dict` makes this of again, as JSON holds it."""
+        """A dictionary for JSON, from which :meth:`from_dict` restores this."""
         return {"steps": [step.to_dict() for step in self.steps]}
 
     @classmethod

@@ -32,7 +32,7 @@ Labels = npt.NDArray[np.intp]
 
 
 class Targets(Protocol):
-    """Which class a flipped label becomes, for a uniform number."""
+    """A function from flipped labels and uniform numbers to the new classes."""
 
     def __call__(self, labels: Labels, uniforms: Floats, /) -> Labels:
         """The new classes (N,) of flipped labels (N,)."""

@@ -1,4 +1,4 @@
-"""Noise in files of labels and captions, with an audit from which anyone can do it again."""
+"""Noise in files of labels and captions, with an audit from which anyone can reproduce it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of many rows in little memory: texts end to end, class names as numbers, ids as hashes."""
+"""Compact columns of many rows: concatenated texts, class names as numbers, ids as hashes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ..files.tables import listed
 
 
 class PackedTexts:
-    """Texts, end to end in UTF-8: about their bytes and eight more each."""
+    """Texts, concatenated in UTF-8; each costs its bytes and about eight more."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._ends = array("q", [0])
 
     def append(self, text: str) -> None:
-        """One more."""
+        """Append a text."""
         self._bytes += text.encode()
         self._ends.append(len(self._bytes))
 
@@ -37,9 +37,9 @@ class PackedTexts:
 
 
 def text_codes(texts: Iterable[str]) -> npt.NDArray[np.int64]:
-    """(N,) numbers, equal for equal texts: 64 bits of a hash.
+    """(N,) numbers that are equal for equal texts: 64 bits of a hash.
 
-    Of 12 million different texts two share a number with probability 4e-6; they then count as one.
+    Among 12 million different texts, two have the same number with probability 4e-6; they then count as equal.
     """
     codes, piece = array("q"), 0
     for text in texts:
@@ -51,11 +51,11 @@ def text_codes(texts: Iterable[str]) -> npt.NDArray[np.int64]:
 def numbered(found: LabelFile, num_classes: int | None) -> tuple[npt.NDArray[np.int64], list[str]]:
     """(N,) class ids, and the name of each of the K classes.
 
-    K is the number of classes that the file holds. Where ``num_classes`` is larger and all labels are numbers below it,
-    a number is its own class id: so classes are named that the file holds no row of.
+    K is the number of classes in the file. If ``num_classes`` is larger and all labels are numbers below it, each
+    number is its own class id; so classes without a row in the file have names too.
 
     Raises:
-        InputFileError: the file holds more classes, or others that have no name.
+        InputFileError: the file has more classes, or fewer classes whose labels are not such numbers.
     """
     held = len(found.classes)
     if num_classes is None or num_classes == held:
@@ -73,9 +73,9 @@ def numbered(found: LabelFile, num_classes: int | None) -> tuple[npt.NDArray[np.
 
 
 def with_class_ids(options: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Options of an injector with class ids in the place of labels: in ``mapping`` and in ``classes``.
+    """Replace labels by class ids in the options ``mapping`` and ``classes`` of an injector.
 
-    Where labels are no numbers, a number is a class id already.
+    If the labels are not numbers, a number is already a class id.
     """
     ids = {name: index for index, name in enumerate(names)}
     by_number = integers_of(names) is None

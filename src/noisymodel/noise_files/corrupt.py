@@ -1,4 +1,4 @@
-"""Files with noise in their labels or captions, and the audit beside them."""
+"""Writing of files with noise in their labels or captions, and of their audits."""
 
 from __future__ import annotations
 
@@ -44,33 +44,34 @@ def corrupt_labels(
 ) -> dict[str, Any]:
     """Write a file of labels with noise in them, and its audit.
 
-    Tables (CSV, TSV, JSONL, Parquet), arrays, folders of pictures and feature stores get `LabelNoise.apply`: exact
-    counts by default. The samples of WebDataset shards get `LabelNoise.at`, each by its key alone, so that the result
-    does not depend on how they are sharded; its realised rate scatters as `LabelNoise` says.
+    Tables (CSV, TSV, JSONL, Parquet), arrays, folders of pictures and feature stores get `LabelNoise.apply`, with exact
+    counts by default. Samples of WebDataset shards get `LabelNoise.at`: the noise of a sample depends on its key alone,
+    not on the sharding. The realised rate then varies as `LabelNoise` says.
 
     Args:
-        source: a table; an array of labels (``.npy``, ``.npz``, safetensors); a folder with a folder for each class or
-            a feature store, whose listings (path, label) and (row, id, label) are made; a ``.tar`` shard; or a folder
-            of shards.
+        source: a table; an array of labels (``.npy``, ``.npz``, safetensors); a folder with a subfolder for each class
+            or a feature store, for which a listing (path, label) or (row, id, label) is written; a ``.tar`` shard; or
+            a folder of shards.
         out: folder of the results: the new file or shards, ``flipped.csv`` and, last, ``audit.json``.
-        kind: of `LabelNoise`, such as ``"symmetric"``.
-        rate: as there.
-        seed: as there.
-        num_classes: K; ``None``: as many as there are in the file. More, where labels are numbers in [0, K).
-        column: of a table or archive (``label``, or the only one), or the extension of a shard's member (``cls``).
+        kind: as in `LabelNoise`, such as ``"symmetric"``.
+        rate: as in `LabelNoise`.
+        seed: as in `LabelNoise`.
+        num_classes: K; ``None``: the number of classes in the file. A larger K needs labels that are numbers in [0, K).
+        column: the column of a table or archive (``label``, or the only one), or the extension of a shard's member
+            (``cls``).
         force: whether to replace an audit and its files in ``out``.
         progress: whether to show progress on stderr.
-        options: of `LabelNoise`: ``include_true``, ``mapping``, ``selection``, ``matrix``, ... In a mapping and in
-            ``classes`` stand labels of the file; where those are no numbers, a number is a class id. Matrices have the
-            classes in their order: numbers by value, else texts by their letters.
+        options: further arguments of `LabelNoise`: ``include_true``, ``mapping``, ``selection``, ``matrix``, ... In
+            ``mapping`` and ``classes`` write the labels of the file; if these are not numbers, a number is a class id.
+            The classes of matrices are in the order of numbers by value, else of texts by their letters.
 
     Returns:
         The audit, as it was written.
 
     Raises:
-        InputFileError: the file, the row and what is wrong with it; nothing is left in ``out`` then.
+        InputFileError: for a faulty file; the message names the row and the fault, and nothing is left in ``out``.
         OutputFolderError: ``out`` holds an audit.
-        ValueError, TypeError: for noise that cannot be.
+        ValueError, TypeError: for impossible noise.
     """
     if num_classes is not None:
         check_integer(num_classes, "num_classes", minimum=1)
@@ -97,19 +98,19 @@ def corrupt_captions(
 ) -> dict[str, Any]:
     """Write a file of image–caption pairs in which a share of the captions belongs to other images, and its audit.
 
-    See `noisymodel.noise.shuffle_pairs`. Captions are kept end to end in memory, so that 12 million of them take about
-    2 GiB.
+    See `noisymodel.noise.shuffle_pairs`. The captions are concatenated in memory; 12 million take about 2 GiB.
 
     Args:
         source: a table, a ``.tar`` shard or a folder of shards, in which each sample is an image of its own.
         out: folder of the results: the new file or shards, ``flipped.csv`` and, last, ``audit.json``.
-        rate: as of `shuffle_pairs`.
-        seed: as there.
-        mode: as there.
-        column: of the captions (``caption``, ``text``, or the only one), or the extension of a shard's member
-            (``txt``).
-        image_column: of a table, equal where captions are of the same image; ``None``: every row has its own image.
-        alike: whether captions that are the same text, but for case and spaces, are right for each other's images.
+        rate: as in `shuffle_pairs`.
+        seed: as in `shuffle_pairs`.
+        mode: as in `shuffle_pairs`.
+        column: the column of the captions (``caption``, ``text``, or the only one), or the extension of a shard's
+            member (``txt``).
+        image_column: the column of a table that identifies the image of each row; ``None``: every row has its own
+            image.
+        alike: whether captions that are equal except for case and spaces are right for each other's images.
         force: whether to replace an audit and its files in ``out``.
         progress: whether to show progress on stderr.
 
@@ -117,9 +118,9 @@ def corrupt_captions(
         The audit, as it was written.
 
     Raises:
-        InputFileError: the file, the row and what is wrong with it; nothing is left in ``out`` then.
+        InputFileError: for a faulty file; the message names its row and fault, and nothing is left in ``out``.
         OutputFolderError: ``out`` holds an audit.
-        ValueError: a request that cannot be met.
+        ValueError: for a request that cannot be met.
     """
     noise = {"rate": rate, "mode": mode, "seed": check_seed(seed)}
     settings = Settings(CAPTIONS, column, image_column, noise, check_flag(alike, "alike"))
@@ -135,7 +136,7 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
     if source.resolve().parent == out.resolve() or source.resolve() == out.resolve():
         raise OutputFolderError(f"{shown(out)} holds the input: name another folder for the results")
     with _work_folder(out) as work:
-        _check_free(out, force)  # another run may have ended in between
+        _check_free(out, force)  # another run may have finished in between
         table = source
         if needs_listing(source):
             if settings.what == CAPTIONS:
@@ -147,10 +148,10 @@ def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress:
         names = _write_output(source, table, work, settings, found)
         write_flips(work / FLIPPED, found.flips())
         audit = _audit(source, work, settings, found, names)
-        (out / AUDIT).unlink(missing_ok=True)  # it is out of date from here on
+        (out / AUDIT).unlink(missing_ok=True)  # outdated from here on
         for name in [*names, FLIPPED]:
             _synced(work / name).replace(out / name)
-        shutil.rmtree(work)  # before the audit: a run that has one is not run again, and would not tidy up
+        shutil.rmtree(work)  # before the audit, since a run with an audit is never repeated and would never tidy up
         write_file(out / AUDIT, (json.dumps(audit, indent=1) + "\n").encode())
     return audit
 
@@ -164,7 +165,7 @@ def _check_free(out: Path, force: bool) -> None:
 
 @contextmanager
 def _work_folder(out: Path) -> Generator[Path]:
-    """A hidden folder in ``out``, gone afterwards; ``out`` too, if nothing came of it. One run at a time has it."""
+    """Yield a hidden folder in ``out`` for one run at a time; remove it afterwards, and ``out`` if it is empty."""
     check_writable(out)
     existed = out.exists()
     out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +175,7 @@ def _work_folder(out: Path) -> Generator[Path]:
         raise OutputFolderError(f"{shown(out)} is being written by {holder}: wait for it, or name another") from None
     try:
         with lock:
-            for left in out.glob(f"{_WORK}*"):  # of a run that was killed: it has no lock any more
+            for left in out.glob(f"{_WORK}*"):  # of a killed run, whose lock is released
                 if left.is_dir() and not left.is_symlink():
                     shutil.rmtree(left, ignore_errors=True)
             for left in partials_of(out / AUDIT):
@@ -205,7 +206,7 @@ def _write_output(source: Path, table: Path, work: Path, settings: Settings, fou
     noisy = found.changed()
 
     def change(key: str, text: str) -> str | None:
-        del key  # shards are read in the order in which they were
+        del key  # the shards are read in the same order as before
         new = next(noisy)
         return new if new is None or settings.what == CAPTIONS else new + text[len(bare(text)) :]
 
@@ -216,7 +217,7 @@ def _write_output(source: Path, table: Path, work: Path, settings: Settings, fou
 
 
 def write_flips(path: Path, flips: Iterator[tuple[str, str, str]]) -> None:
-    """Write the list of what was changed."""
+    """Write the list of the changes."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["key", "clean", "noisy"])
@@ -243,13 +244,13 @@ def _audit(source: Path, work: Path, settings: Settings, found: Derived, names: 
 
 
 def audit_checksum(audit: Mapping[str, Any]) -> str:
-    """SHA-256 of all other entries, as JSON with sorted keys."""
+    """SHA-256 of all entries of an audit except the checksum, as JSON with sorted keys."""
     others = {name: value for name, value in audit.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(others, sort_keys=True).encode()).hexdigest()
 
 
 def checksums(source: Path) -> dict[str, str]:
-    """SHA-256 of a file, of each shard, or of a folder's listing, by name."""
+    """The SHA-256 of a file, of each shard, or of a folder's listing, by name."""
     if needs_listing(source):
         return {LISTING: write_listing(source, None)}
     return {path.name: file_checksum(path) for path in (shards_of(source) if is_shards(source) else [source])}

@@ -1,4 +1,4 @@
-"""The noise of a file, from the file and its settings alone: what `corrupt` writes and `verify` derives again."""
+"""Derivation of a file's noise from the file and the settings alone; `corrupt` and `verify` share it."""
 
 from __future__ import annotations
 
@@ -22,37 +22,37 @@ from .shards import is_shards, read_fields, shards_of
 T = TypeVar("T")
 
 LABELS, CAPTIONS = "labels", "captions"
-_DENSE = 256  # classes up to which the counts of (clean, noisy) are a matrix in the audit
+_DENSE = 256  # up to this many classes the audit has the counts of (clean, noisy) as a matrix
 
 
 class Settings(NamedTuple):
-    """What is to be done to which column."""
+    """The column to change, and its noise."""
 
     what: str  # labels or captions
-    column: str | None  # of a table; of shards, the member's extension; None: the one that is meant
+    column: str | None  # the column of a table, or the extension of a shard's member; None: the default one
     image_column: str | None
-    noise: Mapping[str, Any]  # of a `LabelNoise`, or rate, mode and seed of `shuffle_pairs`
-    alike: bool  # captions that are the same text count as right
-    named: bool = True  # whether options name classes by their labels; those of an audit are class ids
+    noise: Mapping[str, Any]  # arguments of `LabelNoise`, or rate, mode and seed of `shuffle_pairs`
+    alike: bool  # whether equal captions are right for each other's images
+    named: bool = True  # whether options name classes by labels; an audit has class ids
 
 
 class Derived(NamedTuple):
-    """The noise: what each row becomes (None: what it was), and what an audit says of it."""
+    """The derived noise: the new value of each row (None: unchanged), and its entries in an audit."""
 
     changed: Callable[[], Iterator[str | None]]
     flips: Callable[[], Iterator[tuple[str, str, str]]]  # key, clean, noisy
     record: dict[str, Any]
-    keys: list[str] | None  # of shards: the samples in their order
+    keys: list[str] | None  # for shards: the keys of the samples in order
     column: str
-    noise: dict[str, Any]  # what draws it again: a `LabelNoise`, or the arguments of `shuffle_pairs`
+    noise: dict[str, Any]  # to draw it again: a `LabelNoise`, or the arguments of `shuffle_pairs`
 
 
 def derive(source: Path, settings: Settings, *, progress: bool = False) -> Derived:
     """Read the column and draw the noise.
 
     Raises:
-        InputFileError: for a file that is not what it should be.
-        ValueError: for noise that cannot be (the injector's own words).
+        InputFileError: for a faulty file.
+        ValueError: for impossible noise, with the injector's message.
     """
     if settings.what == LABELS:
         made, texts = _labels(source, settings, progress)
@@ -69,12 +69,12 @@ def _key(keys: list[str] | None, row: int) -> str:
 
 
 def _shown(items: Iterable[T], unit: str, progress: bool) -> Iterator[T]:
-    """The items, with a bar on stderr from the second second on, which goes away at the end."""
+    """Yield the items, with a progress bar on stderr that appears after a second and disappears at the end."""
     return iter(tqdm(items, unit=unit, disable=not progress, delay=1.0, leave=False))
 
 
 def _shard_fields(source: Path, column: str, progress: bool, keys: list[str]) -> Iterator[tuple[str, str]]:
-    """(key, text) of each sample; the keys are collected, and compared at the end."""
+    """Yield (key, text) of each sample; collect the keys, and check them at the end."""
     for field in _shown(read_fields(shards_of(source), column), "sample", progress):
         keys.append(field.key)
         yield f"{field.shard.name}:{field.key}", field.text
@@ -95,7 +95,7 @@ def _read_labels(source: Path, settings: Settings, progress: bool) -> tuple[Labe
 
 
 def bare(text: str) -> str:
-    """A label as a member of a shard holds it, without the end of its line."""
+    """The label in a member of a shard, without its line end."""
     return text.removesuffix("\n").removesuffix("\r")
 
 
@@ -121,7 +121,7 @@ def _read_captions(
 
 
 def _image_of(row: tuple[str, ...], texts: PackedTexts) -> str:
-    """The image's id, after its caption was put away: each row is read once."""
+    """Store the caption of a row, and return the id of its image, so that each row is read once."""
     texts.append(row[0])
     return row[1]
 
@@ -188,9 +188,9 @@ def _rates(rate: Any, wrong: int, count: int) -> dict[str, Any]:
 
 
 def _counts(pairs: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], classes: int) -> dict[str, Any]:
-    """Samples by (clean, noisy) class, and their shares of the clean class (zeros where it has none).
+    """The numbers of samples by (clean, noisy) class, and their shares of the clean class (zeros for an empty class).
 
-    K rows of K each; above 256 classes the counts are triples (clean, noisy, count), and the shares are left out.
+    Both are K × K; above 256 classes the counts are triples (clean, noisy, count), and the shares are left out.
     """
     if classes > _DENSE:
         triples = [[int(clean), int(noisy), int(number)] for (clean, noisy), number in zip(pairs, numbers, strict=True)]

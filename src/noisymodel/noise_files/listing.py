@@ -1,4 +1,4 @@
-"""Listings of folders: path and label of every file of folders for classes; row, id and label of stores and Parquet."""
+"""Listings of folders: (path, label) for folders of classes; (row, id, label) for stores; (row, label) for Parquet."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from .shards import is_shards
 
 
 def needs_listing(source: Path) -> bool:
-    """Whether a path is a folder that is no table and no shards: pictures, or a feature store."""
+    """Whether a path is a folder without shards, such as a folder of pictures or a feature store."""
     return source.is_dir() and not is_shards(source)
 
 
 def write_listing(folder: Path, out: Path | None) -> str:
     """Write the listing of a folder as CSV; returns its SHA-256. With ``out=None`` nothing is written.
 
-    Of a feature store (row, id where there are ids, label), of Parquet files (row, label), of any other folder (path,
-    label) of every file, by path: the label is the first folder of the path, and hidden files do not count.
+    A feature store gives (row, id if there are ids, label), Parquet files give (row, label). Any other folder gives
+    (path, label) of every file, sorted by path; the label is the first folder of the path, and hidden files are left
+    out.
 
     Raises:
-        InputFileError: files that are in no folder of a class, or none at all; a store without labels.
+        InputFileError: a file outside the folders of classes, no files, or a store without labels.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

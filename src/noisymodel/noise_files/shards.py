@@ -1,4 +1,4 @@
-"""WebDataset shards: samples of tar files read and written member by member, without unpacking."""
+"""WebDataset shards: tar files of samples, read and written member by member without unpacking."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class Field(NamedTuple):
 
 
 def is_shards(source: Path) -> bool:
-    """Whether a path is a tar file or a folder of some."""
+    """Whether a path is a tar file or a folder of tar files."""
     return source.suffix.lower() == ".tar" or (source.is_dir() and any(source.glob("*.tar")))
 
 
 def shards_of(path: Path) -> list[Path]:
-    """A tar file, or all tar files of a folder by name.
+    """The tar file itself, or all tar files of a folder, sorted by name.
 
     Raises:
-        InputFileError: there is none, or a pipe, a folder or a device has the name of one.
+        InputFileError: there is no tar file, or a pipe, a folder or a device has the name of one.
     """
     return [check_file(shard) for shard in files_of(path, ".tar")]
 
 
 def sample_key(name: str) -> tuple[str, str]:
-    """(key, field) of a member's name, as WebDataset cuts it: at the first dot of the last part.
+    """(key, field) of a member's name, split as WebDataset does: at the first dot of its last part.
 
     >>> sample_key("train/00012.seg.png")
     ('train/00012', 'seg.png')
@@ -47,7 +47,7 @@ def sample_key(name: str) -> tuple[str, str]:
 
 
 def read_fields(shards: list[Path], field: str) -> Iterator[Field]:
-    """The text of the member ``field`` of every sample; a sample without it is an error."""
+    """Yield the text of the member ``field`` of every sample; a sample without it is an error."""
     for shard in shards:
         pending, seen = "", False
         for archive, member in read_members(shard):
@@ -64,7 +64,7 @@ def read_fields(shards: list[Path], field: str) -> Iterator[Field]:
 
 
 def write_shard(shard: Path, out: Path, field: str, change: Callable[[str, str], str | None]) -> None:
-    """The same shard with ``change(key, text)`` in the member ``field``; None leaves it as it is."""
+    """Copy a shard with ``change(key, text)`` in the member ``field``; None keeps the text."""
     with tarfile.open(out, "w", format=tarfile.PAX_FORMAT) as target:
         for archive, member in read_members(shard):
             content = _content(archive, member, shard)
@@ -77,7 +77,7 @@ def write_shard(shard: Path, out: Path, field: str, change: Callable[[str, str],
 
 
 def read_members(shard: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
-    """The files within a shard, in order; one that is damaged or cut off is an error."""
+    """Yield the files within a shard in order; a damaged or truncated shard is an error."""
     last = "its beginning"
     try:
         with tarfile.open(shard, "r:") as archive:
@@ -101,7 +101,7 @@ def _name(shard: Path, member: tarfile.TarInfo) -> str:
 
 
 def _check_end(shard: Path, archive: tarfile.TarFile) -> None:
-    """A tar file ends with blocks of zeros: without them it was cut off between two members."""
+    """Check that a tar file ends with blocks of zeros; without them it was cut off between two members."""
     with shard.open("rb") as file:
         file.seek(archive.offset)
         if file.read(tarfile.BLOCKSIZE).count(0) != tarfile.BLOCKSIZE and shard.stat().st_size > 0:

@@ -1,4 +1,4 @@
-"""Does an audit of files hold? The noise derived again from the input, and everything that was written compared."""
+"""Verification of an audit of files: derive the noise again from the input, and compare everything written."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def verify_audit(audit: str | Path, *, source: str | Path | None = None, progres
     """Derive the noise of an ``audit.json`` again, and compare input, output, flips and every number.
 
     Args:
-        audit: the file; the results lie beside it.
-        source: the input, where it is not any more where the audit says.
+        audit: the file of the audit; the results are beside it.
+        source: the input, if it has moved since the audit.
         progress: whether to show progress on stderr.
 
     Returns:
         The audit.
 
     Raises:
-        InputFileError: it is no audit, a file is missing or another one, or something does not hold; it says what.
+        InputFileError: the file is not an audit, a file is missing or has changed, or a value differs; the message
+            says which.
     """
     path = Path(audit).absolute()
     held = _read(path)
@@ -85,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
     return held
 
 
-_OTHERS = {"format", "library", "library_version", "checksum"}  # the first audits have no checksum
+_OTHERS = {"format", "library", "library_version", "checksum"}  # the earliest audits have no checksum
 _ENTRIES: dict[str, Any] = {
     "what": str, "column": str, "image_column": (str, type(None)), "alike": bool, "noise": dict, "input": dict,
     "output": dict, "flipped": dict, "column_checksum": str,

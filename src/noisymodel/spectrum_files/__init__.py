@@ -1,4 +1,4 @@
-"""Spectra of features in files, larger than memory and several side by side: what ``noisymodel analyze`` runs."""
+"""Spectra of features in files, which may be larger than memory, and their comparison: ``noisymodel analyze``."""
 
 from __future__ import annotations
 

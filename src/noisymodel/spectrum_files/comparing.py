@@ -1,4 +1,4 @@
-"""A file against the baseline: differences of metrics, angles of subspaces, CKA."""
+"""Comparison of a file with the baseline: differences of metrics, angles between subspaces, CKA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .planning import Opened, Plan, noted, renamed
 from .result import Comparison, FileSpectrum
 
 TOP_K = 5
-_ZERO = 1e-6  # of the largest singular value: no direction to compare
+_ZERO = 1e-6  # of the largest singular value; smaller ones have no direction to compare
 
 
 def compared(
@@ -26,14 +26,14 @@ def compared(
     found: Mapping[str, FileSpectrum],
     notes: list[str],
 ) -> Comparison:
-    """What is known of two files that were read; ``products`` are of the samples that they share, if they do."""
+    """Compare two files that have been read; ``products`` are those of their common samples, if they have any."""
     name, other = one.source.name, base.source.name
     mine, theirs = found[name].metrics, found[other].metrics
     held: dict[str, MetricInterval] = {}
     if products is None:
         notes.append(f"{name} has {one.count} rows, {other} {base.count}: they have no CKA and no paired intervals")
     elif len(one.parts) > 1:
-        with noted([]):  # each file has said it already
+        with noted([]):  # each file has given these notes already
             held = jackknife_intervals(one.parts, plan.measures, against=base.parts, center=plan.center)
     return Comparison(
         name=name,
@@ -65,7 +65,7 @@ def _angles(one: Opened, base: Opened, plan: Plan, notes: list[str]) -> tuple[fl
 
 
 def _axes(one: Opened, center: str) -> Tensor:
-    """A small matrix with the right-singular vectors of the rows."""
+    """A small matrix with the same right-singular vectors as the rows."""
     assert one.total is not None  # noqa: S101 - for the type checker: it was read
     state = one.total.state_dict()
     mean = math.sqrt(float(state["count"])) * state["mean"]

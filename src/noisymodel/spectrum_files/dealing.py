@@ -1,4 +1,4 @@
-"""The rows of a file in one accumulator, or dealt out to several that can be left out one at a time."""
+"""Accumulation of a file's rows in one accumulator, or in several random parts for the jackknife."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch import Tensor
 from .._random import array_generator
 from ..spectrum import SpectrumAccumulator
 
-_PAGE = 4096  # rounds of dealing that are drawn at once
-_HAND_BYTES = 192 << 20  # of rows that wait to be dealt
+_PAGE = 4096  # rounds of random assignment drawn at once
+_HAND_BYTES = 192 << 20  # the most bytes of rows that wait for their parts
 _STREAM = 0x6465616C  # "deal": no other use of the same seed draws these numbers
 
 
 def part_numbers(first: int, last: int, num_parts: int, seed: int) -> npt.NDArray[np.int64]:
-    """The part of each row from ``first`` to ``last``: of each ``num_parts`` rows one to each part, in random order.
+    """The part of each row from ``first`` to ``last``: each run of ``num_parts`` rows fills all parts in random order.
 
-    A function of the row's number and the seed alone, so that the same samples in two files come into the same parts.
+    The part depends only on the row's number and the seed, so the same samples in two files get the same parts.
     """
     page = _PAGE * num_parts
     found: list[npt.NDArray[np.int64]] = []
@@ -32,16 +32,16 @@ def part_numbers(first: int, last: int, num_parts: int, seed: int) -> npt.NDArra
 
 
 class Parts:
-    """The rows of a file that come block by block, in ``num_parts`` accumulators.
+    """Accumulates the rows of a file, block by block, in ``num_parts`` accumulators.
 
-    Rows wait until there are enough for each part to be worth taking in, and each part takes them in through an
-    accumulator that is thrown away: an accumulator keeps a block of its own, of which there is one this way.
+    Rows wait until each part has enough for an efficient update. Each part is then updated through a temporary
+    accumulator: an accumulator keeps its own block of rows, and so only one such block exists at a time.
 
     Args:
         num_features: D.
-        num_parts: 1 is one accumulator of all rows.
-        seed: of the dealing.
-        settings: of the accumulators.
+        num_parts: 1 makes one accumulator of all rows.
+        seed: the seed of the random assignment.
+        settings: arguments of the accumulators.
     """
 
     def __init__(self, num_features: int, num_parts: int, seed: int, settings: dict[str, Any]) -> None:
@@ -54,7 +54,7 @@ class Parts:
         self._wanted = 4 * num_features * num_parts
 
     def update(self, block: Tensor) -> None:
-        """Take in the next rows (n, D), which are finite."""
+        """Add the next rows (n, D), which must be finite."""
         if len(self._parts) == 1:
             self._parts[0].update(block)
             return
@@ -64,7 +64,7 @@ class Parts:
             self._deal()
 
     def finish(self) -> list[SpectrumAccumulator]:
-        """The accumulators of all rows; those that got none are left out."""
+        """The accumulators of all rows, without empty ones."""
         self._deal()
         return [part for part in self._parts if part.count]
 

@@ -1,4 +1,4 @@
-"""The figures of an analysis, through `noisymodel.plot`."""
+"""The figures of an analysis, drawn by `noisymodel.plot`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOTS_PER_INCH = 200
 
 
 class DrawnFigure(NamedTuple):
-    """A figure as PNG and SVG, with what a page says of it."""
+    """A figure as PNG and SVG, with its title and texts for the page."""
 
     name: str
     title: str
@@ -28,12 +28,12 @@ class DrawnFigure(NamedTuple):
 
 
 def check_drawable() -> None:
-    """Raise `MissingExtraError` unless figures can be drawn: better before hours of reading than after."""
+    """Raise `MissingExtraError` unless figures can be drawn, to fail before hours of reading."""
     import_extra("matplotlib", extra="plot", purpose="the figures of an analysis")
 
 
 def draw(analysis: FilesAnalysis) -> list[DrawnFigure]:
-    """All figures that there is something to show in."""
+    """Draw all figures for which the analysis has data."""
     files = {file.name: file for file in analysis.files}
     rates = noise_rates(list(files))
     spectra = {file.name: file.spectrum for file in analysis.files}
@@ -82,7 +82,7 @@ def _worth(analysis: FilesAnalysis, metric: str) -> bool:
 
 
 def _metric(analysis: FilesAnalysis, metric: str, rates: list[float] | None) -> DrawnFigure:
-    """A metric of all files: against the noise rate where their names are rates."""
+    """Draw a metric of all files, against the noise rate if their names are rates."""
     points = {file.name: file.intervals.get(metric, file.metrics[metric]) for file in analysis.files}
     title, caption = TITLES[metric], "Bars, where there are any: 95 % intervals over rows."
     if rates is None:
@@ -101,13 +101,13 @@ def _metric(analysis: FilesAnalysis, metric: str, rates: list[float] | None) -> 
 
 
 def _drawn(name: str, title: str, caption: str, alternative: str, make: Callable[[], Any]) -> DrawnFigure:
-    """Draw a figure once and write it twice; equal analyses give equal bytes."""
+    """Draw a figure once and write it in both formats; equal analyses give equal bytes."""
     import matplotlib as mpl
 
     with mpl.rc_context({"svg.hashsalt": "noisymodel"}):
         figure = make()
         png, svg = io.BytesIO(), io.BytesIO()
         figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-        figure.set_layout_engine("none")  # it is laid out
+        figure.set_layout_engine("none")  # the layout is done
         figure.savefig(svg, format="svg", metadata={"Date": None})
     return DrawnFigure(name, title, caption, alternative, png.getvalue(), svg.getvalue())

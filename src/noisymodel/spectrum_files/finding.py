@@ -1,4 +1,4 @@
-"""What an analysis found, in one sentence."""
+"""The finding of an analysis in one sentence."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ _READING = "Label noise in pre-training flattens spectra; whether accuracy suffe
 
 
 def finding(analysis: FilesAnalysis) -> str:
-    """Whose spectrum is flatter than the baseline's; of one file, how many directions its features use.
+    """Say which files have a flatter spectrum than the baseline; for one file, how many directions its features use.
 
-    Flatter: a higher singular-value entropy (SVE). With intervals only differences whose interval excludes zero count.
+    A flatter spectrum has a higher singular-value entropy (SVE). With intervals, only differences whose interval
+    excludes zero count.
     """
     baseline = analysis.files[0]
     if not all(math.isfinite(file.spectrum.entropy) for file in analysis.files):
@@ -33,7 +34,7 @@ def finding(analysis: FilesAnalysis) -> str:
 
 
 def _kind(file: FileSpectrum, baseline: FileSpectrum, comparison: Comparison) -> str:
-    """By the SVE; with an interval that holds zero nothing is said."""
+    """Classify a file by its SVE; if the interval of the difference includes zero, it is undecided."""
     interval = comparison.intervals.get("entropy")
     if interval is not None and interval.low <= 0 <= interval.high:
         return "not distinguishable"

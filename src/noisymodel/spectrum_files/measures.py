@@ -1,4 +1,4 @@
-"""The metrics that a file can be measured by, and what they are called in tables."""
+"""The metrics of a file, and their titles in tables."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ DEFAULT = (
 
 
 def measures(names: Sequence[str], *, centered: bool) -> dict[str, Callable[[Spectrum], float]]:
-    """Functions of a spectrum by name; aliases such as ``sve`` are known.
+    """The metrics, as functions of a spectrum, by name; aliases such as ``sve`` are allowed.
 
     Raises:
-        ValueError: an unknown name, none, or ``nesum`` without centred columns.
+        ValueError: an unknown name, no names, or ``nesum`` without centred columns.
     """
     found: dict[str, Callable[[Spectrum], float]] = {}
     for given in names:
@@ -55,7 +55,7 @@ def _function(name: str) -> Callable[[Spectrum], float]:
         found: Any = getattr(spectrum, name)
         try:
             return float(found() if hasattr(found, "__call__") else found)  # noqa: B004 - callable() would narrow Any to object
-        except ValueError:  # the power law's window holds fewer than two values
+        except ValueError:  # the window of the power law has fewer than two values
             return math.nan
 
     return measure

@@ -1,4 +1,4 @@
-"""Which files an analysis is of, and what each is called."""
+"""The files of an analysis and their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Source(NamedTuple):
-    """A file by its name and path, and which array of it."""
+    """A file with its name and path, and the array in it."""
 
     name: str
     path: Path
@@ -18,13 +18,13 @@ class Source(NamedTuple):
 def sources_of(
     files: str | Path | Sequence[str | Path] | Mapping[str, str | Path], keys: Sequence[str]
 ) -> list[Source]:
-    """One source for each file and key, each with a name of its own.
+    """One source for each file and key, each with a unique name.
 
-    A file is called by its name without ending, and by as much of its folders as tells it from others; where several
-    keys are given, by the key besides.
+    The name of a source is the file's name without ending, with as many of its folders as make it unique; with several
+    keys the key is added.
 
     Raises:
-        ValueError: no files, or a name that stands for two of them.
+        ValueError: no files, or a name for two of them.
     """
     if isinstance(files, (str, Path)):
         files = [files]
@@ -46,7 +46,7 @@ def sources_of(
 
 
 def baseline_of(sources: Sequence[Source], baseline: str | Path | None) -> Source | None:
-    """The source that is meant: by its name, by its path, or another file."""
+    """The source of the baseline: one of the sources by name or path, or another file."""
     if baseline is None:
         return None
     by_name = [source for source in sources if source.name == str(baseline)]
@@ -62,7 +62,7 @@ def baseline_of(sources: Sequence[Source], baseline: str | Path | None) -> Sourc
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths, without ending, that differ from each other."""
+    """The shortest final parts of the paths, without ending, that are all different."""
     if not paths:
         return []
     resolved = [path.resolve() for path in paths]
@@ -71,12 +71,12 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         names = ["/".join(parts[-length:]) for parts in bare]
         if len(set(names)) == len(names):
             return names
-    full = [path.name for path in paths]  # these differ in their ending alone
+    full = [path.name for path in paths]  # these paths differ only in their ending
     return full if len(set(full)) == len(full) else [str(path) for path in paths]
 
 
 def noise_rates(names: Sequence[str]) -> list[float] | None:
-    """The names as noise rates, where all of them are different numbers in [0, 1]."""
+    """The names as noise rates, if all are different numbers in [0, 1]; else None."""
     try:
         rates = [float(name) for name in names]
     except ValueError:

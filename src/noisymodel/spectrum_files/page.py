@@ -1,4 +1,4 @@
-"""The page of an analysis: one self-contained file."""
+"""The HTML page of an analysis: one self-contained file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 
 
 def render_page(analysis: FilesAnalysis, figures: Sequence[DrawnFigure], command: str | None = None) -> str:
-    """The HTML of an analysis; it loads nothing and runs no script.
+    """Render the HTML of an analysis; it loads nothing and runs no script.
 
     Raises:
         MissingExtraError: jinja2 is not installed.

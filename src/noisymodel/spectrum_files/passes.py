@@ -1,4 +1,4 @@
-"""One pass over a file, or over two files of the same samples side by side."""
+"""A pass over one file, or over two files of the same samples in parallel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUIET = 1.0  # seconds before a progress bar appears
 
 
 class Reader(NamedTuple):
-    """A file, and what its rows go into besides the pair (nothing, if they were read before)."""
+    """A file, and the accumulators of its rows besides the pair (None if the file has been read before)."""
 
     name: str
     file: FeatureFile
@@ -28,14 +28,14 @@ class Reader(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What rows of two files go into together, after the operations on each row."""
+    """The accumulator of the products of two files' rows, with the operations on each row."""
 
     products: SubspaceAccumulator
     normalize: bool
     center_rows: bool
 
     def update(self, blocks: Sequence[Tensor]) -> None:
-        """Take in the same rows of both files."""
+        """Add the same rows of both files."""
         first, second = (
             row_operations(block.to(torch.float64), normalize=self.normalize, center=self.center_rows)
             for block in blocks
@@ -44,17 +44,17 @@ class Pair(NamedTuple):
 
 
 def read(readers: Sequence[Reader], span: tuple[int, int], *, pair: Pair | None = None, progress: bool = False) -> None:
-    """Read rows ``span`` of one file, or of two at the same pace for a ``pair``.
+    """Read the rows ``span`` of one file, or for a ``pair`` of two files in parallel.
 
     Raises:
-        InputFileError: a damaged file, or a row with NaN or infinity: its number in the file is named.
+        InputFileError: a damaged file, or a row with NaN or infinity; the message has its number in the file.
     """
     first, last = span
     size = min(block_rows(reader.file.num_features) for reader in readers)
     streams = [reader.file.blocks(first, last, size) for reader in readers]
     name = " and ".join(reader.name for reader in readers)
     row = first
-    # without a terminal, such as in a log, a line every ten seconds will do
+    # without a terminal, such as in a log, a line every ten seconds is enough
     with tqdm(total=last - first, desc=name, unit="row", unit_scale=True, leave=False, disable=not progress,
               delay=_QUIET, mininterval=0.2 if sys.stderr.isatty() else 10.0) as bar:  # fmt: skip
         for blocks in zip(*streams, strict=True):
@@ -72,7 +72,7 @@ def read(readers: Sequence[Reader], span: tuple[int, int], *, pair: Pair | None 
 
 def _refuse_nonfinite(block: Tensor, file: FeatureFile, first: int) -> None:
     if torch.isfinite(block.sum(dtype=torch.float64)):
-        return  # one pass; a finite sum has finite terms
+        return  # one pass: a finite sum has finite terms
     finite = torch.isfinite(block).all(dim=1)
     if not finite.all():
         place = first + int(finite.int().argmin())

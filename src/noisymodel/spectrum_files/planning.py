@@ -1,4 +1,4 @@
-"""The arguments of an analysis, checked, and a file under them."""
+"""The checked arguments of an analysis, and a file opened with them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .naming import Source
 
 
 class Plan(NamedTuple):
-    """The arguments, checked."""
+    """The checked arguments."""
 
-    settings: dict[str, Any]  # of the accumulators
+    settings: dict[str, Any]  # arguments of the accumulators
     center: Literal["none", "column"]
     measures: dict[str, Callable[[Spectrum], float]]
     top_k: int | None
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 @dataclass
 class Opened:
-    """A file that is open, and what has been made of its rows."""
+    """An open file, with the accumulators of its rows."""
 
     source: Source
     file: FeatureFile
@@ -40,7 +40,7 @@ class Opened:
 
     @classmethod
     def of(cls, source: Source, plan: Plan, dtype: str | None, num_features: int | None) -> Opened:
-        """Open a file and see that there is something to analyse."""
+        """Open a file and check that it has rows to analyse."""
         file = open_file(source.path, source.key, dtype=dtype, num_features=num_features)
         last = file.num_rows if plan.last is None else min(plan.last, file.num_rows)
         if plan.first >= last:
@@ -55,13 +55,13 @@ class Opened:
 
     @property
     def count(self) -> int:
-        """The number of rows that are analysed."""
+        """The number of rows to analyse."""
         return self.span[1] - self.span[0]
 
 
 @contextmanager
 def noted(notes: list[str], **names: str) -> Generator[None]:
-    """Add the warnings of the block to the notes, once each, with ``names`` in the place of arguments' names."""
+    """Add the warnings of the block to the notes, once each; ``names`` replace the names of arguments."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
@@ -72,7 +72,7 @@ def noted(notes: list[str], **names: str) -> Generator[None]:
 
 
 def renamed(text: str, **names: str) -> str:
-    """A message on one line, with other names for its arguments."""
+    """The message on one line, with the names of arguments replaced."""
     for argument, name in names.items():
         text = text.replace(f"`{argument}`", name)
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""The files that an analysis leaves: numbers as JSON, singular values, figures and a page."""
+"""The output files of an analysis: numbers as JSON, singular values, figures and a page."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ RESULTS, SPECTRA, PAGE = "results.json", "spectra.safetensors", "report.html"
 
 
 def check_folder(out: str | Path, *, force: bool = False, inputs: tuple[str, ...] = ()) -> None:
-    """Raise `OutputFolderError` where results must not be written: better before the reading than after.
+    """Raise `OutputFolderError` if results must not be written into a folder, to fail before the reading.
 
     Args:
         out: the folder.
-        force: whether results that are there may be replaced.
-        inputs: the files that are read; their folders may be ``out``, but a feature store may not.
+        force: whether existing results may be replaced.
+        inputs: the input files; their folder may be ``out``, but a feature store may not.
     """
     folder = Path(out).absolute()
     if is_there(folder) and not is_folder(folder):
@@ -41,21 +41,21 @@ def write_report(
 ) -> list[Path]:
     """Write ``figures/*.png`` and ``*.svg``, ``report.html``, ``spectra.safetensors``, ``results.json``.
 
-    In that order; each file appears under its name when it is complete. The page
-    is one file that loads nothing from elsewhere.
+    The files are written in this order; each appears under its name when it is complete. The page is one file that
+    loads nothing from elsewhere.
 
     Args:
-        analysis: what `analyze_files` gave.
-        out: the folder; it is made.
+        analysis: the result of `analyze_files`.
+        out: the folder; it is created if it does not exist.
         figures: whether to draw; without figures matplotlib is not needed.
         force: whether to replace an earlier report.
-        command: what the page says made it.
+        command: the command that the page names as its source.
 
     Returns:
         The paths.
 
     Raises:
-        OutputFolderError: there are results already, or the folder is a file.
+        OutputFolderError: the folder has results already, or is a file.
         MissingExtraError: matplotlib (for figures) is not installed.
     """
     folder = Path(out).absolute()
@@ -72,7 +72,7 @@ def write_report(
     files[SPECTRA] = save(values, metadata={"content": "singular values, descending"})
     text = json.dumps(analysis.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
     files[RESULTS] = f"{text}\n".encode()
-    (folder / RESULTS).unlink(missing_ok=True)  # it is out of date from here on
+    (folder / RESULTS).unlink(missing_ok=True)  # outdated from here on
     for name in NAMES:
         for ending in ("png", "svg"):
             if f"figures/{name}.{ending}" not in files:

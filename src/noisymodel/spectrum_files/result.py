@@ -1,4 +1,4 @@
-"""What an analysis of files found."""
+"""The result of an analysis of files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..spectrum import MetricInterval, Spectrum
 
-ENERGY = 0.9  # of Σσ², whose number of directions is counted
+ENERGY = 0.9  # the share of Σσ² that the counted directions hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +19,14 @@ class FileSpectrum:
     """The spectrum of the rows of one file.
 
     Attributes:
-        name: its column in tables and its line in figures.
+        name: the name of its column in tables and its line in figures.
         path: the file, as it was given.
-        key: which array or column of the file; None where there is but one.
-        dtype: of the rows as they are stored.
-        rows: the first and the last row (not included) that were analysed.
+        key: the array or column of the file; None if there is only one.
+        dtype: the dtype of the stored rows.
+        rows: the range of the analysed rows: the first, and the last (exclusive).
         spectrum: see `Spectrum`.
-        metrics: the metrics that were asked for; NaN where one is undefined.
-        intervals: the same with jackknife intervals, where they were asked for.
+        metrics: the requested metrics; an undefined one is NaN.
+        intervals: the metrics with jackknife intervals, if requested.
     """
 
     name: str
@@ -58,7 +58,7 @@ class FileSpectrum:
         return min(len(energy), int(np.searchsorted(energy, ENERGY * energy[-1] * (1 - 1e-12))) + 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it: what is NaN or infinite is None."""
+        """A dictionary for JSON; NaN and infinity become None."""
         return {
             "name": self.name,
             "path": self.path,
@@ -78,17 +78,18 @@ class FileSpectrum:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """One file against the baseline.
+    """The comparison of one file with the baseline.
 
     Attributes:
-        name: the file's.
-        baseline: the baseline's name.
-        differences: metric of the file less that of the baseline.
-        intervals: of the differences, with the same rows left out of both; where the files have the same rows.
-        angles: the principal angles of the top-k right-singular subspaces, radians, ascending; None where the files
+        name: the name of the file.
+        baseline: the name of the baseline.
+        differences: the metrics of the file minus those of the baseline.
+        intervals: intervals of the differences, with the same rows left out of both; only if the files have the same
+            rows.
+        angles: the principal angles between the top-k right-singular subspaces, radians, ascending; None if the files
             have different numbers of features.
-        cka: linear CKA; None where the files have different numbers of rows.
-        cka_debiased: its unbiased estimate; None there, and for fewer than four rows.
+        cka: linear CKA; None if the files have different numbers of rows.
+        cka_debiased: the unbiased estimate of CKA; None if ``cka`` is None, or with fewer than four rows.
     """
 
     name: str
@@ -101,11 +102,11 @@ class Comparison:
 
     @property
     def rotation(self) -> float | None:
-        """The largest of ``angles``: by how much the top-k subspace is turned."""
+        """The largest of ``angles``: the rotation of the top-k subspace."""
         return self.angles[-1] if self.angles else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it; angles in radians."""
+        """A dictionary for JSON; angles in radians."""
         return {
             "name": self.name,
             "baseline": self.baseline,
@@ -121,14 +122,14 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class FilesAnalysis:
-    """What `analyze_files` found.
+    """The result of `analyze_files`.
 
     Attributes:
         files: one for each file (and key), the baseline first.
-        comparisons: one for each file but the baseline.
-        settings: the arguments, as JSON can hold them.
-        notes: what a reader should know of these numbers: half precision, a Gram matrix that is too coarse, subspaces
-            that are not unique, comparisons that could not be made. One line each.
+        comparisons: one for each file except the baseline.
+        settings: the arguments, in a form for JSON.
+        notes: caveats of these numbers, one line each: half precision, an inaccurate Gram matrix, subspaces that are
+            not unique, impossible comparisons.
     """
 
     files: tuple[FileSpectrum, ...]
@@ -144,7 +145,7 @@ class FilesAnalysis:
         raise KeyError(f"no file is called {name!r}: there are {', '.join(file.name for file in self.files)}")
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """A dictionary for JSON."""
         from .. import __version__
 
         return {

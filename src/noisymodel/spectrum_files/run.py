@@ -1,4 +1,4 @@
-"""From files to their spectra, and how they differ from a baseline's."""
+"""The analysis of files: their spectra, and their differences from a baseline."""
 
 from __future__ import annotations
 
@@ -45,44 +45,44 @@ def analyze_files(
     seed: int = 0,
     progress: bool = False,
 ) -> FilesAnalysis:
-    """The spectra of features in files, and how they differ from those of a baseline; files may be larger than memory.
+    """Compute the spectra of features in files, and compare them with a baseline; files may be larger than memory.
 
-    Rows are read in blocks and go into a `SpectrumAccumulator`: resident are a block, and O(D²) for each spectrum that
-    is being made (``intervals`` times that with intervals, and twice for the baseline). Each file is read once, the
-    baseline once for each file that is compared with it.
+    Rows are read in blocks and added to a `SpectrumAccumulator`. Memory holds one block, and O(D²) numbers for each
+    spectrum in progress (``intervals`` times as many with intervals, and twice for the baseline). Each file is read
+    once, the baseline once for each compared file.
 
     Args:
-        files: paths, as `open_file` takes them; or name -> path. Without names a file is called by its own.
-        keys: which arrays of ``.npz``, safetensors and Parquet files; several of them make several columns of each
-            file.
+        files: paths for `open_file`, or a dictionary name -> path. By default a file's name comes from its path.
+        keys: the arrays of ``.npz``, safetensors and Parquet files; with several keys each file has several columns.
         center: as in `analyze`.
         normalize: as in `analyze`.
         preset: as in `analyze`.
         method: as in `SpectrumAccumulator`.
-        metrics: properties and methods of `Spectrum`, ``"eigenvalue_entropy"``, ``"nesum"`` (centred columns alone);
-            ``"sve"`` and ``"lsvr"`` are known too.
-        baseline: one of the files, by its name or path, or another path: the others are compared with it by the
-            differences of the metrics, by the principal angles of their top-k right-singular subspaces (where they
-            have as many features), and by linear CKA (where they have as many rows, which must be the same samples in
-            the same order). Subspaces are of the rows as they were centred; CKA always centres the columns.
-        top_k: k of the subspaces; None: 5, or the rank where that is smaller.
-        intervals: number of blocks of a jackknife, 20 for instance; 0: no intervals. Rows are dealt to the blocks at
-            random, the same samples to the same blocks of all files.
-        first_row: where to begin in each file, from 0.
-        last_row: where to end (that row is not included); None, or beyond the end: at the end.
-        dtype: of files without a header (``.bin``).
-        num_features: of files without a header.
-        seed: of the dealing.
-        progress: whether to show progress on stderr, from the second second on.
+        metrics: properties and methods of `Spectrum`, ``"eigenvalue_entropy"``, ``"nesum"`` (only with centred
+            columns); the aliases ``"sve"`` and ``"lsvr"`` are allowed.
+        baseline: one of the files, by its name or path, or another path. The others are compared with it by the
+            differences of the metrics, by the principal angles between their top-k right-singular subspaces (if they
+            have the same number of features), and by linear CKA (if they have the same number of rows, which must be
+            the same samples in the same order). Subspaces are those of the centred rows; CKA always centres the
+            columns.
+        top_k: k of the subspaces; None: 5, or the rank if it is smaller.
+        intervals: number of blocks of a jackknife, for example 20; 0: no intervals. Rows are assigned to the blocks at
+            random, the same samples to the same blocks in all files.
+        first_row: the first row to analyse in each file, from 0.
+        last_row: the row before which to stop; None, or beyond the end: all rows.
+        dtype: the dtype of files without a header (``.bin``).
+        num_features: D of files without a header.
+        seed: the seed of the assignment to blocks.
+        progress: whether to show progress on stderr, after the first second.
 
     Returns:
-        :class:`FilesAnalysis`; what would be a warning is in its ``notes``.
+        :class:`FilesAnalysis`; warnings are in its ``notes``.
 
     Raises:
-        InputFileError: a file is missing, damaged, empty, not floating point of shape (N, D), or holds NaN or infinity:
-            file and row are named.
-        ValueError, TypeError: other arguments.
-        MissingExtraError: a Parquet file, and pyarrow is not installed.
+        InputFileError: a file is missing, damaged, empty, not floating point of shape (N, D), or holds NaN or infinity;
+            the message names the file and the row.
+        ValueError, TypeError: invalid arguments.
+        MissingExtraError: a file is a Parquet file, and pyarrow is not installed.
 
     >>> import tempfile, numpy as np
     >>> from noisymodel.spectrum_files import analyze_files
@@ -158,7 +158,7 @@ def _analyze(
 
 
 def _read(one: Opened, base: Opened | None, plan: Plan) -> SubspaceAccumulator | None:
-    """Read a file, beside the baseline where they have the same rows; and the baseline, if that was not read yet."""
+    """Read a file, in parallel with the baseline if they have the same rows; read the baseline if necessary."""
     filled = {each.source: _parts(each, plan) for each in (one, base) if each is not None and each.total is None}
     paired = base is not None and base.count == one.count and one.count > 1
     products = None
@@ -183,7 +183,7 @@ def _parts(one: Opened, plan: Plan) -> Parts:
 
 
 def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
-    """The spectrum and the metrics of a file that was read."""
+    """The spectrum and the metrics of a file that has been read."""
     assert one.total is not None  # noqa: S101 - for the type checker: it was read
     with noted(notes):
         spectrum = one.total.spectrum(center=plan.center)
@@ -196,7 +196,7 @@ def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
         )
     held: dict[str, MetricInterval] = {}
     if plan.num_parts > 1 and len(one.parts) > 1:
-        with noted([]):  # of the same, once more for each block
+        with noted([]):  # ignores the same warnings, repeated for each block
             held = jackknife_intervals(one.parts, plan.measures, center=plan.center)
     elif plan.num_parts > 1:
         notes.append(f"{name} has one row: there are no intervals")
@@ -213,7 +213,7 @@ def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
 
 
 def _check_names(names: object, argument: str) -> None:
-    """A name or path, a list of them, or a mapping to paths."""
+    """Check that ``names`` is a name or path, a list of them, or a mapping to paths."""
     if isinstance(names, str | Path):
         return
     listed: Any = names
@@ -228,7 +228,7 @@ def _check_names(names: object, argument: str) -> None:
 
 
 def _centers(center: str, normalize: bool, preset: str | None) -> tuple[bool, bool]:
-    """Whether rows are centred, and whether columns are."""
+    """Whether the rows are centred, and whether the columns are."""
     known, _ = check_operations(center, normalize, preset)  # pyright: ignore[reportArgumentType] - it is checked there
     return known == "row", known == "column"
 

@@ -14,7 +14,7 @@ WIDTH = 110
 
 
 class Table(NamedTuple):
-    """Cells as texts; the first of each row is its title."""
+    """Cells of text; the first cell of each row is its title."""
 
     name: str
     caption: str
@@ -23,13 +23,13 @@ class Table(NamedTuple):
 
 
 def tables(analysis: FilesAnalysis) -> list[Table]:
-    """The spectra, and what they are against the baseline, if there is one."""
+    """The table of the spectra, and, with a baseline, the table of the comparisons."""
     found = [_spectra(analysis)]
     return [*found, _comparisons(analysis)] if analysis.comparisons else found
 
 
 def settings_line(analysis: FilesAnalysis) -> str:
-    """How the rows were prepared, in words."""
+    """A sentence about the preparation of the rows."""
     settings = analysis.settings
     how = {"none": "as they are", "column": "columns centred", "row": "rows centred"}[settings["center"]]
     if settings["preset"]:
@@ -98,14 +98,14 @@ def _rotation(one: Comparison) -> str:
 
 
 def _number(value: float | None, sign: str = "") -> str:
-    """Three digits, and all digits before the decimal point up to a million."""
+    """A number with three significant digits, and all digits before the decimal point up to a million."""
     if value is None or math.isnan(value):
         return "–"
     return f"{value:{sign},.0f}" if 1000 <= abs(value) < 1e6 else f"{value:{sign}.3g}"
 
 
 def text_tables(analysis: FilesAnalysis, width: int = WIDTH) -> str:
-    """The tables as aligned text; columns that do not fit go into further blocks below."""
+    """The tables as aligned text; columns beyond the width go into further blocks below."""
     return "\n\n".join(plain_text(table, width) for table in tables(analysis))
 
 

@@ -1,4 +1,4 @@
-"""The research question, end to end: does noise in pre-training hurt, where, and does tuning repair it?"""
+"""The study of the research question: does noise in pre-training hurt, where, and does tuning repair it?"""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from .rows import CLEAN_SHIFT
 
 
 def compute_cell(plan: Plan, name: CellName, cache: PartCache, tell: Callable[[str], None]) -> list[Failure]:
-    """Compute what the cache lacks of one cell; a cell that cannot even be opened has failed as a whole."""
+    """Compute the missing parts of one cell; a cell that cannot be opened fails as a whole."""
     try:
         cell = Cell(plan, name, cache)
     except Exception as error:
@@ -35,12 +35,12 @@ def compute_cell(plan: Plan, name: CellName, cache: PartCache, tell: Callable[[s
 
 
 class FrozenFeatures(NamedTuple):
-    """What a pre-trained network makes of a task."""
+    """The features of a task by a pre-trained network."""
 
     training: Mapping[int, Tensor]
     """Features ``(n, D)`` of the training examples, by the number of shots."""
     tests: Mapping[str, Tensor]
-    """The same of each test set; ``"none"`` is the in-domain one."""
+    """Features of each test set; ``"none"`` is the in-domain one."""
 
 
 class Cell:
@@ -49,7 +49,7 @@ class Cell:
     Args:
         plan: the study.
         name: one of its cells.
-        cache: where finished parts are kept.
+        cache: the cache of finished parts.
     """
 
     def __init__(self, plan: Plan, name: CellName, cache: PartCache) -> None:
@@ -63,9 +63,9 @@ class Cell:
     # ---- parts -------------------------------------------------------------------------------------------------------
 
     def compute(self, tell: Callable[[str], None]) -> list[Failure]:
-        """Compute and keep what is not there yet; ``tell`` is called with the name of each part when it is.
+        """Compute and store the missing parts; call ``tell`` with the name of each finished part.
 
-        A part that fails does not keep the others from being computed, but for the pre-training, on which all depend.
+        If a part fails, the others are still computed, unless it is the pre-training, on which all depend.
         """
         failures: list[Failure] = []
         for part in self.plan.parts:
@@ -81,7 +81,7 @@ class Cell:
         return failures
 
     def complete(self, part: Part) -> None:
-        """Compute a part and keep it, unless it is there."""
+        """Compute and store a part, unless it is stored."""
         identity = self.plan.identity(self.name, part)
         curves = part.stage == "tuning" and self.plan.config.learning_curves
         if self.cache.load(identity, curves=curves) is None:
@@ -110,12 +110,12 @@ class Cell:
 
     @cached_property
     def examples(self) -> Examples:
-        """What the networks are pre-trained on, with clean labels."""
+        """The pre-training examples, with clean labels."""
         return self.source.pretraining()
 
     @cached_property
     def request(self) -> PretrainingRequest:
-        """What is to be pre-trained; its checkpoints are needed until the networks are stored."""
+        """The request for pre-training; its checkpoints are needed until the networks are stored."""
         return PretrainingRequest(
             objective=self.name.objective,
             architecture=_absolute(self.name.architecture),
@@ -133,11 +133,11 @@ class Cell:
         identity = self.plan.pretraining(self.name)
         ranks = distributed.is_initialized()  # they share one pre-training; rank 0 owns it already
         with nullcontext() if ranks else self.cache.owned(identity):
-            stored = None if ranks else self.stored_networks()  # another study may have made them meanwhile
+            stored = None if ranks else self.stored_networks()  # another study may have trained them meanwhile
             if stored is not None:
                 return stored
             trained = pretrain(self.request)
-            if not ranks or distributed.get_rank() == 0:  # rank 0 writes what all have
+            if not ranks or distributed.get_rank() == 0:  # rank 0 writes the networks, which all ranks have
                 self.cache.save_networks(identity, trained.states)
                 shutil.rmtree(self.cache.checkpoints(identity), ignore_errors=True)
         return trained
@@ -171,7 +171,7 @@ class Cell:
     # ---- computing ---------------------------------------------------------------------------------------------------
 
     def _networks(self, _: Part) -> Values:
-        """How well each network does its own task: on held-out examples, and on the noisy ones that it was given."""
+        """Measure each network on its own task: on held-out examples, and on its noisy training examples."""
         numbers: list[Number] = []
         for index, rate in enumerate(self.rates):
             found = measures(self.request, rate, self.pretrained().one(index), self.source.pretraining_check())
@@ -192,7 +192,7 @@ class Cell:
         return Values(numbers, spectra=spectra)
 
     def _tuning(self, part: Part) -> Values:
-        """Scores of a method on each test set, and measures of the features that it makes."""
+        """Scores of a method on each test set, and measures of its tuned features."""
         method = self.plan.methods[part.method]
         numbers: list[Number] = []
         curves: list[Curve] = []
@@ -215,7 +215,7 @@ class Cell:
         return Values(numbers, curves=curves if self.plan.config.learning_curves else None)
 
     def material(self, network: Network, features: Tensor, part: Part) -> Material:
-        """What a method may train on, features of its training examples by a network included."""
+        """The material that a method may train on, including a network's features of the training examples."""
         training = self.examples_of(part.task)[0][part.shots]
         return Material(
             network=network,
@@ -234,7 +234,7 @@ class Cell:
 
 
 def features_of(network: Network, examples: Examples) -> Tensor:
-    """What a network makes of inputs, ``(n, D)``."""
+    """The features ``(n, D)`` of inputs by a network."""
     with torch.no_grad():
         return torch.cat([network.features(batch) for batch in batches(examples.inputs)])
 
@@ -248,6 +248,6 @@ def _spectral(analysis: spectrum.Spectrum) -> dict[str, float]:
 
 
 def _absolute(architecture: str) -> str:
-    """The same, a folder by its absolute path."""
+    """The name of an architecture; a folder becomes an absolute path."""
     library, colon, name = architecture.partition(":")
     return f"{library}:{Path(name).absolute()}" if colon and Path(name).is_dir() else architecture

@@ -1,4 +1,4 @@
-"""From kept parts to the rows of results: here values get the names of their data, network, task and method."""
+"""Collection of stored parts into the rows of results, with the names of data, network, task and method."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .rows import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, Gap, Row
 
 
 class Collected(NamedTuple):
-    """What there is of a study."""
+    """The collected numbers of a study."""
 
     table: list[Row]
     spectra: dict[str, NDArray[np.float64]]
-    """``"rate=0.05/seed=7000/id"`` -> singular values; with the group before it where there are several."""
+    """``"rate=0.05/seed=7000/id"`` -> singular values; with several groups the group stands before the rate."""
     curves: list[CurveRow]
     gaps: list[Gap]
-    """What is not there, and why."""
+    """Missing parts, with the reasons."""
 
 
 def collect(plan: Plan, cache: PartCache, failures: Sequence[Failure] = ()) -> Collected:
-    """The rows of all parts that are there; of each other part a gap with its reason."""
+    """The rows of all stored parts, and for each missing part a gap with its reason."""
     found = Collected([], {}, [], [])
     several = len({cell[:3] for cell in plan.cells}) * len(plan.tasks) > 1
     reasons = {(failure.cell, failure.part): failure.message for failure in failures}
@@ -48,7 +48,7 @@ def collect(plan: Plan, cache: PartCache, failures: Sequence[Failure] = ()) -> C
 
 
 class _Place(NamedTuple):
-    """Where the values of a part stand in the results."""
+    """The labels of a part's values in the results."""
 
     plan: Plan
     cell: CellName
@@ -61,7 +61,7 @@ class _Place(NamedTuple):
 
     @property
     def group(self) -> tuple[str, str, str, str]:
-        """Data, objective, architecture, kind of noise; a network of a library is called as it was asked for."""
+        """Data, objective, architecture, kind of noise; a library's network has the name of the configuration."""
         own = self.cell.architecture if ":" in self.cell.architecture or not self.network else self.network
         return self.plan.data_label(self.part.task), self.cell.objective, own, self.cell.noise_kind
 

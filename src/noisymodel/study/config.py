@@ -1,4 +1,4 @@
-"""The configuration of a study: frozen, read from TOML, YAML or JSON, checked when it is made."""
+"""The configuration of a study: frozen, read from TOML, YAML or JSON, checked at construction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .config_values import build, check_types, convert, demand, shown
 
 @dataclass(frozen=True)
 class PretrainingConfig:
-    """How the networks are pre-trained: AdamW, linear warm-up times cosine decay."""
+    """The settings of pre-training by AdamW with a linear warm-up times a cosine decay."""
 
     widths: tuple[int, ...] = (128, 64, 64)
     """Width of each block; the last is the number of features."""
@@ -28,36 +28,36 @@ class PretrainingConfig:
     warmup: float = 1.0
     """Epochs of linear warm-up."""
     classifier_init: str = "linear"
-    """Start of the classifier's weights: uniform in ±1/√D (``"linear"``) or ±√(6/D) (``"kaiming"``)."""
+    """Initial weights of the classifier: uniform in ±1/√D (``"linear"``) or ±√(6/D) (``"kaiming"``)."""
     resnet_widths: tuple[int, ...] = (8, 16, 32)
     """Channels of each residual block of ``"resnet"``; the last is the number of features."""
     patch_size: int = 4
     """Pixels a side of a token of ``"vit"``."""
     transformer_width: int = 64
-    """Of ``"vit"``, ``"transformer"`` and the built-in encoder of captions: the number of features."""
+    """Number of features of ``"vit"``, ``"transformer"`` and the built-in encoder of captions."""
     transformer_depth: int = 2
     """Blocks."""
     transformer_heads: int = 4
     embedding: int = 64
     """Dimensions of the common space of pictures and captions."""
     temperature: float = 0.07
-    """Of the contrastive loss, at the start; it is learned."""
+    """Initial temperature of the contrastive loss; it is learned."""
     mask_share: float = 0.15
     """Share of the tokens that are masked in each step of ``"masked_token"``."""
     image_size: int = 0
-    """Pixels a side that pictures are resized to for models of libraries; 0: the model's own size where it has one,
-    else the pictures', at least 32."""
+    """Size in pixels to which pictures are resized for models of libraries; 0: the model's own size if it has one, else
+    that of the pictures, at least 32."""
     noise_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Options of the kinds of label noise, such as ``{"temperature": 0.1}`` of ``"similarity"``."""
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """Per objective, architecture or ``"objective/architecture"``, keys of this table that replace the others there,
-    such as ``{"vit": {"epochs": 20}}``."""
+    """Replacements for keys of this table, by objective, architecture or ``"objective/architecture"``, such as
+    ``{"vit": {"epochs": 20}}``."""
     checkpoint_seconds: float = 60.0
     """Time between two checkpoints."""
     checkpoint_steps: int = 0
-    """Steps between two checkpoints besides; 0: by time alone."""
+    """Steps between two further checkpoints; 0: checkpoints by time alone."""
     device: str = "cpu"
-    """``"cpu"``, ``"cuda"`` (under ``torchrun`` the device of the rank's number) or ``"cuda:1"``."""
+    """``"cpu"``, ``"cuda"`` (under ``torchrun`` the device with the rank's local number) or ``"cuda:1"``."""
 
     def __post_init__(self) -> None:
         check_types(self, "pretraining.")
@@ -83,7 +83,7 @@ class PretrainingConfig:
             self._overridden(self, name)
 
     def resolved(self, objective: str, architecture: str) -> PretrainingConfig:
-        """What holds of an objective and an architecture: overrides of the former, the latter and both, in this order.
+        """The settings for an objective and an architecture: overrides of the former, the latter and both, in order.
 
         >>> PretrainingConfig(overrides={"vit": {"epochs": 20}}).resolved("supervised", "vit").epochs
         20
@@ -95,7 +95,7 @@ class PretrainingConfig:
         return changed
 
     def training(self) -> dict[str, Any]:
-        """What the networks depend on, JSON-ready: all but where and how often their state is kept."""
+        """The settings that the networks depend on, JSON-ready: all except device and checkpoints."""
         elsewhere = ("overrides", "checkpoint_seconds", "checkpoint_steps", "device")
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in elsewhere}
 
@@ -113,7 +113,7 @@ class PretrainingConfig:
 
 @dataclass(frozen=True)
 class TuningConfig:
-    """What all tuning methods share: AdamW, cosine decay to zero; a method has its own learning rate."""
+    """The common settings of all tuning methods: AdamW, cosine decay to zero; each method has its own learning rate."""
 
     epochs: int = 30
     batch_size: int = 64
@@ -139,31 +139,31 @@ class StudyConfig:
     """
 
     data: str = "glyphs"
-    """Name of the source, such as ``"glyphs"``, ``"digits"``, or ``"suite"`` for data of one's own."""
+    """Name of the source, such as ``"glyphs"``, ``"digits"``, or ``"suite"`` for your own data."""
     data_options: Mapping[str, int] = field(default_factory=dict[str, int])
     """Settings of the source, such as ``{"moved_strokes": 3}``."""
     suite: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Of ``data = "suite"``: what to pre-train on, tasks and shifted test sets, in files."""
+    """For ``data = "suite"``: the files of the pre-training set, the tasks and the shifted test sets."""
     tasks: tuple[str, ...] = ()
     """Downstream tasks of the source; empty for its default ones."""
     objectives: tuple[str, ...] = ("supervised",)
-    """What the networks are pre-trained for: ``"supervised"``, ``"contrastive"`` or ``"masked_token"``."""
+    """Objectives of pre-training: ``"supervised"``, ``"contrastive"`` or ``"masked_token"``."""
     architectures: tuple[str, ...] = ("mlp",)
     """Networks: built-in ones by name, others as ``"timm:resnet18"``."""
     seeds: tuple[int, ...] = tuple(range(7000, 7008))
-    """One repetition each: pictures, initial values, order and noise all follow from it."""
+    """One repetition for each seed, which fixes pictures, initial values, order and noise."""
     noise_kinds: tuple[str, ...] = ("symmetric",)
-    """What is wrong in pre-training. Each objective runs with each architecture and kind that fits it."""
+    """Kinds of pre-training noise. Each objective runs with each architecture and kind that fits it."""
     noise_rates: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3)
-    """Shares of pre-training labels (pairs, tokens) that are wrong, ascending; 0 must be among them: it is what others
-    compare with."""
+    """Shares of wrong pre-training labels (pairs, tokens), ascending; 0 must be among them, as the reference of the
+    others."""
     methods: tuple[str, ...] = ()
     """Names of methods, or of groups: ``"default"``, ``"neighbours"``, ``"whitebox"``, ``"all"``; empty for the default
-    ones, which see frozen features alone."""
+    methods, which use only frozen features."""
     method_options: Mapping[str, Mapping[str, float]] = field(default_factory=dict[str, Mapping[str, float]])
-    """Per method, settings that replace those of the table, such as ``{"nmtune_tuned": {"learning_rate": 0.001}}``."""
+    """Replacements for settings of methods, by method, such as ``{"nmtune_tuned": {"learning_rate": 0.001}}``."""
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
-    """Methods of one's own: a name, and ``{"method": ..., setting: value, ...}``, run beside the named ones."""
+    """Your own methods: a name, and ``{"method": ..., setting: value, ...}``; they run beside the named ones."""
     shots: tuple[int, ...] = (40,)
     """Downstream training examples of each class."""
     learning_curves: bool = False
@@ -189,7 +189,7 @@ class StudyConfig:
         positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
         demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
         demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
-        from .names import check_names  # what is behind the names knows the configuration
+        from .names import check_names  # imported late: the methods and sources import the configuration
 
         check_names(self)
 
@@ -217,11 +217,11 @@ class StudyConfig:
 
 
 _PLURALS = {"objective": "objectives", "architecture": "architectures", "noise_kind": "noise_kinds", "task": "tasks"}
-"""Keys of lists may be given in the singular, with a lone value."""
+"""A key of a list may be given in the singular, with a single value."""
 
 
 def _listed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same, a lone value as a list of one where a list is meant."""
+    """Replace a single value by a list of one, for keys of lists."""
     lists = {*_PLURALS, *_PLURALS.values(), "shots"}
     return {
         key: [value] if key in lists and isinstance(value, str | int | float) else value

@@ -1,4 +1,4 @@
-"""Values of a configuration: brought to the types that annotations name, or refused in one line that names the key."""
+"""Conversion of a configuration's values to their annotated types; an error is one line that names the key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Config = TypeVar("Config")
 
 
 def unknown_name(key: str, name: str, known: Sequence[str]) -> ConfigError:
-    """The error for a name that is not in a list, with the nearest one that is."""
+    """The error for an unknown name, which suggests the nearest known one."""
     near = difflib.get_close_matches(name, known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"config key `{key}`: expected one of {', '.join(map(repr, known))}, got {name!r}{hint}")
@@ -30,7 +30,7 @@ def demand_known(key: str, name: str, known: Iterable[str]) -> None:
 
 
 def demand(holds: bool, key: str, expected: str, got: object) -> None:
-    """Raise a `ConfigError` unless it holds."""
+    """Raise a `ConfigError` unless the condition holds."""
     if not holds:
         raise ConfigError(f"config key `{key}`: expected {expected}, got {shown(got)}")
 
@@ -69,7 +69,7 @@ def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
 
 
 def convert(value: Any, kind: Any, key: str) -> Any:
-    """``value`` as the annotated type ``kind``; the few types that configurations are made of."""
+    """Convert ``value`` to the annotated type ``kind``, one of the few types in configurations."""
     if dataclasses.is_dataclass(kind):
         demand(isinstance(value, Mapping), key, "a table of keys", value)
         return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
@@ -101,17 +101,17 @@ def convert(value: Any, kind: Any, key: str) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """An array or tensor of one dimension as a list; all else as it is."""
+    """Convert an array or tensor of one dimension to a list; other values do not change."""
     if getattr(value, "ndim", None) != 1:
         return value
     try:
         return value.tolist()
-    except RuntimeError:  # a tensor without values to look at
+    except RuntimeError:  # a tensor without values
         return value
 
 
 def _plain(value: Any, key: str) -> Any:
-    """A value of any type that JSON knows; arrays become lists."""
+    """Convert a value to a type that JSON knows; arrays become lists."""
     if isinstance(value, Mapping):
         return {str(name): _plain(item, f"{key}.{name}") for name, item in cast(Mapping[Any, Any], value).items()}
     if hasattr(value, "tolist"):
@@ -126,7 +126,7 @@ def _plain(value: Any, key: str) -> Any:
 
 
 def check_types(config: Any, prefix: str) -> None:
-    """Every field as its annotation says it, however the dataclass was made: lists become tuples, integers floats.
+    """Convert every field of a dataclass to its annotated type: lists become tuples, integers become floats.
 
     Raises:
         ConfigError: a value of another type, or a number that is not finite.

@@ -1,4 +1,4 @@
-"""What a study will take, measured by a few steps of each kind of work on this machine."""
+"""An estimate of the time and disk space of a study, from a few steps of each kind of work on this machine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .pretraining import PretrainingRequest, pretrain, untrained
 _STEPS = 3
 _ROWS = 256
 _BYTES_PER_NUMBER = 130
-"""Of a row of results in JSON and CSV, roughly."""
+"""The approximate size of a row of results in JSON and CSV."""
 _REPORT_BYTES = 6_000_000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is still to be computed of a study."""
+    """The remaining work of a study."""
 
     cells: int
     """Cells of the study."""
@@ -36,17 +36,17 @@ class Estimate:
     parts: int
     missing_parts: int
     pretraining_seconds: float
-    """On one core, of all that is missing."""
+    """Pre-training of all missing parts on one core."""
     tuning_seconds: float
     evaluation_seconds: float
     """Features of all test sets."""
     workers: int
     disk_bytes: int
-    """Of all cells, the report included; while networks are pre-trained, checkpoints take three times their size."""
+    """Disk space of all cells and the report; during pre-training, checkpoints take three times a network's size."""
 
     @property
     def seconds(self) -> float:
-        """Wall time with so many workers, if the cells share them evenly."""
+        """Wall time, if the cells are shared evenly by the workers."""
         rounds = math.ceil(self.missing_cells / self.workers) if self.missing_cells else 0
         one = (self.pretraining_seconds + self.tuning_seconds + self.evaluation_seconds) / max(1, self.missing_cells)
         return rounds * one
@@ -69,18 +69,18 @@ class Estimate:
 
 
 def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int) -> Estimate:
-    """Time some steps of each kind of work of a study, and multiply.
+    """Measure some steps of each kind of work of a study, and extrapolate.
 
     Each objective with each architecture pre-trains a few batches on the study's own data, each method tunes one
     epoch, on features of an untrained network. Nothing is written. It takes some seconds for each kind.
 
     Args:
         config: the study.
-        cache: where its finished parts are; they cost nothing.
-        workers: processes that will share the cells.
+        cache: the cache of its finished parts, which take no time.
+        workers: the number of processes that will share the cells.
 
     Raises:
-        ConfigError: as of the study.
+        ConfigError: as for the study.
     """
     planned = plan(config)
     planned.check_packages()
@@ -107,7 +107,7 @@ def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int
 
 
 class _Costs:
-    """Seconds of the work of one cell, by a sample of it."""
+    """Seconds of the work of one cell, measured on a sample."""
 
     def __init__(self, cell: Cell) -> None:
         self.config, self.cell = cell.plan.config, cell
@@ -127,12 +127,12 @@ class _Costs:
             examples = _some(request.examples, count * batch)
             return replace(request, examples=examples, config=config, checkpoints=None, gather=False)
 
-        pretrain(sample(1))  # whatever is made once
+        pretrain(sample(1))  # excludes one-time costs
         done = math.ceil(len(sample(_STEPS).examples.inputs) / batch)
         return _seconds(lambda: pretrain(sample(_STEPS))) * steps / done
 
     def _features(self) -> float:
-        """Of all training and test examples, once for each noise rate."""
+        """Seconds for the features of all training and test examples, once for each noise rate."""
         total = 0.0
         for examples in self.cell.all_examples():
             few = _some(examples, _ROWS)
@@ -140,7 +140,7 @@ class _Costs:
         return total * len(self.config.noise_rates)
 
     def _tuning(self, part: Part) -> float:
-        """One epoch, whatever the method makes of the number of epochs."""
+        """Seconds of tuning, from one measured epoch."""
         method = self.cell.plan.methods[part.method]
         features = features_of(self.network, self.cell.examples_of(part.task)[0][part.shots])
         material = self.cell.material(self.network, features, part)

@@ -1,4 +1,4 @@
-"""Numbers of features and heads on a test set."""
+"""Measures of features and heads on a test set."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .part_cache import Curve
 from .rows import CLEAN_SHIFT
 
 _BINS = 15
-"""Of the calibration error, of equal width."""
+"""The number of bins of the calibration error, of equal width."""
 _SMALLEST = 1e-12
-"""Probabilities below it count as it in the log-loss."""
+"""Smaller probabilities count as this one in the log-loss."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
 def accuracy(model: torch.nn.Module, examples: Examples) -> float:
-    """The share of right predictions; where classes of the task answer to others, among those that answer at all."""
+    """The share of right predictions; with a mapping of the task's classes, only mapped classes can be predicted."""
     return float((_answered(_logits(model, examples), examples) == examples.labels).mean())
 
 
 def scores(model: torch.nn.Module, examples: Examples) -> dict[str, float]:
-    """How good answers and probabilities are.
+    """Scores of predictions and probabilities.
 
     ``accuracy``; ``balanced_accuracy``, the mean over the classes of the share found; ``macro_f1``;
     ``average_precision``, the mean over the classes; ``log_loss``, natural logarithm; ``calibration_error``, 15 bins of
-    equal width. Means are over the classes that the labels have. Where several classes of the task answer to one class
-    of the test set, their probabilities are summed; classes without an answer have none.
+    equal width. Means are over the classes among the labels. If several classes of the task map to one class of the
+    test set, their probabilities are summed; unmapped classes have none.
     """
     logits = _logits(model, examples)
     answered, labels = _answered(logits, examples), examples.labels
@@ -97,7 +97,7 @@ def _calibration_error(confidence: Floats, right: NDArray[np.bool_]) -> float:
 
 
 def tuned_features(head: Head | KernelProbe, inputs: Any) -> Tensor | None:
-    """The features that a head makes of its rows, ``None`` where it passes them on."""
+    """The tuned features of a head, or ``None`` if it passes its inputs on."""
     parts: list[Tensor] = []
     with torch.inference_mode():
         for batch in batches(inputs):
@@ -110,7 +110,7 @@ def tuned_features(head: Head | KernelProbe, inputs: Any) -> Tensor | None:
 
 
 def against_clean(features: Tensor, clean: Tensor, classes: int) -> dict[str, float]:
-    """How far the centred features of a test set are from those of the cleanly pre-trained network.
+    """The distance of a test set's centred features from those of the cleanly pre-trained network.
 
     ``subspace_rotation`` in degrees, of the ``classes − 1`` dominant directions, fewer where the rank is smaller.
     """
@@ -126,7 +126,7 @@ def against_clean(features: Tensor, clean: Tensor, classes: int) -> dict[str, fl
 
 
 class CurveRecorder:
-    """What a training run calls after each epoch: loss and accuracies on the test sets; ``curves`` grows.
+    """A callback after each epoch that appends the loss and the accuracies on the test sets to ``curves``.
 
     Args:
         rate: the noise rate of the network.
@@ -138,7 +138,7 @@ class CurveRecorder:
         self._rate, self._tests = rate, tests
 
     def __call__(self, head: Head, epoch: Mapping[str, float]) -> None:
-        """Record one epoch; the head is only looked at."""
+        """Record one epoch; the head does not change."""
         at = int(epoch["epoch"])
         self.curves.append((self._rate, CLEAN_SHIFT, "training_loss", epoch["train_total"], at))
         for shift, test in self._tests.items():

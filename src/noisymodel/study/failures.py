@@ -1,4 +1,4 @@
-"""What went wrong in the cells of a study."""
+"""Failures in the cells of a study."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .plan import CellName
 
 
 class Failure(NamedTuple):
-    """What went wrong in a part."""
+    """The failure of a part."""
 
     cell: CellName
     part: str
@@ -24,6 +24,6 @@ class Failure(NamedTuple):
 
 
 def failure(name: CellName, part: str, error: BaseException) -> Failure:
-    """How an error of a part is spoken of."""
+    """Make the failure of a part from an error."""
     message = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return Failure(name, part, message, "".join(traceback.format_exception(error)))

@@ -1,9 +1,9 @@
-"""What a part of a study is: all that its values depend on, and nothing else.
+"""The identity of a study's part: everything that its values depend on, and nothing else.
 
-A part has no name. Its identity gives the key under which it is kept; what people call its method, task and data is
-said when results are collected. Where a computation runs and how often it saves its state are no part of it, nor are
-settings of networks that it does not use, nor the library's source code: a change of a stage's computation must raise
-the stage's number in `STAGES`.
+A part has no name; its identity gives the key under which it is stored. The names of method, task and data are added
+when results are collected. The identity does not contain the place of the computation, the frequency of checkpoints,
+settings of networks that the part does not use, or the library's source code. So a change of a stage's computation must
+raise the stage's number in `STAGES`.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ from typing import Any
 from .config import PretrainingConfig
 
 STAGES: Mapping[str, int] = {"pretraining": 1, "networks": 1, "features": 1, "tuning": 1}
-"""Stage -> its version. Raise it when the stage gives other numbers than before."""
+"""Stage -> its version. Raise the version when the numbers of the stage change."""
 
 Record = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """All that the values of one part depend on, JSON-ready."""
+    """Everything that the values of one part depend on, JSON-ready."""
 
     stage: str
     """A key of `STAGES`."""
     data: Record
-    """What networks are pre-trained on: source, options; of files, what they hold."""
+    """The pre-training data: source, options; for files, their content."""
     network: Record
-    """Objective, architecture, the settings that these use; of an architecture in files, what they hold."""
+    """Objective, architecture, the settings that these use; for an architecture in files, their content."""
     noise: Record
     """Kind, rates, options."""
     seed: int
     task: Record = field(default_factory=dict[str, Any])
-    """What is tuned and tested on, its shifts included."""
+    """The data of tuning and testing, including the shifts."""
     shots: int = 0
     method: Record = field(default_factory=dict[str, Any])
-    """What builds the head, all of its settings, and the settings of the training."""
+    """The builder of the head, all of its settings, and the settings of the training."""
     libraries: Record = field(default_factory=dict[str, Any])
-    """Versions of the packages that compute it."""
+    """Versions of the packages that compute the part."""
 
     def record(self) -> dict[str, Any]:
         """JSON-ready, with the version of the stage."""
@@ -102,14 +102,14 @@ def network_record(objective: str, architecture: str, settings: PretrainingConfi
 
 
 def architecture_files(name: str) -> dict[str, str]:
-    """Checksums of the configurations of an architecture in a folder or a file; none of one with a name alone."""
+    """Checksums of the configuration files of an architecture in a folder or file; empty for a mere name."""
     path = Path(name.removeprefix("local-dir:"))
     files = [path] if path.is_file() else sorted(path.glob("*config*.json"))
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:16] for file in files}
 
 
 def _remote_configuration(name: str) -> dict[str, Any]:
-    """What a name on a hub stands for at present."""
+    """The present configuration of a model on the Hub."""
     from .pretraining.libraries import transformers_configuration
 
     known = transformers_configuration(name).to_dict()
@@ -118,12 +118,12 @@ def _remote_configuration(name: str) -> dict[str, Any]:
 
 
 def made_with() -> dict[str, str]:
-    """Versions of what computes a study, for people."""
+    """Versions of the software that computes a study, for readers."""
     return {"python": platform.python_version(), **library_versions("noisymodel", "scipy", "scikit-learn")}
 
 
 def library_versions(*names: str) -> dict[str, str]:
-    """Versions of torch, numpy and further packages; of those that are not installed, nothing."""
+    """Versions of torch, numpy and further packages, if they are installed."""
     found: dict[str, str] = {}
     for name in ("torch", "numpy", *names):
         try:

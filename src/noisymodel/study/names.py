@@ -1,4 +1,4 @@
-"""Whether there is what a configuration names; what lies in files is for the plan."""
+"""Checks of the names in a configuration; the plan checks the content of files."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .pretraining.compatibility import ARCHITECTURES, LIBRARIES, NOISE_KINDS, OB
 
 
 def check_names(config: StudyConfig) -> None:
-    """Data, objectives, architectures, kinds of noise, methods; tasks and shifts but for those of a suite.
+    """Check the names of data, objectives, architectures, kinds of noise, methods, tasks and shifts (not of a suite).
 
     Raises:
-        ConfigError: there is no such thing; its key, and the nearest name.
+        ConfigError: an unknown name; the message has the key and the nearest name.
     """
     for key, known in (("objectives", OBJECTIVES), ("noise_kinds", NOISE_KINDS)):
         for name in getattr(config, key):

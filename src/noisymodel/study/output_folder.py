@@ -1,4 +1,4 @@
-"""The output folder of a study: whose it is, whether it may be written to, and where things lie in it."""
+"""The output folder of a study: its owner, its permission for writing, and the places of its files."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ REPORT = (
     "figures",
     "tables",
 )
-"""All that a report leaves, ``results.json`` first: without it a folder is unfinished."""
+"""All files of a report, ``results.json`` first: without it a folder is unfinished."""
 
 
 def read_claim(path: Path) -> dict[str, Any] | None:
-    """The configuration of the study that a folder holds, or ``None``."""
+    """The configuration of the study in a folder, or ``None``."""
     try:
         held = parse_json((path / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -56,7 +56,7 @@ def is_finished(path: Path, config: StudyConfig) -> bool:
 
 
 def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) -> None:
-    """Make the output folder this study's, or refuse. Processes that claim it together do so one after the other.
+    """Claim the output folder for this study, or raise. Simultaneous claims of several processes wait for each other.
 
     Raises:
         OutputFolderError: the folder holds another study, an unfinished run without ``resume``, or something else.
@@ -82,7 +82,7 @@ def claim_folder(path: Path, config: StudyConfig, *, resume: bool, force: bool) 
 
 
 def remove_report(path: Path, *, keep: tuple[str, ...] = ()) -> None:
-    """Delete what a report left in a folder, but for the files to keep; without ``results.json`` it is unfinished."""
+    """Delete the files of a report in a folder, except those to keep; without ``results.json`` it is unfinished."""
     for name in REPORT:
         place = path / name
         for file in sorted(place.rglob("*")) if place.is_dir() else [place]:
@@ -93,7 +93,7 @@ def remove_report(path: Path, *, keep: tuple[str, ...] = ()) -> None:
 
 
 def _refuse_foreign(path: Path) -> None:
-    """Nothing but what a study leaves may be in the folder; another process may be claiming it right now."""
+    """Raise if the folder has files that are not a study's; another process may be claiming it right now."""
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
     foreign = [name for name in names if name != LOCK_FILE and not _PASSING.fullmatch(name)]
     if foreign and read_claim(path) is None:

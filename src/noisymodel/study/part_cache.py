@@ -1,4 +1,4 @@
-"""The folder of finished parts: each under the key of its identity, whole or not there at all."""
+"""The folder of finished parts: each is stored under the key of its identity, complete or not at all."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Curve = tuple[float, str, str, float, int]
 
 
 class Values(NamedTuple):
-    """What was computed of one part."""
+    """The values of one part."""
 
     numbers: Sequence[Number]
     network: str = ""
-    """How a built-in network calls itself, with its sizes."""
+    """The name of a built-in network, with its sizes."""
     spectra: Mapping[str, Sequence[Sequence[float]]] = {}
     """Test set -> singular values of the features, a list for each noise rate."""
     curves: Sequence[Curve] | None = None
-    """By epoch, where they were asked for."""
+    """Values by epoch, if requested."""
 
 
 class PartCache:
-    """Parts on disk. What cannot be read, or is of another identity, counts as not there.
+    """Parts on disk. A part that is unreadable, or of another identity, counts as missing.
 
     Args:
-        folder: made on first writing; several studies, on several machines, may share it at the same time.
+        folder: created on the first write; several studies, on several machines, may share it at the same time.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -64,7 +64,7 @@ class PartCache:
         write_file(self.path(identity), json.dumps(content, allow_nan=False).encode())
 
     def load(self, identity: Identity, *, curves: bool = False) -> Values | None:
-        """The values of a part, or ``None``; with ``curves`` those without curves do not count."""
+        """The values of a part, or ``None``; with ``curves``, values without curves count as missing."""
         try:
             content = parse_json(self.path(identity).read_text(encoding="utf-8"))
             if content.pop("identity") != identity.record():
@@ -99,7 +99,7 @@ class PartCache:
         return states
 
     def has_networks(self, identity: Identity) -> bool:
-        """Whether there are networks, by the file's head alone."""
+        """Whether networks are stored, judged by the header of their file."""
         try:
             with safetensors.safe_open(self.path(identity, ".safetensors"), "pt") as file:
                 return len(file.keys()) > 0
@@ -108,9 +108,9 @@ class PartCache:
 
     @contextmanager
     def owned(self, identity: Identity) -> Generator[None]:
-        """A block in which this process alone makes a part; others wait for it, those on other machines as well.
+        """Make other processes, also on other machines, wait while this one computes a part in the block.
 
-        The lock goes with the process, however it ends.
+        The lock is released when the process ends, however it ends.
         """
         from filelock import FileLock
 
@@ -120,10 +120,10 @@ class PartCache:
 
 
 def _checked(values: Values) -> Values:
-    """The same, as they were saved.
+    """Check and convert the values from a file.
 
     Raises:
-        ValueError, TypeError: they are something else.
+        ValueError, TypeError: the file holds something else.
     """
     numbers = [(float(rate), str(shift), str(metric), float(value)) for rate, shift, metric, value in values.numbers]
     curves = values.curves

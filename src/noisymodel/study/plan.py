@@ -1,4 +1,4 @@
-"""A study before anything is computed: every name checked, every source opened once, every part known by identity."""
+"""The plan of a study, before computing: every name is checked, the source is opened, each part has its identity."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXTRA_OF = {"timm": "timm", "transformers": "hf", "open_clip": "open-clip"}
 
 
 class CellName(NamedTuple):
-    """What one cell is about; all noise rates are in it."""
+    """The settings of one cell; a cell includes all noise rates."""
 
     objective: str
     architecture: str
@@ -56,7 +56,7 @@ NETWORKS = Part("networks")
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What is to be computed. Made by `plan`; travels to other processes with the sources that it opened."""
+    """All cells and parts to compute. Made by `plan`; it is sent to other processes with its opened sources."""
 
     config: StudyConfig
     source: Source
@@ -104,7 +104,7 @@ class Plan:
         return self.config.pretraining.resolved(cell.objective, cell.architecture)
 
     def spoken(self, part: Part) -> str:
-        """What people call a part: with shots and task where there are several."""
+        """The name of a part for readers, with shots and task if there are several."""
         if part == NETWORKS:
             return "pretraining"
         name = part.method or part.stage
@@ -113,7 +113,7 @@ class Plan:
         return f"{name} ({', '.join(several)})" if several else name
 
     def data_label(self, task: str = "") -> str:
-        """What stands in the column ``data`` of results: with the task where there are several."""
+        """The entry in the column ``data`` of results, with the task if there are several."""
         return f"{self.config.data}/{task}" if task and len(self.tasks) > 1 else self.config.data
 
     # ---- identities --------------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Plan:
 
     @cached_property
     def _networks(self) -> dict[tuple[str, ...], dict[str, Any]]:
-        """Per objective and architecture; files of architectures are read once."""
+        """The records of networks by objective and architecture; files of architectures are read once."""
         kinds = {cell[:2]: cell for cell in self.cells}
         return {kind: network_record(*kind, self.settings_of(cell)) for kind, cell in kinds.items()}
 
@@ -160,10 +160,10 @@ class Plan:
         return {name: task_record(self.source, name, self.shifts[name]) for name in self.tasks}
 
     def check_packages(self) -> None:
-        """Whether the libraries of architectures and methods are installed.
+        """Check that the libraries of architectures and methods are installed.
 
         Raises:
-            MissingExtraError: one is not.
+            MissingExtraError: a library is not installed.
         """
         for architecture in self.config.architectures:
             library, colon, _ = architecture.partition(":")
@@ -172,10 +172,10 @@ class Plan:
 
 
 def plan(config: StudyConfig) -> Plan:
-    """Check all that can be known before computing, and open the study's source.
+    """Check everything that can be checked before computing, and open the study's source.
 
     Raises:
-        ConfigError: a name that there is not, names that do not go together, data that are not what they should be.
+        ConfigError: unknown names, names that do not fit together, or faulty data.
         MissingExtraError: a method or the data need a package that is not installed.
     """
     return Plan(config, open_source(config, config.seeds[0]))

@@ -1,4 +1,4 @@
-"""How far a study is: which cells and parts are stored, which failed, what is being pre-trained."""
+"""The progress of a study: stored cells and parts, failures, and networks in pre-training."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from .plan import NETWORKS, CellName, Plan, plan
 
 @dataclass(frozen=True)
 class CellStatus:
-    """How far one cell is."""
+    """The progress of one cell."""
 
     name: CellName
     parts: int
-    """Parts that it has: the networks, their features on each task, and one per task, number of shots and method."""
+    """The number of its parts: the networks, their features on each task, and each method by task and shots."""
     missing: tuple[str, ...]
-    """Those that are not stored."""
+    """The number of parts that are not stored."""
     failures: tuple[str, ...]
-    """What went wrong when it was last tried, ``"part: message"`` each."""
+    """The failures of the last attempt, as ``"part: message"``."""
     checkpoint_age: float | None
-    """Seconds since the last checkpoint of an unfinished pre-training, ``None`` where there is none."""
+    """Seconds since the last checkpoint of an unfinished pre-training, or ``None``."""
 
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How far a study is."""
+    """The progress of a study."""
 
     path: Path
     cells: tuple[CellStatus, ...]
     reported: bool
-    """Whether there is a report. Where ``cells`` are missing it is of those that were whole."""
+    """Whether there is a report. If cells are missing, the report covers the complete ones."""
 
     @property
     def parts(self) -> int:
@@ -74,17 +74,17 @@ class StudyStatus:
 
 
 def status(path: str | Path, *, cache: str | Path | None = None) -> StudyStatus:
-    """How far the study in a folder is, also while it is running.
+    """The progress of the study in a folder, also while it is running.
 
     Args:
         path: the output folder.
-        cache: its folder of finished parts, if not the one inside.
+        cache: its folder of finished parts, if it is not the one inside ``path``.
 
     Raises:
         OutputFolderError: the folder holds no study.
 
-    Parts that cannot be read, or that other versions of a stage or of its packages computed, count as missing: they
-    would be computed anew.
+    Parts that are unreadable, or were computed by other versions of a stage or of its packages, count as missing: they
+    would be computed again.
     """
     folder = Path(path)
     held = read_claim(folder)
@@ -105,7 +105,7 @@ def _cell(planned: Plan, name: CellName, cache: PartCache, failures: list[dict[s
 
 
 def _failures(folder: Path) -> list[dict[str, str]]:
-    """What failed when the study was last tried; what cannot be read counts as nothing."""
+    """The failures of the last attempt; none if their file is unreadable."""
     try:
         held: Any = parse_json((folder / FAILURES_FILE).read_text(encoding="utf-8"))
         return [{key: str(one[key]) for key in ("cell", "part", "message")} for one in held]

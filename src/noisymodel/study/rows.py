@@ -1,4 +1,4 @@
-"""What a study leaves behind: tidy rows, spectra, sample pictures, and all that is needed to redo it."""
+"""The record of a study: tidy rows, spectra, sample pictures, and everything needed to repeat it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class CurveRow(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """Numbers that are not there, and why; the columns as those of `Row`."""
+    """Missing numbers, with the reason; the columns are those of `Row`."""
 
     data: str
     objective: str
@@ -82,7 +82,7 @@ class Gap(NamedTuple):
 
 
 class MethodNote(NamedTuple):
-    """How a tuning method is spoken of in tables and figures."""
+    """The texts about a tuning method for tables and figures."""
 
     name: str
     """Its key in the table of methods and in ``results.csv``, as ``"nmtune_tuned"``."""
@@ -97,12 +97,12 @@ class MethodNote(NamedTuple):
 
 
 class ShiftNote(NamedTuple):
-    """How a distribution shift is spoken of, and what it was used for."""
+    """The texts about a distribution shift, and its use."""
 
     name: str
     description: str
     role: str
-    """``"report"``, or ``"tuning"``: looked at when hyper-parameters were chosen, therefore never reported."""
+    """``"report"``, or ``"tuning"``: used to choose hyper-parameters, and therefore never reported."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class StudyRecord:
     data_title: str
     """A few words, as ``"procedural glyphs"``."""
     data_description: str
-    """A paragraph: what the images are, what is pre-trained on, what the downstream task is."""
+    """A paragraph about the images, the pre-training and the downstream task."""
     table: tuple[Row, ...]
     spectra: Mapping[str, NDArray[np.float64]]
     """``"rate=0.05/seed=7000/id"`` -> singular values of the frozen features of that test set, descending."""
@@ -136,4 +136,4 @@ class StudyRecord:
     failures: tuple[str, ...] = field(default=())
     """A line for each part that failed."""
     gaps: tuple[Gap, ...] = field(default=())
-    """What is not in the table, and why."""
+    """The numbers missing in the table, with the reasons."""

@@ -1,4 +1,4 @@
-"""A study from its configuration to its folder: plan, claim the folder, execute, collect, write the report."""
+"""The run of a study: plan, claim the folder, execute, collect, write the report."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _SAMPLES = 8
 
 
 class StudyResult(NamedTuple):
-    """What a study found."""
+    """The result of a study."""
 
     table: list[dict[str, Any]]
     """The rows of ``results.csv``: one dictionary per number."""
     spectra: dict[str, NDArray[np.float64]]
     """``"rate=0.05/seed=7000/id"`` -> singular values of the frozen features of that test set, descending."""
     path: Path | None
-    """The output folder, ``None`` where nothing was to be written."""
+    """The output folder, or ``None`` if nothing was written."""
 
 
 def run(
@@ -56,16 +56,16 @@ def run(
     progress: bool = False,
     backend: str = "processes",
 ) -> StudyResult:
-    """Run a study: pre-train with noisy labels, tune, evaluate in and out of domain, look at the spectra.
+    """Run a study: pre-train with noisy labels, tune, evaluate in and out of domain, measure the spectra.
 
     Args:
         config: a configuration, its keys, or a path to a TOML, YAML or JSON file; ``None`` for the default study.
         out: folder for ``results.csv``, ``summary.csv``, ``results.json``, ``spectra.safetensors``, ``config.json``,
             ``figures/`` and ``report.html``; ``None`` writes nothing.
-        resume: go on with an unfinished run of this same study in ``out``; write the report of a finished one anew.
+        resume: continue an unfinished run of the same study in ``out``; of a finished run write the report again.
         force: replace another study in ``out``.
-        cache: folder of finished parts, which other studies may share, also at the same time; ``cache`` inside ``out``
-            unless given. A part is kept under the hash of all that its values depend on.
+        cache: folder of finished parts, which several studies may share at the same time; by default ``cache`` inside
+            ``out``. A part is stored under the hash of everything that its values depend on.
         workers: number of processes; ``None`` for one per core, at most one per cell; 1 computes in this process.
             Results do not depend on it.
         progress: whether to show a progress bar on stderr.
@@ -76,7 +76,7 @@ def run(
         :class:`StudyResult`. Same configuration, same machine: the same table to the bit.
 
     Raises:
-        ConfigError: something is wrong with the configuration; one line that names the key.
+        ConfigError: an error in the configuration; the message is one line that names the key.
         OutputFolderError: ``out`` holds something else.
         StudyError: every method failed.
         MissingExtraError: the report needs packages of the extra ``study``.
@@ -114,7 +114,7 @@ def run(
 def _computed(
     planned: Plan, cache: PartCache, compute: Callable[[PartCache], list[Failure]], path: Path | None = None
 ) -> tuple[Collected, list[Failure]]:
-    """What there is after computing what was missing; what failed is said, and written down where there is a folder."""
+    """Compute the missing parts and collect all; report the failures, and write them into the folder, if any."""
     failures = compute(cache)
     if path is not None:
         _write_failures(path, failures)
@@ -134,7 +134,7 @@ def run_shard(
 ) -> list[Failure]:
     """Compute one shard of a study's cells into ``out``; ``run(..., resume=True)`` writes the report when all are done.
 
-    Shards may run at the same time on machines that share the folder. What failed is returned.
+    Shards may run at the same time on machines that share the folder. The failures are returned.
 
     Raises:
         ConfigError, OutputFolderError: as `run`.
@@ -155,7 +155,7 @@ def _write_failures(path: Path, failures: Sequence[Failure]) -> None:
 
 
 def _report_failures(failures: Sequence[Failure], table: Sequence[Row]) -> None:
-    """An error where no method has a result, otherwise a warning."""
+    """Raise if no method has a result, otherwise warn of the failures."""
     if not failures:
         return
     if not any(row.method not in (PRETRAINING, FEATURES) for row in table):
@@ -173,10 +173,10 @@ def _as_config(config: StudyConfig | Mapping[str, Any] | str | Path | None) -> S
 
 
 def _check_machine(planned: Plan, backend: str) -> None:
-    """That what computes is there: packages, the way to run in parallel and, where this machine computes, the device.
+    """Check the packages, the backend and, if this machine computes, the device.
 
     Raises:
-        ConfigError, MissingExtraError: it is not.
+        ConfigError, MissingExtraError: one of them is missing.
     """
     planned.check_packages()
     check_backend(backend)
@@ -185,7 +185,7 @@ def _check_machine(planned: Plan, backend: str) -> None:
 
 
 def check_backend(backend: str) -> None:
-    """A known name whose packages are installed.
+    """Check that the backend is known and its packages are installed.
 
     Raises:
         ValueError: an unknown name.
@@ -208,7 +208,7 @@ def _check_report_packages() -> None:
 def make_record(
     planned: Plan, collected: Collected, *, seconds: float, failures: Sequence[Failure] = ()
 ) -> StudyRecord:
-    """All that the report is written from."""
+    """Make the record from which the report is written."""
     source = planned.source
     return StudyRecord(
         config=planned.config.to_dict(),

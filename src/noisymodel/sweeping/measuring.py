@@ -55,7 +55,7 @@ def train_together(trials: Sequence[Trial], task: Task, bar: Bar) -> tuple[list[
 
 
 def _right(heads: Sequence[Head], rows: LabelledRows) -> list[str]:
-    """Which rows each head (in evaluation mode) gets right, as packed bits in hexadecimal, which JSON can hold."""
+    """The rows that each head (in evaluation mode) gets right, as packed bits in hexadecimal for JSON."""
     parts: list[Tensor] = []
     with torch.no_grad():
         for features, targets, _ in rows.in_order():

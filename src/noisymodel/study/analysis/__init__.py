@@ -1,4 +1,4 @@
-"""What a study's numbers say together: correlations of spectra with accuracy."""
+"""Statistics of a study's numbers: means, paired differences, and correlations of spectra with accuracy."""
 
 from __future__ import annotations
 

@@ -11,15 +11,15 @@ from scipy.stats import rankdata
 
 RESAMPLES = 2000
 FEWEST_SEEDS = 3
-"""With fewer there are no intervals."""
+"""With fewer seeds there are no intervals."""
 _UNDEFINED = 0.05
-"""The share of resamples without a correlation above which there is no interval either."""
+"""If a larger share of the resamples has no correlation, there is no interval either."""
 
 Values = NDArray[np.float64]
 
 
 class Estimate(NamedTuple):
-    """A correlation coefficient in [−1, 1] with its 95 % interval; NaN where there is none."""
+    """A correlation coefficient in [−1, 1] with its 95 % interval; NaN if undefined."""
 
     value: float
     low: float
@@ -27,22 +27,22 @@ class Estimate(NamedTuple):
 
 
 def resampled_seeds(seeds: int, *, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
-    """Which seeds each resample holds, ``(1 + resamples, seeds)``: row 0 is the sample itself, the rest are drawn."""
+    """The seeds in each resample, ``(1 + resamples, seeds)``: row 0 is the sample itself, the other rows are drawn."""
     drawn = np.random.default_rng(seed).integers(0, seeds, size=(resamples, seeds))
     return np.concatenate([np.arange(seeds)[None], drawn])
 
 
 def scores(values: Values, resamples: NDArray[np.int64], *, rates_too: bool, ranks: bool) -> Values:
-    """What is left of a variable in each resample, as unit vectors ``(1 + B, seeds · rates)``; NaN where nothing is.
+    """Residuals of a variable in each resample, as unit vectors ``(1 + B, seeds · rates)``; NaN for zero residuals.
 
-    The mean over the rates is subtracted within each seed; with ``rates_too`` the mean over the seeds of the resample
-    is then subtracted at each rate; with ``ranks`` what remains is replaced by its ranks, ties by their mean. The
-    scalar product of two such vectors is Pearson's (of ranks: Spearman's) correlation.
+    The mean over the rates is subtracted within each seed. With ``rates_too`` the mean over the seeds of the resample
+    is then subtracted at each rate. With ``ranks`` the residuals are replaced by their ranks, ties by their mean rank.
+    The scalar product of two such vectors is Pearson's (of ranks: Spearman's) correlation.
 
     Args:
         values: ``(seeds, rates)``.
         resamples: from `resampled_seeds`.
-        rates_too: whether what is common to all networks of one rate is taken away, too.
+        rates_too: whether to subtract the mean of all networks of one rate, too.
         ranks: whether to correlate ranks.
     """
     within = values - values.mean(axis=1, keepdims=True)
@@ -51,7 +51,7 @@ def scores(values: Values, resamples: NDArray[np.int64], *, rates_too: bool, ran
         drawn = drawn - drawn.mean(axis=1, keepdims=True)
     flat = drawn.reshape(len(resamples), -1)
     scale = np.abs(values).max(initial=0.0)
-    flat = np.where(np.abs(flat) <= 1e-12 * scale, 0.0, flat)  # what rounding left of equal values is no difference
+    flat = np.where(np.abs(flat) <= 1e-12 * scale, 0.0, flat)  # differences from rounding become zero
     if ranks:
         flat = rankdata(flat, axis=1)
     flat = flat - flat.mean(axis=1, keepdims=True)
@@ -63,8 +63,8 @@ class Scorer:
     """`scores` of the variables of one group, each computed once.
 
     Args:
-        seed: what the resamples are drawn from.
-        resamples: how many.
+        seed: the seed of the resamples.
+        resamples: the number of resamples.
     """
 
     def __init__(self, seed: int, resamples: int = RESAMPLES) -> None:

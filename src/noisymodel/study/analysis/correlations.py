@@ -1,4 +1,4 @@
-"""Do spectra and rotation go with accuracy? Correlations over the networks of a study, seed by seed."""
+"""Correlations of spectra and rotation with accuracy, over the networks of a study, adjusted for the seed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MEASURES = (
     "subspace_rotation",
     "linear_cka",
 )
-"""What of the frozen features is correlated with accuracy, where present."""
+"""The measures of the frozen features that are correlated with accuracy, if present."""
 
 WITHIN_SEED = "seed"
-"""Adjustment: each seed's mean over the rates is taken away. What is left moves with the noise rate."""
+"""Adjustment: each seed's mean over the rates is subtracted. The residuals vary with the noise rate."""
 WITHIN_RATE = "seed and rate"
-"""Adjustment: each rate's mean over the seeds as well. What is left tells networks of the same noise apart."""
+"""Adjustment: each rate's mean over the seeds is subtracted too. The residuals compare networks of the same rate."""
 
 FEWEST_RATES = 3
-"""With fewer, two points of each seed would always lie on a line."""
+"""With fewer noise rates, the two points of each seed would always lie on a line."""
 
 _KINDS = ("pearson", "spearman")
 _SIDES = (("id", "id"), ("id", "ood"), ("ood", "ood"))
@@ -36,11 +36,11 @@ _SIDES = (("id", "id"), ("id", "ood"), ("ood", "ood"))
 class Correlation(NamedTuple):
     """A correlation over the pre-trained networks of one group: every seed at every noise rate.
 
-    ``measure`` is of the frozen features on the test set ``measure_split``, ``split`` that of the accuracy of
-    ``method``; out of domain both are the mean over the shifts. ``adjusted`` says what was taken away before:
-    ``"seed"`` or ``"seed and rate"``; ``kind`` is ``"pearson"`` or ``"spearman"``. ``value``, ``low`` and ``high`` are
-    in [−1, 1], NaN where nothing varies; the bounds are a 95 % interval of a bootstrap over the seeds, NaN with fewer
-    than three, and where more than 5 % of the resamples have no correlation, as with three seeds at the same rate.
+    ``measure`` is computed on the frozen features of the test set ``measure_split``, the accuracy of ``method`` on
+    ``split``; out of domain both are means over the shifts. ``adjusted`` names the subtracted means: ``"seed"`` or
+    ``"seed and rate"``; ``kind`` is ``"pearson"`` or ``"spearman"``. ``value``, ``low`` and ``high`` are in [−1, 1], or
+    NaN if nothing varies. The bounds are a 95 % interval from a bootstrap over the seeds; they are NaN with fewer than
+    three seeds, and if more than 5 % of the resamples have no correlation, as with three seeds at the same rate.
     """
 
     data: str
@@ -69,19 +69,19 @@ _Series = Mapping[tuple[float, int], float]
 def correlate(table: Iterable[Row], *, seed: int = 0, resamples: int = RESAMPLES) -> list[Correlation]:
     """Correlations of the features' measures with each method's accuracy, in each group of a study.
 
-    Networks of one seed share data and initial values, so seeds are what is independent. Each seed's mean over the
-    noise rates is subtracted from both variables, and the bootstrap draws whole seeds with replacement. With
-    `WITHIN_SEED` that is all: since both variables move with the noise rate, a correlation is to be expected without
-    either causing the other. With `WITHIN_RATE` each rate's mean over the seeds is subtracted, too: what is left asks
-    whether, among networks of the same noise rate, those with another spectrum are better.
+    Networks of one seed share data and initial values, so only seeds are independent. Each seed's mean over the noise
+    rates is subtracted from both variables, and the bootstrap draws whole seeds with replacement. `WITHIN_SEED`
+    subtracts nothing else. Then both variables vary with the noise rate, so a correlation is expected even if neither
+    causes the other. `WITHIN_RATE` also subtracts each rate's mean over the seeds. The correlation then says whether,
+    among networks of the same noise rate, those with another spectrum are better.
 
     Args:
         table: the rows of a study. Seeds that lack a rate are left out.
-        seed: of the bootstrap.
-        resamples: how many are drawn.
+        seed: the seed of the bootstrap.
+        resamples: the number of resamples.
 
     Returns:
-        The correlations, in the table's order of groups and methods; none of a group with fewer than three noise rates.
+        The correlations, in the order of groups and methods in the table; none for fewer than three noise rates.
     """
     described, scored = _series(table)
     found: list[Correlation] = []

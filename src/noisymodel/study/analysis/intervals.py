@@ -14,7 +14,7 @@ from scipy.special import nctdtrinc, stdtr, stdtrit
 from ..._checks import check_number
 
 _ROUNDING = 1e-12
-"""Of values of order one."""
+"""The rounding error of values of order one."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Interval:
     high: float
     count: int
     p_value: float
-    """Two-sided, of the hypothesis that the mean is zero."""
+    """The two-sided p-value of the hypothesis that the mean is zero."""
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside; False where there are no bounds, or no spread that they could come from."""
+        """Whether zero lies outside the interval; False without bounds, or without a spread of the values."""
         return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
@@ -62,7 +62,7 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     freedom = sample.size - 1
     error = float(sample.std(ddof=1)) / math.sqrt(sample.size)
     scale = float(np.abs(sample).max())
-    if np.ptp(sample) <= _ROUNDING * max(scale, 1.0):  # what rounding left between equal values is no spread
+    if np.ptp(sample) <= _ROUNDING * max(scale, 1.0):  # differences from rounding are no spread
         value = 0.0 if scale <= _ROUNDING else float(sample[0])
         return Interval(value, value, value, sample.size, 1.0 if value == 0 else math.nan)
     half = float(stdtrit(freedom, (1 + level) / 2)) * error
@@ -90,7 +90,7 @@ def paired_interval(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values corrected for their number by Holm's step-down method (1979); NaN stays NaN and does not count.
+    """p-values corrected for their number by Holm's step-down method (1979); NaN remains NaN and does not count.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]
@@ -115,10 +115,10 @@ class EffectSize(NamedTuple):
 def effect_size(mean: float, low: float, high: float, seeds: int) -> EffectSize:
     """Cohen's d of paired differences with its 95 % interval, from their mean and 95 % t-interval.
 
-    d = mean / s, s with n−1. Of t = d·√n the distribution is the noncentral t with n−1 degrees of freedom: the bounds
-    are the noncentralities under which t lies at the 97.5th and at the 2.5th percentile, divided by √n. d depends on
-    what varies between seeds and says how sure a difference is rather than how large it is. NaN for one seed, and where
-    all seeds have the same difference.
+    d = mean / s, s with n−1. t = d·√n has the noncentral t distribution with n−1 degrees of freedom. The bounds are the
+    noncentralities under which t lies at the 97.5th and at the 2.5th percentile, divided by √n. d measures the mean in
+    units of the variation between seeds, so it says how certain a difference is rather than how large it is. It is NaN
+    for one seed, and if all seeds have the same difference.
 
     >>> interval = mean_interval([0.5, 1.0, 1.5])
     >>> [round(value, 2) for value in effect_size(interval.mean, interval.low, interval.high, 3)]

@@ -1,4 +1,4 @@
-"""Means and paired differences over seeds, with t-intervals: from the rows of a study to its summary."""
+"""The summary of a study's rows: means and paired differences over seeds, with t-intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, Row, ShiftNote
 from .intervals import Interval, holm, mean_interval, paired_interval
 
 BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
-"""What each NMTune variant is compared with, where present; the first is what the others are compared with too."""
+"""The baselines of each NMTune variant, if present; the other baselines are compared with the first, too."""
 
 COUNTERPARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -34,10 +34,10 @@ COUNTERPARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "nmtune_lora_mlp": ("linear_probe", "lora"),
     }
 )
-"""What the other methods are compared with, where present: the first baseline, and what they add something to."""
+"""The counterparts of the other methods, if present: the first baseline, and the method that they extend."""
 
 VARIANT_PREFIX = "nmtune"
-"""Methods whose name begins so are variants of NMTune."""
+"""Methods whose names begin with this are variants of NMTune."""
 
 CLEAN = "clean"
 """The value of ``baseline`` in rows that give the change against pre-training without noise."""
@@ -52,11 +52,11 @@ MEAN_SHIFT = "mean"
 class SummaryRow(NamedTuple):
     """One line of ``summary.csv``: a mean over seeds, or a difference paired by seed.
 
-    ``baseline`` is ``""`` for a mean, ``"clean"`` for the change of the method against noise rate 0, or the method
-    that is subtracted. ``noise_rate`` is a rate, or ``"noisy"``: for each seed the mean over all rates above 0 comes
-    first. ``shift`` is ``"none"`` (in-domain), a shift, or ``"mean"``: for each seed the mean over all reported ones
-    comes first. ``seeds`` counts them. ``p_value`` and ``significant`` (the 95 % interval excludes zero) are of
-    differences only; ``p_holm`` of the headline comparisons and of the ablation only (see `summarize`).
+    ``baseline`` is ``""`` for a mean, ``"clean"`` for the change of the method against noise rate 0, or the subtracted
+    method. ``noise_rate`` is a rate, or ``"noisy"``: the mean over all rates above 0, taken first for each seed.
+    ``shift`` is ``"none"`` (in-domain), a shift, or ``"mean"``: the mean over all reported shifts, taken first for each
+    seed. ``seeds`` is the number of seeds. Only differences have ``p_value`` and ``significant`` (the 95 % interval
+    excludes zero); only the headline comparisons and the ablation have ``p_holm`` (see `summarize`).
     """
 
     data: str
@@ -80,7 +80,7 @@ class SummaryRow(NamedTuple):
 
 
 class _Cell(NamedTuple):
-    """What is the same for all seeds of one number."""
+    """The labels of a number, which all its seeds share."""
 
     data: str
     objective: str
@@ -105,25 +105,25 @@ def summarize(
 ) -> list[SummaryRow]:
     """All means, changes against clean pre-training, and paired differences of a study; intervals at 95 %.
 
-    All of it is within a group: one data set (and task), objective, architecture, kind of noise and number of shots.
+    Every row belongs to one group: one data set (and task), objective, architecture, kind of noise and number of shots.
 
-    Differences (accuracy; in-domain, and the mean over the reported shifts): each variant of NMTune against each of
-    `BASELINES` that is present, the methods of `COUNTERPARTS` against theirs, the other baselines against the first
-    one, and each method of ``bases`` against its base. Holm's correction runs over the headline comparisons of the
-    whole table, all groups together: (variant or method of `COUNTERPARTS`) × baseline × {in-domain, mean of shifts} at
-    ``noise_rate`` ``"noisy"``. The comparisons of ``bases`` at ``"noisy"``, which explain and do not claim, are a
-    family of their own. Nothing else is corrected.
+    Differences are of accuracy, in-domain and as the mean over the reported shifts. They compare each variant of NMTune
+    with each present one of `BASELINES`, the methods of `COUNTERPARTS` with their counterparts, the other baselines
+    with the first one, and each method of ``bases`` with its base. Holm's correction covers the headline comparisons of
+    the whole table, all groups together: (variant or method of `COUNTERPARTS`) × baseline × {in-domain, mean of shifts}
+    at ``noise_rate`` ``"noisy"``. The comparisons of ``bases`` at ``"noisy"`` only explain, so they are a separate
+    family. Nothing else is corrected.
 
     Args:
         table: the rows of a study.
-        shifts: what its shifts were used for.
+        shifts: the uses of its shifts.
         bases: method -> the method that it is a variation of.
 
-    A number that some seed of its group lacks is a gap: no mean of it, and no difference with it. (Seeds without any
-    number in a group count for nothing there.)
+    If a seed of a group lacks a number, that number has no mean and no differences. (Seeds without any number in a
+    group do not count there.)
 
     Raises:
-        ValueError: if a number is there twice, or a shift that chose hyper-parameters is in the table.
+        ValueError: if a number occurs twice, or a shift that was used to choose hyper-parameters is in the table.
     """
     bases = bases or {}
     cells = _collect(table, {shift.name for shift in shifts if shift.role == "tuning"})
@@ -143,7 +143,7 @@ def is_variant(method: str) -> bool:
 
 
 def is_headline(row: SummaryRow) -> bool:
-    """Whether a row is one of the comparisons that Holm's correction runs over."""
+    """Whether a row is a headline comparison, to which Holm's correction applies."""
     return row.noise_rate == NOISY and row.baseline in compared_with(row.method)
 
 
@@ -153,7 +153,7 @@ def is_ablation(row: SummaryRow, bases: Mapping[str, str]) -> bool:
 
 
 def compared_with(method: str) -> tuple[str, ...]:
-    """The baselines of a method that the study's headline comparisons are about; none of a baseline itself."""
+    """The baselines of a method in the headline comparisons; a baseline itself has none."""
     if method in COUNTERPARTS:
         return COUNTERPARTS[method]
     return BASELINES if is_variant(method) else ()
@@ -176,7 +176,7 @@ def _collect(table: Iterable[Row], tuning_shifts: set[str]) -> _Cells:
 
 
 def _complete(cells: _Cells) -> _Cells:
-    """Those that have all seeds of their group; a method's seeds are its group's, one that lacks some is left out."""
+    """The cells with all seeds of their group; a method that lacks a seed of its group is left out."""
     seeds: dict[tuple[str, ...], set[int]] = {}
     for cell, values in cells.items():
         if cell.method not in (PRETRAINING, FEATURES):
@@ -185,7 +185,7 @@ def _complete(cells: _Cells) -> _Cells:
 
 
 def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], bool]) -> _Cells:
-    """For each seed the mean over the values of ``column``; none where a value of the series is missing."""
+    """For each seed the mean over the values of ``column``; none if a value of the series is missing."""
     groups: dict[_Cell, _Cells] = {}
     expected: dict[_Cell, set[str]] = {}
     for cell, values in cells.items():
@@ -203,7 +203,7 @@ def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], boo
 
 
 def _series(cell: _Cell) -> _Cell:
-    """One metric of one method in one group: what must have the same shifts and rates throughout."""
+    """The series of a cell: one metric of one method in one group; its shifts and rates must be complete."""
     return cell._replace(noise_rate="", split="", shift="")
 
 
@@ -245,7 +245,7 @@ def _row(cell: _Cell, baseline: str, interval: Interval) -> SummaryRow:
 
 
 def _with_holm(rows: list[SummaryRow], belongs: Callable[[SummaryRow], bool]) -> list[SummaryRow]:
-    """The same rows, those of one family with the corrected p-value."""
+    """The rows, with corrected p-values in one family."""
     places = [place for place, row in enumerate(rows) if belongs(row)]
     for place, corrected in zip(places, holm([rows[place].p_value for place in places]), strict=True):
         rows[place] = rows[place]._replace(p_holm=corrected)

@@ -54,7 +54,7 @@ def open_source(config: StudyConfig, seed: int) -> Source:
     """The source of a configuration at one seed.
 
     Raises:
-        ConfigError: an option that there is not or that is out of range, or files that are not what they should be.
+        ConfigError: an option that is unknown or out of range, or faulty files.
     """
     if config.data == "suite":
         if config.data_options:
@@ -77,10 +77,10 @@ def open_source(config: StudyConfig, seed: int) -> Source:
 
 
 def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
-    """The tasks that a configuration names, in the source's order; by default those that the source names.
+    """The tasks that a configuration names, in the source's order; by default the source's default tasks.
 
     Raises:
-        ConfigError: a task that there is not.
+        ConfigError: an unknown task.
     """
     for name in config.tasks:
         demand_known("tasks", name, source.tasks)
@@ -89,14 +89,14 @@ def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
 
 
 def reseeded(source: Source, seed: int) -> Source:
-    """The same source at another seed; what was opened stays open."""
+    """The same source at another seed; open files stay open."""
     if isinstance(source, Suite):
         return source.reseeded(seed)
     return dataclasses.replace(source, seed=seed)  # pyright: ignore[reportArgumentType] # all sources are dataclasses
 
 
 def input_record(config: StudyConfig, source: Source) -> dict[str, Any]:
-    """What pre-training data depend on besides the seed, JSON-ready: options of drawn ones, what files hold."""
+    """Everything besides the seed that pre-training data depend on, JSON-ready: options, or the content of files."""
     if isinstance(source, Suite):
         return {"source": "suite", **source.input_record()}
     fields = dataclasses.fields(source)  # pyright: ignore[reportArgumentType] # all sources are dataclasses
@@ -105,11 +105,11 @@ def input_record(config: StudyConfig, source: Source) -> dict[str, Any]:
 
 
 DRAWN = 1
-"""Raise it when a source draws other data than before."""
+"""Raise this version when the data that a source draws change."""
 
 
 def task_record(source: Source, name: str, shifts: Sequence[str]) -> dict[str, Any]:
-    """What the examples of a task depend on besides what `input_record` says, JSON-ready."""
+    """Everything that a task's examples depend on besides the seed and `input_record`, JSON-ready."""
     if isinstance(source, Suite):
         return source.task_record(name)
     return {"task": name, "shifts": list(shifts)}
@@ -124,7 +124,7 @@ def reported_shifts(config: StudyConfig, source: Source) -> dict[str, tuple[str,
     """The shifts that a study reports of each task, in the source's order.
 
     Raises:
-        ConfigError: a shift that there is not, or one that was used to choose hyper-parameters.
+        ConfigError: an unknown shift, or one that was used to choose hyper-parameters.
     """
     tasks = chosen_tasks(config, source)
     notes = [note for task in tasks.values() for note in task.shifts]

@@ -1,4 +1,4 @@
-"""Glyphs with captions: pairs to pre-train on; what is tuned for and tested on is that of the glyphs."""
+"""Glyphs with captions: pairs for pre-training; the downstream tasks and tests are those of the glyphs."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Captions(Glyphs):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is known not to hold on these data."""
+        """Known limits of these data."""
         return REMARKS
 
     @property
@@ -106,7 +106,7 @@ class Captions(Glyphs):
         return self._captioned(super().pretraining_check(), self.check_images, CHECK)
 
     def sample_texts(self, count: int) -> Mapping[str, tuple[str, ...]]:
-        """For reading: captions of the pictures that :meth:`samples` shows."""
+        """Captions, for readers, of the pictures that :meth:`samples` shows."""
         labels = self.sample_labels(count)
         return {"clean": self.decoded(self._written(self.drawing(labels, SAMPLES), labels, SAMPLES))}
 

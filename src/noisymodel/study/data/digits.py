@@ -58,9 +58,9 @@ REMARKS = (
 class Digits:
     """The digits of one seed; a :class:`~noisymodel.study.data.source.Source`.
 
-    The seed splits the 1,797 pictures in two: ``pretraining_images`` of them to pre-train on, each in ``copies``
-    slightly moved and turned copies, labelled with the digit modulo 5; the rest for the downstream task, which is to
-    tell all ten digits: some to train on, all others to test on.
+    The seed splits the 1,797 pictures. ``pretraining_images`` of them are for pre-training, each in ``copies`` slightly
+    moved and rotated copies, labelled with the digit modulo 5. The rest are for the downstream task, the ten digits:
+    some for training, all others for testing.
 
     >>> digits = Digits(seed=0)
     >>> digits.pretraining().inputs.shape, digits.test().inputs.shape
@@ -79,7 +79,7 @@ class Digits:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is known not to hold on these data."""
+        """Known limits of these data."""
         return REMARKS
 
     @property
@@ -94,12 +94,12 @@ class Digits:
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Which of the ten digits a picture is of."""
+        """The task to recognise the ten digits."""
         return {"digit": self}
 
     @property
     def default_tasks(self) -> tuple[str, ...]:
-        """The only one."""
+        """The only task."""
         return ("digit",)
 
     @property
@@ -142,13 +142,13 @@ class Digits:
         return self._augmented(Examples(pictures.inputs, pictures.labels % 5), _CHECK)
 
     def training(self, shots: int) -> Examples:
-        """Of the pictures set aside for training, the first ``shots`` of each digit (all where there are fewer)."""
+        """The first ``shots`` training pictures of each digit, or all if there are fewer."""
         pictures = self._part(self.pretraining_images, self.pretraining_images + self.training_images)
         chosen = np.sort(np.concatenate([np.flatnonzero(pictures.labels == digit)[:shots] for digit in range(10)]))
         return Examples(pictures.inputs[chosen], pictures.labels[chosen])
 
     def test(self) -> Examples:
-        """All pictures that are neither for pre-training nor for training."""
+        """All pictures outside pre-training and training."""
         return self._part(self.pretraining_images + self.training_images, None)
 
     def shifted(self, shift: str) -> Examples:

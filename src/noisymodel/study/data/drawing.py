@@ -13,7 +13,7 @@ from .effects import Images
 Array = NDArray[np.float64]
 
 BINS = 3
-"""Equal parts that a range of sizes or of thicknesses is divided into, to speak of them."""
+"""The number of equal parts of a range of sizes or thicknesses, for captions and labels."""
 
 STROKES = 4
 LATTICE = np.linspace(-0.75, 0.75, 4)

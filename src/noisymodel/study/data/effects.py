@@ -1,6 +1,6 @@
 """Distribution shifts that act on finished pictures: pure functions of ``(n, height, width)`` arrays and a generator.
 
-Each takes pictures in [0, 1] and gives new ones of the same shape in [0, 1]; the input is left as it was.
+Each maps pictures in [0, 1] to new pictures of the same shape in [0, 1]; the input does not change.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Other questions about glyphs than their fine class."""
+"""Downstream tasks on glyphs other than their fine class."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _TRAINING, _TEST, _SHIFT = range(3)
 
 @dataclass(frozen=True)
 class Thickness:
-    """How thick the strokes are, thin, middle or thick: what no label of pre-training speaks of.
+    """The task to tell thin, middle and thick strokes, about which no label of pre-training says anything.
 
-    All glyphs are equally often of each thickness. Shifts that change the thickness itself are left out.
+    All glyphs have each thickness equally often. Shifts that change the thickness itself are left out.
     """
 
     glyphs: Glyphs
@@ -33,12 +33,12 @@ class Thickness:
 
     @property
     def classes(self) -> int:
-        """Equal parts of the range of thicknesses."""
+        """The number of equal parts of the range of thicknesses."""
         return BINS
 
     @property
     def shifts(self) -> tuple[ShiftNote, ...]:
-        """Those that leave the thickness."""
+        """The shifts that do not change the thickness."""
         return tuple(note for note in self.glyphs.shifts if note.name not in {"thick", "thin"})
 
     def training(self, shots: int) -> Examples:

@@ -1,8 +1,8 @@
-"""Procedural glyphs: pen strokes with coarse super-classes to pre-train on and fine classes to tune for.
+"""Procedural glyphs: pen strokes, with coarse super-classes for pre-training and fine classes for tuning.
 
 A base glyph is a few strokes between points of a lattice; each of its variants moves an end point of some strokes. The
-super-class is the base glyph, the fine class is (base glyph, variant): pre-training on super-classes gives a network
-every reason to throw away what the downstream task needs.
+super-class is the base glyph, the fine class is (base glyph, variant). So pre-training on super-classes encourages a
+network to discard the information that the downstream task needs.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Glyphs:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is known not to hold on these data."""
+        """Known limits of these data."""
         return REMARKS
 
     @property
@@ -88,7 +88,7 @@ class Glyphs:
 
     @property
     def tasks(self) -> Mapping[str, Task]:
-        """Which fine class a picture is of; which super-class; how thick its strokes are."""
+        """The tasks to recognise the fine class, the super-class, and the thickness of the strokes."""
         coarse = CoarseTask(self, self.variants, lambda fine: self.pictures(fine, _TASK, 0, 0))
         return {"fine": self, "coarse": coarse, "thickness": Thickness(self, (_TASK, 1))}
 
@@ -168,7 +168,7 @@ class Glyphs:
         return draw(shapes, labels, array_generator(self.seed, *stream, 0))
 
     def painted(self, drawing: Drawing, *stream: int, shift: GlyphShift | None = None) -> effects.Images:
-        """Pictures of a drawing; the shift draws from a stream of its own, so the instances stay the same."""
+        """Pictures of a drawing; the shift has its own random stream, so the instances do not change."""
         change = array_generator(self.seed, *stream, 1)
         if shift is not None and shift.redraw is not None:
             drawing = shift.redraw(drawing, change)

@@ -1,7 +1,7 @@
-"""A made-up language: topics, words with synonyms, sentence patterns in styles; what texts mean, and how it is written.
+"""A made-up language with topics, words with synonyms, and sentence patterns in several styles.
 
-A text is drawn as its meaning (concepts, word forms, patterns) and then written as token ids, so that a change of the
-meaning and a change of the writing can be told apart.
+A text is first drawn as its meaning (concepts, word forms, patterns) and then written as token ids, so that shifts can
+change either the meaning or the writing.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ PATTERNS = Patterns(tuple(pattern for patterns in _IN_STYLE.values() for pattern
 
 _OWN = {"noun": 8, "verb": 5, "adjective": 5}  # concepts of each topic
 _SHARED = {"noun": 12, "verb": 8, "adjective": 8}  # concepts of no topic
-_SHARED_PART = 0.35  # of the words drawn
-_PARTNER_PART = 0.6  # of the verbs are the one that the subtopic joins with the noun before
+_SHARED_PART = 0.35  # share of words that belong to no topic
+_PARTNER_PART = 0.6  # share of verbs that are the subtopic's partner of the preceding noun
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """A batch of texts before they are written."""
+    """The meanings of a batch of texts, before they are written."""
 
     topics: Integers
     """``(n,)``: the subtopic of each text."""
     patterns: Integers
     """``(n, sentences)``: indices into :data:`PATTERNS`; −1 where a text has fewer sentences."""
     concepts: Integers
-    """``(n, sentences, slots)``: what the slots of a sentence are about."""
+    """``(n, sentences, slots)``: the concepts in the slots of a sentence."""
     forms: Integers
     """``(n, sentences, slots)``: which word of the concept, in ``range(FORMS)``."""
 
@@ -66,10 +66,10 @@ class Meaning:
 
 @dataclass(frozen=True)
 class Language:
-    """What topics talk about: subtopic ``t · subtopics + s`` is subtopic ``s`` of topic ``t``.
+    """The language of all topics: subtopic ``t · subtopics + s`` is subtopic ``s`` of topic ``t``.
 
-    All subtopics of a topic use the same words. They differ in how often they use each, and in which verb follows a
-    noun. Words of no topic are used by all alike.
+    All subtopics of a topic use the same words. They differ in the frequencies of these words, and in the verbs that
+    follow a noun. All topics use the words of no topic equally.
     """
 
     topics: int
@@ -91,7 +91,7 @@ class Language:
     def meanings(
         self, topics: Integers, sentences: int, styles: Sequence[str], generator: np.random.Generator
     ) -> Meaning:
-        """A text about each of ``topics``, of two (where there is room) to ``sentences`` sentences, all usual words."""
+        """A text about each of ``topics``, in usual words, of two (if allowed) to ``sentences`` sentences."""
         shape = (len(topics), sentences)
         concepts = np.stack([self._drawn(slot, topics, generator.random(shape)) for slot in range(len(_SLOTS))], -1)
         partners = self.partners[topics[:, None], concepts[..., _NOUN]]
@@ -113,12 +113,12 @@ class Language:
 
 
 def is_function_word(tokens: Integers) -> NDArray[np.bool_]:
-    """Where a token is a word of the patterns themselves: articles, punctuation and the like."""
+    """Whether a token is a word of the patterns themselves, such as an article or punctuation."""
     return (tokens >= len(NO_WORDS)) & (tokens < PATTERNS.first_free)
 
 
 def language(generator: np.random.Generator, topics: int, subtopics: int) -> Language:
-    """A language: concepts of each topic, how often its subtopics use them, and words for them."""
+    """Draw a language: the concepts of each topic, their frequencies in its subtopics, and their words."""
     own: dict[str, Integers] = {}
     choices: dict[str, Integers] = {}
     weights: dict[str, Array] = {}
@@ -145,7 +145,7 @@ def language(generator: np.random.Generator, topics: int, subtopics: int) -> Lan
 
 
 def _made_up(count: int, generator: np.random.Generator) -> list[str]:
-    """Words, all different; where there are many, some are long."""
+    """Different made-up words; if there are many, some are long."""
     syllables = [first + second for first, second in product("bdfgklmnprstvz", "aeiou")]
     length = 2
     while len(syllables) ** length < 4 * count:

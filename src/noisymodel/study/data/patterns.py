@@ -1,4 +1,4 @@
-"""Sentence patterns: words that every sentence of a pattern has, and slots that are filled in; token ids of the result.
+"""Sentence patterns: fixed words, and slots to fill in; the result is token ids.
 
 A slot is a capital letter of its own: in ``"the A N V ."`` with the slots ``"ANV"`` the words are ``the`` and ``.``.
 """
@@ -43,7 +43,7 @@ class Patterns:
 
     @property
     def first_free(self) -> int:
-        """The first token id that is none of :attr:`words`."""
+        """The first token id after those of :attr:`words`."""
         return len(NO_WORDS) + len(self.words)
 
     @cached_property

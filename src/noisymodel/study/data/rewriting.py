@@ -1,6 +1,6 @@
 """Distribution shifts that act on written texts: pure functions of ``(n, length)`` token ids and a generator.
 
-Each gives new token ids of the same shape, padded at the end with 0; the input is left as it was.
+Each returns new token ids of the same shape, padded at the end with 0; the input does not change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .patterns import PADDING, UNKNOWN, Integers, pack
 
 
 def drop(tokens: Integers, generator: np.random.Generator, share: float) -> Integers:
-    """Each word is left out with probability ``share``, but the first that would be left of a text stays."""
+    """Drop each word with probability ``share``; a text keeps at least one word."""
     gone = generator.random(tokens.shape) < share
     words = tokens != PADDING
     empty = ~(words & ~gone).any(1)
@@ -44,19 +44,19 @@ def swap_neighbours(tokens: Integers, generator: np.random.Generator, share: flo
 
 
 def truncate(tokens: Integers, words: int) -> Integers:
-    """The first ``words`` words alone."""
+    """Keep only the first ``words`` words."""
     result = tokens.copy()
     result[:, words:] = PADDING
     return result
 
 
 def content_only(tokens: Integers) -> Integers:
-    """Without articles, punctuation and other words that no topic owns."""
+    """Remove articles, punctuation and the other words of the patterns."""
     return pack(np.where(is_function_word(tokens), PADDING, tokens))
 
 
 def stutter(tokens: Integers, generator: np.random.Generator, share: float) -> Integers:
-    """Each word comes twice with probability ``share``; what does not fit any more is cut off."""
+    """Repeat each word with probability ``share``; words beyond the length are cut off."""
     length = tokens.shape[1]
     twice = (generator.random(tokens.shape) < share) & (tokens != PADDING)
     doubled = np.stack([tokens, np.where(twice, tokens, PADDING)], -1).reshape(len(tokens), 2 * length)

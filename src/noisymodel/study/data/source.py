@@ -1,4 +1,4 @@
-"""What a source of study data gives: inputs to pre-train on, downstream tasks, and their shifted test sets."""
+"""The interface of a source of study data: pre-training inputs, downstream tasks, and shifted test sets."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import Tensor
 from ..rows import ShiftNote
 
 _VALUES = 2**22
-"""Numbers in one batch of :func:`batches` at most (but one input at least)."""
+"""The most numbers in one batch of :func:`batches`; a batch has at least one input."""
 _ROWS = 4096
 
 
 @runtime_checkable
 class LazyInputs(Protocol):
-    """Inputs that are made when they are asked for, such as pictures in files."""
+    """Inputs that are made on access, such as pictures in files."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,8 +48,8 @@ class Examples(NamedTuple):
     captions: NDArray[np.int64] | None = None
     """``(n, length)``: token ids of a text for each input, 0 is padding; of sources of pairs."""
     answers: NDArray[np.int64] | None = None
-    """``(classes,)``: for each class of the task the class of ``labels`` that it answers, −1 where it is no valid
-    answer; ``None`` where both are the same."""
+    """``(classes,)``: for each class of the task the corresponding class of ``labels``, −1 for none; ``None`` if the
+    classes are the same."""
 
 
 def in_memory(examples: Examples) -> NDArray[np.float32]:
@@ -58,7 +58,7 @@ def in_memory(examples: Examples) -> NDArray[np.float32]:
 
 
 def batches(inputs: Inputs, rows: int | None = None) -> Iterator[Tensor]:
-    """Inputs in order, a batch at a time: ``rows`` of them, by default 4096 and less where each is large."""
+    """Yield the inputs in order, ``rows`` at a time; by default 4096, fewer if an input is large."""
     count = len(inputs)
     size = rows or max(1, min(_ROWS, _VALUES // max(1, int(np.prod(inputs.shape[1:])))))
     for start in range(0, count, size):
@@ -72,7 +72,7 @@ def take(inputs: Inputs, indices: NDArray[np.int64]) -> Tensor:
 
 
 def as_rows(inputs: Tensor) -> Tensor:
-    """Inputs as rows ``(n, P)`` of numbers: flattened; token ids as float32, which holds them exactly below 2²⁴."""
+    """Flatten inputs to rows ``(n, P)``; token ids become float32, which is exact below 2²⁴."""
     rows = inputs.flatten(1)
     return rows if rows.is_floating_point() else rows.float()
 
@@ -105,11 +105,11 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class CoarseTask:
-    """The task to tell groups of another task's classes; tested on the very inputs of that one."""
+    """The task to tell groups of another task's classes, tested on the same inputs as that task."""
 
     fine: Task
     group: int
-    """Fine classes in each coarse one: the latter is the quotient."""
+    """Fine classes in each group: the group is the quotient of the fine class by this number."""
     made: Callable[[NDArray[np.int64]], Examples]
     """Training examples of fine classes."""
 
@@ -120,11 +120,11 @@ class CoarseTask:
 
     @property
     def shifts(self) -> tuple[ShiftNote, ...]:
-        """Those of the fine classes."""
+        """The shifts of the fine task."""
         return self.fine.shifts
 
     def training(self, shots: int) -> Examples:
-        """``shots`` of each group, of its fine classes in turn."""
+        """``shots`` examples of each group, from its fine classes in turn."""
         order = np.arange(shots * self.classes, dtype=np.int64)
         return self._coarse(self.made(order % self.classes * self.group + order // self.classes % self.group))
 
@@ -141,10 +141,10 @@ class CoarseTask:
 
 
 class Source(Protocol):
-    """One seed of a source: everything drawn from it is a pure function of the source's settings and that seed.
+    """A source at one seed: its data are a pure function of the source's settings and the seed.
 
-    Pre-training labels and downstream labels differ: the network learns ``pretraining_classes`` coarse classes (which
-    the study corrupts), the downstream tasks ask for other ones.
+    Pre-training and downstream labels differ: the network learns ``pretraining_classes`` coarse classes, whose labels
+    the study corrupts; the downstream tasks have other classes.
     """
 
     @property
@@ -169,7 +169,7 @@ class Source(Protocol):
 
     @property
     def vocabulary(self) -> int:
-        """Token ids are below it; 0 where there are none."""
+        """The number of token ids; 0 without texts."""
         ...
 
     @property
@@ -193,13 +193,13 @@ class Source(Protocol):
         ...
 
     def pretraining(self) -> Examples:
-        """What to pre-train on, with clean labels in ``range(pretraining_classes)``."""
+        """The pre-training examples, with clean labels in ``range(pretraining_classes)``."""
         ...
 
     def pretraining_check(self) -> Examples:
-        """Fresh examples with clean pre-training labels: how well the pre-trained network does its own task."""
+        """Fresh examples with clean pre-training labels, to evaluate the pre-trained network on its own task."""
         ...
 
     def samples(self, count: int) -> Mapping[str, NDArray[np.float32]]:
-        """For looking at: the same ``count`` objects clean (key ``"clean"``) and under each shift; empty of texts."""
+        """Pictures of the same ``count`` objects, clean (key ``"clean"``) and under each shift; empty for texts."""
         ...

@@ -1,6 +1,6 @@
-"""Procedural texts: a made-up language, to pre-train on by filling in masked words, and topics to tell apart.
+"""Procedural texts in a made-up language: pre-training fills in masked words, the downstream task tells topics apart.
 
-The subtopics of a topic use the same words, differently often and in different company.
+The subtopics of a topic use the same words with different frequencies and in different combinations.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from .source import CoarseTask, Examples, Task
 # streams of random numbers that one seed is split into
 _LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
 
-_KNOWN_STYLES = ("plain", "formal")  # of the downstream texts; pre-training sees all
-_UNKNOWN_PART = 0.02  # of the words of pre-training, so that networks know the token of an unknown word
+_KNOWN_STYLES = ("plain", "formal")  # the styles of downstream texts; pre-training has all styles
+_UNKNOWN_PART = 0.02  # share of unknown words in pre-training, so that networks learn their token
 
 Rephrase = Callable[[Meaning, Language, np.random.Generator], Meaning]
 Rewrite = Callable[[Integers, np.random.Generator], Integers]
@@ -133,7 +133,7 @@ class Texts:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is known not to hold on these data."""
+        """Known limits of these data."""
         return REMARKS
 
     @property
@@ -240,7 +240,7 @@ class Texts:
         return Examples(self._tokens(topics, *stream, shift=shift), topics)
 
     def _tokens(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Integers:
-        """Texts of subtopics; the shift draws from a stream of its own, so the texts stay the same."""
+        """Texts of subtopics; the shift has its own random stream, so the texts do not change."""
         meaning = self.language.meanings(topics, self.sentences, _KNOWN_STYLES, array_generator(self.seed, *stream, 0))
         change = array_generator(self.seed, *stream, 1)
         if shift is not None and shift.rephrase is not None:

@@ -1,4 +1,4 @@
-"""Where the parts of a study are computed: this process, others, a cluster, an array of jobs, ranks of torchrun."""
+"""Execution of a study's parts: in this process, in others, on a cluster, by an array of jobs, by torchrun's ranks."""
 
 from __future__ import annotations
 

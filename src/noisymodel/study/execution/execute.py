@@ -1,4 +1,4 @@
-"""Computing what a plan lacks: in this process, in parallel ones, as tasks of a cluster, or a shard of it."""
+"""Computation of a plan's missing parts: in this process, in parallel processes, or as tasks of a cluster."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ def execute(
     backend: str = "processes",
     shard: Shard | None = None,
 ) -> list[Failure]:
-    """Compute all parts that the cache lacks, or those of a shard; what failed is returned, the rest is kept.
+    """Compute all missing parts, or those of a shard; store them, and return the failures.
 
     Args:
-        plan: what is to be computed.
-        cache: where parts are, and where they go.
+        plan: the study.
+        cache: the cache of finished parts.
         workers: processes, or Ray tasks at once; ``None`` for one per core; 1 computes in this process.
         progress: whether to show a bar on stderr.
         backend: ``"processes"`` or ``"ray"``.
-        shard: which cells; all by default.
+        shard: the cells to compute; all by default.
     """
     cells = plan.cells[shard.index :: shard.count] if shard else plan.cells
     lacking = {cell: missing for cell in cells if (missing := missing_parts(plan, cell, cache))}
@@ -55,7 +55,7 @@ def execute(
 
 
 def missing_parts(plan: Plan, cell: CellName, cache: PartCache) -> list[Part]:
-    """The parts of a cell that are not kept whole."""
+    """The parts of a cell that are not completely stored."""
     curves = plan.config.learning_curves
     return [
         part
@@ -68,7 +68,7 @@ def missing_parts(plan: Plan, cell: CellName, cache: PartCache) -> list[Part]:
 def _progress(
     plan: Plan, lacking: dict[CellName, list[Part]], cache: PartCache, *, shown: bool
 ) -> Generator[tuple[Callable[[str], None], Callable[[], None]]]:
-    """A bar, and two ways to move it: being told of a part, and looking which parts have come into the cache."""
+    """A progress bar with two updates: by the name of a finished part, and by a check of the cache for new parts."""
     awaited = {cache.path(plan.identity(cell, part)) for cell, parts in lacking.items() for part in parts}
     pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: a log file needs few
     shown = shown and bool(lacking)
@@ -89,7 +89,7 @@ def _progress(
 
 @contextmanager
 def one_thread() -> Generator[None]:
-    """As in a worker process: sums of one thread do not depend on the number of cores."""
+    """Compute on one thread, as in a worker process, so that sums do not depend on the number of cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""The pre-training of a study by itself: all cells one after the other, each shared by all ranks of a process group."""
+"""Pre-training of a study alone: all cells one after the other, each shared by all ranks of a process group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..plan import CellName, Plan, plan
 from ..rows import PRETRAINING
 
 _PATIENCE = timedelta(days=7)
-"""How long a rank waits for another: as long as the slowest does what the others do not."""
+"""The longest wait of a rank for another rank that does work of its own."""
 
 
 def pretrain_study(
@@ -30,19 +30,19 @@ def pretrain_study(
 ) -> list[Failure]:
     """Pre-train all networks of a study into ``out``, and nothing else; ``run(..., resume=True)`` does the rest.
 
-    In a process group (``torchrun``) the ranks share every batch, as :func:`~noisymodel.study.pretraining.pretrain`
-    says; rank 0 writes, and all must see the folder. Without one this process does it alone.
+    In a process group (``torchrun``) the ranks share every batch, see :func:`~noisymodel.study.pretraining.pretrain`.
+    Rank 0 writes, and all ranks must see the folder. Without a process group this process works alone.
 
     Args:
         config: the study, or its keys.
-        out: the output folder; a study that is in it goes on.
-        cache: folder of finished parts, if not the one inside.
+        out: the output folder; an unfinished run in it is resumed.
+        cache: folder of finished parts, if it is not the one inside ``out``.
 
     Returns:
-        What failed; the other cells are there.
+        The failures; the networks of all other cells are stored.
 
     Raises:
-        ConfigError: something is wrong with the configuration.
+        ConfigError: an error in the configuration.
         OutputFolderError: ``out`` holds something else.
     """
     chosen = config if isinstance(config, StudyConfig) else StudyConfig.from_mapping(config)
@@ -63,10 +63,10 @@ def pretrain_study(
 
 @contextmanager
 def process_group(device: str) -> Generator[bool]:
-    """The process group that ``torchrun`` meant, if it started this process: yields whether this is rank 0.
+    """Open the process group of ``torchrun``, if it started this process; yield whether this is rank 0.
 
     Raises:
-        ConfigError: the environment names a rank and no world.
+        ConfigError: the environment names a rank but no world.
     """
     if distributed.is_initialized() or "RANK" not in os.environ:
         yield _first()
@@ -88,7 +88,7 @@ def _first() -> bool:
 
 
 def _at_rank_zero(work: Any) -> None:
-    """Do something once; what goes wrong is raised there, and said on all other ranks."""
+    """Do something on rank 0; its error is raised there, and reported on all other ranks."""
     error: Exception | None = None
     if _first():
         try:
@@ -106,7 +106,7 @@ def _at_rank_zero(work: Any) -> None:
 
 @contextmanager
 def _owned_at_rank_zero(planned: Plan, name: CellName, parts: PartCache) -> Generator[None]:
-    """A block in which no other study makes the networks of a cell; of a process group rank 0 sees to it."""
+    """Keep other studies from training the networks of a cell during the block; rank 0 holds the lock."""
     if not distributed.is_initialized():
         yield
         return

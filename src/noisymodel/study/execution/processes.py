@@ -1,7 +1,7 @@
-"""Cells in parallel processes, by the pool of loky: its workers do not run the caller's script again.
+"""Cells in parallel processes of a loky pool, whose workers do not run the caller's script again.
 
-A worker computes on one thread, so results do not depend on how many there are. It imports nothing from the working
-directory, ignores Ctrl-C, which is its parent's to handle, and ends when its parent does, however that ends.
+A worker computes on one thread, so results do not depend on the number of workers. It imports nothing from the working
+directory, ignores Ctrl-C, which its parent handles, and ends when its parent ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from ..part_cache import PartCache
 from ..plan import NETWORKS, CellName, Plan
 
 _PAUSE = 0.5
-"""Seconds between two looks at what has been finished."""
+"""Seconds between two checks for finished parts."""
 _ENVIRONMENT = {"PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def run_in_processes(
     plan: Plan, cells: Sequence[CellName], cache: PartCache, processes: int, look: Callable[[], None]
 ) -> list[Failure]:
-    """Compute cells with so many worker processes.
+    """Compute cells in worker processes.
 
     Args:
         plan: the study.
-        cells: which of its cells.
-        cache: where the parts go.
-        processes: number of workers.
-        look: called now and then in this thread.
+        cells: the cells to compute.
+        cache: the cache for the parts.
+        processes: the number of workers.
+        look: called regularly in this thread.
 
     Returns:
-        What failed; the rest is finished. Where a worker dies, each cell that was being computed is tried once more by
-        itself; a cell whose worker dies then, too, has failed.
+        The failures; all other parts are finished. If a worker dies, each unfinished cell that had begun is tried once
+        more by itself; it fails if its worker dies again.
     """
     waiting = list(cells)
     failures: list[Failure] = []
@@ -57,7 +57,7 @@ def run_in_processes(
 def _until_a_worker_dies(
     plan: Plan, cells: Sequence[CellName], cache: PartCache, processes: int, look: Callable[[], None]
 ) -> tuple[list[Failure], list[CellName], list[CellName]]:
-    """What failed, which cells were being computed when a worker died, and which had not begun."""
+    """The failures, the cells in progress when a worker died, and the cells that had not begun."""
     from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
     waiting, failures = list(cells), list[Failure]()
@@ -96,7 +96,7 @@ def _died(plan: Plan, cell: CellName) -> Failure:
 
 @contextmanager
 def _starting() -> Generator[None]:
-    """A block in which new processes do not look for modules where this one happens to work, and ignore Ctrl-C."""
+    """Make processes that start in the block ignore Ctrl-C, and import no modules from the working directory."""
     path, known = list(sys.path), os.environ.get("PYTHONSAFEPATH")
     sys.path[:] = [place for place in path if place not in ("", ".")]
     os.environ["PYTHONSAFEPATH"] = "1"

@@ -1,4 +1,4 @@
-"""Cells as Ray tasks: each computes its parts into the shared folder and returns what failed."""
+"""Cells as Ray tasks: each task computes its parts into the shared folder and returns the failures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ..plan import NETWORKS, CellName, Plan
 def run_as_ray_tasks(
     plan: Plan, cells: Sequence[CellName], cache: PartCache, workers: int | None, look: Callable[[], None]
 ) -> list[Failure]:
-    """Compute cells with a Ray task of one CPU each; ``workers`` at once at most.
+    """Compute each cell in a Ray task of one CPU; at most ``workers`` tasks run at once.
 
-    The cluster is the one that this process is connected to; if there is none, Ray starts one on this machine, or
-    connects to the one that ``RAY_ADDRESS`` names. A task whose worker died is run again by Ray, three times at most.
+    The tasks run on the cluster of this process. If there is none, Ray connects to the cluster that ``RAY_ADDRESS``
+    names, or starts one on this machine. If a worker dies, Ray repeats its task, at most three times.
 
     Raises:
         MissingExtraError: Ray is not installed.

@@ -1,4 +1,4 @@
-"""Which cells one job of an array computes."""
+"""The cells of one job in an array of jobs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...errors import ConfigError
 
 @dataclass(frozen=True)
 class Shard:
-    """One of ``count`` equal parts of a study's cells: those whose place is ``index`` modulo ``count``."""
+    """One of ``count`` equal parts of a study's cells: the cells whose number is ``index`` modulo ``count``."""
 
     index: int
     count: int
@@ -20,7 +20,7 @@ class Shard:
         """``"3/8"``, counted from 0, or ``"env"``: a task of a Slurm array, or a process of torchrun.
 
         Raises:
-            ConfigError: anything else, or an environment that says neither.
+            ConfigError: any other text, or an environment of neither.
 
         >>> Shard.parse("3/8")
         Shard(index=3, count=8)

@@ -1,4 +1,4 @@
-"""Pre-trained noisy networks as files for others: weights, what they are, what noise they saw; and back."""
+"""Export of pre-trained networks as files for others (weights, configuration, audit of the noise), and loading."""
 
 from __future__ import annotations
 

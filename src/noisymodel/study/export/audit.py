@@ -1,4 +1,4 @@
-"""What the noise of a pre-training really was: drawn again and counted."""
+"""The audit of a pre-training's noise: it is drawn again and counted."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Integers = NDArray[np.int64]
 
 
 def noise_audit(request: PretrainingRequest, rate: float) -> dict[str, Any]:
-    """What was wrong in the examples of a network, JSON-ready.
+    """The audit of the noise in a network's examples, JSON-ready.
 
-    Keys: ``objective``, ``noise_kind``, ``seed``, ``requested_rate``, ``realized_rate`` (share of the labels, pairs or
-    words that are wrong), ``num_samples`` (of them), ``num_changed``; by class of the clean label ``class_counts`` and
-    ``changed_per_class``; checksums of what was clean and of what was learned from (SHA-256 of little-endian int64).
-    Labels and captions besides have ``transition_counts``: entry [i][j] is how many examples of class i have a label,
-    or a caption, of class j (rows [i, j, count] off the diagonal where there are more than 256 classes). ``injector``
-    is the audit of the noise function itself, where it gives one.
+    Keys: ``objective``, ``noise_kind``, ``seed``, ``requested_rate``, ``realized_rate`` (the share of wrong labels,
+    pairs or words), ``num_samples`` (their number), ``num_changed``; by clean class ``class_counts`` and
+    ``changed_per_class``; and checksums of the clean and of the noisy data (SHA-256 of little-endian int64). For labels
+    and captions ``transition_counts`` is added: entry [i][j] is the number of examples of class i with a label, or a
+    caption, of class j (above 256 classes, rows [i, j, count] off the diagonal). ``injector`` is the audit of the noise
+    function itself, if it has one.
     """
     counted = {"supervised": _labels, "contrastive": _captions, "masked_token": _tokens}[request.objective]
     return {
@@ -49,7 +49,7 @@ def _labels(request: PretrainingRequest, rate: float) -> dict[str, Any]:
 
 
 def _captions(request: PretrainingRequest, rate: float) -> dict[str, Any]:
-    """Classes are those of the labels that the pictures have, though nothing was trained on them."""
+    """The audit of captions, by the classes of the pictures' labels, although training did not use these labels."""
     labels, pairs = request.examples.labels, caption_noise(request, rate)
     permutation = np.asarray(pairs.permutation)
     captions = np.asarray(request.examples.captions)
@@ -63,7 +63,7 @@ def _captions(request: PretrainingRequest, rate: float) -> dict[str, Any]:
 
 
 def _tokens(request: PretrainingRequest, rate: float) -> dict[str, Any]:
-    """Samples are the words that noise may change."""
+    """The audit of tokens; the samples are the words that noise may change."""
     clean, noisy = np.asarray(request.examples.inputs), token_noise(request, rate)
     changed = np.asarray(noisy.changed)
     labels = np.broadcast_to(request.examples.labels[:, None], clean.shape)[clean != 0]

@@ -1,4 +1,4 @@
-"""The cards of exported networks: what each is, what noise it saw, how it does, how to load it."""
+"""The model cards of exported networks: description, noise, performance, and loading."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def model_card(
     Args:
         record: its ``config.json``.
         audit: its ``noise_audit.json``.
-        checks: numbers of it by name; empty where the study had not come that far.
-        source: the data that it was trained on.
-        licence: of the weights.
-        versions: of what it was made with.
+        checks: its measures by name; empty if the study had not computed them.
+        source: its training data.
+        licence: the licence of the weights.
+        versions: the versions of the software that made it.
 
     Raises:
         MissingExtraError: huggingface_hub or jinja2 is not installed.
@@ -60,7 +60,7 @@ def model_card(
 
 
 def overview(source: Source, records: Sequence[Mapping[str, Any]], licence: str, versions: Mapping[str, str]) -> str:
-    """The ``README.md`` of all networks: a row each."""
+    """The ``README.md`` of all networks, with a row for each."""
     checks = [_main_checks(record["checks"]) for record in records]
     return _rendered("overview", records=records, checks=checks, source=source, licence=licence, versions=versions)
 

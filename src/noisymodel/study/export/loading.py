@@ -1,4 +1,4 @@
-"""Exported networks back from their folders, after their checksums."""
+"""Loading of exported networks from their folders, after a check of the checksums."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ARCHITECTURE_FOLDER = "architecture"
 
 @dataclass(frozen=True)
 class ExportedNetwork:
-    """A pre-trained network and what is known of it."""
+    """A pre-trained network with its configuration and audit."""
 
     network: Network
     """In evaluation mode, its parameters frozen; ``network.backbone`` maps flattened inputs to features."""
@@ -59,15 +59,15 @@ class ExportedNetwork:
 
 
 def load_exported(folder: str | Path) -> ExportedNetwork:
-    """The network in a folder that ``noisymodel study export`` wrote, one of the folders of the whole.
+    """Load a network from its folder in an export of ``noisymodel study export``.
 
-    The checksums of its files are compared first. Nothing is downloaded. Features are those of the study to the bit, on
-    the same machine with as many threads.
+    The checksums of its files are compared first. Nothing is downloaded. On the same machine with the same number of
+    threads, the features equal those of the study to the bit.
 
     Raises:
-        InputFileError: no such folder; a file is missing, is not the one that was written, or is not what it should be;
-            an architecture is neither built in, nor a library's own, nor in the folder.
-        MissingExtraError: the library that the architecture is of is not installed.
+        InputFileError: no such folder; a file is missing, changed or faulty; or the architecture is neither built in,
+            nor a library's own, nor in the folder.
+        MissingExtraError: the library of the architecture is not installed.
 
     >>> from noisymodel import study
     >>> study.load_exported("no such folder")
@@ -117,7 +117,7 @@ def verify_exported(folder: str | Path) -> dict[str, Any]:
 
 
 def _check_names(place: Path, manifest: Mapping[str, Any], files: Mapping[str, Any]) -> None:
-    """That a manifest lists what it must, below its own folder."""
+    """Check that a manifest lists the required files, all below its own folder."""
     listed = manifest.get("networks", [])
     try:
         folders = [str(network["folder"]) for network in listed]
@@ -152,10 +152,10 @@ _KINDS: Mapping[str, type | tuple[type, ...]] = {
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """A network's ``config.json``, its keys checked.
+    """Read a network's ``config.json``, and check its keys.
 
     Raises:
-        InputFileError: a key is missing or of another type; the file and the key.
+        InputFileError: a key is missing or has another type; the message has the file and the key.
     """
     record = read_json(path)
     for key, kind in _KINDS.items():
@@ -200,10 +200,10 @@ def _architecture(place: Path, asked: str) -> str:
 
 
 def _check_sizes(place: Path, request: PretrainingRequest) -> None:
-    """That the network would have the tensors of the weights, before any of its own is made.
+    """Check that the network will have the tensors in the file of weights, before it is built.
 
     Raises:
-        InputFileError: other names or shapes.
+        InputFileError: names or shapes differ.
     """
     path = place / WEIGHTS_FILE
     try:
@@ -219,7 +219,7 @@ def _check_sizes(place: Path, request: PretrainingRequest) -> None:
     if used:
         raise InputFileError(f"{str(place / CONFIG_FILE)!r} asks for {used[0]} layers of {len(held)} tensors")
     if request.architecture.startswith("open_clip:"):
-        return  # sizes are the library's own, and it does not build models without memory
+        return  # sizes are the library's, which cannot build models without memory
     try:
         with torch.device("meta"):
             wanted = {name: tuple(value.shape) for name, value in untrained(request).state_dict().items()}
@@ -235,7 +235,7 @@ def _check_sizes(place: Path, request: PretrainingRequest) -> None:
 
 
 def _request(place: Path, record: Mapping[str, Any]) -> PretrainingRequest:
-    """A request whose network at its initial values has the shape of the exported one; its inputs are placeholders."""
+    """A request for a network of the same shape as the exported one; its inputs are placeholders."""
     objective, architecture = record["objective"], _architecture(place, record["architecture"])
     captions: NDArray[np.int64] | None = None
     if record["caption_length"]:

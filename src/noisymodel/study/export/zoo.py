@@ -1,4 +1,4 @@
-"""Writing the pre-trained networks of a study: a folder each, whole or not there at all."""
+"""Export of a study's pre-trained networks, each into its own folder; the export is complete or absent."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ LICENCE = "apache-2.0"
 
 
 class Exported(NamedTuple):
-    """What an export wrote."""
+    """The result of an export."""
 
     path: Path
     networks: tuple[str, ...]
     """Folders in ``path``, one per network."""
     missing: tuple[CellName, ...]
-    """Cells of the study whose networks were not there."""
+    """Cells of the study without stored networks."""
 
 
 def export_study(
@@ -56,14 +56,15 @@ def export_study(
     same files to the byte.
 
     Args:
-        folder: of the study, as ``noisymodel study --out`` made it.
-        to: where to write; must not be there, or be an empty folder. It is whole, or not there at all.
-        cache: the study's folder of finished parts, where it was not the one inside ``folder``.
-        licence: of the weights, an SPDX identifier; by default ``"apache-2.0"``, that of the library, for data that it
-            makes itself, and ``"other"`` for data from files.
+        folder: the study's folder, written by ``noisymodel study --out``.
+        to: the new folder; it must not exist, or be empty. It appears only when it is complete.
+        cache: the study's folder of finished parts, if it is not the one inside ``folder``.
+        licence: the licence of the weights, an SPDX identifier. The default is ``"apache-2.0"``, that of the library,
+            for generated data, and ``"other"`` for data from files.
 
     Raises:
-        InputFileError: no study in ``folder``, or none of its networks, as when another version of the library made it.
+        InputFileError: no study in ``folder``, or no stored networks, for example after a change of the library's
+            version.
         OutputFolderError: ``to`` is a file or not empty.
     """
     claim = read_claim(Path(folder))
@@ -109,7 +110,7 @@ _IN_THE_LIST = ("folder", "objective", "architecture", "noise_kind", "noise_rate
 
 
 def _write_cell(folder: Path, cell: Cell, licence: str) -> Iterator[dict[str, Any]]:
-    """The networks of a cell, one per noise rate."""
+    """Write the networks of a cell, one per noise rate."""
     trained = cell.stored_networks()
     if trained is None:
         raise InputFileError(f"the networks of {cell.name} are damaged in {str(cell.cache.folder)!r}: delete them")
@@ -161,7 +162,7 @@ def _described(config: StudyConfig, cell: Cell, network: Network, rate: float, f
 
 
 def _inputs(source: Source, shape: tuple[int, ...]) -> dict[str, Any]:
-    """What the network takes, and what was done to it before."""
+    """The inputs of the network, and their preparation."""
     if source.kind == "texts":
         return {"kind": "token ids", "dtype": "int64", "shape": list(shape), "padding": 0}
     return {
@@ -175,20 +176,20 @@ def _inputs(source: Source, shape: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _without_folder(architecture: str) -> str:
-    """A library's model that is a folder of this machine, by the folder's name alone."""
+    """The name of an architecture; of a local folder only its last part."""
     library, colon, name = architecture.partition(":")
     return f"{library}:{Path(name).name}" if colon and Path(name).is_dir() else architecture
 
 
 def _new_name(folder: Path, text: str) -> str:
-    """Letters, digits, points and hyphens that name nothing in ``folder`` yet."""
+    """A new name in ``folder``, of letters, digits, points and hyphens."""
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", text)
     names = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
     return next(name for name in names if not (folder / name).exists())
 
 
 def _keep_architecture(place: Path, architecture: str) -> None:
-    """The configuration of a model of transformers, which is no part of that library."""
+    """Copy the configuration of a model of transformers that is not part of that library."""
     library, _, name = architecture.partition(":")
     if library == "transformers":
         transformers_configuration(name, local=True).save_pretrained(place / ARCHITECTURE_FOLDER)

@@ -1,4 +1,4 @@
-"""Tuning methods: how to build a head, and how to train it."""
+"""Tuning methods: each builds a head and trains it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tuned NMTune taken apart: without each term, each term alone, other batches and other networks."""
+"""Ablations of the tuned NMTune: without each term, each term alone, other batches and other networks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .base import Method
 from .frozen import TUNED, WHOLE_NETWORK, network
 
 FULL = "nmtune_tuned"
-"""What the ablation is of."""
+"""The full method of the ablation."""
 
 _TERMS = ("consistency", "covariance", "dominant")
 

@@ -1,4 +1,4 @@
-"""What a tuning method of the study is: how to build its head, and how to train it."""
+"""The interface of a tuning method: it builds a head and trains it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ OF_THE_TRAINING = (*OF_EVERY_METHOD, "interpolation")
 """Settings that are not arguments of ``build``."""
 
 Watch = Callable[[Head, Mapping[str, float]], None]
-"""What is called after each epoch with the head, in evaluation mode, and the epoch's entry of the history."""
+"""A callback after each epoch, with the head in evaluation mode and the epoch's entry of the history."""
 
 
 class Material(NamedTuple):
-    """What a method may train on: a pre-trained network, and the downstream task's training pictures."""
+    """The material that a method may train on: a pre-trained network, and the downstream training examples."""
 
     network: Network
-    """In evaluation mode, its parameters frozen; a method that tunes it tunes a copy."""
+    """The network, in evaluation mode and with frozen parameters; a method that tunes it takes a copy."""
     inputs: Inputs
     """``(n, ...)``: the pictures or token ids."""
     features: Tensor
-    """``(n, D)``: what the frozen network makes of them."""
+    """``(n, D)``: their features by the frozen network."""
     labels: Tensor
     """``(n,)``."""
     classes: int
@@ -61,14 +61,14 @@ class Method:
     build: Callable[..., Head | KernelProbe]
     """``build(in_features, num_classes, *, generator, **settings)``."""
     settings: Mapping[str, float]
-    """Keyword arguments of ``build``, and ``learning_rate``, ``epochs_factor`` (times ``tuning.epochs``) and
-    ``batch_size`` (in place of ``tuning.batch_size``)."""
+    """Keyword arguments of ``build``; and ``learning_rate``, ``epochs_factor`` (a factor of ``tuning.epochs``) and
+    ``batch_size`` (instead of ``tuning.batch_size``)."""
     base: str = ""
     """The method that it is a variation of, for ablations and the variants of a configuration."""
     options: tuple[str, ...] = ()
     """Arguments of ``build`` that a study may change besides those in ``settings``."""
     version: int = 1
-    """Raise it when the same settings give other results than before."""
+    """Raise this version when the results of the same settings change."""
 
     sees_pictures = False
     """Whether the head's rows are pictures, not features."""
@@ -117,7 +117,7 @@ class Method:
 
     @property
     def record(self) -> dict[str, object]:
-        """What its results depend on besides data and the common training, JSON-ready; its names are no part of it."""
+        """Everything that the results depend on besides data and the common training, JSON-ready, without names."""
         known = inspect.signature(self.build).parameters.values()
         defaults = {item.name: item.default for item in known if isinstance(item.default, int | float)}
         settings = {name: float(value) for name, value in {**defaults, **self.settings}.items()}
@@ -129,11 +129,11 @@ class Method:
         return ()
 
     def epochs(self, tuning_epochs: int) -> int:
-        """Epochs of training where ``tuning.epochs`` is given; at least one."""
+        """Epochs of training, for the given ``tuning.epochs``; at least one."""
         return max(1, round(tuning_epochs * self.settings.get("epochs_factor", 1)))
 
     def check_packages(self) -> None:
-        """Nothing, or a `MissingExtraError`."""
+        """Raise a `MissingExtraError` if a required package is missing."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class SolvedMethod(Method):
     of_the_training = ()
 
     def fitted(self, material: Material, watch: Watch | None = None) -> Head | KernelProbe:  # noqa: ARG002 # no epochs
-        """The head of this method; ``watch`` is never called, for there are no epochs."""
+        """The head of this method; ``watch`` is never called, because there are no epochs."""
         found = self.build(
             material.features, material.labels, num_classes=material.classes, seed=material.seed, **self.keywords
         )
@@ -156,17 +156,17 @@ class SolvedMethod(Method):
 
 @dataclass(frozen=True)
 class MaterialMethod(Method):
-    """A method whose ``build(material, *, generator, **settings)`` sees the training data, the network included.
+    """A method whose ``build(material, *, generator, **settings)`` sees the training data and the network.
 
-    With the setting ``interpolation`` α the trained head is put between where it started and where it ended,
-    (1 − α)·start + α·end: meant for heads whose classifier is of use at the start, too.
+    The setting ``interpolation`` α interpolates the weights between the initial and the trained head,
+    (1 − α)·start + α·end; it suits heads whose initial classifier is already useful.
     """
 
     sees_pictures: bool = False
     needs_peft: bool = False
 
     def fitted(self, material: Material, watch: Watch | None = None) -> Head:
-        """The head of this method, trained; ``watch`` sees the training, not what interpolation makes of it."""
+        """The head of this method, trained; ``watch`` sees the training before the interpolation."""
         generator = tensor_generator(material.seed, _INITIALISATION)
         head = cast(Head, self.build(material, generator=generator, **self.keywords))
         start = {name: value.clone() for name, value in head.state_dict().items()}
@@ -181,6 +181,6 @@ class MaterialMethod(Method):
         return ("peft",) if self.needs_peft else ()
 
     def check_packages(self) -> None:
-        """That peft is installed, where it is needed."""
+        """Check that peft is installed, if the method needs it."""
         if self.needs_peft and find_spec("peft") is None:
             raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study")

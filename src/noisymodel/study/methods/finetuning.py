@@ -1,7 +1,7 @@
 """Methods that tune the network itself, with and without NMTune's terms: the study runs them by name.
 
-None of their settings was tuned here: they are those of the papers or of the published code where these say so, and
-plain values where they do not. The learning rates are those of the published code for networks and linear probes.
+None of their settings was tuned here: they are those of the papers or of the published code, or plain values if these
+say nothing. The learning rates are those of the published code for networks and linear probes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _low_rank(material: Material, *, generator: torch.Generator, rank: float, al
 
 
 def _from_a_probe(material: Material, *, generator: torch.Generator, probe_learning_rate: float) -> Head:
-    """A network whose classifier begins as a linear probe of its features, trained as long as the network will be."""
+    """A network whose initial classifier is a linear probe of its features, trained for as many epochs as itself."""
     start = probe(material.features.shape[1], material.classes, generator=generator)
     fit(
         start,
@@ -84,7 +84,7 @@ def _nmtune(
     rank: float | None = None,
     alpha: float = 0.0,
 ) -> Head:
-    """Terms on the network's own features; with ``consistency_weight`` on those of NMTune's network on top of it."""
+    """Terms on the features of the network, or, with ``consistency_weight``, of an NMTune network on top of it."""
     width = material.features.shape[1]
     backbone = None
     if rank is not None:

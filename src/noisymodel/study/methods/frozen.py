@@ -1,6 +1,6 @@
 """Methods on frozen features: probes, networks and NMTune. An entry in `ON_FEATURES` is a method of the study.
 
-Every entry names all settings of its head, so that a study's numbers do not move with the library's defaults.
+Every entry names all settings of its head, so that a study's numbers do not depend on the library's defaults.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from .base import Material, MaterialMethod, Method, SolvedMethod
 # ---- heads -----------------------------------------------------------------------------------------------------------
 
 _AS_PUBLISHED: Mapping[str, Any] = {"normalize": None, "input_noise": 0.0, "depth": 1, "reduction": "mean"}
-"""What no method of the study changes, whatever the library's defaults are."""
+"""Settings that no method of the study changes, independent of the library's defaults."""
 
 
 def _explicit(kind: type[Head], **settings: Any) -> dict[str, Any]:
-    """Arguments of a head: the published ones that it knows, and the given ones."""
+    """Arguments of a head: the fixed settings that it has, and the given ones."""
     known = inspect.signature(kind).parameters
     return {name: value for name, value in _AS_PUBLISHED.items() if name in known} | settings
 
@@ -54,7 +54,7 @@ def network(
     label_smoothing: float = 0.0,
     **weights: float,
 ) -> Head:
-    """`NMTune` with hidden layers of ``width`` times the features; without weights `MLPProbe`. 0 is no and 1 is yes."""
+    """`NMTune` with hidden layers of ``width`` · D features; without weights `MLPProbe`. 0 is False, 1 is True."""
     kind = NMTune if weights else MLPProbe
     return kind(
         in_features,
@@ -103,7 +103,7 @@ class _MatchedProbe(MLPProbe):
 
 @contextmanager
 def _kept_statistics(head: nn.Module) -> Generator[None]:
-    """BatchNorm's running statistics are of the features alone, not of perturbed ones."""
+    """Keep BatchNorm's running statistics free of perturbed features."""
     norms = [module for module in head.modules() if isinstance(module, nn.BatchNorm1d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:

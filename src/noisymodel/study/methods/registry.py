@@ -18,7 +18,7 @@ from .finetuning import IN_THE_NETWORK
 from .frozen import ON_FEATURES, OTHERS
 
 ALIASES: Mapping[str, str] = MappingProxyType({"linear_adamw": "linear_probe"})
-"""Another name -> the method that it stands for."""
+"""Alias -> method."""
 ALL_METHODS: Mapping[str, Method] = MappingProxyType({**ON_FEATURES, **OTHERS, **IN_THE_NETWORK})
 KNOWN: Mapping[str, Method] = MappingProxyType({**ALL_METHODS, **ABLATIONS})
 """Every method that a configuration may name."""
@@ -38,10 +38,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 def chosen_methods(config: StudyConfig) -> dict[str, Method]:
     """The methods that a configuration names, in the table's order, with its settings; by default `ON_FEATURES`.
 
-    Its variants follow, each with the settings of its method in the table and its own in their place.
+    Its variants follow, each with its own settings in place of those in the table.
 
     Raises:
-        ConfigError: a method or a setting that there is not, or a variant under a name that is taken.
+        ConfigError: an unknown method or setting, or a variant whose name is taken.
         MissingExtraError: a method needs a package that is not installed.
     """
     wanted = expanded(config.methods or ("default",))
@@ -57,7 +57,7 @@ def chosen_methods(config: StudyConfig) -> dict[str, Method]:
 
 
 def expanded(names: Iterable[str]) -> set[str]:
-    """The methods that names of methods and of groups stand for.
+    """Replace names of groups by their methods.
 
     Raises:
         ConfigError: there is no such method or group.
@@ -120,7 +120,7 @@ def _variant(name: str, given: dict[str, Any]) -> Method:
 
 
 def method_notes(methods: Mapping[str, Method]) -> tuple[MethodNote, ...]:
-    """How the report speaks of methods."""
+    """The notes on methods for the report."""
     return tuple(
         MethodNote(name, method.label, method.description, method.role, method.base) for name, method in methods.items()
     )

@@ -1,4 +1,4 @@
-"""A head that contains the pre-trained network: its rows are pictures, so that `fit` trains it like any other head."""
+"""A head that contains the pre-trained network: its rows are inputs, so that `fit` trains it like any other head."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..pretraining import Network
 
 
 class Step(NamedTuple):
-    """What a penalty may look at."""
+    """The quantities of a training step that a penalty may use."""
 
     head: TunedNetwork
     pixels: Tensor
@@ -30,11 +30,11 @@ class Step(NamedTuple):
 
 
 Penalty = Callable[[Step], Tensor]
-"""What is added to the loss of a batch, weight included."""
+"""A function from a step to a term that is added to the loss of a batch, including its weight."""
 
 
 class _Network(nn.Module):
-    """Pixels (N, P) to what the classifier sees."""
+    """From pixels (N, P) to the input of the classifier."""
 
     def __init__(self, backbone: nn.Module, after: nn.Module) -> None:
         super().__init__()
@@ -49,16 +49,16 @@ class TunedNetwork(Head):
     """A copy of a pre-trained network with a new classifier, all of it trained.
 
     Args:
-        pretrained: the network; it is not changed, and answers for the pre-trained features.
+        pretrained: the network; it does not change, and provides the pre-trained features.
         num_classes: K.
-        backbone: what is trained: by default a copy of the network's own backbone, all of its parameters.
-        after: what lies between backbone and classifier, of the features' width.
-        objective: task loss, and regularizers on what the classifier sees; by default none.
+        backbone: the module to train; by default a copy of the network's backbone with all parameters.
+        after: a module between backbone and classifier, which keeps the features' width.
+        objective: task loss, and regularizers on the classifier's input; by default no regularizers.
         with_reference: whether the consistency term compares with the pre-trained features; otherwise there is none.
-        penalties: what is added to the loss; ``total`` carries them, no term of its own does.
-        generator: what draws the classifier's initial values.
+        penalties: terms that are added only to ``total`` of the loss.
+        generator: draws the classifier's initial values.
 
-    Such heads live in the study alone: they are neither saved nor loaded by themselves.
+    Such heads exist only in the study: they are neither saved nor loaded separately.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class TunedNetwork(Head):
             classifier_init="linear",
             generator=generator,
         )
-        self._pretrained = (pretrained.backbone,)  # in a tuple: no part of this module, neither trained nor saved
+        self._pretrained = (pretrained.backbone,)  # the tuple keeps it out of this module: neither trained nor saved
         self.with_reference = with_reference
         self.penalties = tuple(penalties)
 
     def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
-        """Begin a new classifier on the features, which are of another width than the rows."""
+        """Make a new classifier on the features, whose width differs from that of the rows."""
         count = check_integer(num_classes or 0, "num_classes", minimum=1)
         self.classifier = classifier(self._width, count, self.classifier_init, generator)
 
@@ -96,7 +96,7 @@ class TunedNetwork(Head):
         return self._network(check_rows(features, num_features=self.in_features))
 
     def pretrained_features(self, pixels: Tensor) -> Tensor:
-        """The features (N, D) that the network made before it was tuned."""
+        """The features (N, D) of the network before tuning."""
         with torch.no_grad():
             return self._pretrained[0](pixels)
 
@@ -133,18 +133,18 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class AdaptedBackbone(nn.Module):
-    """A backbone with LoRA; the statistics of its BatchNorms are frozen like all that it was."""
+    """A backbone with LoRA; its BatchNorm statistics are frozen, as all its own parameters."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, rows: Tensor) -> Tensor:
-        """What the backbone makes of rows."""
+        """The features of rows."""
         return self.module(rows)
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for the adapters; BatchNorm stays as it was pre-trained."""
+        """Set the mode of the adapters; BatchNorm remains in evaluation mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, BATCH_NORMS):
@@ -158,9 +158,9 @@ def trainable(pretrained: Network) -> nn.Module:
 
 
 def with_lora(pretrained: Network, *, rank: int, alpha: int, generator: torch.Generator) -> AdaptedBackbone:
-    """A copy of the backbone with W + (α/r)·B·A in place of the weight W of each linear layer; A and B are trained.
+    """A copy of the backbone with W + (α/r)·B·A instead of the weight W of each linear layer; A and B are trained.
 
-    Where there is no linear layer (a residual network), of each convolution without groups.
+    A backbone without linear layers (a residual network) gets LoRA in each convolution without groups.
 
     Raises:
         MissingExtraError: peft is not installed.
@@ -177,9 +177,10 @@ def with_lora(pretrained: Network, *, rank: int, alpha: int, generator: torch.Ge
 
 
 def _adaptable(backbone: nn.Module) -> list[str]:
-    """The layers that LoRA takes.
+    """The layers that LoRA adapts.
 
-    ``MultiheadAttention`` multiplies by the weight of its last layer itself: a layer put in its place is never called.
+    ``MultiheadAttention`` multiplies by the weight of its last layer itself, so a replacement of that layer would never
+    be called.
     """
     modules = dict(backbone.named_modules())
     within = {f"{name}.out_proj" for name, module in modules.items() if isinstance(module, nn.MultiheadAttention)}

@@ -25,8 +25,8 @@ def build(request: PretrainingRequest) -> Network:
     """A network for the request's objective; every noise rate starts from it.
 
     Raises:
-        ConfigError: an architecture that there is not, that the library does not know, or that does not go with the
-            objective and the inputs.
+        ConfigError: an architecture that is unknown here or to its library, or that does not fit the objective and the
+            inputs.
         MissingExtraError: the library is not installed.
     """
     config, architecture = request.settings, request.architecture
@@ -84,7 +84,7 @@ def _vision_transformer(shape: tuple[int, ...], config: PretrainingConfig) -> Bo
 
 
 def _text_body(request: PretrainingRequest) -> Body:
-    """With a token more than the vocabulary has: the one that stands for a masked one."""
+    """The backbone of texts; it has one token more than the vocabulary, for masked tokens."""
     library, _, name = request.architecture.partition(":")
     length, tokens = request.examples.inputs.shape[1], request.vocabulary + 1
     if request.architecture == "transformer":

@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Self-attention with ``heads`` heads; keys where ``mask`` ``(n, L)`` is False count for nothing.
+    """Self-attention with ``heads`` heads; keys with ``mask`` ``(n, L)`` False are ignored.
 
-    Queries, keys and values have no bias: that of the keys would have no effect, and AdamW turns the rounding noise of
-    its gradient into steps of full length.
+    Queries, keys and values have no bias: a bias of the keys would have no effect, and AdamW would turn the rounding
+    noise of its gradient into steps of full length.
     """
 
     def __init__(self, width: int, heads: int) -> None:

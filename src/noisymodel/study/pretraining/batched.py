@@ -56,7 +56,7 @@ class StackedNetworks(nn.Module):
     """Copies of one :class:`SmallNetwork` that are trained together: their matrix products are one batched product.
 
     ``forward(images)`` maps ``(n, height, width)`` to the logits of every network, ``(networks, n, classes)``, with
-    each network's own batch statistics. In all else as ``networks`` modules would do one after another.
+    each network's own batch statistics. Otherwise they act like ``networks`` separate modules.
     """
 
     def __init__(self, network: SmallNetwork, networks: int) -> None:
@@ -120,7 +120,7 @@ def pretrain_together(
         config: width, length and optimiser of the training.
         seed: fixes the initial values and the order of the pictures, both the same for all networks.
 
-    Each network gets what it would have got alone, up to the rounding of batched products.
+    Each network equals one that is trained alone, up to the rounding of batched products.
 
     Raises:
         StudyError: the loss is not finite.

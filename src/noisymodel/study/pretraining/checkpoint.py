@@ -1,4 +1,4 @@
-"""The state of one pre-training on disk: whole or not there at all, and enough to go on to the bit."""
+"""The checkpoint of one pre-training: complete or absent, and sufficient to continue to the bit."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _VERSION = 1
 
 
 class Position(NamedTuple):
-    """Where a training stands: steps that are done, and the generator of the order as the current epoch found it."""
+    """The position of a training: the finished steps, and the generator of the order at the start of the epoch."""
 
     step: int
     order: Tensor
 
 
 class Checkpoint:
-    """A file of the training that ``described`` tells of, or none yet.
+    """The checkpoint file, maybe not yet written, of the training that ``described`` describes.
 
-    It holds the network, the optimiser's state, the generator of the order at the start of the epoch, and how many
-    steps are done, from which the learning rate, the place in the epoch and the seeds of dropout and masks follow.
+    It holds the network, the optimiser's state, the generator of the order at the start of the epoch, and the number of
+    finished steps. The learning rate, the place in the epoch and the seeds of dropout and masks follow from the latter.
     """
 
     def __init__(self, path: Path, described: Mapping[str, Any]) -> None:
@@ -59,7 +59,7 @@ class Checkpoint:
         write_file(self.path, encode_tensors({name: value.clone() for name, value in tensors.items()}, record))
 
     def restore(self, network: nn.Module, optimizer: torch.optim.Optimizer) -> Position | None:
-        """Bring network and optimiser to the file's state; ``None`` where there is no file that can be read.
+        """Load the state of network and optimiser; ``None`` if there is no readable file.
 
         Raises:
             StudyError: a file of another training.
@@ -108,7 +108,7 @@ def _split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def described(request: PretrainingRequest, rate: float) -> dict[str, Any]:
-    """What a training follows from, JSON-ready, as errors show it; of inputs in files the shape alone."""
+    """Everything that determines a training, JSON-ready, for errors; of inputs in files only the shape."""
     settings = request.settings.training()
     examples = request.examples
     texts = "" if examples.captions is None else checksum(examples.captions)
@@ -128,7 +128,7 @@ def described(request: PretrainingRequest, rate: float) -> dict[str, Any]:
 
 
 def checksum(inputs: Inputs) -> str:
-    """Of an array's shape and values, of what is made on demand its shape."""
+    """The checksum of an array's shape and values; of inputs made on demand only of their shape."""
     digest = hashlib.sha256(str(tuple(inputs.shape)).encode())
     if isinstance(inputs, np.ndarray):
         digest.update(np.ascontiguousarray(inputs).data)

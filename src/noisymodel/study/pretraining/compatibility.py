@@ -1,4 +1,4 @@
-"""What there is to pre-train for, with and on, and what goes together."""
+"""The known objectives, kinds of noise and architectures, and their compatible combinations."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOKEN_NOISE = ("token_substitute", "token_mask", "token_delete", "token_swap")
 NOISE_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"supervised": LABEL_NOISE, "contrastive": CAPTION_NOISE, "masked_token": TOKEN_NOISE}
 )
-"""Objective -> the kinds of noise in what it learns from."""
+"""Objective -> the kinds of noise in its training data."""
 OBJECTIVES = tuple(NOISE_OF)
 NOISE_KINDS = tuple(kind for kinds in NOISE_OF.values() for kind in kinds)
 
@@ -28,11 +28,11 @@ OF_PICTURES = ("mlp", "resnet", "vit")
 OF_TEXTS = ("transformer",)
 LIBRARIES = ("timm", "transformers", "open_clip")
 ARCHITECTURES = (*OF_PICTURES, *OF_TEXTS, *(f"{library}:NAME" for library in LIBRARIES))
-"""As errors show them."""
+"""The architectures in the form that errors show."""
 
 
 def fits(source_kind: str, objective: str, architecture: str, noise_kind: str) -> bool:
-    """Whether these go together: a source of ``"pictures"``, ``"pairs"`` or ``"texts"``, and three names.
+    """Whether a source of ``"pictures"``, ``"pairs"`` or ``"texts"`` and the three names fit together.
 
     >>> fits("pairs", "contrastive", "resnet", "caption_shuffle"), fits("pictures", "supervised", "vit", "pair_flip")
     (True, True)

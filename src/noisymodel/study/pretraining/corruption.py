@@ -1,8 +1,7 @@
 """The noise of each rate: labels, captions or tokens, nested in the rate and drawn from the seed.
 
-What a kind needs besides the labels is in ``pretraining.noise_options``; where nothing is given there, it is computed
-from the inputs: of pictures their grey values, averaged over squares to at most 16 × 16, of texts how often they have
-each token.
+The options of a kind are in ``pretraining.noise_options``. Missing ones are computed from the inputs: from the grey
+values of pictures, averaged over squares to at most 16 × 16, or from the token counts of texts.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _SIDE = 16
 
 
 def noisy_labels(request: PretrainingRequest, rate: float) -> Labels:
-    """``(n,)``: the labels of a noise rate; what is wrong at a rate is wrong in the same way above it.
+    """``(n,)``: the labels of a noise rate; a wrong label at one rate is the same at all higher rates.
 
     Raises:
         ConfigError: an option that the kind does not have, or a value that it refuses.
@@ -47,7 +46,7 @@ def label_noise(request: PretrainingRequest, rate: float) -> noise.NoisyLabels:
 
 
 def noisy_captions(request: PretrainingRequest, rate: float) -> Labels:
-    """``(n, L)``: the caption of each picture at a noise rate. A caption with the same tokens is not a wrong one.
+    """``(n, L)``: the caption of each picture at a noise rate. A caption with the same tokens does not count as wrong.
 
     Raises:
         ConfigError: a request that cannot be met, such as one mismatched pair.
@@ -69,12 +68,12 @@ def caption_noise(request: PretrainingRequest, rate: float) -> noise.NoisyPairs:
 
 
 def noisy_tokens(request: PretrainingRequest, rate: float) -> Labels:
-    """``(n, L)``: the texts of a noise rate; 0 is padding, and ``vocabulary`` the token of what is masked."""
+    """``(n, L)``: the texts of a noise rate; 0 is padding, and ``vocabulary`` the mask token."""
     return np.asarray(token_noise(request, rate).tokens, dtype=np.int64)
 
 
 def token_noise(request: PretrainingRequest, rate: float) -> noise.NoisyTokens:
-    """The texts of a noise rate with what was changed."""
+    """The texts of a noise rate with the record of the changes."""
     _checked(request, ())
     tokens = np.asarray(request.examples.inputs)
     mode = request.noise_kind.removeprefix("token_")
@@ -115,7 +114,7 @@ def _pair_flip(_request: PretrainingRequest, labels: Labels, rate: float, option
 
 
 def _asymmetric(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """By default each class is mistaken for the one whose mean is nearest."""
+    """Asymmetric noise; by default each class is mistaken for the class with the nearest mean."""
     mapping = options.pop("mapping", None)
     if mapping is None:
         means = _means(request, labels)
@@ -128,7 +127,7 @@ def _asymmetric(request: PretrainingRequest, labels: Labels, rate: float, option
 
 
 def _similarity(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """By default by the classes' means, less the mean of all."""
+    """Similarity noise; the default prototypes are the means of the classes minus the mean of all."""
     prototypes = options.pop("prototypes", None)
     if prototypes is None:
         means = _means(request, labels)
@@ -138,7 +137,7 @@ def _similarity(request: PretrainingRequest, labels: Labels, rate: float, option
 
 
 def _confusion(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """By default the mistakes of a classifier by the nearest mean."""
+    """Confusion noise; the default mistakes are those of a nearest-mean classifier."""
     counts = options.pop("counts", None)
     if counts is None:
         features = _features(request)
@@ -149,7 +148,7 @@ def _confusion(request: PretrainingRequest, labels: Labels, rate: float, options
 
 
 def _instance(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Standardised features over √D, so that the logits of the projection are of order one."""
+    """Instance-dependent noise on standardised features divided by √D, so that the logits are of order one."""
     features = _features(request)
     spread = features.std(0)
     rows = (features - features.mean(0)) / np.where(spread > 0, spread, 1.0) / np.sqrt(features.shape[1])
@@ -157,7 +156,7 @@ def _instance(request: PretrainingRequest, labels: Labels, rate: float, options:
 
 
 def _posterior(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Of a softmax of −4 times the squared distances to the classes' means, in units of the mean one to the own."""
+    """Posterior-dependent noise: softmax of −4 d²/m, d the distance to a class mean, m the mean d² to the own class."""
     features = _features(request)
     distances = _squared_distances(features, _means(request, labels, features))
     logits = -distances / distances[np.arange(len(labels)), labels].mean() * 4.0
@@ -188,7 +187,7 @@ _LABEL_OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-# ---- what it is computed from ---------------------------------------------------------------------------------------
+# ---- features for the default options --------------------------------------------------------------------------------
 
 
 def _features(request: PretrainingRequest) -> Floats:

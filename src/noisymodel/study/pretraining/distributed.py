@@ -1,9 +1,9 @@
 """Pre-training over the ranks of a process group: each has a part of every batch, and all take the same step.
 
 A rank's loss is its own rows' share of the mean over the whole batch, so losses and gradients are *summed* over the
-ranks, in one exchange of a step. What looks at the whole batch (batch statistics, negatives of a contrastive loss)
-travels by operations whose gradients are sums over the ranks as well. No DistributedDataParallel is involved: its
-reducer averages, and with gloo it can hang at the exit of the interpreter.
+ranks, in one exchange per step. Batch statistics and the negatives of a contrastive loss need the whole batch; they are
+exchanged by operations whose gradients are sums over the ranks too. DistributedDataParallel is not used: its reducer
+averages, and with gloo it can hang at the exit of the interpreter.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 def shares(rows: int, group: ProcessGroup | None) -> list[int]:
-    """The ranks' numbers of a batch's rows, which differ by at most one; the first have more."""
+    """The number of a batch's rows for each rank; they differ by at most one, and the first ranks have more."""
     ranks = world_size(group)
     return [rows // ranks + (rank < rows % ranks) for rank in range(ranks)]
 
 
 def own_part(rows: int, group: ProcessGroup | None) -> slice:
-    """Which of a batch's rows are this rank's."""
+    """The slice of a batch's rows that belongs to this rank."""
     return own_slice(shares(rows, group), group)
 
 
 class _SumOfRanks(torch.autograd.Function):
-    """Σ over the ranks, and so its gradient."""
+    """Σ over the ranks; the gradient is also summed over the ranks."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, group: ProcessGroup) -> Tensor:
@@ -47,7 +47,7 @@ class _SumOfRanks(torch.autograd.Function):
 
 
 class _RowsOfRanks(torch.autograd.Function):
-    """All ranks' rows; a row's gradient is the sum of what all ranks make of it."""
+    """The rows of all ranks; a row's gradient is the sum of its gradients on all ranks."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, sizes: Sequence[int], group: ProcessGroup) -> Tensor:
@@ -115,7 +115,7 @@ def _summed(value: Tensor, group: ProcessGroup) -> Tensor:
 
 
 def global_statistics(group: ProcessGroup | None) -> AbstractContextManager[object]:
-    """A block in which BatchNorm in training mode normalises by the statistics of all ranks' rows."""
+    """Make BatchNorm in training mode normalise by the statistics of all ranks' rows during the block."""
     return nullcontext() if group is None else _GlobalBatchNorm(group)
 
 

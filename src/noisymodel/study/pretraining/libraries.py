@@ -1,7 +1,7 @@
 """Models of timm, transformers and open_clip without their weights, as backbones of a study's inputs.
 
-Pictures in [0, 1] are repeated to three channels where they have one, resized (bilinear, smoothed where it makes them
-smaller) where a model wants another size, and normalised with the means and deviations that the model names.
+Pictures in [0, 1] with one channel are repeated to three. They are resized to the model's size (bilinear, with
+antialiasing when shrunk), and normalised with the means and deviations of the model.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .network import Body
 from .texts import mean_of_tokens
 
 _SMALLEST = 32
-"""Pixels a side of what a model gets that takes every size: most halve it five times."""
+"""Size in pixels of pictures for models that accept every size: most models halve it five times."""
 
 
 class Prepared(nn.Module):
-    """Rows ``(n, C·H·W)`` of pictures in [0, 1] as a model wants them."""
+    """The preparation of rows ``(n, C·H·W)`` of pictures in [0, 1] for a model."""
 
     mean: Tensor
     std: Tensor
@@ -55,7 +55,7 @@ class Prepared(nn.Module):
 
 
 def timm_body(name: str, shape: Sequence[int], image_size: int) -> Body:
-    """A timm model from random values; of its classifier nothing is left.
+    """A timm model with random weights, without its classifier.
 
     Raises:
         ConfigError: timm has no such model, or cannot make it for that size.
@@ -114,7 +114,7 @@ class _Texts(nn.Module):
 
 
 def transformers_texts(name: str, tokens: int, length: int) -> Body:
-    """A model of transformers for texts, from a configuration whose vocabulary is made the data's.
+    """A model of transformers for texts, from a configuration whose vocabulary size is replaced by that of the data.
 
     Raises:
         ConfigError: no such configuration, one of another kind of model, or one for shorter texts.
@@ -133,14 +133,14 @@ def transformers_texts(name: str, tokens: int, length: int) -> Body:
 
 
 def transformers_configuration(name: str, *, local: bool = False) -> Any:
-    """The configuration of a folder, or of a name on the Hub; code of others is never run.
+    """The configuration in a folder, or of a name on the Hub; remote code is never run.
 
     Args:
-        name: which.
-        local: whether to make no request.
+        name: the folder or name.
+        local: whether to forbid requests.
 
     Raises:
-        ConfigError: there is none, or one that needs code of its own.
+        ConfigError: there is no configuration, or it needs remote code.
         MissingExtraError: transformers is not installed.
     """
     transformers = import_extra("transformers", extra="hf", purpose="pre-training models of transformers")

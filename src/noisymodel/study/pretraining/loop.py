@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 class Order:
-    """Which examples each step sees: a permutation per epoch, one after the other from the seed's generator.
+    """The examples of each step: a permutation per epoch, drawn one after the other from the seed's generator.
 
-    The epochs must be asked for in ascending order. ``start`` is the generator as the current epoch found it.
+    Ask for the epochs in ascending order. ``start`` is the generator's state at the start of the current epoch.
     """
 
     def __init__(self, rows: int, batch_size: int, seed: int) -> None:
@@ -36,7 +36,7 @@ class Order:
         self.batches: tuple[Tensor, ...] = ()
 
     def go_to(self, position: Position, per_epoch: int) -> None:
-        """Continue where a checkpoint stands."""
+        """Continue from the position of a checkpoint."""
         self.generator.set_state(position.order)
         self.start = position.order
         self.epoch = position.step // per_epoch - 1
@@ -51,7 +51,7 @@ class Order:
         return self.batches[step % per_epoch]
 
     def position(self, step: int, per_epoch: int) -> Position:
-        """What a checkpoint before this step holds."""
+        """The position for a checkpoint before this step."""
         done = step // per_epoch > self.epoch
         return Position(step, self.generator.get_state() if done else self.start)
 
@@ -60,12 +60,12 @@ class Training:
     """The pre-training of one network at one noise rate.
 
     Args:
-        request: what it is a part of.
+        request: the request that it belongs to.
         rate: its noise rate.
-        network: at its initial values, on the device that it is to be trained on.
+        network: the network at its initial values, on the device for the training.
         objective: the loss.
-        checkpoint: where its state is kept, and taken from.
-        group: the ranks that share it.
+        checkpoint: the file for its state.
+        group: the ranks that share the training.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Training:
     # ---- checkpoints -------------------------------------------------------------------------------------------------
 
     def _resume(self) -> int:
-        """The step to go on from; all ranks read the same file."""
+        """The step to continue from; all ranks read the same file."""
         if self.checkpoint is None:
             return 0
         if self.group is not None:

@@ -1,4 +1,4 @@
-"""What pre-training makes: a backbone that gives features, with what its objective needs on top."""
+"""Pre-trained networks: a backbone for features, with the layers that its objective needs on top."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOTTEST = math.log(100.0)
 
 
 class Body(NamedTuple):
-    """A backbone with what is known of it."""
+    """A backbone with its properties."""
 
     name: str
     backbone: nn.Module
@@ -24,10 +24,10 @@ class Body(NamedTuple):
 
 
 class Network(nn.Module):
-    """A backbone, which a study tunes classifiers on or tunes itself.
+    """A backbone; a study tunes classifiers on its features, or the backbone itself.
 
-    ``backbone`` maps rows ``(n, num_inputs)``, inputs that are flattened (token ids as float32), to features
-    ``(n, num_features)``. What else the pre-training objective needs is in subclasses. ``name`` is what stands in the
+    ``backbone`` maps rows ``(n, num_inputs)`` of flattened inputs (token ids as float32) to features
+    ``(n, num_features)``. Subclasses add the layers that the pre-training objective needs. ``name`` is the entry in the
     column ``architecture`` of a study's results.
     """
 
@@ -57,7 +57,7 @@ class ClassifyingNetwork(Network):
 
 
 class Embeddings(NamedTuple):
-    """Of pairs, all of length one, and what their cosines are multiplied by."""
+    """Embeddings of pairs, all of length one, and the factor of their cosines."""
 
     pictures: Tensor
     captions: Tensor
@@ -93,9 +93,9 @@ class PairedNetwork(Network):
 
 
 class MaskedTokenNetwork(Network):
-    """Texts to what each of their tokens may be: the backbone's states, and a linear decoder.
+    """From texts to logits of their tokens: the backbone's states, and a linear decoder.
 
-    The token that stands for a masked one has the id ``vocabulary``.
+    The mask token has the id ``vocabulary``.
     """
 
     def __init__(self, body: Body, vocabulary: int) -> None:
@@ -135,7 +135,7 @@ def he_linear(before: int, after: int, generator: torch.Generator) -> nn.Linear:
 
 def linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
     """Weights U(−√(scale/before), √(scale/before)); biases zero."""
-    device = "meta" if torch.get_default_device().type == "meta" else "cpu"  # meta: sizes are looked at, not values
+    device = "meta" if torch.get_default_device().type == "meta" else "cpu"  # meta: only sizes are needed, no values
     layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias, device=device))
     bound = math.sqrt(scale / before)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)

@@ -1,4 +1,4 @@
-"""What a network is pre-trained for: the loss of a batch, and how well it does in the end."""
+"""The objectives of pre-training: the loss of a batch, and the final measures."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 _CHECK = 2**31
-"""In place of a step: the masks of the measured accuracy."""
+"""Replaces the step in the seed of the masks for the measured accuracy."""
 _ROWS = 4096
-"""Captions in one batch of the retrieval."""
+"""The number of captions in one batch of the retrieval."""
 
 
 class Batch:
-    """Which examples a step sees: those of all ranks, and this rank's."""
+    """The examples of a step: those of all ranks, and those of this rank."""
 
     def __init__(self, chosen: Tensor, step: int, device: torch.device, group: ProcessGroup | None) -> None:
         self.chosen, self.step, self.device, self.group = chosen, step, device, group
@@ -88,10 +88,10 @@ def contrastive_loss(own: Embeddings, batch: Batch) -> Tensor:
 
 
 class MaskedToken:
-    """Mean cross-entropy of the tokens of the noisy texts that are hidden from the network.
+    """Mean cross-entropy of masked tokens of the noisy texts.
 
-    In every step each token is masked with probability ``mask_share``; what the noise itself has masked is never asked
-    for. A batch in which nothing is masked has the loss zero.
+    In every step each token is masked with probability ``mask_share``; tokens that the noise has masked are never
+    predicted. A batch without masked tokens has the loss zero.
     """
 
     def __init__(self, request: PretrainingRequest, rate: float) -> None:
@@ -108,7 +108,7 @@ class MaskedToken:
 
 
 def masked(tokens: Tensor, vocabulary: int, share: float, generator: torch.Generator) -> Tensor:
-    """``(n, L)`` bool: which tokens are asked for."""
+    """``(n, L)`` bool: the tokens to predict."""
     drawn = torch.rand(tokens.shape, generator=generator) < share
     return drawn & (tokens != 0) & (tokens < vocabulary)
 
@@ -124,9 +124,9 @@ OBJECTIVE: dict[str, type[Supervised] | type[Contrastive] | type[MaskedToken]] =
 
 
 def measures(request: PretrainingRequest, rate: float, network: Network, check: Examples) -> dict[str, float]:
-    """How well a network does what it was pre-trained for.
+    """Measure a network on its own pre-training task.
 
-    - ``noisy_label_fit``: share of the noisy labels of its own pre-training examples that it gives;
+    - ``noisy_label_fit``: share of the noisy labels of its own pre-training examples that it reproduces;
       ``clean_accuracy``: share of the clean labels of ``check`` (both of ``"supervised"``);
     - ``retrieval_accuracy``: share of ``check``'s pictures whose own caption is the nearest of ``check``'s different
       captions (``"contrastive"``);

@@ -29,8 +29,8 @@ class Shaped(nn.Module):
 class ResidualBlock(nn.Module):
     """ReLU(x + BN(conv(ReLU(BN(conv(x)))))), two 3×3 convolutions.
 
-    With another width x is projected, with a stride averaged over 2 × 2 before that. (The common projection with a
-    stride of its own crashes on some processors in the faster memory format: torch 2.13.)
+    If the width changes, x is projected; with a stride, x is first averaged over 2 × 2. (The usual projection with a
+    stride crashes on some processors in the faster memory format: torch 2.13.)
     """
 
     def __init__(self, before: int, after: int, stride: int) -> None:
@@ -59,10 +59,10 @@ def small_resnet(shape: Sequence[int], widths: Sequence[int]) -> nn.Module:
     pairs = zip([widths[0], *widths[:-1]], widths, strict=True)
     blocks = [ResidualBlock(before, after, 2 if index else 1) for index, (before, after) in enumerate(pairs)]
     network = nn.Sequential(Shaped(shape), *stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    if any(width % 8 for width in widths):  # of 4 channels so laid, torch 2.13 writes past the memory going backward
+    if any(width % 8 for width in widths):  # with 4 channels torch 2.13 writes out of bounds in backward
         return network
     for part in network.modules():
-        if isinstance(part, nn.Conv2d):  # on a CPU 1.6 times as fast
+        if isinstance(part, nn.Conv2d):  # 1.6 times as fast on a CPU
             part.weight = nn.Parameter(part.weight.detach().contiguous(memory_format=torch.channels_last))
     return network
 

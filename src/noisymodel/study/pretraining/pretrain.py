@@ -1,4 +1,4 @@
-"""Pre-training: the networks of a request, one after the other, or together where that is the same and faster."""
+"""Pre-training of the networks of a request: one after the other, or together if that is equivalent and faster."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ untrained = build
 def pretrain(request: PretrainingRequest) -> Pretrained:
     """Train one network per noise rate on the same inputs.
 
-    AdamW with a linear warm-up times a cosine decay to zero, `PretrainingConfig` says how long and how fast. Initial
-    values, order, masks and seeds of dropout are the same for all rates; what is wrong at a rate is wrong above it. No
-    global random state is touched.
+    The optimizer is AdamW with a linear warm-up times a cosine decay to zero; `PretrainingConfig` has its settings.
+    Initial values, order, masks and seeds of dropout are the same for all rates; an example that is wrong at a rate is
+    wrong at all higher rates. No global random state changes.
 
     Multilayer networks for ``"supervised"`` on an array of pictures are trained together, in seconds, without
-    checkpoints. All others go one after the other, and with ``request.checkpoints`` each keeps its state in
+    checkpoints. All others are trained one after the other. With ``request.checkpoints`` each saves its state to
     ``rate-R.safetensors`` there: at the start, then every ``checkpoint_steps`` steps and ``checkpoint_seconds``
-    seconds, and at the end. The same request goes on from these files, to the bit of an uninterrupted training.
+    seconds, and at the end. The same request resumes from these files, with the same result to the bit.
 
     In a process group (``torchrun``) the ranks share every batch; losses, batch statistics and negatives are those of
-    the whole batch, so the result is that of one process but for the rounding of sums (and for dropout, which each
-    rank draws by itself). Rank 0 writes the checkpoints, all read them.
+    the whole batch. So the result equals that of one process, except for the rounding of sums (and for dropout, which
+    each rank draws by itself). Rank 0 writes the checkpoints, and all ranks read them.
 
     Raises:
-        ConfigError: names that there are not or that do not go together.
+        ConfigError: unknown names, or names that do not fit together.
         MissingExtraError: the architecture's library is not installed.
-        StudyError: loss or gradient is not finite; the message names the step, the learning rate and the checkpoint
-            before it. A checkpoint is of another training.
+        StudyError: loss or gradient is not finite (the message has the step, the learning rate and the last
+            checkpoint), or a checkpoint is of another training.
     """
     group = resolve_group(request.gather)
     if _batched(request) and group is None:
@@ -75,10 +75,10 @@ def _together(request: PretrainingRequest) -> Pretrained:
 
 
 def training_device(name: str) -> torch.device:
-    """The device of a configuration: ``"cuda"`` is the one of this rank's number on its machine.
+    """The device of a configuration; ``"cuda"`` means the device with this rank's number on its machine.
 
     Raises:
-        ConfigError: torch does not know it, or has none.
+        ConfigError: torch does not know the device, or does not have it.
     """
     try:
         device = torch.device(name)

@@ -1,4 +1,4 @@
-"""What is to be pre-trained, and the random streams of it."""
+"""The request for a pre-training, and its random streams."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PretrainingRequest:
     """Networks to pre-train: one for each noise rate, from the same initial values, in the same order.
 
     Raises:
-        ConfigError: an objective or a kind of noise that there is not, or that do not go together; examples that the
+        ConfigError: an unknown objective or kind of noise, a combination that does not fit, or examples that the
             objective cannot learn from.
     """
 
@@ -33,17 +33,17 @@ class PretrainingRequest:
     noise_kind: str
     noise_rates: tuple[float, ...]
     examples: Examples
-    """Clean; with captions for ``"contrastive"``."""
+    """The clean examples; with captions for ``"contrastive"``."""
     seed: int
-    """Initial values, order, noise, masks and dropout follow from it."""
+    """Fixes initial values, order, noise, masks and dropout."""
     classes: int = 0
-    """Of the labels, for ``"supervised"``."""
+    """The number of classes of the labels, for ``"supervised"``."""
     vocabulary: int = 0
-    """Token ids are below it."""
+    """The number of token ids."""
     config: PretrainingConfig = field(default_factory=PretrainingConfig)
     """Its ``overrides`` are looked up by objective and architecture."""
     checkpoints: Path | None = None
-    """A folder for the state of the training, from which the same request goes on."""
+    """A folder for the state of the training, from which the same request resumes."""
     gather: object = True
     """Whether the ranks of ``torch.distributed`` share the work: False, True (where a process group has been
     initialised), or a process group."""

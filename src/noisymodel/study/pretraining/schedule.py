@@ -1,4 +1,4 @@
-"""How long pre-training is, the learning rate of each step, and what is said where it cannot go on."""
+"""The length of pre-training, the learning rate of each step, and the error of a diverged training."""
 
 from __future__ import annotations
 

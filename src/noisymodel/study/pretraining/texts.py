@@ -11,8 +11,8 @@ from .attention import Block
 class SmallTransformer(nn.Module):
     """Rows of token ids ``(n, L)``, which may be float32, to the mean over a text's tokens, ``(n, width)``.
 
-    Learned embeddings and positions, ``depth`` blocks, a last LayerNorm; ``states(tokens)`` gives what is averaged,
-    ``(n, L, width)``. A text of padding alone has the features zero.
+    It has learned embeddings and positions, ``depth`` blocks and a last LayerNorm; ``states(tokens)`` are the averaged
+    vectors, ``(n, L, width)``. The features of a text of padding alone are zero.
     """
 
     def __init__(self, tokens: int, length: int, *, width: int, depth: int, heads: int) -> None:

@@ -1,4 +1,4 @@
-"""From a study's record to its files, figures, tables and page."""
+"""The report of a study: files, figures, tables and page, from its record."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
 
 
 def draw_differences(results: Results, narrow: bool) -> Figure:
-    """Each method against each of its baselines: the paired difference with its interval."""
+    """Draw the paired difference of each method and each of its baselines, with its interval."""
     styles = method_styles(results)
     return draw_paired(
         results,
@@ -72,10 +72,10 @@ def draw_paired(
     """A forest plot of paired differences over the noisy rates.
 
     Args:
-        results: of the study.
+        results: the results of the study.
         groups: heading -> label, method and baseline of each line.
-        look_of: colour and marker of a method.
-        narrow: for a phone.
+        look_of: a function from a method to its colour and marker.
+        narrow: whether to draw for a phone.
     """
     count = len(groups) + sum(map(len, groups.values()))
     figure, grid = panels(2, narrow=narrow, height=0.27 * count + 0.5, extra=0.5)

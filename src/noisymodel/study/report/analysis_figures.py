@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _ADJUSTED = {WITHIN_SEED: ("#0072B2", "o"), WITHIN_RATE: ("#D55E00", "D")}
 _SPLITS = {"id": ("#000000", "o", "-"), "ood": ("#0072B2", "^", "--")}
 MOST_CURVES = 6
-"""Methods in the figure of learning curves at most."""
+"""The most methods in the figure of learning curves."""
 
 
 def draw_drift(results: Results, narrow: bool) -> Figure:
@@ -142,7 +142,7 @@ def draw_curves(results: Results, narrow: bool) -> Figure:
 
 
 def curve_means(results: Results) -> dict[tuple[str, str, str, str], dict[int, float]]:
-    """(Method, rate, metric, split) -> epoch -> mean over seeds, and over shifts where the split is ``"ood"``."""
+    """(Method, rate, metric, split) -> epoch -> mean over seeds, and for the split ``"ood"`` also over shifts."""
     gathered: dict[tuple[str, str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in results.curves:
         key = (row.method, repr(float(row.noise_rate)), row.metric, row.split)

@@ -32,7 +32,7 @@ KINDS = {"pearson": "Pearson's r", "spearman": "Spearman's ρ"}
 
 
 def drift_table(results: Results) -> Table:
-    """How far the features have turned away from those of the cleanly pre-trained network."""
+    """The rotation of the features against those of the cleanly pre-trained network."""
     header = ("measure", *(rate_text(rate) for rate in results.rates))
     caption = f"The frozen features against those of the clean network of the same seed{ranges(results)}"
     rows = [row for metric in DRIFT_METRICS for row in metric_rows(results, FEATURES, [metric])]
@@ -64,12 +64,12 @@ def correlation_table(results: Results, split: str, adjusted: str, kind: str = "
 
 
 def correlation_tables(results: Results, kind: str = "pearson") -> list[Table]:
-    """The same for both adjustments, in-domain and under shift."""
+    """The correlation tables for both adjustments, in-domain and under shift."""
     return filled(correlation_table(results, split, adjusted, kind) for adjusted in ADJUSTMENTS for split in WHERE)
 
 
 def correlation_entry(found: Correlation | None) -> Entry:
-    """A coefficient with its interval; what the interval excludes is no gain or loss, so it has no colour."""
+    """A coefficient with its interval; its sign is neither a gain nor a loss, so it has no colour."""
     if found is None or math.isnan(found.value):
         return Entry("–")
     numbers = [f"{number:+.2f}".replace("-", "−") for number in (found.value, found.low, found.high)]
@@ -97,7 +97,7 @@ def _ablations(results: Results) -> list[tuple[str, str]]:
 
 
 def ablation_by_rate_table(results: Results, split: str) -> Table:
-    """The same at each noise rate, the clean one included."""
+    """The ablation table at each noise rate, including the clean one."""
     columns = (*results.rates, NOISY)
 
     def line(base: str, name: str) -> tuple[Entry, ...]:
@@ -142,6 +142,6 @@ def analysis_tables(results: Results) -> list[Table]:
 
 
 def further_analysis_tables(results: Results) -> list[Table]:
-    """Those that are folded."""
+    """The tables of the analysis that are folded on the page."""
     tables = [*correlation_tables(results, "spearman"), *(ablation_by_rate_table(results, split) for split in WHERE)]
     return filled([*tables, effect_table(results)])

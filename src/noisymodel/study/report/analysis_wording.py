@@ -1,4 +1,4 @@
-"""The analysis in sentences that follow the numbers."""
+"""Sentences about the analysis, derived from its numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEW_SEEDS = 6
 
 
 def analysis_sentences(results: Results) -> list[str]:
-    """A sentence each: what goes with accuracy, and what the ablation leaves."""
+    """Sentences about the correlates of accuracy and the result of the ablation."""
     return [*_correlations(results), *_ablation(results)]
 
 
@@ -49,7 +49,7 @@ def _correlations(results: Results) -> list[str]:
 
 
 def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
-    """What may be concluded from the correlations among networks of the same rate."""
+    """The conclusions from the correlations among networks of the same rate."""
     known = [found for found in same_rate if not math.isnan(found.low)]
     if not known:
         return ["With so few seeds there are no intervals, and nothing can be concluded."]

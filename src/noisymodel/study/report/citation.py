@@ -1,4 +1,4 @@
-"""What to cite, and what a study's results were made from: BibTeX, and hashes of configuration and files."""
+"""Citations of a study as BibTeX, and hashes of its configuration and files."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def config_hash(record: StudyRecord) -> str:
 
 
 def hashes(record: StudyRecord, files: Mapping[str, bytes]) -> dict[str, str]:
-    """What -> hash, for the page and ``results.json``.
+    """Name -> hash, for the page and ``results.json``.
 
     ``"configuration"`` (see `config_hash`), and SHA-256 of the files of numbers.
     """

@@ -1,4 +1,4 @@
-"""The numbers behind the page's chart to choose from: what the script draws."""
+"""The data of the page's interactive chart, which its script draws."""
 
 from __future__ import annotations
 

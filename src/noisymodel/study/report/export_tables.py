@@ -20,7 +20,7 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
 def latex(table: Table, label: str) -> str:
-    r"""A table environment for ``\usepackage{booktabs}``; what is not significant is in italics.
+    r"""A table environment for ``\usepackage{booktabs}``; insignificant entries are in italics.
 
     >>> print(latex(Table("t", "A & B", ("method", "5 %"), ((Entry("a_b"), Entry("−1.0 ± 0.2")),)), "tab:t"))
     \begin{table}
@@ -80,12 +80,12 @@ def markdown(table: Table) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX typesets as it is; line breaks become spaces."""
+    """Escape text for LaTeX; line breaks become spaces."""
     return "".join(_LATEX.get(letter, letter) for letter in text.replace("\n", " "))
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is; line breaks become spaces."""
+    """Escape text for Markdown; line breaks become spaces."""
     return _MARKDOWN.sub(r"\\\1", text.replace("\n", " "))
 
 

@@ -1,4 +1,4 @@
-"""The look of the study's figures: colours that the colour-blind tell apart, markers that survive a grey print."""
+"""The style of the study's figures: colours for the colour-blind, and markers for prints in grey."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _WITHOUT_DATE: dict[str, dict[str, None]] = {
 
 
 class MethodStyle(NamedTuple):
-    """How a method is drawn in every figure."""
+    """The look of a method in all figures."""
 
     color: str
     marker: str
@@ -84,7 +84,7 @@ def look() -> Generator[None]:
 
 
 def encode(draw: Callable[[bool], Figure], formats: Sequence[str], *, narrow: bool = False) -> list[bytes]:
-    """A figure drawn once, written as each of ``formats`` (``"png"``, ``"svg"``, ``"pdf"``), equal figures alike."""
+    """Draw a figure once, and write it in each format (``"png"``, ``"svg"``, ``"pdf"``); equal figures, equal bytes."""
     encoded: list[bytes] = []
     with look():
         figure = draw(narrow)
@@ -97,7 +97,7 @@ def encode(draw: Callable[[bool], Figure], formats: Sequence[str], *, narrow: bo
 
 
 def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
-    """A figure of its own canvas: pyplot and its backend are not involved."""
+    """A figure with its own canvas, independent of pyplot and its backend."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -107,7 +107,7 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 
 def panels(count: int, *, narrow: bool, height: float, extra: float = 0.8) -> tuple[Figure, list[Axes]]:
-    """A figure with panels side by side, or one above the other where it is narrow."""
+    """A figure with panels side by side, or one above the other if it is narrow."""
     if narrow:
         figure = new_figure(4.6, height * count * 0.86 + extra)
         grid = figure.subplots(count, 1, squeeze=False)
@@ -133,7 +133,7 @@ def method_styles(results: Results) -> dict[str, MethodStyle]:
 
 
 def rate_colors(rates: Sequence[str]) -> dict[str, str]:
-    """Dark to bright with the noise rate; the order survives a grey print."""
+    """Colours from dark to bright with the noise rate; a print in grey keeps their order."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex
 
@@ -158,7 +158,7 @@ def legend_below(figure: Figure, axes: Axes, *, narrow: bool, columns: int, titl
 
 
 def percent_axis(axes: Axes) -> None:
-    """Keep a vertical axis of percentages between 0 and 100, whatever intervals say; call it after drawing."""
+    """Limit a vertical axis of percentages to 0 to 100, even if intervals go beyond; call it after drawing."""
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0), min(high, 100.0))
 
@@ -173,7 +173,7 @@ def draw_means(
     dodge: float = 0,
     places: Sequence[float] | None = None,
 ) -> None:
-    """A line of means with their intervals, over the noise rates or other places; what was not found is left out."""
+    """Draw a line of means with intervals, over the noise rates or other places; missing means are left out."""
     color, marker, line = style
     at = places or [0 if row is None else 100 * float(row.noise_rate) + dodge for row in found]
     there = [(place, row) for place, row in zip(at, found, strict=True) if row is not None]
@@ -185,7 +185,7 @@ def draw_means(
 
 
 def draw_difference(axes: Axes, row: SummaryRow | None, height: float, color: str, marker: str) -> None:
-    """A point of a forest plot with its interval, filled where that excludes zero."""
+    """Draw a point of a forest plot with its interval, filled if the interval excludes zero."""
     if row is not None:
         axes.errorbar(
             [100 * row.mean], [height], xerr=[_half(row, 100)], color=color, marker=marker, markersize=6.5,

@@ -1,4 +1,4 @@
-"""The figures of a study: which there are, what they show in words, and their files."""
+"""The figures of a study, with their texts and files."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyFigure:
-    """A figure with its words; `draw` makes it, wide or narrow (for a phone)."""
+    """A figure with its texts; `draw` draws it, wide or narrow (for a phone)."""
 
     name: str
     title: str
     caption: str
     alternative: str
-    """What it shows, for those who do not see it."""
+    """The alternative text for readers who cannot see the figure."""
     function: Callable[[Results, bool], Figure]
     results: Results
 
@@ -60,7 +60,7 @@ def study_figures(results: Results) -> list[StudyFigure]:
 
 
 def group_figures(groups: Sequence[Named]) -> list[StudyFigure]:
-    """The figures over several groups; none of one."""
+    """The figures over several groups; none for a single group."""
     if len(groups) < 2:
         return []
     figures = [_groups(groups)] if any(group.results.noisy_rates for group in groups) else []

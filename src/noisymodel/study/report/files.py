@@ -1,4 +1,4 @@
-"""The files that a study leaves: tables, spectra, figures and a page; and its tables for the terminal."""
+"""The output files of a study: tables, spectra, figures and a page; and its tables for the terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .wording import Entry
 
 TERMINAL_WIDTH = 100
 FULL_GROUPS = 3
-"""With more groups only `MAIN_FIGURES` of each are drawn."""
+"""With more groups, only `MAIN_FIGURES` of each are drawn."""
 MAIN_FIGURES = ("accuracy", "differences", "drift", "correlations", "ablation", "curves")
 _FORMATS = ("png", "svg", "pdf")
 
@@ -39,18 +39,18 @@ _FORMATS = ("png", "svg", "pdf")
 def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     """Write all files of a study into ``folder`` in place of an older report's; ``results.json`` comes last.
 
-    ``results.csv`` (the rows, floats by ``repr``, in an order that depends on the record's rows only as a set),
-    ``summary.csv`` (see `summarize`), ``correlations.csv`` (see `correlate`), ``curves.csv`` where there are learning
+    The files are: ``results.csv`` (the rows, floats by ``repr``; their order does not depend on that in the record),
+    ``summary.csv`` (see `summarize`), ``correlations.csv`` (see `correlate`), ``curves.csv`` if there are learning
     curves, ``spectra.safetensors``, ``figures/*.png``, ``*.svg`` and ``*.pdf``, ``tables/*.tex`` and ``*.md``,
-    ``citation.bib``, ``report.html``, ``results.json``. Where there are several groups, the figures and tables of each
-    lie in a folder of its own below. Equal records give equal bytes of the files of numbers.
+    ``citation.bib``, ``report.html`` and ``results.json``. With several groups, the figures and tables of each group
+    are in a subfolder. Equal records give equal bytes of the files of numbers.
 
     Returns:
         The paths written, in that order.
 
     Raises:
         MissingExtraError: if matplotlib or jinja2 is not installed.
-        ValueError: if the record's table holds a number twice or tuning shifts (see `summarize`), or is empty.
+        ValueError: if the record's table is empty, or holds a number twice or tuning shifts (see `summarize`).
     """
     if not record.table:
         raise ValueError("`record` must have rows in its table, got none")
@@ -84,7 +84,7 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
 
 
 def figures_by_folder(groups: Sequence[Named]) -> dict[str, list[StudyFigure]]:
-    """Folder below ``figures/`` (with its slash) -> figures: those over all groups, and those of each."""
+    """Subfolder of ``figures/`` (with a slash) -> figures: those over all groups, and those of each group."""
     few = len(groups) <= FULL_GROUPS
     found: dict[str, list[StudyFigure]] = {"": group_figures(groups)}
     for group in groups:
@@ -123,7 +123,7 @@ def terminal_tables(record: StudyRecord, summary: Sequence[SummaryRow]) -> str:
 
 
 def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
-    """A table as aligned text; columns that do not fit go into further blocks, headings that do not are cut."""
+    """A table as aligned text; columns beyond the width go into further blocks, and too long headings are cut."""
     marked = [[_plain(cell) for cell in row] for row in table.rows]
     full = [list(table.header), *(row for row in marked if len(row) > 1)]
     widths = [max(len(row[place]) for row in full) for place in range(len(table.header))]
@@ -144,7 +144,7 @@ def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
 
 
 def _plain(cell: Entry) -> str:
-    """A cell for the terminal: without spaces around ±, and saying what is not significant."""
+    """A cell for the terminal: without spaces around ±, and with a mark if it is not significant."""
     return cell.marked.replace("\u00a0", " ").replace(" ± ", "±")
 
 
@@ -156,7 +156,7 @@ def _line(row: Sequence[str], widths: Sequence[int], block: Sequence[int], width
 
 
 def ordered_rows(record: StudyRecord) -> list[Row]:
-    """The rows in the order of rates, methods, splits, shifts and seeds, however they came."""
+    """Sort the rows by rates, methods, splits, shifts and seeds."""
     methods = _places([PRETRAINING, FEATURES, *(note.name for note in record.methods)])
     shifts = _places(note.name for note in record.shifts)
 
@@ -198,7 +198,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def _csv_cell(value: object) -> str:
-    """Floats so that reading them gives the same float; NaN and None are empty."""
+    """The text of a cell: a float is read back exactly; NaN and None are empty."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, bool):
@@ -232,7 +232,7 @@ def _json(record: StudyRecord, summary: Sequence[SummaryRow], sums: Mapping[str,
 
 
 def _without_nan(value: Any) -> Any:
-    """JSON knows no NaN and no infinity: they become null."""
+    """Replace NaN and infinity, which JSON lacks, by null."""
     if isinstance(value, Mapping):
         return {str(key): _without_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

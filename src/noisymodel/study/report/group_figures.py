@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
-    """The change of each group's reference method with noise: with the slightest, and over all noisy rates."""
+    """Draw the change of each group's reference method: at the slightest noise, and over all noisy rates."""
     figure, grid = panels(2, narrow=narrow, height=0.36 * len(groups) + 0.9, extra=0.6)
     marks = (("slightest noise", "#D55E00", "D", -0.13), ("mean of noisy rates", "#0072B2", "o", 0.13))
     for panel, (axes, split) in enumerate(zip(grid, TITLES, strict=True)):
@@ -38,7 +38,7 @@ def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
 
 
 def _wrapped(text: str, width: int = 30) -> str:
-    """At commas, so that a label takes no more of the figure than it must."""
+    """Wrap a label at commas, so that it takes little space in the figure."""
     lines = [""]
     for part in text.split(", "):
         joined = f"{lines[-1]}, {part}" if lines[-1] else part

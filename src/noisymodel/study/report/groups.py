@@ -1,4 +1,4 @@
-"""Several groups of a study beside each other: names, the overview table, and accuracy by the number of shots."""
+"""Comparison of several groups of a study: names, the overview table, and accuracy by the number of shots."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Named(NamedTuple):
     title: str
     """In words."""
     short: str
-    """What it differs from the others in, for axes."""
+    """Its difference from the other groups, for axes."""
     slug: str
-    """For file names and anchors; empty where there is one group."""
+    """A name for files and anchors; empty for a single group."""
 
 
 def named(shown: Sequence[Results]) -> list[Named]:
@@ -67,11 +67,11 @@ OVERVIEW_NOTE = (
     "change over the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each "
     "column by that very mean and therefore flattered, against the linear probe."
 )
-"""What the columns of the overview are."""
+"""The explanation of the overview's columns."""
 
 
 def overview_table(groups: Sequence[Named]) -> Table:
-    """A line for each group: where noise helps and hurts, what the spectrum does, and what NMTune adds."""
+    """A line for each group: the effect of noise in and out of domain, the spectrum, and the gain by NMTune."""
     rows = tuple(_line(group) for group in groups)
     header = (
         "group",
@@ -113,7 +113,7 @@ def _best(results: Results, split: str) -> Entry:
 
 
 def by_shots(groups: Sequence[Named]) -> list[list[Named]]:
-    """The groups that differ in the number of shots alone, fewest first (all labels last); families of several only."""
+    """Families of groups that differ only in the number of shots, fewest first (all labels last)."""
     families: dict[tuple[str, ...], list[Named]] = {}
     for group in groups:
         families.setdefault(group.results.view[:4], []).append(group)

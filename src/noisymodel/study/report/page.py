@@ -1,4 +1,4 @@
-"""The page of a study: one self-contained file that says what was found and shows it."""
+"""The HTML page of a study's results, one self-contained file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ TEMPLATE = Path(__file__).with_name("page.html.j2")
 STYLE = Path(__file__).with_name("page.css")
 SCRIPT = Path(__file__).with_name("page.js")
 NARROW_GROUPS = 3
-"""With more groups their figures have no second version for phones: the page would grow too large."""
+"""With more groups, their figures have no version for phones, because the page would become too large."""
 
 
 def render_page(
@@ -54,8 +54,8 @@ def render_page(
         record: the study.
         shown: its groups.
         figures: folder below ``figures/`` -> the figures in it; see `figures_by_folder`.
-        files: the study's files, ``figures/FOLDER/NAME.svg`` of each figure among them; a narrow version for phones is
-            drawn here.
+        files: the study's files, including ``figures/FOLDER/NAME.svg`` of each figure; the narrow versions for phones
+            are drawn here.
 
     Raises:
         MissingExtraError: if jinja2 is not installed.
@@ -109,7 +109,7 @@ def group_tables(results: Results) -> list[Table]:
 
 
 def overview_tables(groups: Sequence[Named]) -> list[Table]:
-    """The tables over several groups; none of one."""
+    """The tables over several groups; none for a single group."""
     if len(groups) < 2:
         return []
     families = by_shots(groups)
@@ -139,7 +139,7 @@ def _group(
     files: Mapping[str, bytes],
     narrow: bool,
 ) -> dict[str, Any]:
-    """What the template shows of one group; ids differ between groups."""
+    """The template's data of one group; ids differ between groups."""
     results = group.results
     folder = f"{group.slug}/" if group.slug else ""
     return {
@@ -175,7 +175,7 @@ def _data_uri(svg: bytes) -> str:
 
 
 def _script_safe(value: object) -> str:
-    """JSON that may stand in a script element: nothing in it can end the element."""
+    """JSON for a script element: nothing in it can end the element."""
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
@@ -187,7 +187,7 @@ def _named(shifts: Sequence[ShiftNote], role: str) -> list[ShiftNote]:
 
 
 def _noise(shown: Sequence[Results]) -> str:
-    """What is noisy, where it is the same in all groups."""
+    """The kind of noise, if it is the same in all groups."""
     kinds = {results.noise for results in shown}
     return next(iter(kinds)) if len(kinds) == 1 else "noise" if kinds else NOISE["supervised"]
 

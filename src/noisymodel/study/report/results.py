@@ -1,4 +1,4 @@
-"""A study's summary to be read: numbers by name, labels, rates and shifts in order."""
+"""Look-ups in a study's summary: numbers by name, and labels, rates and shifts in order."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row
 from .wording import listed
 
 NOISE = {"supervised": "label noise", "contrastive": "caption noise", "masked_token": "token noise"}
-"""What is noisy, by objective."""
+"""The noisy part of the data, by objective."""
 
 
 class View(NamedTuple):
-    """One group of a study: what is the same in all numbers that are compared with each other."""
+    """One group of a study: the labels that all compared numbers share."""
 
     data: str
     objective: str
@@ -25,17 +25,17 @@ class View(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The group as readers know it, but for the data."""
+        """The group's title for readers, without the data."""
         labels = f"{self.shots} labels per class" if self.shots else "all labels"
         return f"{self.objective}, {self.architecture}, {self.noise_kind} noise, {labels}"
 
     @property
     def noise(self) -> str:
-        """What is noisy in pre-training."""
+        """The noisy part of the pre-training data."""
         return NOISE.get(self.objective, "noise")
 
     def holds(self, row: SummaryRow | Row | CurveRow) -> bool:
-        """Whether a row is of this group; measures of networks and features are of all numbers of shots and tasks."""
+        """Whether a row is of this group; measures of networks and features count for all shots and tasks."""
         if (row.objective, row.architecture, row.noise_kind) != self[1:4]:
             return False
         if row.method == PRETRAINING:
@@ -48,9 +48,9 @@ class Results:
 
     Args:
         record: the study.
-        summary: of ``record.table``, from `summarize`.
-        view: which group; see `views`.
-        correlations: of ``record.table``, from `correlate`.
+        summary: the summary of ``record.table`` by `summarize`.
+        view: the group; see `views`.
+        correlations: the correlations of ``record.table`` by `correlate`.
     """
 
     def __init__(
@@ -87,12 +87,12 @@ class Results:
 
     @property
     def noise(self) -> str:
-        """What is noisy in pre-training."""
+        """The noisy part of the pre-training data."""
         return self.view.noise
 
     @property
     def lacking(self) -> dict[str, str]:
-        """Label of a method that lacks seeds -> which, and why: it has no means and is compared with nothing."""
+        """Label of a method without all seeds -> the missing seeds and the reason; it has no means or comparisons."""
         found: dict[str, str] = {}
         for note in self.record.methods:
             gaps = [gap for gap in self.gaps if gap.method == note.name]
@@ -103,24 +103,24 @@ class Results:
 
     @property
     def reference_method(self) -> str:
-        """The method that noise is judged by: the linear probe, or else the first that is no variant of NMTune."""
+        """The reference method for the effect of noise: the linear probe, or else the first that is not an NMTune."""
         names = [note.name for note in self.methods]
         plain = [name for name in names if not is_variant(name)]
         return next(iter([name for name in BASELINES[:1] if name in names] or plain or names))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Each (method, baseline) that is compared; the methods are variants of NMTune, or have counterparts."""
+        """All compared pairs (method, baseline); the methods are variants of NMTune, or have counterparts."""
         names = [note.name for note in self.methods]
         return [(name, baseline) for name in names for baseline in compared_with(name) if baseline in names]
 
     @property
     def compared(self) -> str:
-        """What the first of each pair are, in words."""
+        """A description of the methods that come first in the pairs."""
         return "NMTune against its" if all(is_variant(name) for name, _ in self.pairs) else "Methods against their"
 
     def label(self, method: str) -> str:
-        """A method as readers know it."""
+        """The label of a method for readers."""
         return self._labels.get(method, method)
 
     def find(
@@ -151,7 +151,7 @@ class Results:
 
 
 def views(summary: Sequence[SummaryRow]) -> list[View]:
-    """The groups of a study in the order of the summary, of those that differ in shots the one with the most first."""
+    """The groups of a study in the order of the summary; of groups that differ only in shots, the most come first."""
     found = dict.fromkeys(
         View(row.data, row.objective, row.architecture, row.noise_kind, row.shots)
         for row in summary

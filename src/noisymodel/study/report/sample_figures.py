@@ -1,4 +1,4 @@
-"""The contact sheet: a few pictures, clean and under each shift, and what each shift was used for."""
+"""The contact sheet: a few pictures, clean and under each shift, with the use of each shift."""
 
 from __future__ import annotations
 

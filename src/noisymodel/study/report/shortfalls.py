@@ -1,4 +1,4 @@
-"""What the numbers of a study do not show: its negative findings, as sentences."""
+"""The negative findings of a study, as sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .wording import WHERE, Outcome, capitalized, listed, outcome, rate_text, si
 
 
 def shortfalls(results: Results) -> list[str]:
-    """A sentence each: methods without in-domain gain, shifts without harm, variants without gain, what stays."""
+    """Sentences on methods without in-domain gain, shifts without harm, variants without gain, and remaining harm."""
     if results.seeds < 2:
         return ["The study ran one seed: there are no intervals, and no difference can be called significant."]
     sentences = [
@@ -22,7 +22,7 @@ def shortfalls(results: Results) -> list[str]:
 
 
 def _in_domain(results: Results) -> list[str]:
-    """Methods that slight noise does not help, and rates at which noise does not help the reference method."""
+    """Methods that do not gain from slight noise, and rates at which the reference method does not gain."""
     if not results.noisy_rates:
         return []
     rate = results.noisy_rates[0]
@@ -95,7 +95,7 @@ def _harm_that_stays(results: Results) -> list[str]:
 
 
 def _fails_holm(results: Results) -> list[str]:
-    """Headline comparisons that are significant alone and not after Holm's correction."""
+    """Headline comparisons that are significant alone but not after Holm's correction."""
     names: list[str] = []
     for variant, baseline in results.pairs:
         for split, where in WHERE.items():

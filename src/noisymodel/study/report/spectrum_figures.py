@@ -34,10 +34,11 @@ METRICS = {"singular_value_entropy": "SVE", "largest_singular_value_ratio": "LSV
 
 
 def mean_spectra(results: Results) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Split -> rate -> σ_i / σ_1 (r,), mean over seeds, and over shifts where the split is ``"ood"``.
+    """Split -> rate -> σ_i / σ_1 (r,), mean over seeds, and for the split ``"ood"`` also over shifts.
 
-    Keys are such as ``"rate=0.05/seed=7000/id"``; what ends otherwise is a shift. In a study of several groups the
-    group's data, objective, architecture and noise stand before it. Spectra without a positive value are left out.
+    A key of the record is such as ``"rate=0.05/seed=7000/id"``; another ending is the name of a shift. In a study of
+    several groups the key begins with the group's data, objective, architecture and noise. Spectra without a positive
+    value are left out.
     """
     gathered: dict[str, dict[str, list[NDArray[np.float64]]]] = defaultdict(lambda: defaultdict(list))
     prefix = "/".join(results.view[:4]) + "/"
@@ -117,7 +118,7 @@ def by_seed(results: Results, method: str, split: str, metric: str) -> dict[tupl
 
 
 def reshaping_methods(results: Results) -> list[str]:
-    """Methods of which the spectrum after tuning was recorded."""
+    """Methods whose spectrum after tuning was recorded."""
     return [
         note.name
         for note in results.methods

@@ -25,7 +25,7 @@ PRETRAINING_METRICS = (
 
 
 class Table(NamedTuple):
-    """A table of text; the first cell of each row is its heading, a row of one cell is the heading of those below."""
+    """A table of text; the first cell of a row is its heading; a row of one cell is the heading of the rows below."""
 
     name: str
     caption: str
@@ -34,7 +34,7 @@ class Table(NamedTuple):
 
 
 def filled(tables: Iterable[Table]) -> list[Table]:
-    """Those that have rows."""
+    """The tables that have rows."""
     return [table for table in tables if table.rows]
 
 
@@ -53,7 +53,7 @@ def accuracy_table(results: Results, split: str) -> Table:
 
 
 def _gaps(results: Results) -> str:
-    """Why some methods have no numbers, for the end of a caption."""
+    """The reason why some methods have no numbers, for the end of a caption."""
     if not results.lacking:
         return ""
     return "; no numbers of " + "; ".join(f"{label} ({why})" for label, why in results.lacking.items())
@@ -74,7 +74,7 @@ def change_table(results: Results, split: str) -> Table:
 
 
 def spectrum_table(results: Results) -> Table:
-    """SVE, LSVR and effective rank of the frozen features, and how well pre-training went."""
+    """SVE, LSVR and effective rank of the frozen features, and the accuracy of pre-training."""
     rows = metric_rows(results, PRETRAINING, PRETRAINING_METRICS) + metric_rows(results, FEATURES, FEATURE_METRICS)
     header = ("metric", *(rate_text(rate) for rate in results.rates))
     caption = f"The pre-trained network and the spectrum of its frozen features{ranges(results)}"
@@ -98,7 +98,7 @@ def metric_rows(
 def paired_rows(
     pairs: Sequence[tuple[str, str]], heading: Callable[[str], str], line: Callable[[str, str], tuple[Entry, ...]]
 ) -> tuple[tuple[Entry, ...], ...]:
-    """Under a heading for each first, a line for each of its seconds; lines that hold nothing are left out."""
+    """Under a heading for each method, a line for each of its baselines; empty lines are left out."""
     rows: list[tuple[Entry, ...]] = []
     for first, seconds in grouped(pairs).items():
         lines = [line(first, second) for second in seconds]
@@ -127,7 +127,7 @@ def difference_table(results: Results) -> Table:
 
 
 def difference_by_rate_table(results: Results, split: str) -> Table:
-    """Paired differences at each rate; the other baselines against the first one, too."""
+    """Paired differences at each rate, including those of the other baselines and the first one."""
     where = "in-domain" if split == "id" else "under shift"
     first = results.reference_method
     others = [(note.name, first) for note in results.methods if note.name != first]
@@ -145,7 +145,7 @@ def difference_by_rate_table(results: Results, split: str) -> Table:
 
 
 def grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """The second of each pair under the first."""
+    """Group the pairs by their first element."""
     groups: dict[str, list[str]] = {}
     for method, baseline in pairs:
         groups.setdefault(method, []).append(baseline)
@@ -173,7 +173,7 @@ def _count(results: Results) -> str:
 
 
 def ranges(results: Results, join: str = "; ") -> str:
-    """What ± is, for the end of a caption."""
+    """The explanation of ±, for the end of a caption."""
     if results.seeds < 2:
         return f"{join}one seed, no intervals"
     return f"{join}± 95 % interval over {results.seeds} seeds"

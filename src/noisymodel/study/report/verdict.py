@@ -1,4 +1,4 @@
-"""What a study says, in words that follow the signs and the significance of its numbers."""
+"""The verdict of a study, in sentences derived from the signs and the significance of its numbers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .results import Results, changes_by_rate
 from .wording import WHERE, Entry, Outcome, capitalized, interval_entry, listed, outcome, rate_text, rates_text, signed
 
 Tone = Literal["yes", "no", "mixed", "open"]
-"""How a finding is marked after Holm's correction: the claim holds, it does not, partly, or it cannot be told."""
+"""The mark of a finding after Holm's correction: the claim holds, does not hold, holds partly, or is undecided."""
 
 _LEVEL = 0.05
 METRICS = (("singular_value_entropy", "SVE"), ("largest_singular_value_ratio", "LSVR"))
@@ -74,7 +74,7 @@ def _by_rate(results: Results, changes: dict[str, SummaryRow]) -> tuple[tuple[st
 
 
 def _across(results: Results, but: str, rate: str) -> str:
-    """How the other methods change at a rate."""
+    """A clause about the change of the other methods at a rate."""
     by_outcome: dict[Outcome, list[str]] = {"gain": [], "loss": [], "not significant": []}
     for note in results.methods:
         row = results.change(note.name, rate)
@@ -208,12 +208,12 @@ def _variant(results: Results, variant: str) -> Finding | None:
 
 
 def after_holm(row: SummaryRow) -> Outcome:
-    """What a headline comparison says after Holm's correction over all of them."""
+    """The outcome of a headline comparison after Holm's correction over all of them."""
     return _certain(outcome(row), row.p_holm)
 
 
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
-    """What differences say together: Holm's correction over those of one question."""
+    """The outcomes of the differences of one question, after Holm's correction over them."""
     p_values = holm([row.p_value for row in rows])
     return [_certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
 
@@ -223,7 +223,7 @@ def _certain(said: Outcome, p_value: float) -> Outcome:
 
 
 def _after_holm(results: Results, significant: Sequence[SummaryRow]) -> str:
-    """What Holm's correction leaves of the differences that are significant alone."""
+    """A sentence about the significant differences that remain significant after Holm's correction."""
     lost = [f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if not row.p_holm <= _LEVEL]
     if lost:
         return f"Not significant after Holm's correction: {listed(lost)}."

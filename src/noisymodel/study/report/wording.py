@@ -1,4 +1,4 @@
-"""Numbers of a summary as words: points with true minus signs, intervals, and what a difference says."""
+"""Texts for the numbers of a summary: points with true minus signs, intervals, and the outcome of a difference."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import Literal, NamedTuple
 from ..analysis.summary import NOISY, SummaryRow
 
 Outcome = Literal["gain", "loss", "not significant", "no interval"]
-"""What a difference says; ``"no interval"`` where there is one seed."""
+"""The outcome of a difference; ``"no interval"`` with a single seed."""
 
 
 class Entry(NamedTuple):
-    """The text of one cell of a table, and what the difference that it holds says."""
+    """The text of one cell of a table, with the outcome of its difference."""
 
     text: str
     outcome: Outcome | None = None
 
     @property
     def marked(self) -> str:
-        """The text, saying what is not significant."""
+        """The text, with a mark if it is not significant."""
         return self.text + (" n.s." if self.outcome == "not significant" else "")
 
 
 WHERE = {"id": "in-domain", "ood": "under shift"}
-"""The splits as readers know them."""
+"""The names of the splits for readers."""
 
 
 def outcome(row: SummaryRow) -> Outcome:
-    """What a difference says, by its sign and whether its interval excludes zero."""
+    """The outcome of a difference, by its sign and whether its interval excludes zero."""
     if math.isnan(row.low):
         return "no interval"
     if row.significant:
@@ -74,7 +74,7 @@ def bounds(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
 
 
 def plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
-    """A mean with the half-width of its interval; the mean alone where there is one seed."""
+    """A mean with the half-width of its interval; with a single seed the mean alone."""
     mean = f"{scale * row.mean:.{digits}f}".replace("-", "−")
     if math.isnan(row.low):
         return mean
@@ -100,7 +100,7 @@ def interval_entry(row: SummaryRow | None, scale: float = 100, digits: int = 1) 
 
 
 def capitalized(text: str) -> str:
-    """With a capital first letter; the rest as it is.
+    """Capitalise the first letter; the rest does not change.
 
     >>> capitalized("linear probe, MLP")
     'Linear probe, MLP'
@@ -109,7 +109,7 @@ def capitalized(text: str) -> str:
 
 
 def listed(items: Iterable[str]) -> str:
-    """Items as an English list; between semicolons where an item holds a comma.
+    """Join items to an English list; with semicolons if an item contains a comma.
 
     >>> listed(["a"]), listed(["a", "b", "c"]), listed(["a, b", "c"])
     ('a', 'a, b and c', 'a, b; c')

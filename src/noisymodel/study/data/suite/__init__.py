@@ -1,4 +1,4 @@
-"""Data of one's own: sets in files that a configuration declares, and the paper's suites by name."""
+"""Your own data: sets in files that a configuration declares, and the paper's suites by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which answers of a task are right on a test set whose classes are others, fewer or coarser."""
+"""The right answers of a task on a test set with other, fewer or coarser classes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .rows import Integers, Rows
 
 
 class Matched(NamedTuple):
-    """A test set in terms of its task."""
+    """A test set matched with its task."""
 
     rows: Rows
     answers: Integers | None
     """``(K,)``: class of the task -> class of the test set, −1 for none; None: the classes are the task's."""
     dropped: int
-    """Rows that were left out because the task lacks their class."""
+    """The number of rows left out because the task lacks their class."""
     lost: tuple[str, ...]
-    """Their classes."""
+    """The classes of the rows left out."""
 
 
 def match_test(rows: Rows, classes: tuple[str, ...], key: str) -> Rows:
-    """The task's own test set, by name: its classes are all among the task's.
+    """Match the task's own test set by the names of classes, which must all be among the task's.
 
     Raises:
-        ConfigError: a class that the task lacks, or an index that is none of its classes.
+        ConfigError: a class that the task lacks, or an index outside its classes.
     """
     own = _own_classes(rows, classes, key)
     unknown = sorted({own[code] for code in np.unique(rows.codes)} - set(classes))
@@ -46,10 +46,10 @@ def match_test(rows: Rows, classes: tuple[str, ...], key: str) -> Rows:
 
 
 def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: str, suite: SuiteTable) -> Matched:
-    """A shifted test set, by its label map or, without one, by name.
+    """Match a shifted test set by its label map or, without one, by the names of classes.
 
     Raises:
-        ConfigError: names of the map that are no classes, classes that fit nothing, or answers that would be ambiguous.
+        ConfigError: names in the map that are not classes, classes without a match, or ambiguous answers.
     """
     own = _own_classes(rows, classes, key)
     present = [own[code] for code in np.unique(rows.codes)]
@@ -80,7 +80,7 @@ def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: st
 def _as_task(
     rows: Rows, groups: list[tuple[int, ...]], classes: tuple[str, ...], answers: str
 ) -> tuple[Rows, Integers | None]:
-    """With the task's own numbers where that says the same."""
+    """Use the task's own class numbers, if that is equivalent."""
     single = all(len(group) == 1 for group in groups)
     if single and (len(groups) == len(classes) or answers == "all"):
         return rows.recoded(np.array([group[0] for group in groups])[rows.codes], classes), None
@@ -110,7 +110,7 @@ def _translated(rows: Rows, numbers: Sequence[int]) -> Integers:
 
 
 def _own_classes(rows: Rows, classes: tuple[str, ...], key: str) -> tuple[str, ...]:
-    """The names behind the codes; numbers without names of their own are numbers of the task's classes."""
+    """The names of the classes behind the codes; numbers without names are those of the task's classes."""
     if rows.classes is not None:
         return rows.classes
     if rows.found.labels is None:
@@ -204,7 +204,7 @@ def _related(
 
 
 def _place(target: str | int, numbers: dict[str, int]) -> int | None:
-    """The number of a class that is given by name or, where no class has that name, by number."""
+    """The number of a class, given by name or, if no class has that name, by number."""
     if isinstance(target, str) and target in numbers:
         return numbers[target]
     number = int(target) if isinstance(target, int) or target.isdigit() else -1

@@ -1,4 +1,4 @@
-"""What a configuration says of its own data: the table ``suite``, read into frozen records with every key checked."""
+"""The declaration of your own data: the table ``suite`` of a configuration, read into checked, frozen records."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def read_label_map(values: object, key: str) -> LabelMap:
 
 @dataclass(frozen=True)
 class SetTable:
-    """One set of labelled pictures, pairs or texts: where it lies and how it is read."""
+    """One set of labelled pictures, pairs or texts: its place and its format."""
 
     path: str = ""
     """A file, a folder, or a pattern with ``*`` and ``{a,b}`` or ``{000..099}``; ``hub:owner/name`` for the Hub."""
     format: str = ""
-    """Empty: guessed from the path; see :data:`~noisymodel.study.data.suite.opening.FORMATS`."""
+    """The format; empty: guessed from the path. See :data:`~noisymodel.study.data.suite.opening.FORMATS`."""
     root: str = ""
-    """Folder from which the paths within a table or list are counted; empty: that of the table."""
+    """Folder that paths within a table or list are relative to; empty: the folder of the table."""
     subset: str = ""
     """Configuration of a Hugging Face data set."""
     split: str = ""
@@ -52,25 +52,25 @@ class SetTable:
     text_pair_column: str = ""
     """Second text of a pair of sentences."""
     file_pattern: str = "{}"
-    """Of a list: path of a picture, ``{}`` is the first word of the line."""
+    """For a list: the path of a picture, in which ``{}`` is the first word of the line."""
     label_from: str = ""
-    """Of a list: ``"rest"`` of the line, the ``"folder"`` of the picture, or the ``"stem"`` of its name up to the last
-    underscore."""
+    """For a list, the source of the label: the ``"rest"`` of the line, the ``"folder"`` of the picture, or the
+    ``"stem"`` of its name up to the last underscore."""
     labels: str = "name"
-    """``"name"``: labels are names of classes. ``"index"``: they are numbers, in ``classes`` where these are given, in
-    the classes of the task otherwise."""
+    """``"name"``: labels are names of classes. ``"index"``: labels are numbers, in ``classes`` if given, else in the
+    classes of the task."""
     classes: tuple[str, ...] = ()
-    """The classes in their order; empty: what the data say, or the names by alphabet."""
+    """The classes in order; empty: the classes in the data, or the names in alphabetical order."""
     classes_file: str = ""
-    """The same in a file, a line each."""
+    """A file with the classes in order, one a line."""
     drop_labels: tuple[str, ...] = ()
     """Rows with these labels are left out, such as ``"-1"`` for «unlabelled»."""
     portion: tuple[float, ...] = ()
-    """``[0.0, 0.8]``: that share of each class, in an order that follows from the names of the rows alone."""
+    """``[0.0, 0.8]``: this share of each class, in an order that depends only on the names of the rows."""
     ranks: tuple[int, ...] = ()
-    """``[0, 30]``: those of each class in that order; a stop of 0 is the end."""
+    """``[0, 30]``: these rows of each class in the same order; a stop of 0 means the end."""
     border: int = 0
-    """Pixels cut from each side of a picture before all else."""
+    """Pixels cut from each side of a picture first."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ShiftTable(SetTable):
     others: str = "error"
     """Without a label map, classes that the task lacks are an ``"error"``, or their rows are left out (``"drop"``)."""
     answers: str = "present"
-    """``"present"``: only classes that the shifted set has count as answers; ``"all"``: all classes of the task."""
+    """The possible answers. ``"present"``: classes that the shifted set has; ``"all"``: all classes of the task."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class TaskTable:
 
 @dataclass(frozen=True)
 class PicturesTable:
-    """What pictures are made into."""
+    """The preparation of pictures."""
 
     size: int = 32
     """Height and width."""
@@ -109,19 +109,19 @@ class PicturesTable:
     shorter_side: int = 0
     """0: ``size``."""
     keep_megabytes: int = 512
-    """Sets that are smaller than this once decoded are decoded at once; larger ones whenever they are used."""
+    """Sets smaller than this after decoding are decoded once; larger sets at every use."""
     threads: int = 2
-    """Threads that decode."""
+    """The number of decoding threads."""
 
 
 @dataclass(frozen=True)
 class TextsTable:
-    """What texts are made into."""
+    """The preparation of texts."""
 
     tokenizer: str = "words"
     """``"words"``, or the folder of a tokenizer of transformers."""
     length: int = 32
-    """Tokens of a text; longer ones are cut, shorter ones filled with 0."""
+    """The number of tokens of a text; longer texts are cut, shorter ones padded with 0."""
     vocabulary: int = 4096
     """At most so many tokens of ``"words"``, the most frequent in pre-training."""
 
@@ -142,7 +142,7 @@ class SuiteTable:
     tasks: tuple[TaskTable, ...] = ()
 
     def resolve(self, path: str) -> Path:
-        """A path of the configuration, absolute: ``~`` and ``$VARIABLES`` expanded, counted from ``root``."""
+        """The absolute form of a path: ``~`` and ``$VARIABLES`` are expanded; relative paths start at ``root``."""
         own = Path(os.path.expandvars(path)).expanduser()
         return (Path(os.path.expandvars(self.root)).expanduser() / own).absolute()
 
@@ -163,7 +163,7 @@ def read_declaration(values: Mapping[str, Any]) -> SuiteTable:
     """The table ``suite`` of a configuration.
 
     Raises:
-        ConfigError: an unknown key, a value of the wrong type or range, a part that is not declared.
+        ConfigError: an unknown key, a value of the wrong type or range, or a missing part.
 
     >>> read_declaration({"pretraining": {"pth": "faces"}})
     Traceback (most recent call last):

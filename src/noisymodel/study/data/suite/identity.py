@@ -1,9 +1,8 @@
-"""What a suite's data are, in 16 digits: a part of the name of everything that is computed from them.
+"""The identity of a suite's data, a hash of 16 digits, which is a part of the key of everything computed from them.
 
-Lists, tables and label maps go in with their bytes; pictures, arrays and shards with path, size and time of change; the
-classes and the number of each row as they were read; Hugging Face data sets with the fingerprint that they have. So a
-file that is touched, or copied without its times, makes a study compute anew; one that changes is noticed unless its
-size and time are kept.
+It contains the bytes of lists, tables and label maps; the path, size and modification time of pictures, arrays and
+shards; the classes and the class of each row; and the fingerprint of Hugging Face data sets. So a study is computed
+again if a file is touched, or copied without its times. A changed file is noticed unless its size and time are kept.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def identity(sets: Iterable[Rows], others: Iterable[Path] = (), further: object 
     """The hash of sets, of further small files and of a JSON-ready value.
 
     Raises:
-        ConfigError: a file has gone since the set was opened.
+        ConfigError: a file has disappeared since the set was opened.
     """
     digest = sha256()
     for rows in sets:

@@ -1,4 +1,4 @@
-"""From a declared set to its rows: which reader, which classes."""
+"""Opening of a declared set: the choice of its reader and its classes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def open_set(table: SetTable, key: str, suite: SuiteTable) -> Rows:
     """The rows of a declared set.
 
     Raises:
-        ConfigError: the format is unknown, or the data are not there or not what they should be; the key and the file.
+        ConfigError: the format is unknown, or the data are missing or faulty; the message has the key and the file.
     """
     try:
         found = _reader(table, key, suite)
@@ -68,10 +68,10 @@ def _reader(table: SetTable, key: str, suite: SuiteTable) -> Found:
 
 
 def guessed_format(path: Path) -> str:
-    """The format that a path suggests: its ending, or what lies in the folder.
+    """Guess the format from the ending of a path, or from the files in the folder.
 
     Raises:
-        InputFileError: nothing is there, or the ending is unknown.
+        InputFileError: the path does not exist, or its ending is unknown.
     """
     first = Path(expand_braces(str(path))[0])
     if first.suffix.lower() in _SUFFIXES:

@@ -21,7 +21,7 @@ class Pictures(Protocol):
     """Pictures by number, not decoded yet."""
 
     def name(self, row: int) -> str:
-        """What an error calls a picture."""
+        """The name of a picture in errors."""
         ...
 
     def read(self, row: int) -> Any:

@@ -1,4 +1,4 @@
-"""Paths of a configuration: braces, stars, and what is there."""
+"""Paths of a configuration: expansion of braces and stars, and existing files."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def expand_braces(pattern: str) -> list[str]:
 
 
 def matching(pattern: Path) -> list[Path]:
-    """The files that a pattern stands for, in order; each part of it must be there.
+    """The files that match a pattern, in order; each expansion of its braces must match.
 
     Raises:
-        InputFileError: nothing is there; its name.
+        InputFileError: no file matches; the message names the pattern.
     """
     found: list[Path] = []
     for text in expand_braces(str(pattern)):

@@ -1,4 +1,4 @@
-"""Formats of their own in which public data sets are published; none of them is read with pickle."""
+"""Readers of the special formats of public data sets; none uses pickle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CIFAR_PIXELS = 3 * 32 * 32
 
 
 def read_cifar(path: Path, _: SetTable) -> Found:
-    """The binary versions of CIFAR-10 (a byte of label) and CIFAR-100 (a coarse and a fine label, which is taken)."""
+    """CIFAR-10 (one byte of label) and CIFAR-100 (a coarse and a fine label; the fine one counts) in binary form."""
     files = matching(path)
     folder = files[0].parent
     ten, hundred = folder / "batches.meta.txt", folder / "fine_label_names.txt"

@@ -1,4 +1,4 @@
-"""The rows of a set: names, labels, and what belongs to them, in an order that follows from the data alone."""
+"""The rows of a set: names, labels and contents, in an order that depends only on the data."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ Text = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Found:
-    """What a reader found; nothing is decoded."""
+    """The result of a reader; nothing is decoded."""
 
     place: str
-    """What errors name."""
+    """The place that errors name."""
     names: list[str]
-    """One of each row, the same on every machine."""
+    """A name for each row, the same on every machine."""
     labels: Sequence[str] | None = None
-    """Label of each row as it stands in the data."""
+    """The label of each row, exactly as in the data."""
     classes: tuple[str, ...] | None = None
-    """Classes in their order where the data say so."""
+    """The classes in order, if the data have them."""
     pictures: Pictures | None = None
     texts: list[Text] | None = None
     captions: list[str] | None = None
     lists: tuple[Path, ...] = ()
-    """Small files that say what the rows are: their bytes are part of the identity."""
+    """Small files that define the rows; their bytes are part of the identity."""
     files: tuple[Path, ...] = ()
-    """Large files: path, size and time of change are part of the identity, as those of pictures in files."""
+    """Large files; their path, size and modification time are part of the identity, as for pictures in files."""
     extra: str = ""
-    """What else identifies the data, such as the fingerprint of a Hugging Face data set."""
+    """A further identification of the data, such as the fingerprint of a Hugging Face data set."""
 
     @cached_property
     def state(self) -> str:
-        """Hash of what the files hold, as far as one look at each tells; they are looked at once.
+        """The hash of the files, from their size and time (small ones: bytes); computed once.
 
         Raises:
-            InputFileError: some are not there, or no files.
+            InputFileError: a file is missing, or not a regular file.
         """
         digest = sha256()
         pictures = self.pictures if isinstance(self.pictures, FilePictures) else FilePictures(Path(), [])
@@ -77,19 +77,19 @@ class Found:
 
 @dataclass(frozen=True)
 class Rows:
-    """A set, ready to be looked into."""
+    """An opened set."""
 
     found: Found
     order: Integers
-    """Which rows of `found`, in which order."""
+    """The rows of `found`, in order."""
     codes: Integers
-    """Class of each of `order`: a number in `classes`, or in the classes of the task where `classes` is None."""
+    """The class of each row in `order`: a number in `classes`, or, if `classes` is None, in the task's classes."""
     classes: tuple[str, ...] | None
     border: int
 
     @property
     def place(self) -> str:
-        """What errors name."""
+        """The place that errors name."""
         return self.found.place
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class Rows:
         return [(captions[row],) for row in self.order.tolist()]
 
     def files(self) -> set[str]:
-        """The paths of the pictures, where each is a file."""
+        """The paths of the pictures, if each is a file."""
         pictures = self.found.pictures
         return set(map(pictures.name, self.order.tolist())) if isinstance(pictures, FilePictures) else set()
 
@@ -120,7 +120,7 @@ class Rows:
 
 
 def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
-    """Labels made into numbers, rows without a wanted label left out, the part of the set chosen that is asked for.
+    """Convert labels to numbers, leave out rows with unwanted labels, and choose the declared part of the set.
 
     Args:
         found: what a reader found.
@@ -128,7 +128,7 @@ def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
         classes: the classes that the declaration lists, empty for none.
 
     Raises:
-        InputFileError: no rows, a label that is none, or a label that is not among the classes.
+        InputFileError: no rows, an invalid label, or a label that is not among the classes.
     """
     if not len(found.names):
         raise InputFileError(f"{found.place} holds no rows")
@@ -175,7 +175,7 @@ def _numbered(
 
 
 def _part(rows: Rows, table: SetTable) -> Integers | None:
-    """Of each class a share or some ranks, in an order that is the hash of the names: no file system, no seed."""
+    """The declared share or ranks of each class, ordered by a hash of the names (not by file system or seed)."""
     if not table.portion and not table.ranks:
         return None
     chosen: list[Integers] = []

@@ -1,7 +1,7 @@
 """WebDataset shards: uncompressed tar files, indexed by one pass over their headers and then read by position.
 
-Nothing is unpacked, and nothing but texts and labels is kept in memory: a picture costs one seek and one read, so any
-order of rows is as cheap as that in the shards. No package besides Python's own is needed.
+Nothing is unpacked, and only texts and labels are kept in memory. A picture costs one seek and one read, so every order
+of rows is as cheap as that in the shards. Only Python's standard library is needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SMALL = 1 << 20
 
 
 class Member(NamedTuple):
-    """Where a file lies within a shard."""
+    """The place of a file within a shard."""
 
     shard: int
     offset: int
@@ -91,7 +91,7 @@ def read_shards(path: Path, table: SetTable) -> Found:
 
 
 def _samples(shard: Path, number: int, wanted: dict[str, str]) -> Iterator[tuple[str, Member | None, dict[str, str]]]:
-    """(key, picture, {role: text}) of each sample, whose members follow each other."""
+    """Yield (key, picture, {role: text}) of each sample; its members must be adjacent."""
     pending, picture, fields = "", None, dict[str, str]()
     for archive, member in read_members(shard):
         key, field = sample_key(member.name)

@@ -1,4 +1,4 @@
-"""Data of one's own as a source of a study."""
+"""Your own data as a source of a study."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ _TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 class Suite:
     """A suite that a configuration declares; a :class:`~noisymodel.study.data.source.Source`.
 
-    All that can be known of the data without decoding them is checked when it is made: that files and folders are
-    there, that labels are classes, that label maps fit. The seed chooses the training samples of each task and nothing
-    else: what is pre-trained on and what is tested on are the same for all seeds.
+    Everything that needs no decoding is checked at construction: files and folders exist, labels are classes, label
+    maps fit. The seed only chooses the training samples of each task; the pre-training and test sets are the same for
+    all seeds.
 
     Args:
-        seed: of the repetition.
+        seed: the seed of the repetition.
         suite: the table ``suite`` of a configuration.
 
     Raises:
-        ConfigError: a key is wrong, or the data are not what they should be; the key, and the file or class.
-        MissingDataError: files of a preset are not there; all of them, where to get them, how to lay them out.
+        ConfigError: a wrong key, or faulty data; the message has the key, and the file or class.
+        MissingDataError: files of a preset are missing; the message lists them, their source and their layout.
         MissingExtraError: a format needs a package that is not installed.
     """
 
@@ -102,7 +102,7 @@ class Suite:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the report must say of these data."""
+        """Remarks on these data that the report must contain."""
         found = [
             "All seeds share their pre-training and test sets, so that intervals do not cover the choice of these data."
         ]
@@ -122,7 +122,7 @@ class Suite:
         return tuple(found)
 
     def input_record(self) -> dict[str, Any]:
-        """What pre-training inputs depend on: the sets, and what they are made into."""
+        """Everything that pre-training inputs depend on: the sets, and their preparation."""
         made = self.declared.texts if self.kind == "texts" else self.declared.pictures
         how = dataclasses.asdict(made)
         how = {key: value for key, value in how.items() if key not in ("keep_megabytes", "threads", "tokenizer")}
@@ -138,7 +138,7 @@ class Suite:
         return identity([self._sets["suite.pretraining"], self._check], spelling)
 
     def task_record(self, name: str) -> dict[str, Any]:
-        """What the examples of a task depend on besides; its name is no part of it."""
+        """Everything else that the examples of a task depend on, without the task's name."""
         return {"sets": self._task_identities[name], "shifts": list(self.tasks[name].matched)}
 
     @cached_property
@@ -162,10 +162,10 @@ class Suite:
 
     @cached_property
     def _sets(self) -> dict[str, Rows]:
-        """Every set by its key; what is not there is said of all of them at once."""
+        """Every set by its key; one error lists all missing sets."""
         opened: dict[str, Rows] = {}
         wrong: list[str] = []
-        known: dict[SetTable, Rows] = {}  # what is pre-trained on may be a task's training set as well
+        known: dict[SetTable, Rows] = {}  # the pre-training set may also be a task's training set
         for key, table in self.declared.sets().items():
             try:
                 opened[key] = known[table] if table in known else open_set(table, key, self.declared)
@@ -244,7 +244,7 @@ class Suite:
 
     @cached_property
     def _tokenizer(self) -> Tokenizer:
-        """The declared one; a vocabulary of words is counted in the pre-training texts alone."""
+        """The declared tokenizer; a vocabulary of words is counted only in the pre-training texts."""
         rows = self._sets["suite.pretraining"]
         texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
         declared = self.declared
@@ -287,10 +287,10 @@ class Suite:
         return pictures[:, 0] if table.channels == 1 else np.tensordot(pictures, _TO_GREY, ((1,), (0,)))
 
     def check_shots(self, shots: tuple[int, ...], tasks: tuple[str, ...] = ()) -> None:
-        """Whether every class of every task (or of those named) has that many training samples.
+        """Check that every class of every task (or of the named ones) has enough training samples.
 
         Raises:
-            ConfigError: one has not; the task and the class.
+            ConfigError: a class has too few; the message names the task and the class.
         """
         for name, task in self.tasks.items():
             if not tasks or name in tasks:

@@ -1,4 +1,4 @@
-"""One downstream task of a suite: few-shot training sets, the test set, and the shifted ones in its terms."""
+"""One downstream task of a suite: few-shot training sets, the test set, and the matched shifted test sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SuiteTask:
 
     Args:
         place: its number among the tasks.
-        suite: what it belongs to.
+        suite: the suite of the task.
         sets: all sets of the suite by their keys.
         seed: of the training samples.
         examples: makes inputs and labels of rows, with answers.
@@ -75,10 +75,10 @@ class SuiteTask:
         return tuple(ShiftNote(shift.name, shift.description or shift.name, "report") for shift in self.declared.shifts)
 
     def training(self, shots: int) -> Examples:
-        """``shots`` of each class, drawn from the seed; 0 for all there are. More shots keep the fewer.
+        """``shots`` samples of each class, drawn from the seed; 0 for all. Larger sets contain the smaller ones.
 
         Raises:
-            ConfigError: a class has not that many.
+            ConfigError: a class has too few samples.
         """
         if not shots:
             return self.examples(self.train, None)
@@ -90,10 +90,10 @@ class SuiteTask:
         return self.examples(self.train.take(np.sort(np.concatenate(chosen))), None)
 
     def check_shots(self, shots: int) -> None:
-        """Whether every class has that many training samples.
+        """Check that every class has enough training samples.
 
         Raises:
-            ConfigError: one has not; the task and the class.
+            ConfigError: a class has too few; the message names the task and the class.
         """
         counts = np.bincount(self.train.codes, minlength=self.classes)
         few = np.flatnonzero(counts < shots)

@@ -36,9 +36,8 @@ class WordTokenizer:
     Id 1 is an unknown word, 2 is kept free for a masked word, 3 stands between the two texts of a pair.
 
     Args:
-        texts: what the vocabulary is counted in; the pre-training texts.
-        vocabulary: at most so many ids: the most frequent words have one, and of equally frequent ones the first by
-            alphabet.
+        texts: the texts for counting the vocabulary; those of pre-training.
+        vocabulary: the most ids; the most frequent words get one, in a tie the first in alphabetical order.
 
     >>> tokenizer = WordTokenizer([("A red cube.",), ("a blue cube",)], 9)
     >>> tokenizer.encode([("a red ball",), ("a cube", "blue")], 5).tolist()
@@ -63,7 +62,7 @@ class WordTokenizer:
 
 
 class PretrainedTokenizer:
-    """A tokenizer of transformers from a folder. Its padding id and 0 change places where they differ.
+    """A tokenizer of transformers from a folder. If its padding id is not 0, the two ids are exchanged.
 
     Args:
         folder: as ``save_pretrained`` writes it.

@@ -1,4 +1,4 @@
-"""The paper's suites by name: what they want on the disk, where it comes from, and the suite that each makes."""
+"""The paper's suites by name: their required files, the sources of these, and the resulting suites."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ..places import matching
 
 @dataclass(frozen=True)
 class Part:
-    """One published data set: what is wanted of it, and where it comes from."""
+    """One published data set: its required files, and their source."""
 
     title: str
     files: Sequence[str]
-    """What must be there, below the root; patterns with ``*`` and ``{a,b}``."""
+    """The required files, below the root; patterns with ``*`` and ``{a,b}``."""
     layout: str
-    """The same as a tree, for people."""
+    """The required files as a tree, for readers."""
     source: str
     """Official address."""
     terms: str
@@ -31,7 +31,7 @@ class Part:
     size: str = ""
     notes: str = ""
     folders: Mapping[str, int] = field(default_factory=dict[str, int])
-    """Folder -> how many folders of classes it must hold."""
+    """Folder -> the number of class folders that it must hold."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def presets() -> tuple[str, ...]:
 
 
 def describe(name: str) -> str:
-    """What a preset is and wants, as text to print.
+    """Describe a preset and its required files, as text to print.
 
     Raises:
         ConfigError: there is no such preset.
@@ -112,10 +112,10 @@ def describe(name: str) -> str:
 
 
 def expand_presets(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The table ``suite`` with the presets that it names written out; what it says itself comes before what they say.
+    """Expand the presets in the table ``suite``; its own entries take precedence over theirs.
 
     Raises:
-        ConfigError: a preset or a task that there is not, or presets that do not go together.
+        ConfigError: an unknown preset or task, or presets that do not fit together.
     """
     names = _named(values)
     own = {key: value for key, value in values.items() if key not in ("preset", "only")}
@@ -154,10 +154,10 @@ def expand_presets(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_presets(values: Mapping[str, Any]) -> None:
-    """Whether everything is there that the presets of a table ``suite`` need.
+    """Check that all files exist that the presets of a table ``suite`` need.
 
     Raises:
-        MissingDataError: something is not; all of it, where to get it, and the layout.
+        MissingDataError: files are missing; the message lists them all, their source, and the layout.
     """
     names = _named(values)
     root = Path(os.path.expandvars(str(values.get("root", "")))).expanduser()
@@ -184,7 +184,7 @@ def check_presets(values: Mapping[str, Any]) -> None:
 
 
 def missing_files(part: Part, root: Path) -> list[str]:
-    """What a part wants and the root lacks."""
+    """The required files of a part that the root lacks."""
     absent: list[str] = []
     for file in part.files:
         try:
@@ -218,7 +218,7 @@ def _known(name: str) -> Preset:
 
 
 def _tasks(values: Mapping[str, Any]) -> list[PresetTask]:
-    """The tasks of the presets that are named, or those of ``only``."""
+    """The tasks of the named presets, or those in ``only``."""
     tasks = [task for name in _named(values) for task in _known(name).tasks]
     only = values.get("only", [])
     if not isinstance(only, list | tuple):
