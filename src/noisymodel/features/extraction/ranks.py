@@ -99,14 +99,13 @@ def extract_shared(
         try:
             for piece in tqdm(own, unit="batch", disable=not progress or share.rank > 0):
                 targets = [parts.at(piece, done) for parts, done in zip(stores, plan.done, strict=True)]
-                if piece.start and all(piece.start + piece.size <= target.end for target in targets):
-                    continue
-                batch = read_batch(piece.given, prepare)
-                rows = forward(batch)
-                if not piece.start and check is not None:
-                    check(forward, rows, batch)
-                for name, target in zip(layers, targets, strict=True):
-                    target.add(rows[name], piece.start, batch)
+                if not piece.start or any(piece.start + piece.size > target.end for target in targets):
+                    batch = read_batch(piece.given, prepare)
+                    rows = forward(batch)
+                    if not piece.start and check is not None:
+                        check(forward, rows, batch)
+                    for name, target in zip(layers, targets, strict=True):
+                        target.add(rows[name], piece.start, batch)
                 if piece.last:
                     _finish(share, stores)
         finally:
