@@ -203,3 +203,20 @@ def test_ctrl_c_while_a_data_class_is_made_ends_with_130(tmp_path: Path) -> None
     command = [sys.executable, "-m", "stopped"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "noisymodel: stopped\n")
+
+
+@posix
+def test_ctrl_c_in_an_import_in_the_middle_of_the_work_waits_for_the_import(tmp_path: Path) -> None:
+    (tmp_path / "lazy.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\nprint('imported')\n")
+    (tmp_path / "command.py").write_text(
+        "import sys, time\n"
+        "from noisymodel.cli.guard import guarded\n"
+        "from noisymodel.errors import import_extra\n"
+        "def work():\n"
+        "    import_extra('lazy', extra='hf', purpose='a test')\n"
+        "    time.sleep(600)\n"
+        "sys.exit(guarded(work))\n"
+    )
+    command = [sys.executable, "command.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "imported\n", "noisymodel: stopped\n")

@@ -39,10 +39,19 @@ class _Ctrl:
         if not any(code.co_filename.startswith("<frozen importlib") for code in stack):
             raise KeyboardInterrupt
         if _work_has_begun(stack):
-            threading.Timer(0.05, _thread.interrupt_main).start()
+            threading.Timer(0.05, _press_again).start()
             return
         remove_empty_folders()
         os._exit(_complain("stopped", INTERRUPTED))
+
+
+def _press_again() -> None:
+    """Ctrl-C for the main thread, also where it waits in a call of the system."""
+    main = threading.main_thread().ident
+    if main is not None and hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(main, signal.SIGINT)
+    else:  # Windows
+        _thread.interrupt_main()
 
 
 def _stack(frame: FrameType | None) -> Iterator[CodeType]:
