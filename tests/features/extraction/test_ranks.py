@@ -144,6 +144,34 @@ def test_what_dead_ranks_had_finished_counts(on_ranks: Callable[..., list], tmp_
     assert sorted(index for _, rows in found for index in rows) == [0, 1, 2, *range(30, 60)]
 
 
+def unmarked(rank: int, path: str) -> str:
+    """Die when all rows of a block are in its folder, and the mark that it is complete is not."""
+    write = sharing.write_file
+
+    def dying(file: Path, content: bytes) -> None:
+        if file.suffix == ".done":
+            raise RuntimeError("died")
+        write(file, content)
+
+    sharing.write_file = dying
+    try:
+        extract(backbone(), DataLoader(Rows(60), batch_size=3), path)
+    except RuntimeError as error:
+        return str(error)
+    finally:
+        sharing.write_file = write
+    return "lived"
+
+
+def test_a_block_whose_mark_was_not_written_is_marked_by_the_next_run(
+    on_ranks: Callable[..., list], tmp_path: Path
+) -> None:
+    path = tmp_path / "store"
+    assert on_ranks(unmarked, str(path), world=2) == ["died"] * 2
+    on_ranks(shared, str(path), 60, 3, world=2)
+    check(FeatureStore.open(path), 60)
+
+
 def stopped(rank: int, path: str) -> str:
     class Dying(Rows):
         def __getitem__(self, index: int) -> tuple[Tensor, int, str]:
