@@ -83,7 +83,8 @@ def _tune(options: argparse.Namespace) -> int:
         raise OutputFolderError(f"{out / REPORT} exists: name another --out, or replace it with --force")
     make_output_folder(out)
     paths = _layers(options.features)
-    layers = {name: _rows(path, options.labels, options.label_column) for name, path in paths.items()}
+    own = _labels(options.labels, options.label_column)
+    layers = {name: _rows(path, own, options.labels) for name, path in paths.items()}
     tests = _tests(options.test, list(layers), options.label_column)
     settings: dict[str, Any] = {"weights": options.weights, "epochs": options.epochs, "batch_size": options.batch_size}
     settings |= {"device": device, "verbose": 1}
@@ -117,13 +118,19 @@ def _tune(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(features: str, labels: str | None, column: str | None) -> tuple[Any, Any]:
+def _labels(path: str | None, column: str | None) -> Any:
+    from ..features.opening import read_labels
+
+    return read_labels(existing(path), column=column).labels if path else None
+
+
+def _rows(features: str, own: Any, labels: str | None) -> tuple[Any, Any]:
+    """Features and their labels ``own``, read from the file ``labels``; None: those of the store."""
     from ..errors import InputFileError
     from ..features import FeatureStore
-    from ..features.opening import open_features, read_labels
+    from ..features.opening import open_features
 
     found = open_features(existing(features))
-    own = read_labels(existing(labels), column=column).labels if labels else None
     if own is None and not (isinstance(found, FeatureStore) and found.labels is not None):
         raise InputFileError(f"{features} has no labels: give --labels FILE")
     if own is not None and len(own) != len(found):
@@ -170,8 +177,8 @@ def _tests(given: list[str], layers: list[str], column: str | None) -> dict[str,
             name, paths = test, {layer: features}
         elif len(layers) > 1:
             paths = {own: str(store) for own, store in stores_within(existing(features)).items() if own in layers}
-        own = {layer: _rows(path, labels or None, column) for layer, path in paths.items()}
-        found[name] = {**found.get(name, {}), **own}
+        own = _labels(labels, column)
+        found[name] = found.get(name, {}) | {layer: _rows(path, own, labels) for layer, path in paths.items()}
     for name, by_layer in found.items():
         lacking = [layer for layer in layers if layer not in by_layer]
         if lacking:
