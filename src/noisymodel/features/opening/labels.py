@@ -20,7 +20,7 @@ from ..store import FeatureStore
 
 
 def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
-    """Read the labels (N,) of a feature store's folder, of a folder of Parquet files, or of a file.
+    r"""Read the labels (N,) of a feature store's folder, of a folder of Parquet files, or of a file.
 
     Files are those of `noisymodel.files.read_labels`; Parquet files are read in the order of their names. A store's
     labels are the names in its metadata under ``classes`` (`extract` writes them), else its numbers.
@@ -31,6 +31,14 @@ def read_labels(path: str | Path, *, column: str | None = None) -> LabelFile:
 
     Raises:
         InputFileError: no such file or column, or a missing or invalid label (the message names its row).
+
+    >>> import tempfile
+    >>> from noisymodel.features import read_labels
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "labels.csv").write_text("label\ncat\ndog\ncat\n")
+    ...     found = read_labels(f"{folder}/labels.csv")
+    >>> found.classes, found.codes.tolist()
+    (('cat', 'dog'), [0, 1, 0])
     """
     file = check_path(path, "path")
     if column is not None:

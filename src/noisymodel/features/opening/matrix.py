@@ -25,6 +25,14 @@ def open_features(path: str | Path, *, key: str | None = None) -> FeatureStore |
     Raises:
         InputFileError: as `open_file`.
         MissingExtraError: the file is a Parquet file, and pyarrow is not installed.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from noisymodel.features import open_features
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/features.npy", np.eye(3, 2, dtype=np.float32))
+    ...     open_features(f"{folder}/features.npy").shape
+    (3, 2)
     """
     file = open_file(path, key)
     return file.store if isinstance(file, StoredFile) else file.array()
