@@ -63,6 +63,7 @@ def _answer(rank: int, request: dict[str, Any]) -> Any:
         timeout=timedelta(seconds=request["timeout"]),
     )
     try:
+        dist.barrier()  # a rank that ends while another one still connects to it would break that connection
         return value(rank, *request["arguments"], **request["options"])
     finally:
         dist.destroy_process_group()
