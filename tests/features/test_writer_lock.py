@@ -175,6 +175,10 @@ for kill in range(kills):
     if kill == 1:
         while not (folder / "writer.lock").exists():
             time.sleep(0.001)
+    if kill % 3 == 2:  # others may die before they have written anything, on a slow machine all of them
+        before = (folder / "manifest.json").read_bytes()
+        while (folder / "manifest.json").read_bytes() == before:
+            time.sleep(0.001)
     time.sleep(chance.uniform(0.002, 0.06))
     if kill == 1:
         try:
