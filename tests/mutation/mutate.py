@@ -27,13 +27,13 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 AREAS = {  # area -> patterns of sources under src/noisymodel, of tests under tests
-    "losses": (
-        ["losses.py", "losses/*.py", "shrinkage.py", "_gram.py", "_consistency.py"],
-        ["test_losses*.py", "losses", "test_gram.py", "test_consistency.py", "test_shrinkage.py"],
-    ),
+    "losses": (["losses/*.py", "baselines/shrinkage.py"], ["losses", "baselines/test_shrinkage.py"]),
     "noise": (["noise/*.py"], ["noise"]),
     "spectrum": (["spectrum/*.py"], ["spectrum"]),
-    "choice": (["sweeping/choice.py"], ["sweeping/test_choice.py"]),
+    "choice": (
+        ["sweeping/choice.py", "estimator/procedure.py"],
+        ["sweeping/test_choice.py", "estimator/test_procedure.py"],
+    ),
 }
 COMPARED = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 COMPUTED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.Pow: ast.Mult,
