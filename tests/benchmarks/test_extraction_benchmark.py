@@ -1,8 +1,8 @@
 """What `extract` costs beside the forward passes themselves.
 
 ``python tests/benchmarks/test_extraction_benchmark.py`` prints the table, one thread; ``pytest tests/benchmarks
---benchmark-only`` records the times and holds the ratio. Both loops take about two seconds and read the same batches from memory; the bare one keeps the outputs in a list. The
-determinism check, one batch more, is left out.
+--benchmark-only`` records the times and holds the ratio. Both loops take about two seconds and read the same batches
+from memory; the bare one keeps the outputs in a list. The determinism check, one batch more, is left out.
 """
 
 from __future__ import annotations
