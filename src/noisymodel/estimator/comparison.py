@@ -128,17 +128,19 @@ def compare(
         raise ValueError(f"`labels` must have one entry per row of `features` {rows.shape}, got {labels.shape}")
     check_classification_targets(labels)
     kept, out = _split(labels, validation_fraction, seed)
+    width, training = rows.shape[1], (rows[kept], labels[kept])
     evaluated = {VALIDATION: (rows[out], labels[out])}
+    del rows  # a store's rows are there once, not twice
     for name, (test, wanted) in (tests or {}).items():
         given, wanted, _ = training_rows(test, wanted) if isinstance(test, FeatureStore) else (test, wanted, None)
         rows_of(test, backbone)
-        if np.ndim(given) != 2 or given.shape[1] != rows.shape[1]:
-            raise ValueError(f"`tests[{name!r}]` has shape {np.shape(given)}, expected (N, {rows.shape[1]}) features")
+        if np.ndim(given) != 2 or given.shape[1] != width:
+            raise ValueError(f"`tests[{name!r}]` has shape {np.shape(given)}, expected (N, {width}) features")
         evaluated[name] = (given, _known_labels(name, np.asarray(wanted), labels))
     classifiers: dict[str, NMTuneClassifier] = {}
     right: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
     for own in dict.fromkeys([method, *baselines]):
-        one = NMTuneClassifier(**_settings(own, method, settings), random_state=seed).fit(rows[kept], labels[kept])
+        one = NMTuneClassifier(**_settings(own, method, settings), random_state=seed).fit(*training)
         one.backbone_ = backbone
         classifiers[own] = one
         right.update({(own, name): one.predict(x) == y for name, (x, y) in evaluated.items()})

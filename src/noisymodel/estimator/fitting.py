@@ -188,7 +188,7 @@ def _batch_size(parameters: Mapping[str, Any], settings: Mapping[str, Any]) -> i
 
 
 def _features(rows: Rows, device: torch.device) -> Tensor:
-    return torch.from_numpy(rows.features.astype(np.float32)).to(device)
+    return torch.from_numpy(rows.features.astype(np.float32, copy=False)).to(device)
 
 
 def class_weights(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-ROWS = 8192  # rows predicted at a time
+ROWS = 1024  # rows predicted at a time: in float64, with the hidden layer, they take tens of megabytes
 _FEW = 1 << 16  # the most numbers that count as few
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .._random import array_generator
 
 _ORDER = 0x6F72
-_CHUNK = 1 << 14
+_CHUNK = 1 << 10
 
 Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.int64]
