@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,17 +17,12 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .adaptation import Adapted, adapted, softmax
-from .boundary import random_integer
-from .files import load_classifier, save_classifier
-from .fitting import class_weights, fit_rows
-from .hub import pull_folder, push_folder
+from .files import downloaded, hub, load_classifier, save_classifier
+from .fitting import Task, fit_rows
 from .predicting import outputs
 from .procedure import Selection
-from .reading import features_of, given_rows
-from .records import record_of, restored
-from .rows import fitting_rows
-from .settings import check_settings, device_of
-from .sources import check_backbone, training_rows
+from .reading import check_backbone, features_of, given_rows, training_rows
+from .settings import check_settings, device_of, random_integer
 from .suspicion import suspect_features
 
 Array = npt.NDArray[Any]
@@ -196,14 +192,11 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         before = getattr(self, "head_", None) if self.warm_start else None
         known = getattr(self, "classes_", None)
         seed = random_integer(self.random_state) if self.random_state is not None else secrets.randbits(31)
-        given = given_rows(self, X, y, sample_weight)
-        self.classes_, self.backbone_ = given.classes, given.backbone
-        by_class = class_weights(self.class_weight, given.classes, given.targets, given.sample_weight)
-        fitting = fitting_rows(given.features, given.targets, given.sample_weight, by_class)
-        suspect_features(fitting.features, scaled=self.normalize is not None or self.method in ("linear", "kernel"))
+        rows, self.classes_, self.backbone_ = given_rows(self, X, y, sample_weight)
+        suspect_features(rows.features, scaled=self.normalize is not None or self.method in ("linear", "kernel"))
         if before is not None and (known is None or not np.array_equal(known, self.classes_)):
             before = None
-        found = fit_rows(parameters, fitting, len(self.classes_), seed, device, before)
+        found = fit_rows(Task(parameters, rows, len(self.classes_), seed, device), before)
         self.head_, self.history_, self.n_iter_ = found.head, found.history, max(1, len(found.history))
         self.selection_, self.explanation_ = found.selection, found.explanation
         return self
@@ -265,19 +258,19 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         Labels must be strings or numbers.
         """
         check_is_fitted(self)
-        save_classifier(path, self.head_, record_of(self), self.classes_)
+        save_classifier(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Load a classifier that `save` wrote, also in an earlier version."""
-        return restored(cls, *load_classifier(path))
+        return load_classifier(cls, path)
 
     save_pretrained = save
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
         """Load a classifier from a folder, or by its name on the Hugging Face Hub (needs the extra ``hub``)."""
-        return cls.load(path if Path(path).exists() else pull_folder(str(path), **options))
+        return cls.load(path if Path(path).exists() else downloaded(str(path), **options))
 
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None, api: Any = None
@@ -286,7 +279,11 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
 
         ``api`` replaces ``huggingface_hub.HfApi(token=token)``.
         """
-        return push_folder(self.save, repo_id, private=private, token=token, api=api)
+        api = hub().HfApi(token=token) if api is None else api
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=type(self).__name__))
 
     @property
     def _n_features_out(self) -> int:
