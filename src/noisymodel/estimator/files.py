@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from .. import __version__
 from ..errors import import_extra
@@ -151,14 +150,11 @@ def _unscaled(folder: Path, name: str, scale: float) -> Any:
     """
     arguments, weights = load_head(folder, name)
     residual = "network.scale" in weights
-    for key in ("network.layers.0.weight",) if "network.layers.0.weight" in weights else ():
-        weights[key] = weights[key] / scale
+    if "network.layers.0.weight" in weights:
+        weights["network.layers.0.weight"] = weights["network.layers.0.weight"] / scale
     if residual:
         weights["network.scale"] = weights["network.scale"] * scale
     if residual or name == "LinearProbe":
         weights["classifier.weight"] = weights["classifier.weight"] / scale
     arguments |= {"normalize": None} | ({} if name == "LinearProbe" else {"input_noise": 0.0})
-    with torch.device("meta"):
-        head = KINDS[name](**arguments)
-    head.load_state_dict(weights, strict=True, assign=True)
-    return head.eval()
+    return KINDS[name].filled(arguments, weights)
