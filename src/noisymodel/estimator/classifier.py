@@ -6,6 +6,7 @@ import secrets
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,22 @@ Array = npt.NDArray[Any]
 OnEpoch = Callable[[nn.Module, Mapping[str, float]], None]
 
 
-class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+class _Fitted:
+    """What `NMTuneClassifier.fit` leaves."""
+
+    classes_: Array
+    head_: nn.Module
+    history_: list[dict[str, float]]
+    n_iter_: int
+    explanation_: str
+    feature_names_in_: Array
+    n_features_in_: int
+    selection_: Selection | Any | None
+    backbone_: dict[str, Any] | None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator, _Fitted):
     """A classifier on frozen features: probes, NMTune heads or their average, behind scikit-learn's interface.
 
     ``NMTuneClassifier().fit(X, y)`` chooses by cross-validation. With few labels (below 20 a class, among other
@@ -100,84 +116,38 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     (True, (3, 8))
     """
 
-    classes_: Array
-    head_: nn.Module
-    history_: list[dict[str, float]]
-    n_iter_: int
-    explanation_: str
-    feature_names_in_: Array
-    n_features_in_: int
-    selection_: Selection | Any | None
-    backbone_: dict[str, Any] | None
-
-    def __init__(
-        self,
-        *,
-        method: str = "nmtune",
-        preset: str | None = None,
-        weights: str = "auto",
-        hidden_features: int | None = None,
-        depth: int = 1,
-        norm: str | None = "batch",
-        residual: bool = False,
-        dropout: float = 0.0,
-        normalize: str | None = "l2",
-        input_noise: float = 1.0,
-        consistency_weight: float = 3.0,
-        covariance_weight: float = 3.0,
-        dominant_weight: float = 0.1,
-        top_k: int = 1,
-        reduction: str = "batchmean",
-        label_smoothing: float = 0.0,
-        classifier_init: str = "linear",
-        calibrate: bool = True,
-        epochs: int = 30,
-        minimum_steps: int = 300,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-4,
-        warmup: float = 0,
-        patience: int | None = None,
-        validation_fraction: float = 0.0,
-        class_weight: dict[Any, float] | str | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        device: str | torch.device | None = None,
-        verbose: int = 0,
-        on_epoch: OnEpoch | None = None,
-    ) -> None:
-        self.method = method
-        self.preset = preset
-        self.weights = weights
-        self.hidden_features = hidden_features
-        self.depth = depth
-        self.norm = norm
-        self.residual = residual
-        self.dropout = dropout
-        self.normalize = normalize
-        self.input_noise = input_noise
-        self.consistency_weight = consistency_weight
-        self.covariance_weight = covariance_weight
-        self.dominant_weight = dominant_weight
-        self.top_k = top_k
-        self.reduction = reduction
-        self.label_smoothing = label_smoothing
-        self.classifier_init = classifier_init
-        self.calibrate = calibrate
-        self.epochs = epochs
-        self.minimum_steps = minimum_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup = warmup
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
-        self.on_epoch = on_epoch
+    method: str = "nmtune"
+    preset: str | None = None
+    weights: str = "auto"
+    hidden_features: int | None = None
+    depth: int = 1
+    norm: str | None = "batch"
+    residual: bool = False
+    dropout: float = 0.0
+    normalize: str | None = "l2"
+    input_noise: float = 1.0
+    consistency_weight: float = 3.0
+    covariance_weight: float = 3.0
+    dominant_weight: float = 0.1
+    top_k: int = 1
+    reduction: str = "batchmean"
+    label_smoothing: float = 0.0
+    classifier_init: str = "linear"
+    calibrate: bool = True
+    epochs: int = 30
+    minimum_steps: int = 300
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0
+    patience: int | None = None
+    validation_fraction: float = 0.0
+    class_weight: dict[Any, float] | str | None = None
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    device: str | torch.device | None = None
+    verbose: int = 0
+    on_epoch: OnEpoch | None = None
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit on features ``X`` (N, D) and labels ``y`` (N,), with optional ``sample_weight`` (N,) ≥ 0.

@@ -183,12 +183,9 @@ def check_readable(values: object, name: str, *, text: bool) -> None:
     if kind == "O" or isinstance(values, list | tuple):
         with naming(f"`{name}` must be features (N, D)"):
             plain = np.asarray(values)
-        if plain.dtype.kind in "US" or any(isinstance(one, str | bytes) for one in _objects(plain)):
+        objects = plain.flat if plain.dtype.kind == "O" else ()
+        if plain.dtype.kind in "US" or any(isinstance(one, str | bytes) for one in objects):
             raise TypeError(f"`{name}` must be numbers, got text; convert it explicitly")
-
-
-def _objects(values: Any) -> Any:
-    return values.flat if values.dtype.kind == "O" else ()
 
 
 @contextmanager
