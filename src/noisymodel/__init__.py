@@ -64,22 +64,16 @@ __all__ = [
     "sweep",
 ]
 
-_HOME = {
-    "FeatureStore": "features",
-    "FitResult": "training",
-    "LinearProbe": "heads",
-    "MLPProbe": "heads",
-    "NMTune": "heads",
-    "NMTuneClassifier": "estimator",
-    "NMTuneLoss": "objective",
-    "NMTuneOutput": "heads",
-    "NMTuneTerms": "objective",
-    "SweepResult": "sweeping",
-    "TunedModel": "models",
-    "TunedOutput": "models",
-    "fit": "training",
-    "sweep": "sweeping",
+_NAMES = {
+    "estimator": ("NMTuneClassifier",),
+    "features": ("FeatureStore",),
+    "heads": ("LinearProbe", "MLPProbe", "NMTune", "NMTuneOutput"),
+    "models": ("TunedModel", "TunedOutput"),
+    "objective": ("NMTuneLoss", "NMTuneTerms"),
+    "sweeping": ("SweepResult", "sweep"),
+    "training": ("FitResult", "fit"),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 _MODULES = (frozenset(__all__) - frozenset(_HOME)) | {
     "cli", "estimator", "files", "heads", "noise_files", "objective", "spectrum_files", "sweeping", "training",
 }  # fmt: skip

@@ -33,7 +33,7 @@ def check_flag(value: object, name: str) -> bool:
 def check_seed(seed: object, name: str = "seed") -> int:
     """An integer in [0, 2**63)."""
     value = _integer(seed, name)
-    if not 0 <= value < 2**63:
+    if not 0 <= value < _INTEGERS:
         raise ValueError(f"`{name}` must be in [0, 2**63), got {value}")
     return value
 
@@ -176,8 +176,10 @@ def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str 
     return array
 
 
-def check_strided(tensor: torch.Tensor, name: str) -> torch.Tensor:
+def check_strided(tensor: object, name: str) -> torch.Tensor:
     """A tensor whose numbers lie in memory: neither sparse, nor nested, nor quantized, nor on the device "meta"."""
+    if not isinstance(tensor, torch.Tensor):
+        raise TypeError(f"`{name}` must be a torch tensor, got {type(tensor).__name__}; torch.as_tensor makes one")
     if tensor.is_nested or tensor.layout != torch.strided:
         raise TypeError(f"`{name}` must be a dense tensor, got layout {tensor.layout}; .to_dense() converts")
     if tensor.device.type == "meta":
@@ -189,9 +191,7 @@ def check_strided(tensor: torch.Tensor, name: str) -> torch.Tensor:
 
 def check_rows(features: object, name: str = "features", *, num_features: int | None = None) -> torch.Tensor:
     """A floating-point tensor of shape (..., D)."""
-    if not isinstance(features, torch.Tensor):
-        raise TypeError(f"`{name}` must be a torch tensor, got {type(features).__name__}; torch.as_tensor makes one")
-    check_strided(features, name)
+    features = check_strided(features, name)
     if not features.is_floating_point():
         raise TypeError(f"`{name}` must be floating point, got {features.dtype}; .float() converts")
     if features.ndim < 1 or (num_features is None and features.ndim < 2):

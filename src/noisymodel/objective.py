@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ._checks import check_choice, check_integer, check_number
+from ._checks import check_choice, check_integer, check_number, check_strided
 from ._gather import global_mean, resolve_group
 from .losses.regularization import REGULARIZERS, WEIGHTS, NMTuneTerms, nmtune_regularization, task_alone
 
@@ -264,8 +264,8 @@ def task_loss(
 
 def check_targets(logits: Tensor, targets: Tensor) -> None:
     """Shapes and types that belong together; values are not looked at, which would wait for the device."""
-    _check_dense(logits, "logits")
-    _check_dense(targets, "targets")
+    check_strided(logits, "logits")
+    check_strided(targets, "targets")
     if not logits.is_floating_point():
         raise TypeError(f"`logits` must be floating point, got {logits.dtype}")
     if logits.ndim < 2 or logits.shape[-1] == 0:
@@ -286,15 +286,8 @@ def check_targets(logits: Tensor, targets: Tensor) -> None:
 
 
 def _check_sample_weight(weight: Tensor, shape: torch.Size) -> None:
-    _check_dense(weight, "sample_weight")
+    check_strided(weight, "sample_weight")
     if weight.is_complex():
         raise TypeError(f"`sample_weight` must be real numbers, got {weight.dtype}")
     if weight.shape != shape:
         raise ValueError(f"`sample_weight` must have shape {tuple(shape)}, got {tuple(weight.shape)}")
-
-
-def _check_dense(tensor: object, name: str) -> None:
-    if not isinstance(tensor, Tensor):
-        raise TypeError(f"`{name}` must be a torch tensor, got {type(tensor).__name__}; torch.as_tensor makes one")
-    if tensor.layout != torch.strided:
-        raise TypeError(f"`{name}` must be a dense tensor, got the layout {tensor.layout}; .to_dense() converts")

@@ -80,15 +80,3 @@ def test_cuda_graphs_without_cuda_are_one_message(train, compiled):
     assert caught[0].filename == __file__
     assert compiled.options[0]["mode"] == "default"
     assert_same(result.head, run(new(), *train).head)
-
-
-def test_terms_that_the_next_replay_overwrites_are_copied():
-    from noisymodel.losses import NMTuneTerms
-    from noisymodel.training.run import TermSums
-
-    static, sums = NMTuneTerms(*torch.zeros(5).unbind()), TermSums(torch.device("cpu"))
-    for step in (1.0, 2.0):
-        for term in static:
-            term.fill_(step)
-        sums.add(static, 10)
-    assert sums.total().tolist() == [30.0] * 5

@@ -58,8 +58,6 @@ def local_gradient_matching(
     0.5
     """
     check_callable(classify, "classify")
-    if not isinstance(targets, Tensor):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
-        raise TypeError(f"`targets` must be a torch tensor, got {type(targets).__name__}; torch.as_tensor makes one")
     check_strided(targets, "targets")
     rows = check_rows(features).detach()
     rows = rows.reshape(-1, rows.shape[-1])

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from .._checks import check_choice, check_integer, check_number, check_rows
 from ..heads import Head, LinearProbe
-from ..objective import NMTuneLoss
+from ..objective import task_objective
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -126,14 +126,11 @@ class WhitenedProbe(Head):
     ) -> None:
         check_choice(kind, "kind", KINDS)
         in_features = check_integer(in_features, "in_features", minimum=1)
-        objective = NMTuneLoss(
-            consistency_weight=0, covariance_weight=0, dominant_weight=0, label_smoothing=label_smoothing, gather=gather
-        )
         super().__init__(
             in_features,
             num_classes,
             network=_Whitening(in_features),
-            objective=objective,
+            objective=task_objective(label_smoothing, gather),
             classifier_init=classifier_init,
             generator=generator,
         )

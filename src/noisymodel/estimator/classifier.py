@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,24 +18,34 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from .adaptation import Adapted, adapted, softmax
-from .boundary import random_integer
-from .files import load_classifier, save_classifier
-from .fitting import class_weights, fit_rows
-from .hub import pull_folder, push_folder
+from .files import downloaded, hub, load_classifier, save_classifier
+from .fitting import Task, fit_rows
 from .predicting import outputs
 from .procedure import Selection
-from .reading import features_of, given_rows
-from .records import record_of, restored
-from .rows import fitting_rows
-from .settings import check_settings, device_of
-from .sources import check_backbone, training_rows
+from .reading import check_backbone, features_of, given_rows, training_rows
+from .settings import check_settings, device_of, random_integer
 from .suspicion import suspect_features
 
 Array = npt.NDArray[Any]
 OnEpoch = Callable[[nn.Module, Mapping[str, float]], None]
 
 
-class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):
+class _Fitted:
+    """What `NMTuneClassifier.fit` leaves."""
+
+    classes_: Array
+    head_: nn.Module
+    history_: list[dict[str, float]]
+    n_iter_: int
+    explanation_: str
+    feature_names_in_: Array
+    n_features_in_: int
+    selection_: Selection | Any | None
+    backbone_: dict[str, Any] | None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator, _Fitted):
     """A classifier on frozen features: probes, NMTune heads or their average, behind scikit-learn's interface.
 
     ``NMTuneClassifier().fit(X, y)`` chooses by cross-validation. With few labels (below 20 a class, among other
@@ -104,84 +116,38 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     (True, (3, 8))
     """
 
-    classes_: Array
-    head_: nn.Module
-    history_: list[dict[str, float]]
-    n_iter_: int
-    explanation_: str
-    feature_names_in_: Array
-    n_features_in_: int
-    selection_: Selection | Any | None
-    backbone_: dict[str, Any] | None
-
-    def __init__(
-        self,
-        *,
-        method: str = "nmtune",
-        preset: str | None = None,
-        weights: str = "auto",
-        hidden_features: int | None = None,
-        depth: int = 1,
-        norm: str | None = "batch",
-        residual: bool = False,
-        dropout: float = 0.0,
-        normalize: str | None = "l2",
-        input_noise: float = 1.0,
-        consistency_weight: float = 3.0,
-        covariance_weight: float = 3.0,
-        dominant_weight: float = 0.1,
-        top_k: int = 1,
-        reduction: str = "batchmean",
-        label_smoothing: float = 0.0,
-        classifier_init: str = "linear",
-        calibrate: bool = True,
-        epochs: int = 30,
-        minimum_steps: int = 300,
-        batch_size: int = 64,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 1e-4,
-        warmup: float = 0,
-        patience: int | None = None,
-        validation_fraction: float = 0.0,
-        class_weight: dict[Any, float] | str | None = None,
-        warm_start: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        device: str | torch.device | None = None,
-        verbose: int = 0,
-        on_epoch: OnEpoch | None = None,
-    ) -> None:
-        self.method = method
-        self.preset = preset
-        self.weights = weights
-        self.hidden_features = hidden_features
-        self.depth = depth
-        self.norm = norm
-        self.residual = residual
-        self.dropout = dropout
-        self.normalize = normalize
-        self.input_noise = input_noise
-        self.consistency_weight = consistency_weight
-        self.covariance_weight = covariance_weight
-        self.dominant_weight = dominant_weight
-        self.top_k = top_k
-        self.reduction = reduction
-        self.label_smoothing = label_smoothing
-        self.classifier_init = classifier_init
-        self.calibrate = calibrate
-        self.epochs = epochs
-        self.minimum_steps = minimum_steps
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.warmup = warmup
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.class_weight = class_weight
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
-        self.on_epoch = on_epoch
+    method: str = "nmtune"
+    preset: str | None = None
+    weights: str = "auto"
+    hidden_features: int | None = None
+    depth: int = 1
+    norm: str | None = "batch"
+    residual: bool = False
+    dropout: float = 0.0
+    normalize: str | None = "l2"
+    input_noise: float = 1.0
+    consistency_weight: float = 3.0
+    covariance_weight: float = 3.0
+    dominant_weight: float = 0.1
+    top_k: int = 1
+    reduction: str = "batchmean"
+    label_smoothing: float = 0.0
+    classifier_init: str = "linear"
+    calibrate: bool = True
+    epochs: int = 30
+    minimum_steps: int = 300
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    warmup: float = 0
+    patience: int | None = None
+    validation_fraction: float = 0.0
+    class_weight: dict[Any, float] | str | None = None
+    warm_start: bool = False
+    random_state: int | np.random.RandomState | None = None
+    device: str | torch.device | None = None
+    verbose: int = 0
+    on_epoch: OnEpoch | None = None
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Fit on features ``X`` (N, D) and labels ``y`` (N,), with optional ``sample_weight`` (N,) ≥ 0.
@@ -196,14 +162,11 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         before = getattr(self, "head_", None) if self.warm_start else None
         known = getattr(self, "classes_", None)
         seed = random_integer(self.random_state) if self.random_state is not None else secrets.randbits(31)
-        given = given_rows(self, X, y, sample_weight)
-        self.classes_, self.backbone_ = given.classes, given.backbone
-        by_class = class_weights(self.class_weight, given.classes, given.targets, given.sample_weight)
-        fitting = fitting_rows(given.features, given.targets, given.sample_weight, by_class)
-        suspect_features(fitting.features, scaled=self.normalize is not None or self.method in ("linear", "kernel"))
+        rows, self.classes_, self.backbone_ = given_rows(self, X, y, sample_weight)
+        suspect_features(rows.features, scaled=self.normalize is not None or self.method in ("linear", "kernel"))
         if before is not None and (known is None or not np.array_equal(known, self.classes_)):
             before = None
-        found = fit_rows(parameters, fitting, len(self.classes_), seed, device, before)
+        found = fit_rows(Task(parameters, rows, len(self.classes_), seed, device), before)
         self.head_, self.history_, self.n_iter_ = found.head, found.history, max(1, len(found.history))
         self.selection_, self.explanation_ = found.selection, found.explanation
         return self
@@ -265,19 +228,19 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         Labels must be strings or numbers.
         """
         check_is_fitted(self)
-        save_classifier(path, self.head_, record_of(self), self.classes_)
+        save_classifier(path, self)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Load a classifier that `save` wrote, also in an earlier version."""
-        return restored(cls, *load_classifier(path))
+        return load_classifier(cls, path)
 
     save_pretrained = save
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **options: Any) -> Self:
         """Load a classifier from a folder, or by its name on the Hugging Face Hub (needs the extra ``hub``)."""
-        return cls.load(path if Path(path).exists() else pull_folder(str(path), **options))
+        return cls.load(path if Path(path).exists() else downloaded(str(path), **options))
 
     def push_to_hub(
         self, repo_id: str, *, private: bool | None = None, token: str | None = None, api: Any = None
@@ -286,7 +249,11 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
 
         ``api`` replaces ``huggingface_hub.HfApi(token=token)``.
         """
-        return push_folder(self.save, repo_id, private=private, token=token, api=api)
+        api = hub().HfApi(token=token) if api is None else api
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=type(self).__name__))
 
     @property
     def _n_features_out(self) -> int:

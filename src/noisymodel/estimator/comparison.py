@@ -15,10 +15,10 @@ from .._checks import check_choice, check_number, check_seed
 from ..features import FeatureStore
 from ..heads.nmtune import PRESETS
 from .classifier import NMTuneClassifier
+from .reading import rows_of, training_rows
 from .rows import Integers
 from .scores import Scores, scores
 from .settings import ARGUMENTS
-from .sources import rows_of, training_rows
 
 VALIDATION = "validation"
 _LEVEL = 0.95

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..features import FeatureStore
 from .comparison import VALIDATION, Accuracy, compare
-from .sources import training_rows
+from .reading import training_rows
 
 
 class LayerProbe(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from .._random import tensor_generator
-from ..heads import NMTune
+from ..heads import FittedProbe, KernelProbe, LinearProbe, NMTune, fit_kernel_probe, fit_linear_probe
 from ..heads.convex import log_loss, temperature
-from ..heads.convex_probes import fit_kernel_probe, fit_linear_probe
 from ..sweeping import train_heads
 
 LINEAR, KERNEL, FREE = "linear probe", "kernel probe", "NMTune heads"
@@ -24,7 +23,7 @@ _HEADS_OF_ONE = 3
 _STARTS, _SEEDS = 20, 21
 _PIECE = 8192
 
-Step = Callable[[], None]
+Step = Callable[[], object]
 
 
 class Data(NamedTuple):
@@ -69,6 +68,18 @@ class Data(NamedTuple):
         weight = self.weight
         return logits[held], self.probabilities[held], None if weight is None else weight[held]
 
+    def factor(self, logits: Tensor) -> float:
+        """The factor that calibrates out-of-fold logits (N, K); 1 without ``calibrate``."""
+        out, targets, weight = self.judged(logits)
+        return temperature(out, targets, weights=weight) if self.calibrate else 1.0
+
+    def scores(self, logits: Tensor) -> tuple[float, float]:
+        """Log-loss and accuracy of out-of-fold logits (N, K)."""
+        out, targets, weight = self.judged(logits)
+        right = (out.argmax(1) == targets.argmax(1)).to(out.dtype)
+        accuracy = right.mean() if weight is None else (right * weight).sum() / weight.sum()
+        return log_loss(out, targets, weights=weight), float(accuracy)
+
 
 class Member(NamedTuple):
     """Modules to be averaged, and their log-loss and accuracy on rows that they were not trained on.
@@ -85,93 +96,77 @@ class Member(NamedTuple):
     detail: dict[str, Any]
 
 
-def linear_member(data: Data, step: Step) -> Member:
+def linear_probe(data: Data, *, normalize: str | None = "l2", step: Step | None = None) -> FittedProbe[LinearProbe]:
     """Fit logistic regression with the strongest penalty within one standard error of the best."""
-    found = fit_linear_probe(
-        data.features,
-        data.targets,
-        num_classes=data.num_classes,
-        folds=data.folds,
-        sample_weight=data.weights,
-        calibrate=data.calibrate,
-        progress=step,
-    )
-    return member(data, LINEAR, [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
+    return fit_linear_probe(data.features, data.targets, normalize=normalize, **_options(data, step))
 
 
-def kernel_member(data: Data, step: Step) -> Member:
+def kernel_probe(data: Data, *, step: Step | None = None) -> FittedProbe[KernelProbe]:
     """Fit kernel logistic regression with the best penalty."""
-    found = fit_kernel_probe(
-        data.features,
-        data.targets,
-        num_classes=data.num_classes,
-        landmarks=LANDMARKS,
-        folds=data.folds,
-        sample_weight=data.weights,
-        calibrate=data.calibrate,
-        standard_errors=0.0,
-        seed=data.seed,
-        progress=step,
+    options = _options(data, step)
+    return fit_kernel_probe(
+        data.features, data.targets, landmarks=LANDMARKS, standard_errors=0.0, seed=data.seed, **options
     )
-    return member(data, KERNEL, [found.head], 1.0, found.out_of_fold, {"penalty": found.penalty})
 
 
-def free_member(data: Data, settings: Mapping[str, Any], training: Mapping[str, Any], step: Step) -> Member:
-    """Train a head with the given settings for each fold; with a single fold, three heads with different seeds."""
-    width = data.features.shape[1]
+def _options(data: Data, step: Step | None) -> dict[str, Any]:
+    return {
+        "num_classes": data.num_classes,
+        "folds": data.folds,
+        "sample_weight": data.weights,
+        "calibrate": data.calibrate,
+        "progress": step,
+    }
+
+
+def probe_member(data: Data, name: str, step: Step) -> Member:
+    """The linear or the kernel probe as a member."""
+    found = linear_probe(data, step=step) if name == LINEAR else kernel_probe(data, step=step)
+    out = torch.zeros_like(data.probabilities) if found.out_of_fold is None else found.out_of_fold
+    return _member(data, name, [found.head], 1.0, out, {"penalty": found.penalty})
+
+
+def heads_member(data: Data, settings: Mapping[str, Any], training: Mapping[str, Any], step: Step) -> Member:
+    """Train heads together, one on the rows outside each fold, and evaluate each on its fold.
+
+    With a single fold, these are three heads with different seeds.
+    """
+    count, width = data.features.shape
+    device, insides = data.features.device, data.insides
+    fewest = min(len(inside) for inside in insides)  # heads with the same number of rows are one batched model
     heads = [
         NMTune(width, data.num_classes, generator=tensor_generator(data.seed, _STARTS, number), **settings)
-        for number in range(len(data.insides))
+        for number in range(len(insides))
     ]
-    return _trained(data, FREE, heads, dict(training), step)
-
-
-def epochs_of(data: Data, batch_size: int, epochs: int, minimum_steps: int) -> int:
-    """The epochs, raised to at least ``minimum_steps`` steps and lowered to at most 6,000 (but at least one epoch)."""
-    an_epoch = steps_of(data, batch_size)
-    return max(1, min(max(epochs, math.ceil(minimum_steps / an_epoch)), MOST_STEPS // an_epoch))
-
-
-def steps_of(data: Data, batch_size: int) -> int:
-    """The number of batches in an epoch over the largest training part."""
-    return math.ceil(max(len(inside) for inside in data.insides) / batch_size)
-
-
-def _trained(data: Data, name: str, heads: list[NMTune], training: dict[str, Any], step: Step) -> Member:
-    """Train the heads together, each on the rows outside its fold, and evaluate each on its fold."""
-    device = data.features.device
-    fewest = min(len(inside) for inside in data.insides)  # heads with the same number of rows are one batched model
-    rows = [torch.from_numpy(inside[len(inside) - fewest :]) for inside in data.insides]
-    seeds = [int(tensor_generator(data.seed, _SEEDS, number).initial_seed()) for number in range(len(heads))]
     train_heads(
         heads,
         data.features,
         data.targets,
-        rows=rows,
-        seeds=seeds,
+        rows=[torch.from_numpy(inside[len(inside) - fewest :]) for inside in insides],
+        seeds=[tensor_generator(data.seed, _SEEDS, number).initial_seed() for number in range(len(insides))],
         sample_weight=data.weights,
         device=device,
         on_epoch=lambda _: step(),
         **training,
     )
-    out = torch.zeros(len(data.targets), data.num_classes, dtype=torch.float32, device=device)
+    out = torch.zeros(count, data.num_classes, dtype=torch.float32, device=device)
     with torch.no_grad():
-        for head, inside in zip(heads, data.insides, strict=True):
+        for head, inside in zip(heads, insides, strict=True):
             outside = np.setdiff1d(np.flatnonzero(data.folds >= 0), inside, assume_unique=True)
-            held = torch.from_numpy(outside).to(device)
-            out[held] = torch.cat([head(data.features[piece]) for piece in held.split(_PIECE)])
-    logits, targets, weight = data.judged(out)
-    factor = temperature(logits, targets, weights=weight) if data.calibrate else 1.0
-    return member(data, name, list(heads), factor, out * factor, training)
+            for piece in torch.from_numpy(outside).to(device).split(_PIECE):
+                out[piece] = head(data.features[piece])
+    factor = data.factor(out)
+    return _member(data, FREE, heads, factor, out * factor, dict(training))
 
 
-def member(
-    data: Data, name: str, modules: list[Any], factor: float, out_of_fold: Tensor | None, detail: dict[str, Any]
+def epochs_of(data: Data, batch_size: int, epochs: int, minimum_steps: int) -> int:
+    """The epochs, raised to at least ``minimum_steps`` steps and lowered to at most 6,000 (but at least one epoch)."""
+    an_epoch = math.ceil(max(len(inside) for inside in data.insides) / batch_size)
+    return max(1, min(max(epochs, math.ceil(minimum_steps / an_epoch)), MOST_STEPS // an_epoch))
+
+
+def _member(
+    data: Data, name: str, modules: Sequence[nn.Module], factor: float, out_of_fold: Tensor, detail: dict[str, Any]
 ) -> Member:
-    """Make a member, with its out-of-fold log-loss and accuracy."""
-    out = torch.zeros_like(data.probabilities) if out_of_fold is None else out_of_fold
-    logits, targets, weight = data.judged(out)
-    right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
-    accuracy = float(right.mean() if weight is None else (right * weight).sum() / weight.sum())
-    loss = log_loss(logits, targets, weights=weight)
-    return Member(name, [module.cpu().eval() for module in modules], factor, out, loss, accuracy, detail)
+    loss, accuracy = data.scores(out_of_fold)
+    return Member(name, [module.cpu().eval() for module in modules], factor, out_of_fold, loss, accuracy, detail)

@@ -10,24 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from ..heads import AveragedHead
-from ..heads.convex import fold_ids, log_loss, temperature
+from ..heads.convex import fold_ids
 from ..heads.convex_probes import KERNEL_PENALTIES, LINEAR_PENALTIES
-from .members import (
-    FREE,
-    KERNEL,
-    LANDMARKS,
-    LINEAR,
-    MOST_EPOCHS,
-    Data,
-    Member,
-    epochs_of,
-    free_member,
-    kernel_member,
-    linear_member,
-)
-from .progress import Bar, Stage
+from ..sweeping import Choice
+from .members import FREE, KERNEL, LANDMARKS, LINEAR, MOST_EPOCHS, Data, Member, epochs_of, heads_member, probe_member
 
 FEW = 20
 """Below this many labels a class, only probes are tried."""
@@ -61,12 +50,13 @@ class Selection(NamedTuple):
     accuracy: float
 
 
-class Decided(NamedTuple):
-    """The chosen head, the selection, and one record for each member."""
+class Fitted(NamedTuple):
+    """The fitted head, its history, and the reason for its choice."""
 
     head: nn.Module
-    selection: Selection
     history: list[dict[str, float]]
+    selection: Selection | Choice | None
+    explanation: str
 
 
 def folds_of(targets: npt.NDArray[np.int64], seed: int) -> npt.NDArray[np.int64]:
@@ -84,7 +74,7 @@ def decide(
     *,
     shown: bool = False,
     on_member: Report | None = None,
-) -> Decided:
+) -> Fitted:
     """Try the members that suit the size of the data, and average the good ones.
 
     The linear and the kernel probe are always tried, the kernel up to 10⁹ rows · landmarks · classes. NMTune heads with
@@ -105,42 +95,39 @@ def decide(
     batch_size = training["batch_size"]
     epochs = epochs_of(data, batch_size, min(training["epochs"], MOST_EPOCHS), training["minimum_steps"])
     own = {name: value for name, value in training.items() if name != "minimum_steps"} | {"epochs": epochs}
-    bar = Bar(_stages(data, names, own, settings), shown=shown)
     found: list[Member] = []
     history: list[dict[str, float]] = []
-    try:
-        for name in names:
-            began = time.perf_counter()
-            one = _try(data, name, settings, own, bar)
-            found.append(one)
-            record = {"epoch": len(found), "validation_loss": one.log_loss, "validation_accuracy": one.accuracy}
-            history.append({**record, "seconds": time.perf_counter() - began})
-            bar.say(f"{name}: out-of-fold log-loss {one.log_loss:.3f}, accuracy {100 * one.accuracy:.1f} %")
-            if on_member is not None:
-                on_member(_averaged([one], 1.0), history[-1])
-    finally:
-        bar.close()
+    for name in names:
+        began = time.perf_counter()
+        one = _try(data, name, settings, own, shown=shown)
+        found.append(one)
+        record = {"epoch": len(found), "validation_loss": one.log_loss, "validation_accuracy": one.accuracy}
+        history.append({**record, "seconds": time.perf_counter() - began})
+        if shown:
+            tqdm.write(f"{name}: out-of-fold log-loss {one.log_loss:.3f}, accuracy {100 * one.accuracy:.1f} %")
+        if on_member is not None:
+            on_member(_averaged([one], 1.0), history[-1])
     return _average(data, found, history)
 
 
-def _try(data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], bar: Bar) -> Member:
-    folds = len(data.fold_list)
-    if name == LINEAR:
-        return linear_member(data, bar.begin(name, f"{len(LINEAR_PENALTIES)} penalties, {folds} folds"))
-    if name == KERNEL:
-        return kernel_member(data, bar.begin(name, f"{len(KERNEL_PENALTIES)} penalties, {folds} folds"))
-    step = bar.begin(name, f"{len(data.insides)} heads, {training['epochs']} epochs")
-    return free_member(data, settings, training, step)
+def _try(data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], *, shown: bool) -> Member:
+    """Fit one member, under a progress bar where it is to be shown."""
+    if name == FREE:
+        steps, what = training["epochs"], f"{len(data.insides)} heads, {training['epochs']} epochs"
+    else:
+        penalties, folds = len(LINEAR_PENALTIES if name == LINEAR else KERNEL_PENALTIES), len(data.fold_list)
+        steps, what = penalties * folds, f"{penalties} penalties, {folds} folds"
+    with tqdm(total=steps, desc=f"{name}: {what}", disable=not shown) as bar:
+        return (
+            heads_member(data, settings, training, bar.update) if name == FREE else probe_member(data, name, bar.update)
+        )
 
 
-def _average(data: Data, found: list[Member], history: list[dict[str, float]]) -> Decided:
+def _average(data: Data, found: list[Member], history: list[dict[str, float]]) -> Fitted:
     chosen = _chosen(found)
     mean = torch.stack([one.out_of_fold.log_softmax(1) for one in chosen]).mean(0)
-    logits, targets, weight = data.judged(mean)
-    factor = temperature(logits, targets, weights=weight) if data.calibrate else 1.0
-    loss = log_loss(factor * logits, targets, weights=weight)
-    right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
-    accuracy = float(right.mean() if weight is None else (right * weight).sum() / weight.sum())
+    factor = data.factor(mean)
+    loss, accuracy = data.scores(factor * mean)
     names = [one.name for one in chosen]
     table = [
         {
@@ -154,7 +141,7 @@ def _average(data: Data, found: list[Member], history: list[dict[str, float]]) -
         for one in found
     ]
     selection = Selection(table, names, _explanation(found, names, data), loss, accuracy)
-    return Decided(_averaged(chosen, factor), selection, history)
+    return Fitted(_averaged(chosen, factor), history, selection, selection.explanation)
 
 
 def _chosen(found: list[Member]) -> list[Member]:
@@ -188,18 +175,3 @@ def _explanation(found: list[Member], chosen: list[str], data: Data) -> str:
         what_few = f"fewer rows ({count}) than features ({width})" if wide else "so few rows"
         few = f"; {what_few} do not carry a network, probes only were tried"
     return f"{what[0].upper()}{what[1:]}, {verb}: {why} ({losses}) with {labels:.3g} labels a class{few}."
-
-
-def _stages(data: Data, names: list[str], training: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Stage]:
-    """The stages, with their costs; the unit is a product of the features with a square matrix."""
-    count, width = data.features.shape
-    folds = len(data.fold_list)
-    fit = 60.0 * count * data.num_classes  # 30 iterations of two products each
-    hidden = settings["hidden_features"]
-    epoch = 12.0 * len(data.insides) * count * width * hidden  # two layers: forward, backward and the optimizer
-    stages = {
-        LINEAR: Stage(LINEAR, folds * len(LINEAR_PENALTIES), fit * width),
-        KERNEL: Stage(KERNEL, folds * len(KERNEL_PENALTIES), fit * min(LANDMARKS, count)),
-        FREE: Stage(FREE, training["epochs"], epoch),
-    }
-    return [stages[name] for name in names]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
-from .._checks import check_choice, check_device, check_flag, check_integer, devices_there
+from .._checks import check_choice, check_device, check_flag, check_integer, check_number, devices_there
 from ..heads import MLPProbe, NMTune, settings_of
 from ..heads.nmtune import PRESETS, preset_arguments
-from .boundary import check_class_weight
+from .reading import naming
 
 METHODS = ("nmtune", "mlp", "linear", "kernel")
 ARGUMENTS = {
@@ -22,7 +22,6 @@ ARGUMENTS = {
     "kernel": (),
 }
 """Method -> those arguments of the classifier that its heads take; the plain network has no input noise."""
-MOST_SMALL_EPOCHS = 100
 _NARROWEST, _WIDEST_OF_FOLDS, _LAYER = 64, 1024, 600_000
 
 
@@ -56,10 +55,8 @@ def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, 
     """The keywords of the head: at least 64 hidden features, and a preset's ``top_k`` at most D."""
     own = {name: parameters[name] for name in ARGUMENTS[parameters["method"]]}
     if parameters["preset"] is not None:
-        own |= {name: PRESETS[parameters["preset"]].get(name, own[name]) for name in own}
-        own["hidden_features"] = preset_arguments(
-            parameters["preset"], in_features, hidden_features=own["hidden_features"]
-        )["hidden_features"]
+        given = preset_arguments(parameters["preset"], in_features, hidden_features=own["hidden_features"])
+        own |= {name: given[name] for name in own if name in given}
         own["top_k"] = min(own["top_k"], in_features)
     if own.get("hidden_features", 0) is None:
         if parameters["method"] == "nmtune" and not trains_one(parameters):
@@ -67,12 +64,6 @@ def head_settings(parameters: Mapping[str, Any], in_features: int) -> dict[str, 
         elif 4 * in_features < _NARROWEST:
             own["hidden_features"] = _NARROWEST
     return own
-
-
-def raised_epochs(epochs: int, minimum_steps: int, rows: int, batch_size: int) -> int:
-    """The epochs, raised to ``minimum_steps`` steps, but not beyond 100."""
-    needed = math.ceil(minimum_steps / math.ceil(rows / batch_size))
-    return max(epochs, min(needed, MOST_SMALL_EPOCHS))
 
 
 def device_of(device: str | torch.device | None) -> torch.device:
@@ -83,14 +74,37 @@ def device_of(device: str | torch.device | None) -> torch.device:
     """
     if device is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not isinstance(device, str):
-        check_device(device)
     there = devices_there()
     try:
-        found = torch.device(device)
-    except (RuntimeError, TypeError):
+        found = check_device(device)
+    except ValueError:  # a name that torch does not know
         found = None
     known = {*there, "cpu:0", *(torch.device(name).type for name in there)}
     if found is None or str(found) not in known:
         raise ValueError(f"`device` must be one that is there ({', '.join(there)}), got {device!r}")
     return found
+
+
+def check_class_weight(class_weight: object) -> None:
+    """Check ``class_weight``: ``None``, ``"balanced"`` or weights ≥ 0 of at least one class."""
+    if class_weight is None or (isinstance(class_weight, str) and class_weight == "balanced"):
+        return
+    if not isinstance(class_weight, Mapping) or not class_weight:
+        shown = " ".join(repr(class_weight).split())[:80]
+        raise ValueError(
+            f'`class_weight` must be None, "balanced" or a dictionary from classes to weights, got {shown}'
+        )
+    for weight in class_weight.values():
+        check_number(weight, "class_weight", minimum=0)
+
+
+def random_integer(random_state: Any) -> int:
+    """Draw an integer below 2³¹ − 1 from a ``random_state``.
+
+    Raises:
+        ValueError: for a ``random_state`` that scikit-learn refuses.
+    """
+    with naming("`random_state` must be None, an integer in [0, 2**32) or a numpy.random.RandomState"):
+        if isinstance(random_state, bool):
+            raise TypeError(f"got {random_state}")
+        return int(check_random_state(random_state).randint(2**31 - 1))

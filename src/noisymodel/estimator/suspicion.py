@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
+
+from .._checks import warn_caller
 
 _WILD = 1e3
 _DEAD = 1e-6  # of the median: mere rounding. MiniLM's sentence embeddings have such a dimension, which is harmless
@@ -46,13 +47,12 @@ def suspect_training(history: list[dict[str, float]], num_classes: int) -> None:
     """Warn if the head has hardly learned: its last loss is close to that of guessing."""
     guessing, last = math.log(num_classes), history[-1]["train_task"]
     if last > 0.9 * guessing:
-        warnings.warn(
+        warn_caller(
             f"the training loss is {last:.3g} after {len(history)} epochs, that of guessing is {guessing:.3g}: the "
             "classifier has hardly learned; raise `epochs` or `learning_rate`, or lower the regularizers' weights",
             ConvergenceWarning,
-            stacklevel=4,
         )
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, SuspiciousFeaturesWarning, stacklevel=5)
+    warn_caller(message, SuspiciousFeaturesWarning)

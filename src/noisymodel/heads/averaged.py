@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, Self, cast, overload
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from .._checks import check_number
 from .base import Head, NMTuneOutput
-from .files import load_head, save_head
+from .files import SavedModule
 from .kernel import KernelProbe
 from .nmtune import MLPProbe, NMTune
 from .probes import LinearProbe
@@ -22,7 +21,7 @@ MEMBERS: dict[str, type[Head] | type[KernelProbe]] = {
 }
 
 
-class AveragedHead(nn.Module):
+class AveragedHead(SavedModule):
     """logits = β Σ_m s_m log softmax(β_m · logits_m(F)): features (..., D) in, logits (..., K) out.
 
     For prediction; each member is trained on its own. Z, what `tune` gives, is Σ_m s_m · √D · Z_m/‖Z_m‖ over the
@@ -92,22 +91,6 @@ class AveragedHead(nn.Module):
         """The module of a `config`, with fresh weights."""
         members = [MEMBERS[entry["head"]](**entry["arguments"]) for entry in config["members"]]
         return cls(members, factors=config["factors"], shares=config["shares"], factor=config["factor"])
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, made where it is missing."""
-        save_head(folder, type(self).__name__, self.config(), self.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """The module that `save_pretrained` wrote, on the CPU and in evaluation mode."""
-        arguments, weights = load_head(folder, cls.__name__)
-        try:
-            with torch.device("meta"):
-                averaged = cls.from_config(arguments)
-            averaged.load_state_dict(weights, strict=True, assign=True)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{folder} does not hold an {cls.__name__} of this version: {error!r}") from None
-        return averaged.eval()
 
 
 def _numbers(values: Sequence[float] | None, name: str, count: int) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from itertools import chain
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, overload
 
 import torch
@@ -13,12 +12,9 @@ from torch import Tensor, nn
 from .._checks import check_choice, check_flag, check_generator, check_rows
 from ..losses import NMTuneTerms
 from ..objective import NMTuneLoss
-from .files import load_head, save_head
+from .files import SavedModule
 from .network import CLASSIFIER_INITS, TuningNetwork, check_size, classifier
 from .normalization import check_normalize, unit_rows
-from .starting import begin_at
-
-_BEFORE = {"normalize": None, "input_noise": 0.0}  # what heads did that were saved before they had these arguments
 
 
 class NMTuneOutput(NamedTuple):
@@ -28,7 +24,7 @@ class NMTuneOutput(NamedTuple):
     tuned: Tensor
 
 
-class Head(nn.Module):
+class Head(SavedModule):
     """The common interface of all heads: features (..., D) in, logits (..., K) out.
 
     A head is a network before a linear classifier, and an objective: a subclass names both. ``normalize="l2"`` brings
@@ -54,7 +50,7 @@ class Head(nn.Module):
         super().__init__()
         check_choice(classifier_init, "classifier_init", CLASSIFIER_INITS)
         check_generator(generator)
-        self.in_features = in_features
+        self.in_features = check_size(in_features, "in_features")
         self.normalize = check_normalize(normalize)
         self.classifier_init = classifier_init
         self.network = network
@@ -177,8 +173,44 @@ class Head(nn.Module):
                 another normalisation, and for weights that are not finite.
             TypeError: for an object without a weight, and for a head with its own network.
         """
-        begin_at(self, probe)
+        weight, bias = self._classifier_of(probe)
+        if self.classifier is None or weight.shape != self.classifier.weight.shape:
+            expected = f"({self.num_classes}, {self.in_features})"
+            raise ValueError(
+                f"`probe` must have a weight of shape {expected}, the head's classes and features, "
+                f"got {tuple(weight.shape)}"
+            )
+        if bias.shape != weight.shape[:1]:
+            raise ValueError(f"`probe` must have a bias of shape ({len(weight)},), got {tuple(bias.shape)}")
+        if not bool(weight.isfinite().all() & bias.isfinite().all()):
+            raise ValueError("`probe` must have finite weights, got NaN or infinity")
+        if isinstance(self.network, TuningNetwork):
+            self.network.become_identity()
+        with torch.no_grad():
+            self.classifier.weight.copy_(weight)
+            self.classifier.bias.copy_(bias)
         return self
+
+    def _classifier_of(self, probe: Any) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a probe that sees the rows as this head does."""
+        if isinstance(probe, Head):
+            if not isinstance(probe.network, nn.Identity):
+                raise TypeError(
+                    f"`probe` must be linear in the features, got a {type(probe).__name__}, which has a network"
+                )
+            if probe.normalize != self.normalize:
+                raise ValueError(
+                    f"`probe` must normalise its rows as the head does, normalize={self.normalize!r}, "
+                    f"got normalize={probe.normalize!r}"
+                )
+            probe = probe.classifier
+        if getattr(probe, "weight", None) is None:
+            raise TypeError(
+                f"`probe` must be a fitted LinearProbe or have `weight` and `bias`, got {type(probe).__name__}"
+            )
+        weight = torch.as_tensor(probe.weight).detach()
+        bias = getattr(probe, "bias", None)
+        return weight, torch.zeros_like(weight[:, 0]) if bias is None else torch.as_tensor(bias).detach()
 
     def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
         """Start a new classifier of ``num_classes`` classes (0 or ``None``: none), as in timm; the network stays.
@@ -201,29 +233,6 @@ class Head(nn.Module):
 
     def _tensors(self) -> chain[Tensor]:
         return chain(self.parameters(), self.buffers())
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, which is created if needed."""
-        save_head(folder, type(self).__name__, self.config(), self.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """Read a head of `save_pretrained`: on the CPU, in evaluation mode, with its saved type.
-
-        Raises:
-            FileNotFoundError: if one of the two files is missing.
-            ValueError: for damaged files, another kind of head, and weights that do not fit the configuration.
-        """
-        arguments, weights = load_head(folder, cls.__name__)
-        missing = inspect.signature(cls).parameters.keys() - arguments.keys()
-        arguments |= {name: value for name, value in _BEFORE.items() if name in missing}
-        try:
-            with torch.device("meta"):
-                head = cls(**arguments)
-            head.load_state_dict(weights, strict=True, assign=True)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{folder} does not hold a {cls.__name__} of this version: {error}") from None
-        return head.eval()
 
     def _check_type(self, features: Tensor) -> None:
         weight = next(self.parameters(), None) if self.classifier is None else self.classifier.weight

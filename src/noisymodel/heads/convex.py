@@ -124,54 +124,41 @@ def cross_validate(
     that are below the best in accuracy and log-loss alike.
     """
     held, kinds = folds >= 0, sorted(set(folds[folds >= 0].tolist()))
+    wanted, mass = targets[held], None if weights is None else weights[held]
     starts: dict[int, Tensor | None] = dict.fromkeys(kinds)
     logits: list[Tensor] = []
+    factors: list[float] = []
     scores: list[tuple[float, float]] = []
     for penalty in penalties:
         out = torch.zeros(len(rows), targets.shape[1], dtype=rows.dtype, device=rows.device)
         for fold in kinds:
-            inside, outside = folds != fold, folds == fold
-            own = None if weights is None else weights[inside]
+            inside = folds != fold
             found = multinomial(
                 rows[inside],
                 targets[inside],
                 penalty,
-                weights=own,
+                weights=None if weights is None else weights[inside],
                 start=starts[fold],
                 iterations=_PATH_STEPS,
                 tolerance=_PATH_TOLERANCE,
             )
             starts[fold] = found
-            out[outside] = torch.addmm(found[-1], rows[outside], found[:-1])
+            out[~inside] = torch.addmm(found[-1], rows[~inside], found[:-1])
             if progress is not None:
                 progress()
         logits.append(out)
-        own = None if weights is None else weights[held]
-        factor = temperature(out[held], targets[held], weights=own)
-        loss = log_loss(factor * out[held], targets[held], weights=own)
-        right = _right(out[held], targets[held])
-        scores.append((-float(_mean(right, own)), loss))
+        factors.append(temperature(out[held], wanted, weights=mass))
+        loss = log_loss(factors[-1] * out[held], wanted, weights=mass)
+        scores.append((-float(_mean(_right(out[held], wanted), mass)), loss))
         recent = scores[-_WORSE:]
         if len(scores) > _WORSE and all(s[0] > min(scores)[0] and s[1] > min(s[1] for s in scores) for s in recent):
             break
-    stacked = torch.stack(logits)
-    chosen = _strongest(
-        stacked[:, held], targets[held], scores, None if weights is None else weights[held], standard_errors
+    right = [_right(one[held], wanted) for one in logits]
+    best = scores.index(min(scores))
+    chosen = next(
+        i for i in range(best + 1) if i == best or within_errors(right[best], right[i], mass, standard_errors)
     )
-    own = None if weights is None else weights[held]
-    factor = temperature(stacked[chosen][held], targets[held], weights=own)
-    return Path(stacked, list(penalties[: len(logits)]), chosen, factor)
-
-
-def _strongest(
-    logits: Tensor, targets: Tensor, scores: list[tuple[float, float]], weights: Tensor | None, errors: float
-) -> int:
-    right = torch.stack([_right(one, targets) for one in logits])
-    best = min(range(len(scores)), key=scores.__getitem__)
-    for index in range(best):
-        if within_errors(right[best], right[index], weights, errors):
-            return index
-    return best
+    return Path(torch.stack(logits), list(penalties[: len(logits)]), chosen, factors[chosen])
 
 
 def within_errors(best: Tensor, other: Tensor, weights: Tensor | None, errors: float) -> bool:

@@ -23,7 +23,7 @@ from .._checks import (
     check_sequence,
 )
 from .convex import Path, Progress, cross_validate, fold_ids, multinomial
-from .kernel import KernelMap, KernelProbe
+from .kernel import KernelProbe, kernel, landmarks_of
 from .normalization import unit_rows
 from .probes import LinearProbe
 
@@ -117,7 +117,7 @@ def fit_linear_probe(
         found = torch.cat([basis.to(found) @ found[:-1], found[-1:]])
     start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
     head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize, generator=start)
-    return FittedProbe(*_filled(head, found, features, path, penalty))
+    return _filled(head, found, features, path, penalty)
 
 
 def fit_kernel_probe(
@@ -163,14 +163,14 @@ def fit_kernel_probe(
     gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
     check_integer(landmarks, "landmarks", minimum=1)
     problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
-    mapped = KernelMap(problem.rows, landmarks=landmarks, gamma=gamma, seed=seed)
-    problem = problem._replace(rows=mapped(problem.rows))
+    chosen, root = landmarks_of(problem.rows, most=landmarks, gamma=gamma, seed=seed)
+    mapped = kernel(functional.normalize(problem.rows, dim=1), chosen, gamma) @ root
+    problem = problem._replace(rows=mapped)
     path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
-    own = len(mapped.landmarks)
-    head = KernelProbe(features.shape[1], problem.targets.shape[1], landmarks=own, gamma=gamma)
-    head.register_buffer("landmarks", mapped.landmarks.to(features.dtype))
-    folded = torch.cat([mapped.root.to(found) @ found[:-1], found[-1:]])
-    return FittedProbe(*_filled(head, folded, features, path, penalty))
+    head = KernelProbe(features.shape[1], problem.targets.shape[1], landmarks=len(chosen), gamma=gamma)
+    head.register_buffer("landmarks", chosen.to(features.dtype))
+    folded = torch.cat([root.to(found) @ found[:-1], found[-1:]])
+    return _filled(head, folded, features, path, penalty)
 
 
 def _solve(
@@ -213,16 +213,15 @@ def _span(rows: Tensor) -> Tensor | None:
     return torch.linalg.qr(rows.mT).Q if len(rows) < rows.shape[1] else None
 
 
-def _filled(
-    head: P, found: Tensor, features: Tensor, path: Path | None, penalty: float
-) -> tuple[P, float, float, Tensor | None]:
+def _filled(head: P, found: Tensor, features: Tensor, path: Path | None, penalty: float) -> FittedProbe[P]:
     classifier = cast(nn.Linear, head.classifier)
     head.to(features.device, features.dtype)
     with torch.no_grad():
         classifier.weight.copy_(found[:-1].mT)
         classifier.bias.copy_(found[-1])
-    factor = 1.0 if path is None else path.factor
-    return head.eval(), penalty, factor, None if path is None else path.out_of_fold[path.chosen] * factor
+    if path is None:
+        return FittedProbe(head.eval(), penalty, 1.0, None)
+    return FittedProbe(head.eval(), penalty, path.factor, path.out_of_fold[path.chosen] * path.factor)
 
 
 def _problem(

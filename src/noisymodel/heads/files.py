@@ -1,44 +1,80 @@
-"""A head's folder: its configuration and its weights."""
+"""A head's folder, its configuration and its weights, and the modules that a folder can hold."""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..files import encode_tensors, file_checksum, read_tensors, write_file
 from ..files.reading import parse_json
 
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+_BEFORE = {"normalize": None, "input_noise": 0.0}  # what heads did that were saved before they had these arguments
 
 
-def save_head(folder: str | Path, name: str, config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
-    """Write configuration, which holds the weights' checksum, and weights.
+class SavedModule(nn.Module):
+    """A module whose `config` makes it again, but for its weights."""
 
-    Where the folder holds a head already, the new configuration keeps the old one as ``"before"`` until the new weights
-    are there. So whenever the process dies, the folder holds the old head or the new one.
-    """
-    folder = Path(folder)
-    content = encode_tensors(weights)
-    record: dict[str, Any] = {
-        "head": name,
-        "arguments": dict(config),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    old = _present(folder)
-    if old is not None:
-        _write(folder, {**record, "before": old})
-    write_file(folder / WEIGHTS_NAME, content)
-    _write(folder, record)
+    def config(self) -> dict[str, Any]:
+        """The arguments that make this module again, ready for JSON."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The module of a `config`, with fresh weights."""
+        return cls(**config)
+
+    @classmethod
+    def filled(cls, config: dict[str, Any], weights: Mapping[str, Tensor]) -> Self:
+        """The module of a `config` with these weights, which are not copied, in evaluation mode."""
+        with torch.device("meta"):
+            module = cls.from_config(config)
+        module.load_state_dict(weights, strict=True, assign=True)
+        return module.eval()
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, which is created if needed.
+
+        The configuration holds the weights' checksum. Where the folder holds a head already, the new configuration
+        keeps the old one as ``"before"`` until the new weights are there. So whenever the process dies, the folder
+        holds the old head or the new one.
+        """
+        folder, content = Path(folder), encode_tensors(self.state_dict())
+        checksum = hashlib.sha256(content).hexdigest()
+        record = {"head": type(self).__name__, "arguments": self.config(), "sha256": checksum}
+        old = _present(folder)
+        if old is not None:
+            _write(folder, {**record, "before": old})
+        write_file(folder / WEIGHTS_NAME, content)
+        _write(folder, record)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> Self:
+        """Read what `save_pretrained` wrote: on the CPU, in evaluation mode, with its saved type.
+
+        Raises:
+            FileNotFoundError: if one of the two files is missing.
+            ValueError: for damaged files, another kind of head, and weights that do not fit the configuration.
+        """
+        arguments, weights = load_head(folder, cls.__name__)
+        missing = inspect.signature(cls).parameters.keys() - arguments.keys()
+        arguments |= {name: value for name, value in _BEFORE.items() if name in missing}
+        try:
+            return cls.filled(arguments, weights)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{folder} does not hold a {cls.__name__} of this version: {error}") from None
 
 
 def load_head(folder: str | Path, name: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Arguments and weights of the head called ``name`` that `save_head` wrote."""
+    """Arguments and weights of the head called ``name`` that `SavedModule.save_pretrained` wrote."""
     folder = Path(folder)
     for file in (CONFIG_NAME, WEIGHTS_NAME):
         if not (folder / file).is_file():

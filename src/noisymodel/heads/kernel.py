@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal, Self, cast, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import skip_init
 
 from .._checks import check_integer, check_number, check_rows
 from .._random import array_generator
 from .base import NMTuneOutput
-from .files import load_head, save_head
+from .files import SavedModule
+from .network import empty_linear
 
 _LANDMARKS = 0x6C616E64
 _FLOOR = 1e-6  # of the kernel's largest eigenvalue: smaller ones count as this
 
 
-class KernelProbe(nn.Module):
+class KernelProbe(SavedModule):
     """logits = k(F, L) A + b with k(x, l) = exp(−γ ‖x/‖x‖ − l/‖l‖‖²): features (..., D) in, logits (..., K) out.
 
     `fit_kernel_probe` makes one. Z, what `tune` gives, are the features as rows of length √D.
@@ -43,8 +42,7 @@ class KernelProbe(nn.Module):
         self.num_classes = check_integer(num_classes, "num_classes", minimum=1)
         self.gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
         self.register_buffer("landmarks", torch.zeros(check_integer(landmarks, "landmarks", minimum=1), in_features))
-        empty = skip_init(nn.Linear, landmarks, num_classes, device=torch.get_default_device())
-        self.classifier = cast(nn.Linear, empty)
+        self.classifier = empty_linear(landmarks, num_classes)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
 
@@ -69,45 +67,24 @@ class KernelProbe(nn.Module):
         logits = self.classifier(kernel(functional.normalize(features, dim=-1), landmarks, self.gamma))
         return NMTuneOutput(logits, self.tune(features)) if return_features else logits
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write ``config.json`` and ``model.safetensors`` (no pickle) into ``folder``, made where it is missing."""
-        save_head(folder, type(self).__name__, self.config(), self.state_dict())
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> Self:
-        """The module that `save_pretrained` wrote, on the CPU and in evaluation mode."""
-        arguments, weights = load_head(folder, cls.__name__)
-        try:
-            with torch.device("meta"):
-                probe = cls(**arguments)
-            probe.load_state_dict(weights, strict=True, assign=True)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(f"{folder} does not hold a {cls.__name__} of this version: {error}") from None
-        return probe.eval()
-
 
 def kernel(rows: Tensor, landmarks: Tensor, gamma: float) -> Tensor:
     """exp(−γ‖x − l‖²) (..., M) of rows (..., D) and landmarks (M, D), all of length one."""
     return torch.exp(2 * gamma * (rows @ landmarks.mT - 1).clamp_max(0))
 
 
-class KernelMap:
-    """φ(x) = k(x, L) K^(−1/2), so that φ(x)·φ(y) approximates k(x, y), exactly where every row is a landmark.
+def landmarks_of(rows: Tensor, *, most: int, gamma: float, seed: int) -> tuple[Tensor, Tensor]:
+    """At most so many of the rows (N, D) as landmarks L of length one, and K^(−1/2) of their kernel.
+
+    φ(x) = k(x, L) K^(−1/2): φ(x)·φ(y) approximates k(x, y), exactly where every row is a landmark.
 
     Source: Williams and Seeger, "Using the Nyström method to speed up kernel machines" (2001).
     """
-
-    def __init__(self, rows: Tensor, *, landmarks: int, gamma: float, seed: int) -> None:
-        unit = functional.normalize(rows, dim=1)
-        if len(unit) > landmarks:
-            taken = array_generator(seed, _LANDMARKS).permutation(len(unit))[:landmarks]
-            unit = unit[torch.from_numpy(np.sort(taken)).to(unit.device)]
-        self.landmarks, self.gamma = unit, gamma
-        exact = unit.double() if unit.device.type != "mps" else unit
-        values, vectors = torch.linalg.eigh(kernel(exact, exact, gamma))
-        values = values.clamp_min(_FLOOR * float(values[-1]))
-        self.root = ((vectors * values.rsqrt()) @ vectors.mT).to(unit.dtype)
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """φ (N, M) of rows (N, D)."""
-        return kernel(functional.normalize(rows, dim=1), self.landmarks, self.gamma) @ self.root
+    unit = functional.normalize(rows, dim=1)
+    if len(unit) > most:
+        taken = array_generator(seed, _LANDMARKS).permutation(len(unit))[:most]
+        unit = unit[torch.from_numpy(np.sort(taken)).to(unit.device)]
+    exact = unit.double() if unit.device.type != "mps" else unit
+    values, vectors = torch.linalg.eigh(kernel(exact, exact, gamma))
+    values = values.clamp_min(_FLOOR * float(values[-1]))
+    return unit, ((vectors * values.rsqrt()) @ vectors.mT).to(unit.dtype)

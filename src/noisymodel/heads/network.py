@@ -40,6 +40,7 @@ class TuningNetwork(nn.Module):
         super().__init__()
         check_choice(norm, "norm", ("batch", "layer", None))
         check_generator(generator)
+        in_features = check_size(in_features, "in_features")
         if hidden_features is None:
             hidden_features = min(4 * in_features, HIDDEN_CAP)
         self.hidden_features = check_size(hidden_features, "hidden_features")
@@ -96,7 +97,7 @@ def check_size(value: object, name: str, *, minimum: int = 1, maximum: int = _MA
 
 def linear(in_features: int, out_features: int, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer with torch's own initial distribution: weights and biases in ±1/√in_features, uniform."""
-    layer = _empty_linear(in_features, out_features)
+    layer = empty_linear(in_features, out_features)
     bound = 1 / math.sqrt(in_features)
     _draw_uniform(layer.weight, bound, generator)
     _draw_uniform(layer.bias, bound, generator)
@@ -109,13 +110,13 @@ CLASSIFIER_INITS = {"linear": 1.0, "kaiming": 6.0}
 
 def classifier(in_features: int, num_classes: int, init: str, generator: torch.Generator | None) -> nn.Linear:
     """A linear layer with weights uniform in ±1/√in_features (``"linear"``) or ±√(6/in_features); zero biases."""
-    layer = _empty_linear(in_features, num_classes)
+    layer = empty_linear(in_features, num_classes)
     _draw_uniform(layer.weight, math.sqrt(CLASSIFIER_INITS[init] / in_features), generator)
     nn.init.zeros_(layer.bias)
     return layer
 
 
-def _empty_linear(in_features: int, out_features: int) -> nn.Linear:
+def empty_linear(in_features: int, out_features: int) -> nn.Linear:
     """A layer whose making draws nothing from torch's global generator."""
     return cast(nn.Linear, skip_init(nn.Linear, in_features, out_features, device=torch.get_default_device()))
 

@@ -155,7 +155,6 @@ class NMTune(Head):
         classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
-        in_features = check_size(in_features, "in_features")
         _check_top_k(top_k, in_features)
         network = TuningNetwork(
             in_features,
@@ -232,7 +231,6 @@ class MLPProbe(Head):
         classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
-        in_features = check_size(in_features, "in_features")
         network = TuningNetwork(
             in_features,
             hidden_features=hidden_features,
@@ -243,12 +241,11 @@ class MLPProbe(Head):
             input_noise=input_noise,
             generator=generator,
         )
-        objective = task_objective(label_smoothing, gather)
         super().__init__(
             in_features,
             num_classes,
             network=network,
-            objective=objective,
+            objective=task_objective(label_smoothing, gather),
             normalize=normalize,
             classifier_init=classifier_init,
             generator=generator,
@@ -307,7 +304,6 @@ class SpectralProbe(Head):
         classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
-        in_features = check_size(in_features, "in_features")
         _check_top_k(top_k, in_features)
         objective = NMTuneLoss(
             consistency_weight=consistency_weight,
@@ -330,5 +326,6 @@ class SpectralProbe(Head):
 
 
 def _check_top_k(top_k: int, in_features: int) -> None:
-    if check_integer(top_k, "top_k", minimum=1) > in_features:
+    """Before anything is drawn."""
+    if check_integer(top_k, "top_k", minimum=1) > check_size(in_features, "in_features"):
         raise ValueError(f"`top_k` must be at most `in_features` = {in_features}, got {top_k}")

@@ -9,7 +9,6 @@ from torch import nn
 
 from ..objective import task_objective
 from .base import Head
-from .network import check_size
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -49,13 +48,11 @@ class LinearProbe(Head):
         classifier_init: str = "linear",
         generator: torch.Generator | None = None,
     ) -> None:
-        in_features = check_size(in_features, "in_features")
-        objective = task_objective(label_smoothing, gather)
         super().__init__(
             in_features,
             num_classes,
             network=nn.Identity(),
-            objective=objective,
+            objective=task_objective(label_smoothing, gather),
             normalize=normalize,
             classifier_init=classifier_init,
             generator=generator,

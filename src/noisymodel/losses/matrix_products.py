@@ -74,7 +74,8 @@ def _shares(gram: Tensor, top_k: int, floor: float) -> tuple[Tensor, Tensor, Ten
     identity = torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
     shifted = torch.add(scaled, identity, alpha=noise)
     inverse, residual = _inverse_root(shifted, identity)
-    projector, rest = _leading_projector(shifted, identity, top_k)
+    projector = _by_squaring(shifted) if top_k == 1 else _by_splitting(shifted, identity, top_k)
+    rest = projector - projector @ projector  # eigenvalues, in (0, 1], that cannot be told apart share a place
     root = scaled @ inverse  # without the shift: 0 for zero
     total = _trace(root)
     tiny = torch.finfo(gram.dtype).tiny
@@ -144,12 +145,6 @@ def _inverse_root(shifted: Tensor, identity: Tensor) -> tuple[Tensor, Tensor]:
 def _polynomial(matrix: Tensor, identity: Tensor, step: tuple[float, float, float]) -> Tensor:
     """The step's odd polynomial divided by x: a + b·M + c·M²."""
     return torch.addmm(torch.add(step[0] * identity, matrix, alpha=step[1]), matrix, matrix, alpha=step[2])
-
-
-def _leading_projector(shifted: Tensor, identity: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Π, of trace k, and Π − Π²; eigenvalues, in (0, 1], that cannot be told apart share a place."""
-    projector = _by_squaring(shifted) if top_k == 1 else _by_splitting(shifted, identity, top_k)
-    return projector, projector - projector @ projector
 
 
 def _by_squaring(matrix: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -13,7 +14,6 @@ from ..features.extraction.extract import POOLINGS
 from ..features.extraction.layers import OUTPUT, as_tensor, pooled
 from ..features.extraction.weights import left_as_it_was
 from .backbone import PooledBackbone, check_twice
-from .clip_towers import before_projection, text_tower
 
 
 def timm_backbone(model: nn.Module, *, example: Tensor | None = None) -> PooledBackbone:
@@ -101,9 +101,9 @@ def open_clip_backbone(
     clip = cast("Any", model)
     if not hasattr(model, "visual") or not hasattr(model, "encode_text"):
         raise TypeError(f"`model` must be a model of open_clip with two towers, got {_name(model)}")
-    module, method = (clip.visual, None) if tower == "image" else text_tower(clip)
+    module, method = (clip.visual, None) if tower == "image" else _text_tower(clip)
     if feature == "pre_proj":
-        module = before_projection(module)
+        module = _before_projection(module)
     if example is None:
         example = _clip_example(clip, tower)
     with torch.no_grad(), left_as_it_was(module, None):
@@ -152,6 +152,56 @@ class _OpenClipBackbone(PooledBackbone):
 
 def _embedded(tower: nn.Module, method: str | None, inputs: Tensor) -> Tensor:
     return as_tensor(tower(inputs) if method is None else getattr(tower, method)(inputs), OUTPUT)
+
+
+def _text_tower(clip: Any) -> tuple[nn.Module, str | None]:
+    """The text tower without the image weights, and the name of its embedding method (None: call the tower)."""
+    if isinstance(getattr(clip, "text", None), nn.Module):
+        return clip.text, None
+    return _with(clip, visual=None, logit_scale=None, logit_bias=None), "encode_text"
+
+
+def _before_projection(tower: nn.Module) -> nn.Module:
+    """The tower without its projection.
+
+    Raises:
+        ValueError: for a tower whose projection is unknown.
+    """
+    parts = cast("Any", tower)
+    if isinstance(getattr(tower, "attnpool", None), nn.Module):
+        return _with(tower, attnpool=_with(parts.attnpool, c_proj=_Unchanged(parts.attnpool.c_proj.in_features)))
+    head = dict(parts.head.named_children()) if isinstance(getattr(tower, "trunk", None), nn.Module) else {}
+    if head.keys() & {"proj", "mlp"} and "pool" not in head:
+        return _with(tower, head=nn.Identity())
+    for name in ("proj", "text_projection"):
+        if hasattr(tower, name):
+            named = name == "proj" and isinstance(parts.proj, nn.Module)
+            return _with(tower, **{name: nn.Identity() if named else None})
+    raise ValueError(
+        f"`feature` 'pre_proj' is not known for {type(tower).__name__}: give `TunedModel` the tower and a `layer`"
+    )
+
+
+class _Unchanged(nn.Module):
+    """An identity that replaces the last linear map of attention pooling."""
+
+    weight: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.eye(width), persistent=False)
+        self.bias = None
+
+
+def _with(module: nn.Module, **parts: object) -> nn.Module:
+    """A shallow copy of a module with some parts replaced; it shares all other parameters and submodules."""
+    twin = copy.copy(module)
+    for held in ("_parameters", "_buffers", "_modules"):
+        vars(twin)[held] = dict(vars(module)[held])
+    for name, part in parts.items():
+        if hasattr(module, name):
+            setattr(twin, name, part)
+    return twin
 
 
 def _clip_example(clip: Any, tower: str) -> Tensor:

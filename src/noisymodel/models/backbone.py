@@ -75,14 +75,6 @@ def split_inputs(inputs: object) -> tuple[Sequence[Any], Mapping[str, Any]]:
     return (inputs,), {}
 
 
-def check_width(backbone: nn.Module, in_features: int, layer: str) -> None:
-    """Check that a backbone with a declared width fits the head; other backbones are checked by their features."""
-    if layer == OUTPUT and isinstance(backbone, PooledBackbone) and backbone.num_features != in_features:
-        raise ValueError(
-            f"`head` must be for the backbone's {backbone.num_features} features, got in_features={in_features}"
-        )
-
-
 def taken(backbone: nn.Module, layer: str, inputs: Sequence[Any], keywords: Mapping[str, Any]) -> Tensor:
     """The features of a layer in a forward pass of the backbone."""
     if layer == OUTPUT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any, NamedTuple, Self, cast
 
@@ -64,10 +65,7 @@ class FeatureRows(NamedTuple):
     def spread(self, values: Tensor) -> Tensor:
         """Put the values (M, K) of the rows into the layout of the features, with 0 for masked rows."""
         if self.kept is not None:
-            total = 1
-            for size in self.shape:
-                total *= size
-            values = values.new_zeros(total, values.shape[-1]).index_copy(0, self.kept, values)
+            values = values.new_zeros(math.prod(self.shape), values.shape[-1]).index_copy(0, self.kept, values)
         values = values.reshape(*self.shape, values.shape[-1])
         return values.movedim(-1, 1) if self.channels_first else values
 
@@ -81,7 +79,9 @@ class FeatureRows(NamedTuple):
                 f"`{name}` must have (or give) features of the shape of the model's own, {wanted}, "
                 f"got {tuple(features.shape)}"
             )
-        rows = last.reshape(-1, last.shape[-1])
+        return self._kept(last.reshape(-1, last.shape[-1]))
+
+    def _kept(self, rows: Tensor) -> Tensor:
         return rows if self.kept is None else rows[self.kept]
 
     def labelled(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,8 +100,7 @@ class FeatureRows(NamedTuple):
                 f"`targets` must be class ids of shape {self.shape}, as the features have it, "
                 f"got shape {tuple(targets.shape)}"
             )
-        flat = targets.reshape(-1)
-        return logits, flat if self.kept is None else flat[self.kept]
+        return logits, self._kept(targets.reshape(-1))
 
     def _probabilities(self, targets: Tensor, num_classes: int) -> Tensor:
         last = channels_last(targets) if self.channels_first else targets
@@ -110,8 +109,7 @@ class FeatureRows(NamedTuple):
                 f"`targets` of floating type are class probabilities in the logits' shape, got {tuple(targets.shape)}; "
                 "class ids are integers: targets.long()"
             )
-        flat = last.reshape(-1, num_classes)
-        return flat if self.kept is None else flat[self.kept]
+        return self._kept(last.reshape(-1, num_classes))
 
 
 class RowSampler(nn.Module):

@@ -13,11 +13,11 @@ from .._checks import check_choice, check_flag, check_integer, check_seed, check
 from ..features.extraction.extract import POOLINGS
 from ..features.extraction.layers import OUTPUT, check_layers, pooled
 from ..heads import Head
-from ..losses.regularization import NMTuneTerms, task_alone
+from ..losses import NMTuneTerms, consistency_loss
+from ..losses.regularization import task_alone
 from ..objective import IGNORED, NMTuneLoss, task_loss
-from .backbone import check_width, split_inputs, taken
+from .backbone import PooledBackbone, split_inputs, taken
 from .dense import FeatureRows, RowSampler
-from .terms import objective_terms
 
 REFERENCES = (None, "features", "frozen")
 
@@ -122,7 +122,9 @@ class TunedModel(nn.Module):
         _check_parts(backbone, head, objective)
         self.layer = OUTPUT if layer is None else check_text(layer, "layer")
         check_layers(backbone, [self.layer])
-        check_width(backbone, head.in_features, self.layer)
+        width = backbone.num_features if isinstance(backbone, PooledBackbone) else head.in_features
+        if self.layer == OUTPUT and width != head.in_features:
+            raise ValueError(f"`head` must be for the backbone's {width} features, got in_features={head.in_features}")
         check_choice(reference, "reference", REFERENCES)
         check_choice(pooling, "pooling", (*POOLINGS, None))
         self.reference, self.pooling = reference, pooling
@@ -302,7 +304,20 @@ class TunedModel(nn.Module):
             first = first[drawn]
             second = None if second is None else second[drawn]
             reference = None if reference is None else reference[drawn]
-        return objective_terms(self.objective, task, first, reference, second)
+        terms = self._regularization(first, reference, second)
+        return terms if task is None else terms._replace(total=task + terms.total, task=task)
+
+    def _regularization(self, first: Tensor, reference: Tensor | None, second: Tensor | None) -> NMTuneTerms:
+        """The regularizers of rows Z (n, D); with a second view of both views' rows, but for the consistency term."""
+        objective = self.objective
+        if second is None:
+            return objective.regularization(first, reference)
+        terms = objective.regularization(torch.cat([second, first]), None)
+        if reference is None or not objective.consistency_weight:
+            return terms
+        consistency = consistency_loss(first, reference, reduction=objective.reduction, gather=objective.gather)
+        total = terms.total + objective.consistency_weight * consistency
+        return terms._replace(total=total, consistency=consistency)
 
     def extra_repr(self) -> str:
         """The settings, for ``print``."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_number
@@ -71,11 +70,8 @@ def choose(
     fraction: float = 0.2,
     standard_errors: float = 1.0,
     seed: int,
-    epochs: int = 30,
-    batch_size: int = 64,
-    device: torch.device | str | None = None,
     sample_weight: npt.NDArray[Any] | None = None,
-    progress: bool = False,
+    **options: Any,
 ) -> Choice:
     """Choose a configuration by validation on held-out training rows, preferring the strongest consistency.
 
@@ -95,11 +91,8 @@ def choose(
         fraction: share of every class that is held out, in (0, 1).
         standard_errors: a deficit of at most so many standard errors counts as equal; 0 takes the best.
         seed: the seed of the split and of all heads.
-        epochs: as in `sweep`.
-        batch_size: as in `sweep`.
-        device: as in `sweep`.
         sample_weight: (N,) as in `fit`, for training; the accuracies count all rows equally.
-        progress: as in `sweep`.
+        options: further arguments of `sweep`, such as ``epochs``, ``batch_size``, ``device`` and ``progress``.
 
     Raises:
         ValueError: if no row can be held out, and as `sweep`.
@@ -126,11 +119,8 @@ def choose(
         targets[kept],
         validation=(features[out], targets[out]),
         seeds=(seed,),
-        epochs=epochs,
-        batch_size=batch_size,
-        device=device,
         sample_weight=None if sample_weight is None else sample_weight[kept],
-        progress=progress,
+        **options,
     )
     return _chosen(entries, result, standard_errors)
 

@@ -1,21 +1,23 @@
-"""The grid of a sweep: dictionaries of arguments, checked before training begins."""
+"""The grid of a sweep: dictionaries of arguments, checked before training begins, and the heads that they ask for."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_integer, check_seed, check_sequence
 from ..heads import HEADS, Head, settings_of
-from ..training.rates import Rates
+from ..training.schedule import Rates
+from .stacked import kind_of
 
 _NOT_OURS = ("gather",)
+MEMORY = 2 << 30  # the most bytes of weights, gradients and moments in one batched model, unless one head has more
 
 
 @dataclass(frozen=True)
@@ -103,3 +105,30 @@ def read_seeds(seeds: object) -> list[int]:
     if not checked or len(set(checked)) < len(checked):
         raise ValueError(f"`seeds` must be different integers, at least one, got {checked}")
     return checked
+
+
+class Trial(NamedTuple):
+    """A configuration and a seed: one head."""
+
+    configuration: Configuration
+    seed: int
+
+
+def trials_together(
+    configurations: Sequence[Configuration], seeds: Sequence[int], *, max_heads: int | None
+) -> Iterator[list[Trial]]:
+    """Lists of trials of one kind, at most ``max_heads`` each; the seeds of a configuration follow each other."""
+    groups: dict[Hashable, list[Configuration]] = {}
+    for configuration in configurations:
+        groups.setdefault(kind_of(configuration.template), []).append(configuration)
+    for members in groups.values():
+        members.sort(key=lambda member: member.rates)
+        trials = [Trial(member, seed) for member in members for seed in seeds]
+        at_once = max_heads or max(1, MEMORY // _bytes(members[0].template))
+        for begin in range(0, len(trials), at_once):
+            yield trials[begin : begin + at_once]
+
+
+def _bytes(head: Head) -> int:
+    """The memory of a head in training: weights, gradients and two moments."""
+    return 4 * sum(parameter.numel() * parameter.element_size() for parameter in head.parameters())

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from .._checks import check_integer, check_seed
+from .._checks import check_seed
 from ..heads import Head
 from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows, RowSource, count_batches, labelled_rows
 from ..training.loop import check_head, shape_of
-from ..training.rates import Rates
-from ..training.run import Bar, DivergedError, Run, Settings, smallest_batch, train_terms
-from .kinds import can_be_stacked
+from ..training.run import DivergedError, Run, Settings, smallest_batch, train_terms
+from ..training.schedule import Rates
+from .stacked import can_be_stacked
 from .together import Order, Together
 
 Record = dict[str, float]
@@ -86,7 +86,7 @@ def train_heads(
     [2, 2, 2]
     """
     heads = _checked(heads)
-    settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, 0, False).checked()
+    settings = Settings(epochs, batch_size, Rates(learning_rate, weight_decay, warmup), 0).checked()
     place = next(heads[0].parameters()).device if device is None else torch.device(device)
     for head in heads:
         head.to(place)
@@ -112,12 +112,12 @@ def train_heads(
     return histories
 
 
-def _stacked(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: Bar) -> Any:
+def _stacked(
+    heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: tqdm[Any]
+) -> Any:
     """Train one batched model; yield after each epoch the records by the indices of the heads."""
-    rates = Rates(settings.learning_rate, settings.weight_decay, settings.warmup)
-    together = Together(
-        heads, orders, [rates] * len(heads), rows, epochs=settings.epochs, batch_size=settings.batch_size
-    )
+    rates = [settings.rates] * len(heads)
+    together = Together(heads, orders, rates, rows, epochs=settings.epochs, batch_size=settings.batch_size)
     for epoch, means in enumerate(together.train(bar)):
         start = {"epoch": epoch + 1, "learning_rate": together.schedules[0](epoch * together.steps)}
         yield {place: {**start, **train_terms(row)} for place, row in enumerate(means.tolist())}
@@ -125,19 +125,22 @@ def _stacked(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows,
         head.load_state_dict(together.model.state(place))
 
 
-def _alone(heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: Bar) -> Any:
+def _alone(
+    heads: Sequence[Head], orders: Sequence[Order], rows: LabelledRows, settings: Settings, bar: tqdm[Any]
+) -> Any:
     for place, (head, order) in enumerate(zip(heads, orders, strict=True)):
         run = Run(head, rows if order.rows is None else rows.subset(order.rows), None, settings)
         lost = False
         for epoch in range(settings.epochs):
             record = {"epoch": epoch + 1, "learning_rate": run.schedule(epoch * run.steps)}
-            try:
-                found = {} if lost else run.epoch(epoch, order.seed, bar)
-            except DivergedError:
-                lost = True
-                found = {}
-            terms = train_terms([math.nan] * len(NMTuneTerms._fields)) if lost else found
-            yield {place: {**record, **{name: terms[name] for name in terms if name.startswith("train_")}}}
+            record |= train_terms([math.nan] * len(NMTuneTerms._fields))
+            if not lost:
+                try:
+                    record = run.epoch(epoch, order.seed, bar)
+                    del record["seconds"]
+                except DivergedError:
+                    lost = True
+            yield {place: record}
 
 
 def _checked(heads: Sequence[Head]) -> list[Head]:
@@ -180,7 +183,7 @@ def _index(rows: object, count: int) -> Tensor:
 def _steps(heads: Sequence[Head], groups: Mapping[int, Sequence[int]], settings: Settings) -> int:
     total = 0
     for count, members in groups.items():
-        smallest = smallest_batch(heads[members[0]], count, check_integer(settings.batch_size, "batch_size"))
+        smallest = smallest_batch(heads[members[0]], count, settings.batch_size)
         models = 1 if can_be_stacked([heads[index] for index in members]) else len(members)
         total += models * settings.epochs * count_batches(count, settings.batch_size, smallest)
     return total

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
 from ..training.checkpoint import RunFile, part_of
-from .grid import Configuration
-from .trials import Trial
+from .grid import Configuration, Trial
 
 CORRECT = "correct"  # the key of the validation rows that a head got right, packed bits in hexadecimal
 
@@ -21,21 +20,13 @@ Row = dict[str, Any]  # a record with the configuration and seed of its head
 State = Mapping[str, Tensor]
 
 
-class Candidate(NamedTuple):
-    """The best head of a configuration so far, with its row of the table."""
-
-    configuration: int
-    seed: int
-    state: State
-
-
 class Outcome:
     """The rows in the order of training, and the weights of those heads that may still be the best."""
 
     def __init__(self, num_seeds: int) -> None:
         self.num_seeds = num_seeds
         self.rows: list[Row] = []
-        self.candidates: dict[int, Candidate] = {}
+        self.candidates: dict[int, tuple[int, State]] = {}  # configuration -> seed and weights of its best head so far
 
     def add(self, trials: Sequence[Trial], records: Sequence[Record], states: Sequence[State]) -> None:
         """Add heads that were trained together; drop a state as soon as its configuration cannot be the best."""
@@ -65,15 +56,15 @@ class Outcome:
             configuration,
         )
 
-    def best(self) -> Candidate:
-        """The best head of the best configuration, once all are trained."""
+    def best(self) -> tuple[int, State]:
+        """The best configuration and the weights of its best head, once all are trained."""
         if not self.candidates:
             raise ValueError(
                 "every configuration has a training loss that is not finite: look for NaN or infinity in `features`, "
                 "or lower the learning rates or the weights of the regularizers"
             )
-        (candidate,) = self.candidates.values()
-        return candidate
+        ((configuration, (_, state)),) = self.candidates.items()
+        return configuration, state
 
     def table(self, configurations: Sequence[Configuration]) -> list[Row]:
         """The rows with the keys of their configurations, in the order of the grid, then of the seeds."""
@@ -90,10 +81,10 @@ class Outcome:
 
     def save(self, file: RunFile) -> None:
         """Replace the file, in one step, by the present outcome."""
-        states = {
-            f"{index}.{name}": value for index, one in self.candidates.items() for name, value in one.state.items()
-        }
-        file.write(states, {"rows": self.rows, "seeds": {index: one.seed for index, one in self.candidates.items()}})
+        states: dict[str, Tensor] = {}
+        for index, (_, state) in self.candidates.items():
+            states.update({f"{index}.{name}": value for name, value in state.items()})
+        file.write(states, {"rows": self.rows, "seeds": {index: seed for index, (seed, _) in self.candidates.items()}})
 
     def restore(self, file: RunFile) -> None:
         """Load the saved outcome, if the file exists."""
@@ -102,13 +93,13 @@ class Outcome:
             tensors, record = found
             self.rows = record["rows"]
             for index, seed in record["seeds"].items():
-                self.candidates[int(index)] = Candidate(int(index), seed, part_of(f"{index}.", tensors))
+                self.candidates[int(index)] = seed, part_of(f"{index}.", tensors)
 
     def _consider(self, row: Row, state: State) -> None:
         index = row["configuration"]
         earlier = [_score(other) for other in self.of(index)[:-1]]
         if not earlier or _score(row) < min(earlier):
-            self.candidates[index] = Candidate(index, row["seed"], {name: value.cpu() for name, value in state.items()})
+            self.candidates[index] = row["seed"], {name: value.cpu() for name, value in state.items()}
 
 
 def _score(row: Row) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,14 +15,13 @@ from tqdm import tqdm
 
 from .._checks import check_choice, check_device, check_flag, check_integer, check_path
 from ..heads import Head
-from ..training.batches import RowSource, held_out_rows, labelled_rows
+from ..training.batches import LabelledRows, RowSource, count_batches, held_out_rows, labelled_rows
 from ..training.checkpoint import RunFile
-from ..training.rates import Rates
-from ..training.run import smallest_batch
-from .grid import in_grid, read_grid, read_seeds
-from .measuring import Task, train_together
-from .outcome import Outcome
-from .trials import Trial, trials_together
+from ..training.run import evaluate_each, smallest_batch, train_terms
+from ..training.schedule import Rates
+from .grid import Trial, in_grid, read_grid, read_seeds, trials_together
+from .outcome import CORRECT, Outcome, Record, State
+from .together import Order, Together
 
 
 class _Result(NamedTuple):
@@ -146,12 +146,47 @@ def sweep(
     if file is not None:
         outcome.restore(file)
     _train(models, task, outcome, file, progress=progress)
-    winner = outcome.best()
-    chosen = configurations[winner.configuration]
-    head = chosen.filled(winner.state).to(where)
-    result = SweepResult(outcome.table(configurations), chosen.given, head)
+    best, state = outcome.best()
+    chosen = configurations[best]
+    result = SweepResult(outcome.table(configurations), chosen.given, chosen.filled(state).to(where))
     result.correct = outcome.correct(len(task.held_out))
     return result
+
+
+class Task(NamedTuple):
+    """The data, epochs and batch size that all heads of a sweep share."""
+
+    rows: LabelledRows
+    held_out: LabelledRows
+    epochs: int
+    batch_size: int
+
+    def steps(self, head: Head) -> int:
+        """How many batches a head like this one sees in all epochs."""
+        smallest = smallest_batch(head, len(self.rows), self.batch_size)
+        return self.epochs * count_batches(len(self.rows), self.batch_size, smallest)
+
+
+def train_together(trials: Sequence[Trial], task: Task, bar: tqdm[Any]) -> tuple[list[Record], list[State]]:
+    """Train the heads of some trials; return their measurements after the last epoch, and their state dictionaries."""
+    together = Together(
+        [trial.configuration.start(trial.seed).to(task.rows.device) for trial in trials],
+        [Order(trial.seed) for trial in trials],
+        [trial.configuration.rates for trial in trials],
+        task.rows,
+        epochs=task.epochs,
+        batch_size=task.batch_size,
+    )
+    *_, means = together.train(bar)
+    states: list[State] = [together.model.state(index) for index in range(len(trials))]
+    heads = [trial.configuration.filled(state) for trial, state in zip(trials, states, strict=True)]
+    validated, right = evaluate_each(heads, task.held_out)
+    records = [train_terms(row) | found for row, found in zip(means.tolist(), validated, strict=True)]
+    for record in records:
+        if math.isnan(record["train_total"]) or not math.isfinite(record["validation_loss"]):
+            record.update(dict.fromkeys(record, math.nan))
+    packed = [np.packbits(row).tobytes().hex() for row in right.cpu().numpy()]
+    return [{**record, CORRECT: bits} for record, bits in zip(records, packed, strict=True)], states
 
 
 def _train(

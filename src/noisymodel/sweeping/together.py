@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from .._random import tensor_generator
 from ..heads import Head
@@ -18,10 +19,9 @@ from ..losses import NMTuneTerms
 from ..training.batches import LabelledRows, count_batches, shuffled
 from ..training.feeding import Batch
 from ..training.optimizer import adamw
-from ..training.rates import Rates
-from ..training.run import Bar, smallest_batch, zero_sums
-from ..training.schedule import Schedule
-from .stacked import StackedHeads, StackedLoss
+from ..training.run import add_terms, smallest_batch, zero_sums
+from ..training.schedule import Rates, Schedule
+from .stacked import StackedHeads
 
 
 class Order(NamedTuple):
@@ -62,13 +62,10 @@ class Together:
         self.steps = count_batches(self.count, batch_size, self.smallest)
         keys = [(order.seed, id(order.rows)) for order in orders]
         self.orders = [orders[keys.index(key)] for key in dict.fromkeys(keys)]
-        places = [list(dict.fromkeys(keys)).index(key) for key in keys]
-        self.order_of_head = torch.tensor(places, device=rows.device)
-        self.one_each = places == list(range(len(heads)))
+        self.order_of_head = [list(dict.fromkeys(keys)).index(key) for key in keys]
         self.weight_scale = [_weight_scale(order, rows) for order in self.orders]
         self.layers = random_layers(heads[0])
-        self.model = StackedHeads(heads)
-        self.loss = StackedLoss(heads, device=rows.device, dtype=rows.dtype)
+        self.model = StackedHeads(heads, device=rows.device, dtype=rows.dtype)
         self._prepare_optimizer(rates)
 
     def _prepare_optimizer(self, rates: Sequence[Rates]) -> None:
@@ -83,12 +80,10 @@ class Together:
             views = [value.detach()[part] for value in self.trained]
             groups.append({"params": views, "weight_decay": rate.weight_decay})
             self.parts.append(part)
-            self.schedules.append(
-                Schedule(rate.learning_rate, self.epochs * self.steps, round(rate.warmup * self.steps))
-            )
+            self.schedules.append(rate.schedule(self.epochs, self.steps))
         self.optimizer = adamw(groups, self.rows.device)
 
-    def train(self, bar: Bar) -> Iterator[Tensor]:
+    def train(self, bar: tqdm[Any]) -> Iterator[Tensor]:
         """Train all epochs; yield after each the terms' means (H, terms) over the rows.
 
         A head whose loss was not finite has NaN from then on.
@@ -100,16 +95,15 @@ class Together:
             means[lost] = math.nan
             yield means
 
-    def _epoch(self, epoch: int, bar: Bar) -> Tensor:
+    def _epoch(self, epoch: int, bar: tqdm[Any]) -> Tensor:
         sums = zero_sums(self.model.count, len(NMTuneTerms._fields), device=self.rows.device)
         generators = [tensor_generator(order.seed, 1, epoch) for order in self.orders]
         for step, batch in enumerate(self._batches(epoch), start=epoch * self.steps):
             count = batch.features.shape[-2]
-            stacked = self.model.forward(batch.features, self._drawn(count, generators))
-            terms = self.loss(stacked, batch.targets, batch.weights)
+            terms = self.model.loss(batch, self._drawn(count, generators))
             terms.total.sum().backward()  # heads are independent, so each gets its own gradients
             self._step(step)
-            sums.add_(torch.stack([term.detach() for term in terms], 1), alpha=count)
+            add_terms(sums, terms, count)
             bar.update()
         return sums / self.count
 
@@ -138,8 +132,7 @@ class Together:
         """With one order, the tensor that all heads share; else (H, ...), from one tensor (...) for each order."""
         if len(parts) == 1:
             return parts[0]
-        stacked = torch.stack(list(parts))
-        return stacked if self.one_each else stacked.index_select(0, self.order_of_head)
+        return torch.stack([parts[place] for place in self.order_of_head])
 
     def _drawn(self, count: int, generators: Sequence[torch.Generator]) -> dict[str, Tensor]:
         """The random numbers of the random layers for each head, drawn in the same order as in `fit`."""

@@ -54,7 +54,6 @@ class LabelledRows:
     device: torch.device
     dtype: torch.dtype
     weights: Tensor | None = None  # (N,) with the mean 1, on the device of the targets; None: all are 1
-    ignored: Tensor | None = None  # (N,) which targets are IGNORED, on the device of the targets; None: none
     threaded: bool = False  # whether a thread reads ahead: from files, and from memory of another device
 
     def __len__(self) -> int:
@@ -72,7 +71,6 @@ class LabelledRows:
             features=chosen,
             targets=self.targets[there],
             weights=None if weights is None else weights / weights.mean(),
-            ignored=None if self.ignored is None else self.ignored[there],
         )
 
     def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,7 +106,7 @@ class LabelledRows:
     @property
     def num_labelled(self) -> int:
         """The number of rows whose targets are not `IGNORED`."""
-        return len(self) if self.ignored is None else len(self) - int(self.ignored.sum())
+        return len(self) if self.targets.is_floating_point() else int((self.targets != IGNORED).sum())
 
     def in_order(self, batch_size: int = 1024) -> Generator[Batch]:
         """All batches in the order of the rows."""
@@ -181,11 +179,7 @@ def labelled_rows(
     weights = None if sample_weight is None else _weights(sample_weight, len(labels)).to(home)
     elsewhere = isinstance(features, np.ndarray) and device.type == "cuda"
     threaded = elsewhere or isinstance(features, (np.memmap, FeatureStore, ShardedRows))
-    labels = labels.to(home)
-    ignored = None if labels.is_floating_point() else labels == IGNORED
-    if ignored is not None and not bool(ignored.any()):
-        ignored = None
-    rows = LabelledRows(source, labels, device, dtype, weights, threaded=threaded, ignored=ignored)
+    rows = LabelledRows(source, labels.to(home), device, dtype, weights, threaded=threaded)
     if rows.num_labelled == 0:
         raise ValueError(f"`{prefix}targets` must have class ids, got {IGNORED} alone, which is no class")
     return rows

@@ -75,19 +75,14 @@ class Checkpoint(RunFile):
             return None
         tensors, record = found
         head.load_state_dict(part_of("head.", tensors))
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors)})
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in part_of("optimizer.", tensors).items():
+            index, key = name.split(".", 1)
+            state.setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
         return Progress(record["history"], record["seed"], part_of("best.", tensors) or None)
 
 
 def part_of(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with a prefix, named without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _optimizer_state(tensors: dict[str, Tensor]) -> dict[int, dict[str, Tensor]]:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state.setdefault(int(index), {})[key] = tensor
-    return state

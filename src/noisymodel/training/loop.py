@@ -16,6 +16,7 @@ from ..heads import Head
 from .batches import RowSource, held_out_rows, labelled_rows
 from .checkpoint import Checkpoint, Progress
 from .run import Run, Settings
+from .schedule import Rates
 
 
 class FitResult(NamedTuple):
@@ -117,7 +118,8 @@ def fit(
     >>> history[-1]["train_task"] < history[0]["train_task"], head.training
     (True, False)
     """
-    settings = Settings(epochs, batch_size, learning_rate, weight_decay, warmup, seed, compile, patience).checked()
+    rates = Rates(learning_rate, weight_decay, warmup)
+    settings = Settings(epochs, batch_size, rates, seed, compile, patience).checked()
     check_head(head)
     check_flag(progress, "progress")
     if on_epoch is not None:

@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 
 from .._checks import check_integer, check_seed
 from .._gather import resolve_group
@@ -24,8 +25,7 @@ from .batches import LabelledRows, count_batches, shuffled
 from .compiling import check_mode, training_loss
 from .optimizer import adamw
 from .ranks import average_gradients, global_batch_norm, part_of, share_first
-from .rates import Rates
-from .schedule import Schedule
+from .schedule import Rates
 
 _GLOBAL_GENERATOR = threading.RLock()
 
@@ -35,15 +35,13 @@ class DivergedError(ValueError):
 
 
 class Settings(NamedTuple):
-    """The numbers of a run, under the names of `fit`'s arguments."""
+    """The numbers of a run."""
 
     epochs: int
     batch_size: int
-    learning_rate: float
-    weight_decay: float
-    warmup: float
+    rates: Rates
     seed: int | None
-    compile: bool | str
+    compile: bool | str = False
     patience: int | None = None
 
     def checked(self) -> Settings:
@@ -52,18 +50,11 @@ class Settings(NamedTuple):
         return Settings(
             epochs=epochs,
             batch_size=check_integer(self.batch_size, "batch_size", minimum=1),
-            **Rates(self.learning_rate, self.weight_decay, self.warmup).checked(epochs)._asdict(),
+            rates=self.rates.checked(epochs),
             seed=None if self.seed is None else check_seed(self.seed),
             compile=check_mode(self.compile),
             patience=None if self.patience is None else check_integer(self.patience, "patience", minimum=1),
         )
-
-
-class Bar(Protocol):
-    """A progress bar, which a run updates."""
-
-    def update(self) -> object:
-        """Count one step."""
 
 
 class Run:
@@ -79,18 +70,14 @@ class Run:
             raise ValueError(f"`compile` must be False for a head with `gather`, got {settings.compile!r}")
         share_first([*head.parameters(), *head.buffers()], self.group)
         self.parameters = [parameter for parameter in head.parameters() if parameter.requires_grad]
-        self.optimizer = adamw(
-            self.parameters, rows.device, lr=settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        self.optimizer = adamw(self.parameters, rows.device, weight_decay=settings.rates.weight_decay)
         self.draws = Draws(head)
         self.loss = training_loss(head, settings.compile, settings.batch_size, rows.device)
         self.smallest = smallest_batch(head, len(rows), settings.batch_size)
         self.steps = count_batches(len(rows), settings.batch_size, self.smallest)  # of one epoch
-        self.schedule = Schedule(
-            settings.learning_rate, settings.epochs * self.steps, round(settings.warmup * self.steps)
-        )
+        self.schedule = settings.rates.schedule(settings.epochs, self.steps)
 
-    def epoch(self, epoch: int, seed: int, bar: Bar) -> dict[str, float]:
+    def epoch(self, epoch: int, seed: int, bar: tqdm[Any]) -> dict[str, float]:
         """Train one epoch, counted from zero, and return its entry of the history."""
         began = time.perf_counter()
         order = tensor_generator(seed, 0, epoch)
@@ -109,10 +96,10 @@ class Run:
         record["seconds"] = time.perf_counter() - began
         return record
 
-    def _train(self, batches: list[Tensor], rates: list[float], generator: torch.Generator, bar: Bar) -> Tensor:
+    def _train(self, batches: list[Tensor], rates: list[float], generator: torch.Generator, bar: tqdm[Any]) -> Tensor:
         """Train on the batches; return the sums of the terms over the rows, on the device, without waiting for it."""
         self.head.train()
-        sums = TermSums(self.rows.device)
+        sums = zero_sums(len(NMTuneTerms._fields), device=self.rows.device)
         counts = [len(batch) for batch in batches]
         parts = [part_of(count, self.group) for count in counts]
         own = [batch[part] for batch, part in zip(batches, parts, strict=True)]
@@ -132,9 +119,9 @@ class Run:
                 terms.total.backward()
                 average_gradients(self.parameters, self.group)
                 self.optimizer.step()
-                sums.add(terms, count)
+                add_terms(sums, terms, count)
                 bar.update()
-        return sums.total()
+        return sums
 
     @property
     def is_first(self) -> bool:
@@ -149,9 +136,12 @@ class Run:
 
     def fingerprint(self) -> dict[str, Any]:
         """The arguments and data that must be unchanged to resume from a checkpoint; it holds the weights itself."""
+        settings = self.settings._asdict()
+        rates = settings.pop("rates")._asdict()
         frozen = [name for name, parameter in self.head.named_parameters() if not parameter.requires_grad]
         return {
-            **self.settings._asdict(),
+            **settings,
+            **rates,
             "head": type(self.head).__name__,
             **self.head.config(),
             "frozen": frozen,
@@ -177,52 +167,36 @@ def randomness_of(head: Head, seed: int, epoch: int, device: torch.device) -> Ge
         yield generator
 
 
-class TermSums:
-    """Σ over the rows of each term, kept on the device: no step waits for it, and a step adds little work.
+def add_terms(sums: Tensor, terms: NMTuneTerms, count: int) -> None:
+    """Add the terms' means over ``count`` rows, times the count, to the sums of the terms (..., terms).
 
-    The terms are copied at once, because the next replay of a CUDA graph overwrites its outputs.
+    The device is not waited for. The terms are read at once, because the next replay of a CUDA graph overwrites them.
     """
-
-    def __init__(self, device: torch.device) -> None:
-        self._sums = zero_sums(len(NMTuneTerms._fields), device=device)
-        self._terms: list[Tensor] = []
-        self._counts: list[int] = []
-
-    def add(self, terms: NMTuneTerms, count: int) -> None:
-        """Add the means over a batch of ``count`` rows."""
-        self._terms.append(torch.stack([term.detach() for term in terms]))
-        self._counts.append(count)
-        if len(self._counts) == 64:
-            self.total()
-
-    def total(self) -> Tensor:
-        """The sums so far, one for each field of `NMTuneTerms`."""
-        if self._counts:
-            means = torch.stack(self._terms).to(self._sums.dtype)
-            self._sums += torch.tensor(self._counts, dtype=means.dtype, device="cpu").to(means.device) @ means
-            self._terms, self._counts = [], []
-        return self._sums
+    sums.add_(torch.stack([term.detach() for term in terms], -1), alpha=count)
 
 
 def evaluate(head: Head, rows: LabelledRows) -> dict[str, float]:
     """Mean cross-entropy, without smoothing and regularizers, and accuracy; leaves the head in evaluation mode."""
-    return evaluate_each([head], rows)[0]
+    return evaluate_each([head], rows)[0][0]
 
 
-def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> list[dict[str, float]]:
-    """`evaluate` for several heads; the rows are read once."""
+def evaluate_each(heads: Sequence[Head], rows: LabelledRows) -> tuple[list[dict[str, float]], Tensor]:
+    """`evaluate` for several heads, and which rows (H, N) each gets right; the rows are read once."""
     for head in heads:
         head.eval()
-    sums = zero_sums(2 * len(heads), device=rows.device).view(-1, 2)
+    losses = zero_sums(len(heads), device=rows.device)
+    parts: list[Tensor] = []
     with torch.no_grad():
         for features, targets, _ in rows.in_order():
             classes = targets.argmax(1) if targets.is_floating_point() else targets
-            for head, sum_of_head in zip(heads, sums, strict=True):
-                logits = head(features).float()
-                loss = functional.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
-                sum_of_head += torch.stack([loss, (logits.argmax(1) == classes).sum()])
-    pairs = (sums / rows.num_labelled).tolist()
-    return [{"validation_loss": loss, "validation_accuracy": correct} for loss, correct in pairs]
+            logits = [head(features).float() for head in heads]
+            losses += torch.stack(
+                [cross_entropy(one, targets, ignore_index=IGNORED, reduction="sum") for one in logits]
+            )
+            parts.append(torch.stack([one.argmax(1) == classes for one in logits]))
+    right = torch.cat(parts, 1)
+    means = (torch.stack([losses, right.sum(1).to(losses)], 1) / rows.num_labelled).tolist()
+    return [{"validation_loss": loss, "validation_accuracy": accuracy} for loss, accuracy in means], right
 
 
 def zero_sums(*shape: int, device: torch.device) -> Tensor:
