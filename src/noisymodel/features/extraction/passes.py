@@ -49,15 +49,11 @@ class Passes:
         return f"{name}, {self.rule}" + (", normalized" if self.normalize and name == OUTPUT else "")
 
     @contextmanager
-    def ready(self, device: torch.device | None) -> Generator[Callable[[Batch], dict[str, Tensor]]]:
-        """Yield the function from a batch to the rows of each layer."""
-        with self._through(self.module, device) as rows:
-            yield rows
-
-    @contextmanager
-    def _through(
-        self, module: nn.Module, device: torch.device | None
+    def ready(
+        self, device: torch.device | None, module: nn.Module | None = None
     ) -> Generator[Callable[[Batch], dict[str, Tensor]]]:
+        """Yield the function from a batch to the rows of each layer, of the backbone or of another copy of it."""
+        module = self.module if module is None else module
         with torch.no_grad(), left_as_it_was(module, device) as there, caught(module, self.names) as held:
             yield lambda batch: self._forward(module, batch, there, held)
 
@@ -98,7 +94,7 @@ class Passes:
 
     def check_other(self, rows: dict[str, Tensor], batch: Batch, other: nn.Module, device: torch.device | None) -> None:
         """Raise if a second copy, with new random values for missing weights, gives other features."""
-        with self._through(other, device) as passed:
+        with self.ready(device, other) as passed:
             drawn = passed(batch)
         for name in self.names:
             if differ(rows[name], drawn[name]):

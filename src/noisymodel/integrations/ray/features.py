@@ -275,7 +275,6 @@ def _into_store(
 def _append(target: Target, block: Block, start: int, by_ids: bool) -> int:
     count = len(block[_FEATURES])
     there = max(0, min(count, target.rows - start))
-    labels = block.get(_LABELS)
     ids = None if _IDS not in block else [_key(one) for one in block[_IDS]]
     flags = block[_KNOWN]
     if by_ids and (not flags[:there].all() or flags[there:].any()):
@@ -284,13 +283,7 @@ def _append(target: Target, block: Block, start: int, by_ids: bool) -> int:
             "different: a run can go on only with the same rows in the same order"
         )
     features = torch.from_numpy(np.array(block[_FEATURES]))
-    if there:
-        target.compare_columns(start, there, labels, ids)
-        if not by_ids:
-            target.compare(features[:there], start)
-    if there < count:
-        rest = (None if values is None else values[there:] for values in (labels, ids))
-        target.append(features[there:], *rest)
+    target.add(features, start, block.get(_LABELS), ids, compare=not by_ids)
     return count
 
 
