@@ -8,13 +8,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from ..._checks import check_choice, check_integer, check_number
 from ...errors import EmbeddingError, MissingExtraError
-from .cutting import LOOK, Learnt, Received, Run
+from .cutting import Learnt, Received, Run
 from .limits import LONGEST_ASKED, Estimate, Pace, Spending, retry_after, wait_before_retry
 from .masking import masked, secrets_of_address, without_secrets
 from .replies import Failure, Reply, ReplyError, Verdict, read_reply
@@ -203,26 +202,7 @@ class OpenAIEmbeddings:
         """
         check_texts(texts)
         checked = [check_text(text, place) for place, text in enumerate(texts)]
-        run = Run(self, len(checked), received)
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="embeddings") as pool:
-            planned = self._requests(checked)
-            running: set[Future[None]] = set()
-            try:
-                while True:
-                    while run.failure is None and len(running) < self.concurrency:
-                        if (request := next(planned, None)) is None:
-                            break
-                        running.add(pool.submit(run.answer, request))
-                    if not running:
-                        break
-                    done, running = wait(running, return_when=FIRST_COMPLETED, timeout=LOOK)
-                    run.hand_over()
-                    for future in done:
-                        run.settle(future)
-                run.hand_over()
-            finally:
-                run.stop.set()  # also on Ctrl-C: no request waits for its next attempt then
-        return run.result()
+        return Run(self, len(checked), received).over(self._requests(checked), self.concurrency)
 
     def _requests(self, texts: Sequence[str]) -> Iterator[Request]:
         count = self.count_tokens or count_tokens
