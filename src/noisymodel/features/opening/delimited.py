@@ -28,9 +28,9 @@ class DelimitedFile(FeatureFile):
     table: DelimitedTable
     columns: Sequence[str]
 
-    def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
+    def parts(self, size: int) -> Iterator[Tensor]:
         """See `FeatureFile`."""
-        rows = islice(self.table.values(*self.columns), first, last)
+        rows = self.table.values(*self.columns)
         while part := list(islice(rows, size)):
             yield torch.from_numpy(self._numbers(part))
 
