@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
 
@@ -46,12 +47,17 @@ class Run:
         self._came: SimpleQueue[Reply | BaseException | None] = SimpleQueue()  # replies, and the end of each request
         self._learnt: Learnt = client.learnt
 
-    def over(self, planned: Iterable[Request], concurrency: int) -> Vectors:
+    def over(self, planned: Iterator[Request], concurrency: int) -> Vectors:
         """Send all requests, and pass each reply to the caller when it arrives; return (N, D), or raise the error."""
+        running = 0
         with ThreadPoolExecutor(concurrency, thread_name_prefix="embeddings") as pool:
-            running = len([pool.submit(self._answer, request) for request in planned])
             try:
-                while running:
+                while True:
+                    for request in islice(planned, 0 if self.failure else concurrency - running):
+                        pool.submit(self._answer, request)
+                        running += 1
+                    if not running:
+                        break
                     came = self._came.get()
                     if isinstance(came, Reply):
                         self._hand_over(came)
@@ -89,7 +95,7 @@ class Run:
         ended: BaseException | None = None
         try:
             for piece in request.pieces(self._learnt.batch_size):
-                failed = None if self.stop.is_set() else self._tried(piece, self.client.max_retries)
+                failed = self._tried(piece, self.client.max_retries)
                 if failed is not None:
                     self._cut(piece, failed)
         except BaseException as error:
