@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputFileError, MissingExtraError
+from ...errors import InputFileError, MissingExtraError, import_extra
 from .pooling_files import OwnPooling
 
 
@@ -82,12 +82,7 @@ def refuse_prompt(prompt: str | None) -> None:
 
 def imported(package: str, extra: str) -> Any:
     """Import the package, or raise a `MissingExtraError`; an error inside the package is not changed."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        if error.name is not None and error.name.partition(".")[0] != package:
-            raise
-        raise MissingExtraError(package, extra=extra, purpose=f"backbones of {package}") from None
+    return import_extra(package, extra=extra, purpose=f"backbones of {package}")
 
 
 def described(name: str, transform: object, packages: Sequence[str]) -> dict[str, Any]:
