@@ -55,8 +55,9 @@ def lora_config(
         raise ValueError(f"peft would take {alike[0]!r} for the head {heads[0]!r}, whose name it ends with: rename one")
     if target_modules in ("mlp", "attention", "all"):
         target_modules = _linear_layers(model, target_modules, heads[0])
+    names = target_modules if isinstance(target_modules, str) else list(target_modules)
     kept = [*heads, *modules_to_save]
-    return LoraConfig(r=r, target_modules=_listed(target_modules), modules_to_save=kept, **options)
+    return LoraConfig(r=r, target_modules=names, modules_to_save=kept, **options)
 
 
 @contextmanager
@@ -103,7 +104,3 @@ def _linear_layers(model: nn.Module, kind: str, head: str) -> list[str]:
     if not found:
         raise ValueError(f"`model` has no linear layers of target_modules={kind!r}: give their names")
     return found
-
-
-def _listed(names: str | Sequence[str]) -> str | list[str]:
-    return names if isinstance(names, str) else list(names)

@@ -139,8 +139,6 @@ def extract(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`layer` must be different names, at least one, got {names}")
     several = layer is not None and not isinstance(layer, str)
-    if pooling is not None:
-        check_choice(pooling, "pooling", tuple(POOLINGS))
     folder = Path(path).absolute()
     folders = {name: folder / name if several else folder for name in names}
     if isinstance(loader, Sized) and len(loader) == 0:
@@ -241,6 +239,5 @@ def _check_weights(
     """Raise if the rows depend on weights that the checkpoint may lack: a second copy draws them anew."""
     if not loaded.complete:
         other = load_backbone(loaded.metadata["backbone"], seed=_OTHER_SEED).module
-        if hasattr(other, "choose"):
-            check_layers(other, passes.names)
+        check_layers(other, passes.names)
         passes.check_other(rows, batch, other, device)

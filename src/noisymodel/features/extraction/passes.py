@@ -39,10 +39,10 @@ class Passes:
         note: str = "",
     ) -> None:
         self.module, self.names, self.autocast, self._note = module, names, autocast, note
-        known = own is not None and own.rule is not None
-        self.rule = pooling or (own.rule if own is not None and own.rule is not None else "mean")
-        self.normalize = pooling is None and known and own is not None and own.normalize
-        self._told = pooling is not None or known
+        own = own or OwnPooling()
+        self.rule = pooling or own.rule or "mean"
+        self.normalize = pooling is None and own.rule is not None and own.normalize
+        self._told = pooling is not None or own.rule is not None
 
     def described(self, name: str) -> str:
         """The description of a layer in a store's metadata."""

@@ -111,8 +111,8 @@ class OpenAIEmbeddings:
         self.max_retries = check_integer(max_retries, "max_retries", minimum=0)
         self.backoff = check_number(backoff, "backoff", minimum=0)
         self.timeout = check_number(timeout, "timeout", minimum=0, exclusive_minimum=True)
-        self.requests_per_minute = _rate(requests_per_minute, "requests_per_minute")
-        self.tokens_per_minute = _rate(tokens_per_minute, "tokens_per_minute")
+        self.requests_per_minute = _amount(requests_per_minute, "requests_per_minute", positive=True)
+        self.tokens_per_minute = _amount(tokens_per_minute, "tokens_per_minute", positive=True)
         self.price_per_million_tokens = _amount(price_per_million_tokens, "price_per_million_tokens")
         self.max_cost, self.max_tokens = _amount(max_cost, "max_cost"), _positive(max_tokens, "max_tokens")
         self.count_tokens = count_tokens
@@ -298,9 +298,5 @@ def _positive(value: int | None, name: str) -> int | None:
     return None if value is None else check_integer(value, name, minimum=1)
 
 
-def _rate(value: float | None, name: str) -> float | None:
-    return None if value is None else check_number(value, name, minimum=0, exclusive_minimum=True)
-
-
-def _amount(value: float | None, name: str) -> float | None:
-    return None if value is None else check_number(value, name, minimum=0)
+def _amount(value: float | None, name: str, *, positive: bool = False) -> float | None:
+    return None if value is None else check_number(value, name, minimum=0, exclusive_minimum=positive)
