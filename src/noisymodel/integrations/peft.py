@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..features.extraction.weights import left_as_it_was
 from ..heads import Head
 from ._extra import require
 
@@ -73,21 +74,18 @@ def adapters_disabled(module: nn.Module) -> Generator[None]:
             "reference='pretrained' needs adapters that can be switched off, and there are none: wrap the model by "
             "peft.get_peft_model(model, lora_config(model)), or give `reference`, cached features of the frozen model"
         )
-    modes = {part: part.training for part in module.modules()}
     trained = {weight: weight.requires_grad for layer in layers for weight in layer.parameters()}
     enabled = [layer for layer in layers if not layer.disable_adapters]
-    try:
-        module.eval()
-        for layer in enabled:
-            layer.enable_adapters(False)
-        yield
-    finally:
-        for layer in enabled:
-            layer.enable_adapters(True)
-        for weight, wanted in trained.items():
-            weight.requires_grad_(wanted)
-        for part, training in modes.items():
-            part.training = training
+    with left_as_it_was(module, None):
+        try:
+            for layer in enabled:
+                layer.enable_adapters(False)
+            yield
+        finally:
+            for layer in enabled:
+                layer.enable_adapters(True)
+            for weight, wanted in trained.items():
+                weight.requires_grad_(wanted)
 
 
 def _linear_layers(model: nn.Module, kind: str, head: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from ...errors import InputFileError
 from ...files.reading import files_of
-from ...files.tables import listed, load_pyarrow, parquet_batches
+from ...files.tables import listed, load_pyarrow, matching, parquet_batches
 from ...files.tables import open_parquet as open_parquet_file
 from ..interchange.arrow import column_values
 from ..store import FeatureStore
@@ -90,7 +89,7 @@ def _columns(path: Path, schema: Any, key: str | None) -> list[str]:
     """The names of the columns that make up the features."""
     types = {name: schema.field(name).type for name in schema.names}
     if key is not None:
-        names = [key] if key in types else [name for name in types if fnmatchcase(name, key)]
+        names = matching(list(types), key)
         if not names:
             raise InputFileError(f"{path} has no column {key!r}, only {listed(types)}")
         return names
