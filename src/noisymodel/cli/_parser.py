@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 FAILED = 1
 BAD_INPUT = 2
@@ -31,19 +33,21 @@ if TYPE_CHECKING:
     Commands: TypeAlias = argparse._SubParsersAction[Parser]  # pyright: ignore[reportPrivateUsage] - argparse names no public type
 
 
-def positive(text: str) -> int:
-    """An argument that is a positive integer."""
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
-    return number
+T = TypeVar("T")
 
 
-def whole_number(text: str) -> int:
-    """An argument that is an integer ≥ 0, such as a seed."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
-    return int(text)
+def argument(read: Callable[[str], T], expected: str, holds: Callable[[T], bool]) -> Callable[[str], T]:
+    """The type of an argument: a text that ``read`` takes, and whose value ``holds``."""
+
+    def checked(text: str) -> T:
+        with suppress(ValueError):
+            value = read(text)
+            if holds(value):
+                return value
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+
+    return checked
+
+
+positive = argument(int, "a positive integer", lambda number: number > 0)
+whole_number = argument(int, "a whole number", lambda number: number >= 0)

@@ -8,8 +8,9 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ConfigError
 from ._parser import INTERRUPTED, positive, whole_number
-from .checking import make_output_folder
+from .checking import bad_input, make_output_folder, named_paths
 
 if TYPE_CHECKING:
     from ..spectrum_files import FilesAnalysis
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _DTYPES = ("float32", "float16", "bfloat16", "float64")
 _BLOCKS = 20
+_PASSED = ("center", "normalize", "preset", "method", "intervals", "seed", "baseline", "top_k", "dtype", "num_features")
 
 
 def add(commands: Commands) -> None:
@@ -68,23 +70,20 @@ def add(commands: Commands) -> None:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    from ..errors import ConfigError, InputFileError, OutputFolderError
     from ..spectrum_files import analyze_files, text_tables
     from ..spectrum_files.figures import check_drawable
     from ..spectrum_files.report import check_folder
 
     try:
-        files = _named(options.files)
-        if options.out is not None:
-            check_folder(options.out, force=options.force, inputs=tuple(map(str, _paths(files))))
-            if not options.no_figures:
-                check_drawable()
-            make_output_folder(options.out)
-        found = analyze_files(files, **_arguments(options), progress=True)
-    except (InputFileError, OutputFolderError):
-        raise
-    except (ValueError, TypeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        with bad_input():
+            files = _named(options.files)
+            if options.out is not None:
+                paths = tuple(files.values() if isinstance(files, dict) else files)
+                check_folder(options.out, force=options.force, inputs=paths)
+                if not options.no_figures:
+                    check_drawable()
+                make_output_folder(options.out)
+            found = analyze_files(files, **_arguments(options), progress=True)
     except KeyboardInterrupt:
         print("\nStopped; nothing was written.", file=sys.stderr)
         return INTERRUPTED
@@ -124,43 +123,19 @@ def _arguments(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {"first_row": first, "last_row": last, "keys": options.keys}
     if options.metrics is not None:
         found["metrics"] = [name.strip() for name in options.metrics.split(",")]
-    names = (
-        "center",
-        "normalize",
-        "preset",
-        "method",
-        "intervals",
-        "seed",
-        "baseline",
-        "top_k",
-        "dtype",
-        "num_features",
-    )
-    return {**found, **{name: getattr(options, name) for name in names}}
+    return {**found, **{name: getattr(options, name) for name in _PASSED}}
 
 
 def _named(given: list[str]) -> list[str] | dict[str, str]:
     """Paths, or a dictionary of paths by name if any has a name."""
-    from pathlib import Path
-
-    from ..errors import ConfigError
-    from ..files.reading import is_there
-    from ..spectrum_files.naming import short_names
-
-    pairs = [("", text) if is_there(text) else text.partition("=")[::2] for text in given]
-    pairs = [(name, path) if path else ("", name) for name, path in pairs]
-    if not any(name for name, _ in pairs):
+    pairs = named_paths(given)
+    names, paths = [name for name, _ in pairs], [path for _, path in pairs]
+    if paths == given:
         return given
-    own = iter(short_names([Path(path) for name, path in pairs if not name]))
-    names = [name or next(own) for name, _ in pairs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"two files are called {twice!r}: give each a name of its own")
-    return dict(zip(names, (path for _, path in pairs), strict=True))
-
-
-def _paths(files: list[str] | dict[str, str]) -> list[str]:
-    return list(files.values()) if isinstance(files, dict) else files
+    return dict(pairs)
 
 
 def _span(text: str) -> tuple[int, int | None]:

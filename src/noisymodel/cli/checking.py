@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import secrets
+import tempfile
+from collections.abc import Generator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -12,6 +12,28 @@ from ..errors import ConfigError, InputFileError, OutputFolderError
 
 FEATURE_FILES = "a feature store's folder, .npy, .npz, .safetensors, .parquet (or a folder of them), .csv or .tsv"
 _MADE: list[Path] = []  # folders that this process created for its output, the innermost first
+
+
+@contextlib.contextmanager
+def bad_input(*others: type[Exception]) -> Generator[None]:
+    """Report what the library refuses, and ``others``, in one line as bad input."""
+    try:
+        yield
+    except (ConfigError, InputFileError):
+        raise
+    except (ValueError, TypeError, *others) as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+
+
+def named_paths(given: list[str]) -> list[tuple[str, str]]:
+    """The names and paths of arguments ``[NAME=]FILE``; a file without a name gets a short one."""
+    from ..files.reading import is_there
+    from ..spectrum_files.naming import short_names
+
+    pairs = [("", text) if is_there(text) else text.partition("=")[::2] for text in given]
+    pairs = [(name, path) if path else ("", name) for name, path in pairs]
+    own = iter(short_names([Path(path) for name, path in pairs if not name]))
+    return [(name or next(own), path) for name, path in pairs]
 
 
 def existing(path: str | Path) -> Path:
@@ -57,7 +79,8 @@ def make_output_folder(path: str | Path, *, option: str = "--out") -> Path:
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _try_to_write(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         _MADE.extend(made)
         raise _unwritable(folder, error, option) from None
@@ -99,12 +122,6 @@ def device_name(text: str | None) -> str | None:
     if text is None or text in there or (text == "cuda" and "cuda:0" in there):
         return text
     raise ConfigError(f"--device must be one of {', '.join(there)} here, got {text!r}")
-
-
-def _try_to_write(folder: Path) -> None:
-    probe = folder / f".{secrets.token_hex(6)}.probe"
-    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    probe.unlink()
 
 
 def _unwritable(folder: Path, error: OSError, option: str) -> OutputFolderError:

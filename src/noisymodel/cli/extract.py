@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import InputFileError
 from ._parser import INTERRUPTED, positive
-from .checking import device_name, existing, make_output_folder
+from .checking import bad_input, device_name, existing, make_output_folder
 
 if TYPE_CHECKING:
     from ..features import Backbone, FeatureStore
@@ -58,18 +59,12 @@ def add(commands: Commands) -> None:
 def _extract(options: argparse.Namespace) -> int:
     import torch
 
-    from ..errors import ConfigError, InputFileError
-
     device = device_name(options.device)
     existing(options.data)
     make_output_folder(options.out)
     try:
-        with _ranks(device) as (rank, own_device):
+        with bad_input(RuntimeError), _ranks(device) as (rank, own_device):
             stores = _stores(options, own_device or ("cuda" if torch.cuda.is_available() else "cpu"), rank)
-    except InputFileError:
-        raise
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
     except KeyboardInterrupt:
         print(f"\nStopped; what is committed in {options.out} is kept. The same command goes on.", file=sys.stderr)
         return INTERRUPTED
@@ -105,48 +100,42 @@ def _stores(options: argparse.Namespace, device: str, rank: int) -> dict[str, Fe
 
     from ..features import extract, load_backbone
 
-    texts, pictures = _data(options)
+    data = _data(options)  # checked before a model is loaded
     backbone = load_backbone(options.backbone, prompt=options.prompt)
-    loader, classes = _loader(options, backbone, texts, pictures)
     layers = options.layer or []
     found = extract(
         backbone,
-        loader,
+        _loader(options, backbone, data),
         options.out,
         layer=layers if len(layers) > 1 else layers[0] if layers else None,
         pooling=options.pooling,
         device=device,
         dtype=options.dtype,
         autocast=getattr(torch, options.autocast) if options.autocast else None,
-        metadata={"classes": classes},
+        metadata={"classes": data.classes},
         progress=not rank,
     )
     return found if isinstance(found, dict) else {layers[0] if layers else "output": found}
 
 
-def _data(options: argparse.Namespace) -> tuple[Texts | None, PictureFolder | None]:
-    """Open the data, and check its columns, before a model is loaded."""
+def _data(options: argparse.Namespace) -> Texts | PictureFolder:
     from ..features.extraction.files import PictureFolder, read_texts
 
     data = Path(options.data)
     if data.is_dir():
-        return None, PictureFolder(data, None)
-    return read_texts(data, text_column=options.text_column, label_column=options.label_column), None
+        return PictureFolder(data, None)
+    return read_texts(data, text_column=options.text_column, label_column=options.label_column)
 
 
-def _loader(
-    options: argparse.Namespace, backbone: Backbone, texts: Texts | None, pictures: PictureFolder | None
-) -> tuple[Any, list[str]]:
-    """The batches of the data, and the classes by number."""
+def _loader(options: argparse.Namespace, backbone: Backbone, data: Texts | PictureFolder) -> Any:
     from torch.utils.data import DataLoader
 
-    from ..errors import InputFileError
+    from ..features.extraction.files import Texts
 
-    if texts is not None:
-        return list(texts.batches(options.batch_size)), texts.classes
-    assert pictures is not None  # noqa: S101 # one of the two is given
+    if isinstance(data, Texts):
+        return list(data.batches(options.batch_size))
     if backbone.transform is None:
         raise InputFileError(f"{options.backbone} takes texts, and {options.data} is a folder: give a file of texts")
-    pictures.transform = backbone.transform
-    loader: Any = DataLoader(pictures, batch_size=options.batch_size, num_workers=options.workers or 0)  # pyright: ignore[reportArgumentType] - a sequence is a data set
-    return loader, pictures.classes
+    data.transform = backbone.transform
+    source: Any = data
+    return DataLoader(source, batch_size=options.batch_size, num_workers=options.workers or 0)

@@ -6,13 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ._parser import positive, whole_number
-from .checking import existing
+from ..errors import ConfigError
+from ._parser import argument, positive, whole_number
+from .checking import bad_input, existing
 
 if TYPE_CHECKING:
     from ._parser import Commands
 
 _LABELS = ("symmetric", "pair_flip", "asymmetric", "from_transition", "from_confusion")
+_SHARE = argument(float, "a share in [0, 1]", lambda value: 0 <= value <= 1)
 _CAPTIONS = ("derangement", "permutation", "swap", "resample")
 
 
@@ -35,7 +37,7 @@ def add(commands: Commands) -> None:
     )
     noise.add_argument("--out", metavar="DIR", help="output folder")
     noise.add_argument("--kind", choices=(*_LABELS, *_CAPTIONS), help="labels: the first five; captions: the last four")
-    noise.add_argument("--rate", metavar="SHARE", type=_rate, help="in [0, 1]; not for from_transition")
+    noise.add_argument("--rate", metavar="SHARE", type=_SHARE, help="in [0, 1]; not for from_transition")
     noise.add_argument("--seed", metavar="N", type=whole_number, help="a whole number; the same seed, the same noise")
     noise.add_argument("--column", metavar="NAME", help="default: label or caption; of shards: cls or txt")
     noise.add_argument("--image-column", metavar="NAME", help="captions with the same value are of one image")
@@ -56,14 +58,8 @@ def add(commands: Commands) -> None:
 
 
 def _noise(options: argparse.Namespace) -> int:
-    from ..errors import ConfigError, InputFileError, OutputFolderError
-
-    try:
+    with bad_input():
         return _verify(options) if options.verify else _corrupt(options)
-    except (InputFileError, OutputFolderError):
-        raise
-    except (ValueError, TypeError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -75,7 +71,6 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _corrupt(options: argparse.Namespace) -> int:
-    from ..errors import ConfigError
     from ..noise_files import corrupt_captions, corrupt_labels
 
     for name in ("input", "out", "kind", "seed"):
@@ -152,18 +147,6 @@ def _matrix(name: str) -> Any:
 
 
 def _refuse(options: argparse.Namespace, *names: str) -> None:
-    from ..errors import ConfigError
-
     for name in names:
         if getattr(options, name):
             raise ConfigError(f"--{name.replace('_', '-')} is not for --kind {options.kind}")
-
-
-def _rate(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share in [0, 1], got {text!r}")
-    return value

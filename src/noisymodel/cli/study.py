@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError, OutputFolderError, StudyWarning
-from . import study_export, study_presets, study_status
+from . import study_actions
 from ._parser import INTERRUPTED, positive
 from .checking import existing, make_output_folder
 
@@ -59,9 +59,7 @@ def add(commands: Commands) -> None:
     )
     study.set_defaults(run=_study)
     others = study.add_subparsers(dest="action", metavar="[status | export | presets]", title="what else to do")
-    study_status.add(others)
-    study_presets.add(others)
-    study_export.add(others)
+    study_actions.add(others)
 
 
 def _study(options: argparse.Namespace) -> int:

@@ -8,8 +8,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._parser import positive, whole_number
-from .checking import FEATURE_FILES, device_name, existing, make_output_folder
+from ..errors import ConfigError, InputFileError, OutputFolderError
+from ._parser import argument, positive, whole_number
+from .checking import FEATURE_FILES, bad_input, device_name, existing, make_output_folder, named_paths
 
 if TYPE_CHECKING:
     from ..estimator.comparison import Comparison
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 REPORT = "report.json"
 MODEL = "model"
 _BASELINES = ("linear", "kernel", "mlp")
+_FRACTION = argument(float, "a number between 0 and 1", lambda value: 0 < value < 1)
 
 
 def add(commands: Commands) -> None:
@@ -54,7 +56,7 @@ def add(commands: Commands) -> None:
         "--weights", choices=("auto", "fixed"), default="auto", help="auto (default): by cross-validation"
     )
     tune.add_argument("--baselines", nargs="*", choices=_BASELINES, default=list(_BASELINES), help="default: all three")
-    tune.add_argument("--validation", metavar="FRACTION", type=_fraction, default=0.2, help="held out (default: 0.2)")
+    tune.add_argument("--validation", metavar="FRACTION", type=_FRACTION, default=0.2, help="held out (default: 0.2)")
     tune.add_argument(
         "--test",
         metavar="NAME=FEATURES[,LABELS]",
@@ -74,7 +76,6 @@ def add(commands: Commands) -> None:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    from ..errors import ConfigError, OutputFolderError
     from ..estimator import NMTuneClassifier
     from ..estimator.comparison import compare
 
@@ -90,27 +91,24 @@ def _tune(options: argparse.Namespace) -> int:
     settings |= {"device": device, "verbose": 1}
     if options.preset:
         settings["preset"] = options.preset
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), bad_input():
         warnings.simplefilter("default")
-        try:
-            choice = _choice(layers, tests, options, device) if len(layers) > 1 else None
-            chosen = choice.chosen if choice else next(iter(layers))
-            features, labels = layers[chosen]
-            found = compare(
-                features,
-                labels,
-                method=options.method,
-                baselines=options.baselines,
-                validation_fraction=options.validation,
-                tests={name: by_layer[chosen] for name, by_layer in tests.items()},
-                seed=options.seed,
-                **settings,
-            )
-            classifier = found.classifiers[options.method]
-            if options.refit:
-                classifier = NMTuneClassifier(**classifier.get_params()).fit(features, labels)
-        except (ValueError, TypeError) as error:
-            raise error if hasattr(error, "filename") else ConfigError(_one_line(error)) from None
+        choice = _choice(layers, tests, options, device) if len(layers) > 1 else None
+        chosen = choice.chosen if choice else next(iter(layers))
+        features, labels = layers[chosen]
+        found = compare(
+            features,
+            labels,
+            method=options.method,
+            baselines=options.baselines,
+            validation_fraction=options.validation,
+            tests={name: by_layer[chosen] for name, by_layer in tests.items()},
+            seed=options.seed,
+            **settings,
+        )
+        classifier = found.classifiers[options.method]
+        if options.refit:
+            classifier = NMTuneClassifier(**classifier.get_params()).fit(features, labels)
     classifier.save(out / MODEL)
     _write_report(out / REPORT, options, found, choice, paths)
     print(_tables(found))
@@ -126,7 +124,6 @@ def _labels(path: str | None, column: str | None) -> Any:
 
 def _rows(features: str, own: Any, labels: str | None) -> tuple[Any, Any]:
     """Features and their labels ``own``, read from the file ``labels``; None: those of the store."""
-    from ..errors import InputFileError
     from ..features import FeatureStore
     from ..features.opening import open_features
 
@@ -140,20 +137,13 @@ def _rows(features: str, own: Any, labels: str | None) -> tuple[Any, Any]:
 
 def _layers(given: list[str]) -> dict[str, str]:
     """The paths of the layers' features, by layer."""
-    from ..errors import ConfigError
     from ..features.opening import stores_within
-    from ..files.reading import is_there
-    from ..spectrum_files.naming import short_names
 
-    pairs = [("", text) if is_there(text) else text.partition("=")[::2] for text in given]
-    pairs = [(name, path) if path else ("", name) for name, path in pairs]
-    alone = iter(short_names([Path(path) for name, path in pairs if not name]))
     found: list[tuple[str, str]] = []
-    for name, path in pairs:
+    for text, (name, path) in zip(given, named_paths(given), strict=True):
         within = stores_within(existing(path))
-        own = name or next(alone)
-        prefix = f"{own}/" if name or len(pairs) > 1 else ""
-        found += [(f"{prefix}{layer}", str(store)) for layer, store in within.items()] or [(own, path)]
+        prefix = f"{name}/" if path != text or len(given) > 1 else ""
+        found += [(f"{prefix}{layer}", str(store)) for layer, store in within.items()] or [(name, path)]
     twice = next((name for place, (name, _) in enumerate(found) if name in dict(found[:place])), None)
     if twice is not None:
         raise ConfigError(f"two layers are called {twice!r}: give each a name of its own, NAME=FEATURES")
@@ -162,7 +152,6 @@ def _layers(given: list[str]) -> dict[str, str]:
 
 def _tests(given: list[str], layers: list[str], column: str | None) -> dict[str, dict[str, tuple[Any, Any]]]:
     """The features and labels of each ``--test``, by the name of the test and then of the layer."""
-    from ..errors import ConfigError
     from ..features.opening import stores_within
 
     found: dict[str, dict[str, tuple[Any, Any]]] = {}
@@ -268,17 +257,3 @@ def _tables(found: Comparison) -> str:
         lines.append(f"{shown}{row.method:<10}{row.data}")
     lines += ["", *(f"{name}: {one.explanation_}" for name, one in found.classifiers.items())]
     return "\n".join([*lines, ""])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _fraction(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"expected a number between 0 and 1, got {text!r}")
-    return value

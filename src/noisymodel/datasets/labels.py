@@ -9,8 +9,8 @@ import numpy as np
 
 from ..noise import LabelNoise, NoiseChain, NoisyLabels, OpenSetLabels
 from ..noise.inputs import as_numpy
-from .samples import Name, Sample, as_label, check_name, class_of, read_field, replace_field
-from .view import DEFAULT_KEY, StreamView, View, check_keep, check_key, is_stream, with_kept
+from .samples import Name, Sample, as_label, class_of, read_field, replace_field
+from .view import DEFAULT_KEY, StreamView, View, is_stream, with_kept
 
 
 class NoisyLabelDataset(View):
@@ -75,10 +75,7 @@ class NoisyLabelDataset(View):
     ) -> None:
         if not isinstance(noise, NoisyLabels | LabelNoise | NoiseChain):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`noise` must be NoisyLabels or a LabelNoise, got {type(noise).__name__}")
-        check_keep(keep)
-        check_name(label, "label")
-        check_name(image, "image")
-        check_key(key)
+        super().__init__(source, key, keep, label=label, image=image)
         if isinstance(noise, OpenSetLabels) != (outliers is not None):
             raise TypeError(
                 f"`outliers` must be given for the noise of `open_set` and for no other, got {type(noise).__name__} "
@@ -91,13 +88,7 @@ class NoisyLabelDataset(View):
                 raise ValueError(
                     f"`noise` must have one label for each of the {len(source)} samples, got {len(noise.labels)}"
                 )
-        self.source = source
-        self.noise = noise
-        self.label = label
-        self.key = key
-        self.keep = keep
-        self.outliers = outliers
-        self.image = image
+        self.noise, self.label, self.outliers, self.image = noise, label, outliers, image
 
     def changed(self, sample: Sample, index: int | None) -> Sample:
         """The sample with its noisy label."""

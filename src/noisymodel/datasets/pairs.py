@@ -7,8 +7,8 @@ from typing import Any
 
 from .._checks import check_sequence
 from ..noise import NoisyPairs, PairNoise
-from .samples import Name, Sample, check_name, read_field, replace_field
-from .view import DEFAULT_KEY, StreamView, View, check_keep, check_key, is_stream, with_kept
+from .samples import Name, Sample, read_field, replace_field
+from .view import DEFAULT_KEY, StreamView, View, is_stream, with_kept
 
 
 class NoisyPairDataset(View):
@@ -58,10 +58,7 @@ class NoisyPairDataset(View):
     ) -> None:
         if not isinstance(noise, NoisyPairs | PairNoise):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`noise` must be NoisyPairs or a PairNoise, got {type(noise).__name__}")
-        check_keep(keep)
-        check_name(image, "image")
-        check_name(text, "text")
-        check_key(key)
+        super().__init__(source, key, keep, image=image, text=text)
         if captions is not None:
             check_sequence(captions, "captions", "captions")
         if isinstance(noise, NoisyPairs):
@@ -75,13 +72,7 @@ class NoisyPairDataset(View):
                 raise ValueError(f"`captions` must be one for each of the {len(source)} samples, got {len(captions)}")
         elif captions is not None:
             raise TypeError("`captions` must be None with a PairNoise, which has its own")
-        self.source = source
-        self.noise = noise
-        self.image = image
-        self.text = text
-        self.key = key
-        self.captions = captions
-        self.keep = keep
+        self.noise, self.image, self.text, self.captions = noise, image, text, captions
 
     def changed(self, sample: Sample, index: int | None) -> Sample:
         """The sample with its noisy caption."""

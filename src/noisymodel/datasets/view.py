@@ -34,8 +34,16 @@ class View(Dataset[Any]):
 
     stream_class: ClassVar[type[View]]
 
-    source: Any
-    key: Name | None
+    def __init__(  # pyright: ignore[reportInconsistentConstructor] # __new__ looks at the source only
+        self, source: Any, key: Name | None, keep: str | None, **names: Name
+    ) -> None:
+        if key is not None:
+            check_name(key, "key")
+        if keep is not None and not isinstance(keep, str):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
+            raise TypeError(f"`keep` must be a str, the key to keep the clean value under, got {keep!r}")
+        for argument, name in names.items():
+            check_name(name, argument)
+        self.source, self.key, self.keep = source, key, keep
 
     def __new__(cls, source: Any = None, *_: Any, **__: Any) -> View:
         """Streams are another class, since PyTorch's loader tells them apart by class."""
@@ -112,18 +120,6 @@ class StreamView(View, IterableDataset[Any]):
         if name in StreamView._PASSED and "source" in self.__dict__:
             return getattr(self.source, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-
-def check_key(key: object) -> None:
-    """A dictionary's key, a tuple's index, or None."""
-    if key is not None:
-        check_name(key, "key")
-
-
-def check_keep(keep: object) -> None:
-    """A dictionary's key, or None."""
-    if keep is not None and not isinstance(keep, str):
-        raise TypeError(f"`keep` must be a str, the key to keep the clean value under, got {keep!r}")
 
 
 def with_kept(sample: Sample, keep: str | None, value: Any) -> Sample:

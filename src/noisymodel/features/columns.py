@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .manifest import FEATURE_DTYPES, STRING, ColumnType
-from .shardfile import DTYPES
+from .shardfile import DTYPES, Values
 
 RESERVED = ("features", "labels", "ids")
 _COLUMN_NAME = re.compile(r"\w[\w -]*")
@@ -19,11 +19,32 @@ _PIECE = 1 << 20  # elements checked at a time
 
 
 class Column(NamedTuple):
-    """The rows of one column: ``values`` (n, ...), or UTF-8 ``values`` with ``lengths`` (n,) for strings."""
+    """The rows of one column, with their type."""
 
     kind: ColumnType
-    values: Tensor
-    lengths: Tensor | None = None
+    values: Values
+
+
+def checked_columns(features: Column, labels: object, ids: object, columns: Mapping[str, object]) -> dict[str, Column]:
+    """All columns of some rows by name, with one entry for each row of ``features``."""
+    for name in columns:
+        if name in RESERVED:
+            raise ValueError(f"`columns` must not have {name!r}: it is an argument of its own")
+        if not _COLUMN_NAME.fullmatch(name):
+            raise ValueError(f"`columns` must have names of letters, digits, '_', '-' and spaces, got {name!r}")
+    found = {"features": features}
+    count = len(features.values)
+    if count == 0:
+        return found
+    if labels is not None:
+        found["labels"] = label_column(labels)
+    if ids is not None:
+        found["ids"] = id_column(ids)
+    found.update((name, any_column(values, name)) for name, values in columns.items())
+    for name, column in found.items():
+        if len(column.values) != count:
+            raise ValueError(f"`{name}` must have one entry per row of `features`, {count}, got {len(column.values)}")
+    return found
 
 
 def feature_column(features: object, num_features: int, dtype: str, first_row: int, allow_nonfinite: bool) -> Column:
@@ -102,9 +123,12 @@ def any_column(values: object, name: str) -> Column:
 def id_column(ids: object) -> Column:
     """Strings or integers, one for each row."""
     column = any_column(ids, "ids")
-    if column.kind.shape or column.values.is_floating_point() or column.values.dtype == torch.bool:
-        raise TypeError(f"`ids` must have one string or integer per row, got {_described(column.values)}")
-    return column if column.kind.dtype == STRING else Column(ColumnType("int64"), _as_int64(column.values, "ids"))
+    values = column.values
+    if not isinstance(values, Tensor):
+        return column
+    if values.ndim != 1 or values.is_floating_point() or values.dtype == torch.bool:
+        raise TypeError(f"`ids` must have one string or integer per row, got {_described(values)}")
+    return Column(ColumnType("int64"), _as_int64(values, "ids"))
 
 
 def _as_int64(values: Tensor, name: str) -> Tensor:
@@ -119,16 +143,7 @@ def _as_int64(values: Tensor, name: str) -> Tensor:
     return values.long()
 
 
-def check_column_names(columns: Mapping[str, object]) -> None:
-    """Check that the format can hold the names, and that they are not the names of features, labels or ids."""
-    for name in columns:
-        if name in RESERVED:
-            raise ValueError(f"`columns` must not have {name!r}: it is an argument of its own")
-        if not _COLUMN_NAME.fullmatch(name):
-            raise ValueError(f"`columns` must have names of letters, digits, '_', '-' and spaces, got {name!r}")
-
-
-def check_same_columns(known: Mapping[str, ColumnType], given: Mapping[str, Column]) -> None:
+def check_same_columns(known: Mapping[str, ColumnType], given: Mapping[str, ColumnType]) -> None:
     """Raise a ValueError unless the rows have the same columns, of the same types, as earlier rows of the store."""
     for name in [*known, *given]:
         label = f"`{name}`" if name in RESERVED else f"the column {name!r}"
@@ -136,7 +151,7 @@ def check_same_columns(known: Mapping[str, ColumnType], given: Mapping[str, Colu
             raise ValueError(f"{label} must be given: the rows that the store has already have it")
         if name not in known:
             raise ValueError(f"{label} must not be given: the rows that the store has already are without it")
-        old, new = known[name], given[name].kind
+        old, new = known[name], given[name]
         if old != new:
             raise ValueError(f"{label} must be {_shown(old)} as in the rows that the store has, got {_shown(new)}")
 
@@ -176,9 +191,7 @@ def _strings(values: Sequence[object], name: str) -> Column:
                 f"`{name}` must have one string per row, got {value!r} in row {row} of these: it holds half of a "
                 "surrogate pair, which no file can hold"
             ) from None
-    lengths = torch.tensor([len(text) for text in encoded], dtype=torch.int64, device="cpu")
-    joined = np.array(np.frombuffer(b"".join(encoded), dtype=np.uint8))
-    return Column(ColumnType(STRING), torch.from_numpy(joined), lengths)
+    return Column(ColumnType(STRING), np.array(encoded, dtype=object))
 
 
 def _plain(values: object) -> object:

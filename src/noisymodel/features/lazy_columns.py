@@ -93,19 +93,17 @@ class ShardedRows:
 
     def _slice(self, span: slice) -> Tensor:
         start, stop, step = span.indices(len(self))
-        if step < 0:
-            return self._take(torch.arange(start, stop, step) if start > stop else torch.empty(0, dtype=torch.int64))
-        stop = max(start, stop)
-        parts = [
-            shard[self._name][max(start - low, 0) : stop - low]
-            for shard, low, high in self._spans()
-            if low < stop and high > start
-        ]
-        if step > 1 and len(parts) > 1:
-            return self._take(torch.arange(start, stop, step))
-        if not parts:
-            return torch.empty((0, *self._row), dtype=self.dtype)
-        return parts[0][::step] if len(parts) == 1 else torch.cat(parts)
+        if step > 0:
+            parts = [
+                shard[self._name][max(start - low, 0) : stop - low]
+                for shard, low, high in self._spans()
+                if low < stop and high > start
+            ]
+            if start < stop and len(parts) == 1:
+                return parts[0][::step]
+            if start < stop and step == 1:
+                return torch.cat(parts)
+        return self._take(torch.from_numpy(np.arange(start, stop, step)))
 
     def _spans(self) -> Iterator[tuple[Shard, int, int]]:
         bounds = cast("list[int]", self._edges.tolist())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -21,6 +22,9 @@ from .manifest import STRING, ColumnType, ShardRecord, shard_name
 DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in SAFETENSORS.values()}
 _NAMES = {DTYPES[name]: code for code, name in SAFETENSORS.items()}
 _LENGTH = 8  # bytes of the header's length
+
+Values: TypeAlias = Tensor | np.ndarray[Any, Any]
+"""Rows of one column in memory: a tensor (n, ...), or an array of n texts in UTF-8."""
 
 
 class Entry(NamedTuple):
@@ -43,23 +47,32 @@ def entries(types: Mapping[str, ColumnType], rows: int, text_bytes: Mapping[str,
 
 
 def write_shard(
-    folder: Path, number: int, rows: int, layout: Mapping[str, Entry], pieces: Mapping[str, Iterable[Tensor]]
+    folder: Path, number: int, types: Mapping[str, ColumnType], rows: Sequence[Mapping[str, Values]]
 ) -> ShardRecord:
-    """Write a shard; ``pieces`` has for each tensor of ``layout`` the CPU tensors to concatenate."""
+    """Write the columns of some rows, given in pieces, as a shard."""
+    content: dict[str, list[memoryview]] = {}
+    texts: dict[str, int] = {}
+    for name, kind in types.items():
+        parts = [part[name] for part in rows]
+        if kind.dtype == STRING:
+            encoded = cast("list[bytes]", [text for part in parts for text in part])
+            ends = torch.tensor([0, *map(len, encoded)], device="cpu").cumsum(0)
+            content[f"{name}.offsets"] = [_bytes(ends)]
+            content[f"{name}.bytes"] = [memoryview(b"".join(encoded))]
+            texts[name] = int(ends[-1])
+        else:
+            content[name] = [_bytes(part) for part in parts if isinstance(part, Tensor)]
+    count = sum(len(part["features"]) for part in rows)
+    layout = entries(types, count, texts)
     header, _ = _header(layout)
-    content = (memoryview(_bytes(piece)) for name in layout for piece in pieces[name] if piece.numel())
     path = folder / shard_name(number)
-    size, checksum = write_file(path, _chain(header, content))
-    return ShardRecord(path.name, rows, size, checksum)
+    pieces = (piece for name in layout for piece in content[name] if piece.nbytes)
+    size, checksum = write_file(path, chain([header], pieces))
+    return ShardRecord(path.name, count, size, checksum)
 
 
-def _chain(header: bytes, content: Iterator[memoryview]) -> Iterator[bytes | memoryview]:
-    yield header
-    yield from content
-
-
-def _bytes(piece: Tensor) -> Any:
-    return piece.contiguous().flatten().view(torch.uint8).numpy()
+def _bytes(piece: Tensor) -> memoryview:
+    return memoryview(cast("Any", piece.contiguous().flatten().view(torch.uint8).numpy()))
 
 
 def _header(layout: Mapping[str, Entry]) -> tuple[bytes, int]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_choice, check_integer, check_seed, check_sequence, check_strided
+from .._checks import check_choice, check_integer, check_seed, check_sequence
 from ..errors import FeatureStoreError
 from .lazy_columns import ShardedRows, ShardedStrings
 from .manifest import FEATURE_DTYPES, STRING, Manifest
@@ -133,16 +133,11 @@ class FeatureStore:
                 a store that is not open for writing.
             OSError: a shard could not be written; the rows remain waiting, and `flush` tries again.
         """
-        writer = self._writing()
-        for name, values in (("features", features), ("labels", labels), ("ids", ids)):
-            if values is not None:
-                check_sequence(values, name, "one entry for each row")
-            if isinstance(values, Tensor):
-                check_strided(values, name)
-        try:
+        with self._writing() as writer:
+            for name, values in (("features", features), ("labels", labels), ("ids", ids)):
+                if values is not None:
+                    check_sequence(values, name, "one entry for each row")
             writer.append(features, labels, ids, columns or {}, allow_nonfinite)
-        finally:
-            self._show(writer.manifest)
 
     def adopt(self, other: FeatureStore) -> None:
         """Append all rows of another store with the same columns by linking its files: nothing is read or copied.
@@ -153,35 +148,24 @@ class FeatureStore:
         Raises:
             FeatureStoreError: features or columns of other types.
         """
-        writer = self._writing()
-        try:
+        with self._writing() as writer:
             writer.adopt(other.path, Manifest.read(other.path))
-        finally:
-            self._show(writer.manifest)
 
     def flush(self) -> None:
         """Commit the rows that wait. Each call makes a shard, so calls after few rows make many small files."""
-        writer = self._writing()
-        try:
+        with self._writing() as writer:
             writer.flush()
-        finally:
-            self._show(writer.manifest)
 
     def close(self) -> None:
         """Commit the rows that wait and let other writers in. The store can still be read."""
-        if self._writer is None:
-            return
-        try:
-            self._writer.close()
-        finally:
-            self._show(self._writer.manifest)
+        if self._writer is not None:
+            with self._writing() as writer:
+                writer.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -343,13 +327,18 @@ class FeatureStore:
                 f"the features of {self._path} are of another backbone{details}; extract them with the expected one"
             )
 
-    def _writing(self) -> Writer:
+    @contextmanager
+    def _writing(self) -> Generator[Writer]:
+        """Yield the writer; afterwards show what it has committed, also where it failed."""
         if self._writer is None:
             raise ValueError(
                 f"the store {self._path} was opened for reading: "
                 "FeatureStore.create(..., append=True) opens it for writing"
             )
-        return self._writer
+        try:
+            yield self._writer
+        finally:
+            self._show(self._writer.manifest)
 
     def _show(self, manifest: Manifest) -> None:
         """Show the rows that the manifest lists; shards that are already mapped stay mapped."""

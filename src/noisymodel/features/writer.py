@@ -7,31 +7,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..errors import FeatureStoreError
 from ..files import Lock, sync_folder
-from .columns import (
-    Column,
-    any_column,
-    check_column_names,
-    check_same_columns,
-    feature_column,
-    id_column,
-    label_column,
-)
-from .manifest import MANIFEST_NAME, STRING, ColumnType, Manifest, ShardRecord
-from .shardfile import entries, shard_name, write_shard
-
-
-class Rows(NamedTuple):
-    """Rows that wait for their commit."""
-
-    size: int
-    columns: dict[str, Column]
+from .columns import check_same_columns, checked_columns, feature_column
+from .manifest import MANIFEST_NAME, ColumnType, Manifest
+from .shardfile import Values, shard_name, write_shard
 
 
 class Writer:
@@ -43,7 +26,7 @@ class Writer:
         self._folder = folder
         self._lock = lock
         self._shard_rows = shard_rows
-        self._waiting: list[Rows] = []
+        self._waiting: list[dict[str, Values]] = []
         self._columns: dict[str, ColumnType] | None = manifest.columns if manifest.shards else None
         self._content = manifest.encode()
 
@@ -57,13 +40,17 @@ class Writer:
     ) -> None:
         """Check and append rows, and commit all full shards; rows that do not fit change nothing."""
         self._check_open()
-        rows = self._checked(features, labels, ids, columns, allow_nonfinite)
-        if rows.size == 0:
+        table, first = self.manifest, self.manifest.rows + self.pending
+        rows = feature_column(features, table.num_features, table.dtype, first, allow_nonfinite)
+        given = checked_columns(rows, labels, ids, columns)
+        if not len(rows.values):
             return
+        kinds = {name: column.kind for name, column in given.items() if name != "features"}
         if self._columns is None:
-            self._columns = {name: column.kind for name, column in rows.columns.items() if name != "features"}
-        self._waiting.append(rows)
-        self.pending += rows.size
+            self._columns = kinds
+        check_same_columns(self._columns, kinds)
+        self._waiting.append({name: column.values for name, column in given.items()})
+        self.pending += len(rows.values)
         try:
             while self.pending >= self._shard_rows:
                 self._commit(self._shard_rows)
@@ -116,44 +103,21 @@ class Writer:
                 "FeatureStore.create(..., append=True) opens it"
             )
 
-    def _checked(
-        self, features: object, labels: object, ids: object, columns: Mapping[str, object], allow_nonfinite: bool
-    ) -> Rows:
-        first = self.manifest.rows + self.pending
-        table = self.manifest
-        rows = feature_column(features, table.num_features, table.dtype, first, allow_nonfinite)
-        count = len(rows.values)
-        check_column_names(columns)
-        if count == 0:
-            return Rows(0, {})
-        given: dict[str, Column] = {}
-        if labels is not None:
-            given["labels"] = label_column(labels)
-        if ids is not None:
-            given["ids"] = id_column(ids)
-        given.update((name, any_column(values, name)) for name, values in columns.items())
-        for name, column in given.items():
-            length = len(column.values if column.lengths is None else column.lengths)
-            if length != count:
-                raise ValueError(f"`{name}` must have one entry per row of `features`, {count}, got {length}")
-        if self._columns is not None:
-            check_same_columns(self._columns, given)
-        return Rows(count, {"features": rows, **given})
-
     def _own_last(self) -> None:
         """Copy the rows that still wait in the caller's memory, because the caller may change it."""
-        if not self._waiting:
-            return
-        size, columns = self._waiting[-1]
-        owned = {name: Column(column.kind, column.values.clone(), column.lengths) for name, column in columns.items()}
-        self._waiting[-1] = Rows(size, owned)
+        if self._waiting:
+            last = self._waiting[-1].items()
+            self._waiting[-1] = {
+                name: values.clone() if isinstance(values, Tensor) else values for name, values in last
+            }
 
     def _commit(self, count: int) -> None:
         """Write the first ``count`` waiting rows as a shard, then the manifest that lists it."""
-        shard, rest = _split(self._waiting, count)
         columns = self._columns or {}
+        first, rest = _split(self._waiting, count)
         self._check_unchanged()
-        record = self._write(shard, count, len(self.manifest.shards))
+        types = {**self.manifest.types(), **columns}
+        record = write_shard(self._folder, len(self.manifest.shards), types, first)
         manifest = self.manifest.with_shard(columns, record)
         self._content = manifest.write(self._folder)
         self.manifest = manifest
@@ -165,44 +129,16 @@ class Writer:
         if not path.is_file() or path.read_bytes() != self._content:
             raise FeatureStoreError(f"{path} was changed by another process while this writer had the store open")
 
-    def _write(self, rows: list[Rows], count: int, number: int) -> ShardRecord:
-        types = {**self.manifest.types(), **(self._columns or {})}
-        texts = {
-            name: sum(part.columns[name].values.numel() for part in rows)
-            for name, kind in types.items()
-            if kind.dtype == STRING
-        }
-        pieces: dict[str, list[Tensor]] = {}
-        for name, kind in types.items():
-            values = [part.columns[name].values for part in rows]
-            if kind.dtype == STRING:
-                lengths = [part.columns[name].lengths for part in rows]
-                ends = torch.cat([item for item in lengths if item is not None]).cumsum(0)
-                pieces[f"{name}.offsets"] = [torch.zeros(1, dtype=torch.int64, device="cpu"), ends]
-                pieces[f"{name}.bytes"] = values
-            else:
-                pieces[name] = values
-        return write_shard(self._folder, number, count, entries(types, count, texts), pieces)
 
-
-def _split(waiting: list[Rows], count: int) -> tuple[list[Rows], list[Rows]]:
+def _split(waiting: list[dict[str, Values]], count: int) -> tuple[list[dict[str, Values]], list[dict[str, Values]]]:
     """Split the waiting rows into the first ``count`` and the others."""
-    first: list[Rows] = []
-    for position, rows in enumerate(waiting):
-        if rows.size > count:
-            first.append(_cut(rows, 0, count))
-            return [part for part in first if part.size], [_cut(rows, count, rows.size), *waiting[position + 1 :]]
-        first.append(rows)
-        count -= rows.size
-    return first, []
-
-
-def _cut(rows: Rows, start: int, end: int) -> Rows:
-    columns: dict[str, Column] = {}
-    for name, (kind, values, lengths) in rows.columns.items():
-        if lengths is None:
-            columns[name] = Column(kind, values[start:end])
-        else:
-            begin, middle = int(lengths[:start].sum()), int(lengths[start:end].sum())
-            columns[name] = Column(kind, values[begin : begin + middle], lengths[start:end])
-    return Rows(end - start, columns)
+    first: list[dict[str, Values]] = []
+    rest: list[dict[str, Values]] = []
+    for rows in waiting:
+        size = len(rows["features"])
+        if count > 0:
+            first.append({name: values[:count] for name, values in rows.items()})
+        if count < size:
+            rest.append({name: values[max(0, count) :] for name, values in rows.items()})
+        count -= size
+    return first, rest

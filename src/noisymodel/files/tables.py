@@ -12,6 +12,7 @@ import io
 import json
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
@@ -299,6 +300,11 @@ def column_places(path: Path, header: Sequence[str], names: Iterable[str]) -> li
         if count > 1:
             raise InputFileError(f"{shown(path)} has {count} columns {name!r}: give each a name of its own")
     return [list(header).index(name) for name in names]
+
+
+def matching(names: Sequence[str], key: str) -> list[str]:
+    """The column called ``key``, or all columns that it matches as a pattern such as ``f*``."""
+    return [key] if key in names else [name for name in names if fnmatchcase(name, key)]
 
 
 def listed(names: Iterable[str], most: int = 8) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from ..features.extraction.weights import left_as_it_was
 from ..heads import Head
 from ._extra import require
 
@@ -55,8 +56,9 @@ def lora_config(
         raise ValueError(f"peft would take {alike[0]!r} for the head {heads[0]!r}, whose name it ends with: rename one")
     if target_modules in ("mlp", "attention", "all"):
         target_modules = _linear_layers(model, target_modules, heads[0])
+    names = target_modules if isinstance(target_modules, str) else list(target_modules)
     kept = [*heads, *modules_to_save]
-    return LoraConfig(r=r, target_modules=_listed(target_modules), modules_to_save=kept, **options)
+    return LoraConfig(r=r, target_modules=names, modules_to_save=kept, **options)
 
 
 @contextmanager
@@ -72,21 +74,18 @@ def adapters_disabled(module: nn.Module) -> Generator[None]:
             "reference='pretrained' needs adapters that can be switched off, and there are none: wrap the model by "
             "peft.get_peft_model(model, lora_config(model)), or give `reference`, cached features of the frozen model"
         )
-    modes = {part: part.training for part in module.modules()}
     trained = {weight: weight.requires_grad for layer in layers for weight in layer.parameters()}
     enabled = [layer for layer in layers if not layer.disable_adapters]
-    try:
-        module.eval()
-        for layer in enabled:
-            layer.enable_adapters(False)
-        yield
-    finally:
-        for layer in enabled:
-            layer.enable_adapters(True)
-        for weight, wanted in trained.items():
-            weight.requires_grad_(wanted)
-        for part, training in modes.items():
-            part.training = training
+    with left_as_it_was(module, None):
+        try:
+            for layer in enabled:
+                layer.enable_adapters(False)
+            yield
+        finally:
+            for layer in enabled:
+                layer.enable_adapters(True)
+            for weight, wanted in trained.items():
+                weight.requires_grad_(wanted)
 
 
 def _linear_layers(model: nn.Module, kind: str, head: str) -> list[str]:
@@ -103,7 +102,3 @@ def _linear_layers(model: nn.Module, kind: str, head: str) -> list[str]:
     if not found:
         raise ValueError(f"`model` has no linear layers of target_modules={kind!r}: give their names")
     return found
-
-
-def _listed(names: str | Sequence[str]) -> str | list[str]:
-    return names if isinstance(names, str) else list(names)

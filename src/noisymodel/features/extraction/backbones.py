@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from ...errors import InputFileError, MissingExtraError
+from ...errors import InputFileError, MissingExtraError, import_extra
 from .pooling_files import OwnPooling
 
 
@@ -82,12 +82,7 @@ def refuse_prompt(prompt: str | None) -> None:
 
 def imported(package: str, extra: str) -> Any:
     """Import the package, or raise a `MissingExtraError`; an error inside the package is not changed."""
-    try:
-        return import_module(package)
-    except ImportError as error:
-        if error.name is not None and error.name.partition(".")[0] != package:
-            raise
-        raise MissingExtraError(package, extra=extra, purpose=f"backbones of {package}") from None
+    return import_extra(package, extra=extra, purpose=f"backbones of {package}")
 
 
 def described(name: str, transform: object, packages: Sequence[str]) -> dict[str, Any]:
@@ -118,7 +113,7 @@ def load_open_clip(name: str, pretrained: bool, prompt: str | None) -> Backbone:
             raise ValueError(f"name the weights: open_clip:{model}/WEIGHTS, one of {', '.join(tags)}")
         weights = "openai"
     module, _, transform = open_clip.create_model_and_transforms(model, pretrained=weights if pretrained else None)
-    prepare = _PicturesOrTexts(transform, open_clip.get_tokenizer(model))
+    prepare = _Pictures(transform, open_clip.get_tokenizer(model))
     full = f"open_clip:{model}/{weights}" if weights else f"open_clip:{model}"
     told = {"pictures": _one_line(transform), "max_length": getattr(module, "context_length", None)}
     metadata = described(full, told, ["open_clip_torch"])
@@ -158,21 +153,16 @@ class Encoder(nn.Module):
 
 
 class _Pictures:
-    def __init__(self, transform: Callable[[Any], Tensor]) -> None:
-        self.transform = transform
+    """The preprocessing of pictures, and of texts where there is a tokenizer."""
+
+    def __init__(
+        self, transform: Callable[[Any], Tensor], tokenizer: Callable[[list[str]], Tensor] | None = None
+    ) -> None:
+        self.transform, self.tokenizer = transform, tokenizer
 
     def __call__(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        if isinstance(samples[0], str):
+        if not isinstance(samples[0], str):
+            return {"pixel_values": torch.stack([self.transform(picture.convert("RGB")) for picture in samples])}
+        if self.tokenizer is None:
             raise TypeError("this backbone takes pictures, and the loader gives texts")
-        return {"pixel_values": torch.stack([self.transform(picture.convert("RGB")) for picture in samples])}
-
-
-class _PicturesOrTexts(_Pictures):
-    def __init__(self, transform: Callable[[Any], Tensor], tokenizer: Callable[[list[str]], Tensor]) -> None:
-        super().__init__(transform)
-        self.tokenizer = tokenizer
-
-    def __call__(self, samples: Sequence[Any]) -> dict[str, Tensor]:
-        if isinstance(samples[0], str):
-            return {"input_ids": self.tokenizer(list(samples))}
-        return super().__call__(samples)
+        return {"input_ids": self.tokenizer(list(samples))}

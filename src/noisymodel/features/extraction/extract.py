@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from contextlib import ExitStack
+from collections.abc import Iterable, Sequence, Sized
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,10 @@ from tqdm import tqdm
 from ..._checks import check_choice
 from ..store import FeatureStore
 from .backbones import Backbone, load_backbone
-from .inputs import Batch, read_batch
+from .inputs import Batch, read_batch, size_of
 from .layers import OUTPUT, POOLINGS, check_layers
 from .passes import Passes
-from .ranks import Share, extract_shared
+from .ranks import Share, Shared, Whole
 from .target import Target, check_folder
 from .weights import architecture_fingerprint, precision, weights_fingerprint
 
@@ -139,8 +139,6 @@ def extract(
     if not names or len(set(names)) < len(names):
         raise ValueError(f"`layer` must be different names, at least one, got {names}")
     several = layer is not None and not isinstance(layer, str)
-    if pooling is not None:
-        check_choice(pooling, "pooling", tuple(POOLINGS))
     folder = Path(path).absolute()
     folders = {name: folder / name if several else folder for name in names}
     if isinstance(loader, Sized) and len(loader) == 0:
@@ -149,15 +147,27 @@ def extract(
         check_folder(place, resume)  # checks before the model is loaded
     loaded, passes, told = begin(backbone, names, pooling, prompt=prompt, weights=weights, autocast=autocast)
     there = device if device is None else torch.device(device)
-    layers = {
-        name: _Layer(place, told[name] | (metadata or {}), dtype, resume, shard_rows) for name, place in folders.items()
-    }
-    check = _Check(passes, loaded, there) if check_determinism else None
+    targets = [
+        Target(place, told[name] | (metadata or {}), dtype, resume, shard_rows) for name, place in folders.items()
+    ]
     share = Share.current()
-    if share is None:
-        _extract_alone(passes, loader, layers, loaded.prepare, check, there, progress)
-    else:
-        extract_shared(share, passes, loader, layers, loaded.prepare, check, there, progress)
+    work = Whole(loader, targets) if share is None else Shared(share, loader, targets)
+    quiet = not progress or (share is not None and share.rank > 0)
+    with closing(work), passes.ready(there) as forward:
+        for start, given, own in tqdm(work, unit="batch", disable=quiet):
+            batch = read_batch(given, loaded.prepare)
+            count = size_of(given)
+            if start and all(start + count <= target.end for target in own):
+                for target in own:
+                    target.check_columns(start, count, batch.labels, batch.ids)
+                continue
+            rows = forward(batch)
+            if check_determinism and not start:
+                passes.check(rows, forward(batch))
+                _check_weights(passes, loaded, rows, batch, there)
+            for target, values in zip(own, rows.values(), strict=True):
+                target.add(values, start, batch.labels, batch.ids)
+    work.finish()
     stores = {name: FeatureStore.open(place) for name, place in folders.items()}
     return stores if several else stores[names[0]]
 
@@ -223,68 +233,11 @@ def _note(loaded: Backbone) -> str:
     return f"{name}: the mean over all tokens is taken, since {why}; `pooling` ('cls', 'last', ...) says what to take"
 
 
-class _Layer(NamedTuple):
-    """The target of a layer's rows, and their metadata."""
-
-    folder: Path
-    metadata: dict[str, Any]
-    dtype: Any
-    resume: bool
-    shard_rows: int | None
-
-    def target(self, folder: Path | None = None, offset: int = 0) -> Target:
-        """The store, or a store of a part of its rows in another folder."""
-        return Target(folder or self.folder, self.metadata, self.dtype, self.resume, self.shard_rows, offset)
-
-
-class _Check(NamedTuple):
-    """The check of whether two passes give the same features."""
-
-    passes: Passes
-    loaded: Backbone
-    device: torch.device | None
-
-    def __call__(self, forward: Callable[[Batch], dict[str, Tensor]], rows: dict[str, Tensor], batch: Batch) -> None:
-        self.passes.check(rows, forward(batch))
-        if not self.loaded.complete:
-            other = load_backbone(self.loaded.metadata["backbone"], seed=_OTHER_SEED).module
-            if hasattr(other, "choose"):
-                check_layers(other, self.passes.names)
-            self.passes.check_other(rows, batch, other, self.device)
-
-
-def _extract_alone(
-    passes: Passes,
-    loader: Iterable[Any],
-    layers: Mapping[str, _Layer],
-    prepare: Any,
-    check: _Check | None,
-    device: torch.device | None,
-    progress: bool,
+def _check_weights(
+    passes: Passes, loaded: Backbone, rows: dict[str, Tensor], batch: Batch, device: torch.device | None
 ) -> None:
-    """Pass over a loader once, in this process."""
-    targets = {name: layer.target() for name, layer in layers.items()}
-    done = min(target.rows for target in targets.values())
-    total = len(loader) if isinstance(loader, Sized) else None
-    start = 0
-    with ExitStack() as stack:
-        for target in targets.values():
-            stack.callback(target.close)
-        forward = stack.enter_context(passes.ready(device))
-        for given in tqdm(loader, total=total, unit="batch", disable=not progress):
-            batch = read_batch(given, prepare)
-            count = batch.size
-            if start and start + count <= done:
-                for target in targets.values():
-                    target.check_known(start, count, batch)
-            else:
-                rows = forward(batch)
-                if not start and check is not None:
-                    check(forward, rows, batch)
-                for name, target in targets.items():
-                    target.add(rows[name], start, batch)
-            start += count
-    if not start:
-        raise ValueError("`loader` has no batches")
-    for target in targets.values():
-        target.check_end(start)
+    """Raise if the rows depend on weights that the checkpoint may lack: a second copy draws them anew."""
+    if not loaded.complete:
+        other = load_backbone(loaded.metadata["backbone"], seed=_OTHER_SEED).module
+        check_layers(other, passes.names)
+        passes.check_other(rows, batch, other, device)

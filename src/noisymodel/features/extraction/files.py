@@ -12,8 +12,8 @@ from ...errors import InputFileError, MissingExtraError
 from ...files import check_file, open_table
 from ...files.labels import collect_labels
 from ...files.labels import label_column as column_of
-from ...files.reading import open_bytes, shown, suffix_of, text_lines
-from ...files.tables import TEXT_TABLES
+from ...files.reading import shown, suffix_of
+from ...files.tables import TEXT_TABLES, LineTable
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 
@@ -77,17 +77,17 @@ def read_texts(file: Path, *, text_column: str | None = None, label_column: str 
         InputFileError: no such file or column, an empty text, or a missing label; the message names the row.
     """
     check_file(file)
-    if suffix_of(file) not in (*TEXT_TABLES, ".parquet"):
-        if text_column is not None or label_column is not None:
-            raise InputFileError(f"{shown(file)} has one text a line and no columns")
-        with open_bytes(file) as stream:
-            lines = [line.removesuffix("\n").removesuffix("\r") for line in text_lines(file, stream)]
-        _check_texts(file, enumerate(lines, start=1), "line")
-        return Texts(lines, None, [])
-    table = open_table(file)
-    text = column_of(table, text_column or "text")
-    label = label_column or ("label" if "label" in table.columns() else None)
-    names = [text] if label is None else [text, column_of(table, label)]
+    label = None
+    if suffix_of(file) in (*TEXT_TABLES, ".parquet"):
+        table = open_table(file)
+        names = [column_of(table, text_column or "text")]
+        label = label_column or ("label" if "label" in table.columns() else None)
+        names += [] if label is None else [column_of(table, label)]
+    elif text_column is not None or label_column is not None:
+        raise InputFileError(f"{shown(file)} has one text a line and no columns")
+    else:
+        table = LineTable(file)
+        names = table.columns()
     rows = list(table.values(*names))
     _check_texts(file, ((number, values[0]) for number, values in rows), table.unit)
     texts = [values[0] for _, values in rows]

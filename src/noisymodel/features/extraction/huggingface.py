@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -25,19 +26,24 @@ def load_hf(name: str, pretrained: bool, prompt: str | None) -> Backbone:
         module, missing = transformers.AutoModel.from_config(transformers.AutoConfig.from_pretrained(name)), []
     pictures = hasattr(module.config, "vision_config") or module.main_input_name == "pixel_values"
     texts = module.main_input_name == "input_ids"
-    processor = transformers.AutoImageProcessor.from_pretrained(name) if pictures else None
-    tokenizer = transformers.AutoTokenizer.from_pretrained(name) if texts else None
-    own = own_pooling(name) if texts and not pictures else None
-    if own is None:
-        refuse_prompt(prompt)
-    limit = longest(tokenizer, module.config, own) if tokenizer is not None else None
-    prepare = Processed(processor, tokenizer, limit, own, prompt)
+    prepare = preprocessing(name, module.config, prompt, texts=texts, pictures=pictures)
     metadata = described(f"hf:{name}", prepare.described(), ["transformers", "tokenizers"])
     if missing:
         metadata["random_weights"] = missing
-    transform = None if processor is None else OnePicture(processor)
     encoder = Encoder(module) if hasattr(module, "get_image_features") else module
-    return Backbone(encoder, transform, prepare, metadata, own, complete=not missing)
+    return Backbone(encoder, prepare.transform, prepare, metadata, prepare.own, complete=not missing)
+
+
+def preprocessing(name: str | Path, config: Any, prompt: str | None, *, texts: bool, pictures: bool) -> Processed:
+    """The preprocessing that the files of a model describe, of texts, pictures or both."""
+    transformers = imported("transformers", "hf")
+    processor = transformers.AutoImageProcessor.from_pretrained(name) if pictures else None
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name) if texts else None
+    own = own_pooling(str(name)) if texts and not pictures else None
+    if own is None:
+        refuse_prompt(prompt)
+    limit = longest(tokenizer, config, own) if tokenizer is not None else None
+    return Processed(processor, tokenizer, limit, own, prompt)
 
 
 def longest(tokenizer: Any, config: Any, own: OwnPooling | None) -> int | None:
@@ -68,17 +74,6 @@ def tokenizer_settings(tokenizer: Any) -> dict[str, Any]:
     }
 
 
-class OnePicture:
-    """The transform of one picture; it can be pickled for workers."""
-
-    def __init__(self, processor: Any) -> None:
-        self.processor = processor
-
-    def __call__(self, picture: Any) -> Tensor:
-        """A picture's tensor."""
-        return self.processor(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
-
-
 class Processed:
     """The preprocessing from texts or pictures to a model's keywords."""
 
@@ -86,8 +81,17 @@ class Processed:
         self, processor: Any, tokenizer: Any, max_length: int | None, own: OwnPooling | None, prompt: str | None
     ) -> None:
         self.processor, self.tokenizer, self.max_length = processor, tokenizer, max_length
+        self.own = own
         self.prompt = "" if own is None else own.prompt(prompt)
         self.lower_case = own is not None and own.lower_case
+
+    @property
+    def transform(self) -> Callable[[Any], Tensor] | None:
+        """The transform of one picture; None for models of texts alone."""
+        return None if self.processor is None else self._of_picture
+
+    def _of_picture(self, picture: Any) -> Tensor:
+        return self.processor(picture.convert("RGB"), return_tensors="pt")["pixel_values"][0]
 
     def described(self) -> dict[str, Any]:
         """All settings, for a store's metadata."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -29,19 +29,6 @@ class Batch(NamedTuple):
         """The attention mask, or None."""
         found = self.keywords.get(_MASK)
         return found if isinstance(found, Tensor) else None
-
-    @property
-    def size(self) -> int:
-        """B, the number of samples.
-
-        Raises:
-            TypeError: there is no tensor.
-        """
-        values = [*self.arguments, *self.keywords.values()]
-        sizes = [len(value) for value in values if isinstance(value, Tensor) and value.ndim]
-        if not sizes:
-            raise TypeError("a batch of the loader holds no tensor: expected inputs (B, ...), labels and ids")
-        return sizes[0]
 
 
 def read_batch(given: object, prepare: Prepare | None) -> Batch:
@@ -80,23 +67,20 @@ def moved(value: object, device: torch.device) -> Any:
     return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
 
 
-def raw_size(given: object) -> int:
-    """The number of samples in a batch of the loader, without preparing them.
+def size_of(given: object) -> int:
+    """B, the number of samples in a batch of the loader, which need not be prepared.
 
     Raises:
         TypeError: nothing in the batch has a length.
     """
-    if isinstance(given, Mapping):
-        held = cast("Mapping[str, object]", given)
-        values = [value for value in held.values() if not isinstance(value, Tensor) or value.ndim]
-        sizes = [len(cast("Sequence[object]", value)) for value in values if hasattr(value, "__len__")]
-        if sizes:
-            return sizes[0]
-    elif isinstance(given, (tuple, list)) and given and not _raw(given[0]):
-        return raw_size(cast("Sequence[object]", given)[0])
-    elif hasattr(given, "__len__"):
-        return len(cast("Sequence[object]", given))
-    raise TypeError("a batch of the loader holds no tensor: expected inputs (B, ...), labels and ids")
+    if isinstance(given, (tuple, list)) and given and not _raw(given[0]):
+        return size_of(cast("Sequence[object]", given)[0])
+    values = cast("Mapping[str, object]", given).values() if isinstance(given, Mapping) else [given]
+    sizes = [len(value) for value in values if isinstance(value, Tensor) and value.ndim]
+    sizes += [len(value) for value in values if isinstance(value, Sized) and not isinstance(value, Tensor)]
+    if not sizes:
+        raise TypeError("a batch of the loader holds no tensor: expected inputs (B, ...), labels and ids")
+    return sizes[0]
 
 
 def _taken(held: dict[str, Any], names: tuple[str, ...]) -> Any:

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from ...errors import InputFileError
 from ...files import file_checksum
 from .backbones import Backbone, described, imported, refuse_prompt
-from .huggingface import OnePicture, Processed, longest
+from .huggingface import Processed, preprocessing
 from .layers import OUTPUT
-from .pooling_files import own_pooling
 
 _OF_TEXTS = ("tokenizer.json", "tokenizer_config.json")
 _OF_PICTURES = "preprocessor_config.json"
@@ -33,14 +32,13 @@ def load_onnx(name: str, pretrained: bool, prompt: str | None) -> Backbone:
         raise InputFileError(f"there is no ONNX file {path}")
     module = OnnxModule(path)
     folder = next((one for one in (path.parent, path.parent.parent) if _has_settings(one)), None)
-    prepare = None if folder is None else _prepare(folder, prompt)
     if folder is None:
         refuse_prompt(prompt)
-    own = None if prepare is None or prepare.tokenizer is None else own_pooling(str(folder))
-    told = {} if prepare is None else prepare.described()
-    metadata = described(f"onnx:{path.name}", told, ["onnxruntime"]) | {"weights": module.fingerprint}
-    transform = None if prepare is None or prepare.processor is None else OnePicture(prepare.processor)
-    return Backbone(module, transform, prepare, metadata, own, complete=True)
+        metadata = described(f"onnx:{path.name}", {}, ["onnxruntime"]) | {"weights": module.fingerprint}
+        return Backbone(module, None, None, metadata, complete=True)
+    prepare = _prepare(folder, prompt)
+    metadata = described(f"onnx:{path.name}", prepare.described(), ["onnxruntime"]) | {"weights": module.fingerprint}
+    return Backbone(module, prepare.transform, prepare, metadata, prepare.own, complete=True)
 
 
 def _has_settings(folder: Path) -> bool:
@@ -48,17 +46,11 @@ def _has_settings(folder: Path) -> bool:
 
 
 def _prepare(folder: Path, prompt: str | None) -> Processed:
-    transformers = imported("transformers", "hf")
     texts = any((folder / file).is_file() for file in _OF_TEXTS)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder) if texts else None
     pictures = (folder / _OF_PICTURES).is_file()
-    processor = transformers.AutoImageProcessor.from_pretrained(folder) if pictures else None
-    own = own_pooling(str(folder)) if texts else None
-    if own is None:
-        refuse_prompt(prompt)
-    config = transformers.AutoConfig.from_pretrained(folder) if (folder / "config.json").is_file() else None
-    limit = None if tokenizer is None else longest(tokenizer, config, own)
-    return Processed(processor, tokenizer, limit, own, prompt)
+    there = (folder / "config.json").is_file()
+    config = imported("transformers", "hf").AutoConfig.from_pretrained(folder) if there else None
+    return preprocessing(folder, config, prompt, texts=texts, pictures=pictures)
 
 
 class OnnxModule(nn.Module):

@@ -39,25 +39,21 @@ class Passes:
         note: str = "",
     ) -> None:
         self.module, self.names, self.autocast, self._note = module, names, autocast, note
-        known = own is not None and own.rule is not None
-        self.rule = pooling or (own.rule if own is not None and own.rule is not None else "mean")
-        self.normalize = pooling is None and known and own is not None and own.normalize
-        self._told = pooling is not None or known
+        own = own or OwnPooling()
+        self.rule = pooling or own.rule or "mean"
+        self.normalize = pooling is None and own.rule is not None and own.normalize
+        self._told = pooling is not None or own.rule is not None
 
     def described(self, name: str) -> str:
         """The description of a layer in a store's metadata."""
         return f"{name}, {self.rule}" + (", normalized" if self.normalize and name == OUTPUT else "")
 
     @contextmanager
-    def ready(self, device: torch.device | None) -> Generator[Callable[[Batch], dict[str, Tensor]]]:
-        """Yield the function from a batch to the rows of each layer."""
-        with self._through(self.module, device) as rows:
-            yield rows
-
-    @contextmanager
-    def _through(
-        self, module: nn.Module, device: torch.device | None
+    def ready(
+        self, device: torch.device | None, module: nn.Module | None = None
     ) -> Generator[Callable[[Batch], dict[str, Tensor]]]:
+        """Yield the function from a batch to the rows of each layer, of the backbone or of another copy of it."""
+        module = self.module if module is None else module
         with torch.no_grad(), left_as_it_was(module, device) as there, caught(module, self.names) as held:
             yield lambda batch: self._forward(module, batch, there, held)
 
@@ -98,7 +94,7 @@ class Passes:
 
     def check_other(self, rows: dict[str, Tensor], batch: Batch, other: nn.Module, device: torch.device | None) -> None:
         """Raise if a second copy, with new random values for missing weights, gives other features."""
-        with self._through(other, device) as passed:
+        with self.ready(device, other) as passed:
             drawn = passed(batch)
         for name in self.names:
             if differ(rows[name], drawn[name]):

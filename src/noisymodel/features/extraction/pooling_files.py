@@ -8,14 +8,6 @@ from typing import Any, NamedTuple, cast
 
 from ...errors import InputFileError
 
-_RULES = {
-    "cls": "cls",
-    "max": "max",
-    "mean": "mean",
-    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "weightedmean": "weightedmean",
-    "lasttoken": "last",
-}
 _OLD_KEYS = {  # in the order in which sentence-transformers concatenates the rows
     "pooling_mode_cls_token": "cls",
     "pooling_mode_max_tokens": "max",
@@ -75,9 +67,9 @@ def own_pooling(name: str) -> OwnPooling | None:
         return own._replace(normalize=False, unknown="a pooling that leaves its prompt out")
     rules = settings.get("pooling_mode") or [rule for key, rule in _OLD_KEYS.items() if settings.get(key)] or ["mean"]
     rules = [rules] if isinstance(rules, str) else rules
-    if any(rule not in _RULES for rule in rules):
+    if any(rule not in _OLD_KEYS.values() for rule in rules):
         return own._replace(normalize=False, unknown=f"the pooling {rules}")
-    return own._replace(rule="+".join(_RULES[rule] for rule in rules))
+    return own._replace(rule="+".join("last" if rule == "lasttoken" else rule for rule in rules))
 
 
 def _mapping(name: str, file: str) -> dict[str, Any]:

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import suppress
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
-import torch
-from torch import Tensor, distributed
+from torch import distributed
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset, RandomSampler
-from tqdm import tqdm
 
 from ...errors import FeatureStoreError
 from ...files import write_file
 from ...files.reading import parse_json
 from ..store import FeatureStore
-from .inputs import Batch, Prepare, raw_size, read_batch
-from .passes import Passes
+from .inputs import size_of
 from .target import Target
 
 PARTS = ".parts"
@@ -61,112 +59,157 @@ class Share(NamedTuple):
         return held
 
 
-class Layer(Protocol):
-    """The target of a layer's rows."""
+class Whole:
+    """The work of one process: all batches of a loader, into the stores themselves."""
 
-    @property
-    def folder(self) -> Path:
-        """The store's folder."""
-        ...
+    def __init__(self, loader: Iterable[Any], targets: list[Target]) -> None:
+        self.loader, self.targets, self.rows = loader, targets, 0
 
-    def target(self, folder: Path | None = None, offset: int = 0) -> Target:
-        """The store, or a store of a part of its rows."""
-        ...
+    def __len__(self) -> int:
+        return len(cast("Sized", self.loader))
 
+    def __iter__(self) -> Iterator[tuple[int, Any, list[Target]]]:
+        """Each batch, with the place of its first row before it and the targets of its rows behind it."""
+        for given in self.loader:
+            yield self.rows, given, self.targets
+            self.rows += size_of(given)
 
-Check = Callable[[Callable[[Batch], dict[str, Tensor]], dict[str, Tensor], Batch], None]
+    def close(self) -> None:
+        """Commit the waiting rows."""
+        for target in self.targets:
+            target.close()
 
-
-def extract_shared(
-    share: Share,
-    passes: Passes,
-    loader: Iterable[Any],
-    layers: Mapping[str, Layer],
-    prepare: Prepare | None,
-    check: Check | None,
-    device: torch.device | None,
-    progress: bool,
-) -> None:
-    """Pass over a loader once, by all ranks together."""
-    _check_order(loader)
-    stores = [_Parts(layer) for layer in layers.values()]
-    plan: _Plan | None = None
-    if not share.rank:
-        plan = _Plan.made(loader, share.world, stores)
-    plan = _Plan(*share.told(plan))
-    own = _Own(loader, plan, share, stores)
-    with passes.ready(device) as forward:
-        try:
-            for piece in tqdm(own, unit="batch", disable=not progress or share.rank > 0):
-                targets = [parts.at(piece, done) for parts, done in zip(stores, plan.done, strict=True)]
-                if not piece.start or any(piece.start + piece.size > target.end for target in targets):
-                    batch = read_batch(piece.given, prepare)
-                    rows = forward(batch)
-                    if not piece.start and check is not None:
-                        check(forward, rows, batch)
-                    for name, target in zip(layers, targets, strict=True):
-                        target.add(rows[name], piece.start, batch)
-                if piece.last:
-                    _finish(share, stores)
-        finally:
-            for parts in stores:
-                parts.close()
-    _join(share, stores, own.rows)
+    def finish(self) -> None:
+        """Raise if there were no batches, or fewer rows than in a store."""
+        if not self.rows:
+            raise ValueError("`loader` has no batches")
+        for target in self.targets:
+            target.check_end(self.rows)
 
 
-def _finish(share: Share, stores: list[_Parts]) -> None:
-    """Mark the present block as complete, and link complete blocks into the stores."""
-    for parts in stores:
-        parts.finish()
-        if not share.rank:
-            parts.adopt()
+class Shared:
+    """The work of one of several ranks: block after block of the batches, each block into a store of its own."""
 
+    def __init__(self, share: Share, loader: Iterable[Any], targets: list[Target]) -> None:
+        _check_order(loader)
+        self.share, self.loader, self.rows = share, loader, 0
+        self.stores = [_Parts(target) for target in targets]
+        batches = 0 if share.rank else self._batches_of_a_block()
+        self.batches, self.done = share.told((batches, [parts.rows for parts in self.stores]))
 
-def _join(share: Share, stores: list[_Parts], rows: int) -> None:
-    """Wait for all ranks; then rank 0 links the remaining blocks into the stores."""
-    found = share.all(rows)
-    if len(set(found)) > 1:
-        raise ValueError(f"`loader` must give every rank the whole data, and the ranks saw {found} rows")
-    error = ""
-    if not share.rank:
-        try:
-            if not rows:
-                raise ValueError("`loader` has no batches")
-            for parts in stores:
-                parts.adopt()
-                parts.check(rows)
-        except (FeatureStoreError, ValueError, OSError) as failed:
-            error = str(failed)
-    told = share.told(error)
-    if told:
-        raise (FeatureStoreError if rows else ValueError)(told)
-
-
-class _Plan(NamedTuple):
-    """The distribution of the batches: the size of a block, and the ``done`` rows that each store already has."""
-
-    batches: int
-    done: list[int]
-
-    @classmethod
-    def made(cls, loader: Iterable[Any], world: int, stores: list[_Parts]) -> Self:
-        """Make the plan, or take that of an earlier run, so that its blocks can be used."""
-        size = getattr(loader, "batch_size", None) or getattr(getattr(loader, "batch_sampler", None), "batch_size", 0)
+    def _batches_of_a_block(self) -> int:
+        """The number of batches in a block, or that of an earlier run, so that its blocks can be used."""
+        sampler = getattr(self.loader, "batch_sampler", None)
+        size = getattr(self.loader, "batch_size", None) or getattr(sampler, "batch_size", 0)
         batches = max(1, _BLOCK_ROWS // (size or 128))
-        if isinstance(loader, Sized):
-            batches = max(1, min(batches, len(loader) // (world * _BLOCKS_PER_RANK)))
-        for parts in stores:
+        if isinstance(self.loader, Sized):
+            batches = max(1, min(batches, len(self.loader) // (self.share.world * _BLOCKS_PER_RANK)))
+        for parts in self.stores:
             batches = parts.begin(batches, int(size or 0))
-        return cls(batches, [parts.rows for parts in stores])
+        return batches
+
+    def __iter__(self) -> Iterator[tuple[int, Any, list[Target]]]:
+        """The batches of this rank; see `Whole`."""
+        indexed = isinstance(self.loader, DataLoader) and not isinstance(self.loader.dataset, IterableDataset)
+        sampler: Any = getattr(self.loader, "batch_sampler", None) if indexed else None
+        for piece in self._passed_over() if sampler is None else self._indexed(sampler):
+            ends = piece.start + piece.size
+            yield (
+                piece.start,
+                piece.given,
+                [parts.at(piece.block, ends, done) for parts, done in zip(self.stores, self.done, strict=True)],
+            )
+            if piece.last:
+                for parts in self.stores:
+                    parts.finish()
+                    if not self.share.rank:
+                        parts.adopt()
+
+    def _mine(self, number: int) -> bool:
+        return number % self.share.world == self.share.rank
+
+    def _passed_over(self) -> Iterator[_Piece]:
+        """The batches from any iterable; batches of other ranks are read and skipped."""
+        for number, block in enumerate(_blocks(self.loader, self.batches)):
+            first = self.rows
+            for place, given in enumerate(block, start=1):
+                count = size_of(given)
+                if self._mine(number):
+                    yield _Piece(given, self.rows, count, first, place == len(block))
+                self.rows += count
+
+    def _indexed(self, sampler: Iterable[list[Any]]) -> Iterator[_Piece]:
+        """The batches from a data set with indices; batches of other ranks and of complete blocks are not read."""
+        waiting: deque[_Piece] = deque()
+
+        def chosen() -> Iterator[list[Any]]:
+            for number, block in enumerate(_blocks(sampler, self.batches)):
+                first = start = self.rows
+                self.rows += sum(len(indices) for indices in block)
+                if not self._mine(number):
+                    continue
+                if self._complete(first):
+                    block = [] if first else block[:1]  # the very first batch is compared
+                for place, indices in enumerate(block, start=1):
+                    waiting.append(_Piece(None, start, len(indices), first, place == len(block)))
+                    start += len(indices)
+                    yield indices
+
+        for given in _with_batches(cast("DataLoader[Any]", self.loader), chosen()):
+            yield waiting.popleft()._replace(given=given)
+
+    def _complete(self, first: int) -> bool:
+        """Whether every store has the rows from ``first`` to the last one seen, in itself or in a complete block."""
+        return all(
+            self.rows <= done or parts.finished(max(first, done))
+            for parts, done in zip(self.stores, self.done, strict=True)
+        )
+
+    def close(self) -> None:
+        """Commit the waiting rows."""
+        for parts in self.stores:
+            parts.close()
+
+    def finish(self) -> None:
+        """Wait for all ranks; then rank 0 links the remaining blocks into the stores."""
+        found = self.share.all(self.rows)
+        if len(set(found)) > 1:
+            raise ValueError(f"`loader` must give every rank the whole data, and the ranks saw {found} rows")
+        if not self.rows:
+            raise ValueError("`loader` has no batches")
+        error = ""
+        if not self.share.rank:
+            try:
+                for parts in self.stores:
+                    parts.adopt()
+                    parts.check(self.rows)
+            except (FeatureStoreError, ValueError, OSError) as failed:
+                error = str(failed)
+        if told := self.share.told(error):
+            raise FeatureStoreError(told)
+
+
+class _Piece(NamedTuple):
+    """A batch of this rank: its first row, its size, the first row of its block, whether it is the block's last."""
+
+    given: Any
+    start: int
+    size: int
+    block: int
+    last: bool
+
+
+def _blocks(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(batches)
+    while block := list(islice(iterator, size)):
+        yield block
 
 
 class _Parts:
     """The blocks of one store."""
 
-    def __init__(self, layer: Layer) -> None:
-        self.layer, self.folder = layer, layer.folder / PARTS
-        self.whole = layer.target()
-        self.rows = self.whole.rows
+    def __init__(self, whole: Target) -> None:
+        self.whole, self.folder, self.rows = whole, whole.folder / PARTS, whole.rows
         self._open: Target | None = None
 
     def begin(self, batches: int, batch_size: int) -> int:
@@ -184,14 +227,14 @@ class _Parts:
         write_file(file, json.dumps({"batches": earlier, "batch_size": batch_size}).encode())
         return earlier
 
-    def at(self, piece: _Piece, done: int) -> Target:
-        """The target of a batch's rows: its block, or the store itself for the first ``done`` rows."""
-        if piece.start + piece.size <= done:
+    def at(self, block: int, end: int, done: int) -> Target:
+        """The target of a batch that ends at ``end``: its block, or the store itself for the first ``done`` rows."""
+        if end <= done:
             return self.whole
-        start = max(piece.block_start, done)
+        start = max(block, done)
         if self._open is None or self._open.offset != start:
             self.close()
-            self._open = self.layer.target(self._part(start), start)
+            self._open = self.whole.part(self._part(start), start)
         return self._open
 
     def finished(self, start: int) -> int:
@@ -231,7 +274,7 @@ class _Parts:
         if self.rows != rows:
             more = "more than" if self.rows > rows else "and not"
             raise FeatureStoreError(
-                f"{self.layer.folder} has {self.rows} rows, {more} the {rows} of the loader: run it again on the same "
+                f"{self.whole.folder} has {self.rows} rows, {more} the {rows} of the loader: run it again on the same "
                 "data, or name another folder"
             )
         with suppress(OSError):
@@ -239,82 +282,6 @@ class _Parts:
 
     def _part(self, start: int) -> Path:
         return self.folder / f"rows-{start:012d}"
-
-
-class _Piece(NamedTuple):
-    """A batch of this rank."""
-
-    given: Any
-    start: int
-    size: int
-    block_start: int
-    last: bool  # whether it is the last of its block
-
-
-class _Own:
-    """The batches of this rank, block after block; `rows` is the size of the whole data, known at the end."""
-
-    def __init__(self, loader: Iterable[Any], plan: _Plan, share: Share, stores: list[_Parts]) -> None:
-        self.loader, self.plan, self.share, self.stores = loader, plan, share, stores
-        self.rows = 0
-
-    def __iter__(self) -> Iterator[_Piece]:
-        if isinstance(self.loader, DataLoader) and not isinstance(self.loader.dataset, IterableDataset):
-            sampler: Any = self.loader.batch_sampler
-            if sampler is not None:
-                return self._indexed(self.loader, sampler)
-        return self._passed_over()
-
-    def _mine(self, number: int) -> bool:
-        return number % self.share.world == self.share.rank
-
-    def _passed_over(self) -> Iterator[_Piece]:
-        """The batches from any iterable; batches of other ranks are read and skipped."""
-        for number, block in enumerate(_blocks(self.loader, self.plan.batches)):
-            block_start = self.rows
-            for place, given in enumerate(block):
-                count = raw_size(given)
-                if self._mine(number):
-                    yield _Piece(given, self.rows, count, block_start, place == len(block) - 1)
-                self.rows += count
-
-    def _indexed(self, loader: DataLoader[Any], sampler: Iterable[list[Any]]) -> Iterator[_Piece]:
-        """The batches from a data set with indices; batches of other ranks and of complete blocks are not read."""
-        waiting: deque[_Piece] = deque()
-
-        def chosen() -> Iterator[list[Any]]:
-            for number, block in enumerate(_blocks(sampler, self.plan.batches)):
-                block_start, counts = self.rows, [len(indices) for indices in block]
-                self.rows += sum(counts)
-                if not self._mine(number):
-                    continue
-                if self._complete(block_start):
-                    block = block[:1] if not block_start else []  # the very first batch is compared
-                start = block_start
-                for place, indices in enumerate(block):
-                    waiting.append(_Piece(None, start, counts[place], block_start, place == len(block) - 1))
-                    start += counts[place]
-                    yield indices
-
-        for given in _with_batches(loader, chosen()):
-            yield waiting.popleft()._replace(given=given)
-
-    def _complete(self, block_start: int) -> bool:
-        return all(
-            self.rows <= done or parts.finished(max(block_start, done))
-            for parts, done in zip(self.stores, self.plan.done, strict=True)
-        )
-
-
-def _blocks(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    held: list[Any] = []
-    for batch in batches:
-        held.append(batch)
-        if len(held) == size:
-            yield held
-            held = []
-    if held:
-        yield held
 
 
 def _with_batches(loader: DataLoader[Any], batches: Iterator[list[Any]]) -> DataLoader[Any]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ...errors import FeatureStoreError
 from ..store import FeatureStore
 from ..store_folder import holds_store
-from .inputs import Batch
 
 COMMIT_SECONDS = 120.0
 """The longest time that rows wait for their commit, plus one batch."""
@@ -37,8 +34,8 @@ class Target:
         shard_rows: int | None,
         offset: int = 0,
     ) -> None:
-        self.folder, self.metadata, self.dtype, self.shard_rows = folder, metadata, dtype, shard_rows
-        self.offset = offset
+        self.folder, self.metadata, self.dtype = folder, metadata, dtype
+        self.resume, self.shard_rows, self.offset = resume, shard_rows, offset
         self.store: FeatureStore | None = None
         self.held: FeatureStore | None = None
         self.rows = 0
@@ -53,23 +50,51 @@ class Target:
         """The place after the last existing row."""
         return self.offset + self.rows
 
-    def add(self, rows: Tensor, start: int, batch: Batch) -> None:
-        """Append the new rows of a batch; compare the others with the existing rows."""
-        labels, ids = plain(batch.labels), plain(batch.ids)
-        before = max(0, min(len(rows), self.offset - start))
-        there = max(before, min(len(rows), self.end - start))
-        if there > before:
-            self.compare(rows[before:there], start + before)
-            self.compare_columns(start + before, there - before, _part(labels, before), _part(ids, before))
-        if there == len(rows):
-            return
-        self.append(rows[there:], _part(labels, there), _part(ids, there))
+    def part(self, folder: Path, offset: int) -> Target:
+        """A store in another folder for the rows from ``offset`` on."""
+        return Target(folder, self.metadata, self.dtype, self.resume, self.shard_rows, offset)
 
-    def append(self, rows: Tensor, labels: Any, ids: Any) -> None:
-        """Append rows, and commit if it is time."""
-        store = self._create(rows) if self.store is None else self.store
-        store.append(rows.detach(), labels, ids)
-        self._commit_in_time(store)
+    def add(self, rows: Tensor, start: int, labels: Any, ids: Any, *, compare: bool = True) -> None:
+        """Append the new rows of a batch; check the labels and ids of existing rows, and ``compare`` the rows too."""
+        first, there = self._known(start, len(rows))
+        if compare and first < there:
+            self._compare(rows[first:there], start + first)
+        self.check_columns(start, len(rows), labels, ids)
+        if there < len(rows):
+            store = self._opened(rows)
+            store.append(rows[there:].detach(), _part(labels, there), _part(ids, there))
+            self._commit_in_time(store)
+
+    def check_columns(self, start: int, count: int, labels: Any, ids: Any) -> None:
+        """Raise if labels or ids of existing rows differ from the loader's."""
+        first, there = self._known(start, count)
+        if self.held is None or first == there:
+            return
+        for name, given, column in (("labels", labels, self.held.labels), ("ids", ids, self.held.ids)):
+            now = _part(given, first, there)
+            before = _part(column, start + first - self.offset, start + there - self.offset)
+            if (now is None) != (before is None) or (now is not None and list(now) != list(before)):
+                raise FeatureStoreError(
+                    f"{name} of rows {start + first} to {start + there - 1} of {self.folder} are not those of the "
+                    "loader: a run can go on only with the same data in the same order (no shuffling); or name another "
+                    "folder"
+                )
+
+    def _known(self, start: int, count: int) -> tuple[int, int]:
+        """The places of existing rows among ``count`` rows from ``start`` on."""
+        first = max(0, min(count, self.offset - start))
+        return first, max(first, min(count, self.offset + self.rows - start))
+
+    def _compare(self, rows: Tensor, start: int) -> None:
+        """Raise if existing rows are of other samples."""
+        assert self.held is not None  # noqa: S101 # what there is comes from it
+        stored = self.held[start - self.offset : start - self.offset + len(rows)].to(rows.device)
+        coarse = 0.02 if stored.dtype != torch.float32 else 0.0
+        if stored.shape != rows.shape or differ(stored, rows, SAME + coarse):
+            raise FeatureStoreError(
+                f"rows {start} to {start + len(rows) - 1} of {self.folder} are of other samples than the loader's: "
+                "a run can go on only with the same data in the same order (no shuffling); or name another folder"
+            )
 
     def _commit_in_time(self, store: FeatureStore) -> None:
         now = time.monotonic()
@@ -78,9 +103,10 @@ class Target:
         if len(store) != self._committed:
             self._last_commit, self._committed = now, len(store)
 
-    def _create(self, rows: Tensor) -> FeatureStore:
-        self.store = self.open_for_writing(rows.shape[1], _STORED.get(rows.dtype, torch.float32))
-        self._committed = len(self.store)
+    def _opened(self, rows: Tensor) -> FeatureStore:
+        if self.store is None:
+            self.store = self.open_for_writing(rows.shape[1], _STORED.get(rows.dtype, torch.float32))
+            self._committed = len(self.store)
         return self.store
 
     def open_for_writing(self, num_features: int, computed: Any) -> FeatureStore:
@@ -94,38 +120,6 @@ class Target:
             append=True,
             shard_rows=self.shard_rows,
         )
-
-    def compare(self, rows: Tensor, start: int) -> None:
-        """Raise if existing rows are of other samples."""
-        assert self.held is not None  # noqa: S101 # what there is comes from it
-        stored = self.held[start - self.offset : start - self.offset + len(rows)].to(rows.device)
-        coarse = 0.02 if stored.dtype != torch.float32 else 0.0
-        if stored.shape != rows.shape or differ(stored, rows, SAME + coarse):
-            raise FeatureStoreError(
-                f"rows {start} to {start + len(rows) - 1} of {self.folder} are of other samples than the loader's: "
-                "a run can go on only with the same data in the same order (no shuffling); or name another folder"
-            )
-
-    def compare_columns(self, start: int, count: int, labels: Any, ids: Any) -> None:
-        """Raise if labels or ids of existing rows differ from the loader's."""
-        assert self.held is not None  # noqa: S101 # what there is comes from it
-        first = start - self.offset
-        for name, given, column in (("labels", labels, self.held.labels), ("ids", ids, self.held.ids)):
-            if given is None and column is None:
-                continue
-            wanted = None if column is None else plain(column[first : first + count])
-            if given is None or wanted is None or list(given[:count]) != list(wanted):
-                raise FeatureStoreError(
-                    f"{name} of rows {start} to {start + count - 1} of {self.folder} are not those of the loader: "
-                    "a run can go on only with the same data in the same order (no shuffling); or name another folder"
-                )
-
-    def check_known(self, start: int, count: int, batch: Batch) -> None:
-        """Compare the columns of a batch that is not computed again."""
-        before = max(0, self.offset - start)
-        if before < count and self.held is not None:
-            labels, ids = _part(plain(batch.labels), before), _part(plain(batch.ids), before)
-            self.compare_columns(start + before, count - before, labels, ids)
 
     def check_end(self, count: int) -> None:
         """Raise if the store has more rows than the loader."""
@@ -146,15 +140,12 @@ def check_folder(folder: Path, resume: bool) -> bool:
     return there
 
 
-def plain(values: Any) -> Any:
-    """Convert labels or ids to an array or a list."""
-    if isinstance(values, Tensor):
-        return values.cpu().numpy()
-    return values if values is None or isinstance(values, np.ndarray) else list(cast("Sequence[Any]", values))
-
-
-def _part(values: Any, start: int) -> Any:
-    return None if values is None else values[start:]
+def _part(values: Any, start: int, end: int | None = None) -> Any:
+    """Some labels or ids as an array or a list."""
+    if values is None:
+        return None
+    part = values[start:end]
+    return part.cpu().numpy() if isinstance(part, Tensor) else part
 
 
 def differ(first: Tensor, second: Tensor, tolerance: float = SAME) -> bool:

@@ -26,6 +26,10 @@ class ArrayFile(FeatureFile):
 
     stored: StoredArray
 
+    def parts(self, size: int) -> Iterator[Tensor]:
+        """See `FeatureFile`."""
+        return self.blocks(0, self.num_rows, size)
+
     def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
         """See `FeatureFile`."""
         for rows in self.stored.pieces(first, last, size):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch import Tensor
 from ...errors import InputFileError
 from ...files.labels import NAMES
 from ...files.reading import shown
-from ...files.tables import DelimitedTable, Row, listed
+from ...files.tables import DelimitedTable, Row, listed, matching
 from .rows import FeatureFile
 
 _NO_FEATURES = (*NAMES, "id", "ids", "key", "__key__", "row", "index", "path", "text", "caption", "split")
@@ -28,9 +27,9 @@ class DelimitedFile(FeatureFile):
     table: DelimitedTable
     columns: Sequence[str]
 
-    def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
+    def parts(self, size: int) -> Iterator[Tensor]:
         """See `FeatureFile`."""
-        rows = islice(self.table.values(*self.columns), first, last)
+        rows = self.table.values(*self.columns)
         while part := list(islice(rows, size)):
             yield torch.from_numpy(self._numbers(part))
 
@@ -55,11 +54,11 @@ def open_delimited(path: Path, key: str | None) -> DelimitedFile:
         raise InputFileError(f"{shown(path)} has no header: name its columns in a first line, such as f0,f1")
     first = next(table.values(*header), None) if len(set(header)) == len(header) else None
     values = dict(zip(header, first[1], strict=True)) if first else {}
-    names = [name for name in header if name == key] or [name for name in header if key and fnmatchcase(name, key)]
-    if key is None:
-        names = [
-            name for name in header if name.lower() not in _NO_FEATURES and _number(values.get(name, "")) is not None
-        ]
+    if key is not None:
+        names = matching(header, key)
+    else:
+        numbers = [name for name in header if _number(values.get(name, "")) is not None]
+        names = [name for name in numbers if name.lower() not in _NO_FEATURES]
     if not names:
         what = f"no column {key!r}" if key is not None else "no columns of numbers"
         raise InputFileError(f"{shown(path)} has {what}, only {listed(map(repr, header))}")

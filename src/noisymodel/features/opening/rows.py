@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,28 @@ class FeatureFile(ABC):
     dtype: str  # such as "float32"
 
     @abstractmethod
+    def parts(self, size: int) -> Iterator[Tensor]:
+        """Yield all rows from the first on as CPU tensors of at most ``size`` rows; for `blocks`."""
+
     def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
         """Yield the rows ``first`` to ``last`` (exclusive) as CPU tensors (size, D); the last may be smaller.
 
         Raises:
             InputFileError: the file is damaged, or its rows contradict its header.
         """
+        row = 0
+        waiting = torch.empty(0)
+        for part in self.parts(size):
+            wanted = part[max(0, first - row) : last - row]
+            waiting = torch.cat([waiting, wanted]) if len(waiting) else wanted
+            if len(waiting) >= size:
+                yield waiting[:size]
+                waiting = waiting[size:]
+            row += len(part)
+            if row >= last:
+                break
+        if len(waiting):
+            yield waiting
 
     def array(self) -> npt.NDArray[Any]:
         """All rows (N, D): mapped into memory if numpy can use the file's bytes, else read; bfloat16 as float32."""
@@ -92,21 +108,3 @@ def chosen_key(path: Path, present: Mapping[str, bool], key: str | None) -> str:
     if not matrices:
         raise InputFileError(f"{path} holds no floating-point matrix, only {listed(present)}")
     raise InputFileError(f"{path} holds several matrices, {listed(matrices)}: name one as the key")
-
-
-def rechunked(parts: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Regroup the rows into blocks of ``size``; the last may be smaller."""
-    waiting: list[Tensor] = []
-    count = 0
-    for part in parts:
-        rest = part
-        while len(rest):
-            taken = rest[: size - count]
-            waiting.append(taken)
-            count += len(taken)
-            rest = rest[len(taken) :]
-            if count == size:
-                yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)
-                waiting, count = [], 0
-    if waiting:
-        yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from torch import Tensor
 
 from ...errors import InputFileError
 from ...files.reading import files_of
-from ...files.tables import listed, load_pyarrow, parquet_batches
+from ...files.tables import listed, load_pyarrow, matching, parquet_batches
 from ...files.tables import open_parquet as open_parquet_file
 from ..interchange.arrow import column_values
 from ..store import FeatureStore
-from .rows import FeatureFile, as_tensor, check_layout, rechunked
+from .rows import FeatureFile, as_tensor, check_layout
 
 _FAVOURITES = ("features", "embedding", "embeddings")
 
@@ -29,11 +28,8 @@ class StoredFile(FeatureFile):
 
     store: FeatureStore
 
-    def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
+    def parts(self, size: int) -> Iterator[Tensor]:
         """See `FeatureFile`."""
-        return rechunked(_sliced(self._batches(size), first, last), size)
-
-    def _batches(self, size: int) -> Iterator[Tensor]:
         for batch in self.store.batches(size):  # maps one shard at a time
             yield batch if isinstance(batch, Tensor) else batch[0]
 
@@ -54,11 +50,8 @@ class ParquetFiles(FeatureFile):
     files: Sequence[Path]
     columns: Sequence[str]
 
-    def blocks(self, first: int, last: int, size: int) -> Iterator[Tensor]:
+    def parts(self, size: int) -> Iterator[Tensor]:
         """See `FeatureFile`."""
-        return rechunked(_sliced(self._parts(size), first, last), size)
-
-    def _parts(self, size: int) -> Iterator[Tensor]:
         row = 0
         for file in self.files:
             for batch in parquet_batches(file, self.columns, size):
@@ -96,7 +89,7 @@ def _columns(path: Path, schema: Any, key: str | None) -> list[str]:
     """The names of the columns that make up the features."""
     types = {name: schema.field(name).type for name in schema.names}
     if key is not None:
-        names = [key] if key in types else [name for name in types if fnmatchcase(name, key)]
+        names = matching(list(types), key)
         if not names:
             raise InputFileError(f"{path} has no column {key!r}, only {listed(types)}")
         return names
@@ -151,13 +144,3 @@ def _check_lengths(column: Any, file: Path, row: int, width: int) -> None:
     if wrong.any():
         place = int(wrong.argmax())
         raise InputFileError(f"{file}, row {row + place}: {int(lengths[place])} features, the first row has {width}")
-
-
-def _sliced(parts: Iterator[Tensor], first: int, last: int) -> Iterator[Tensor]:
-    """The rows from ``first`` to ``last``."""
-    row = 0
-    for part in parts:
-        if row >= last:
-            return
-        yield part[max(0, first - row) : last - row]
-        row += len(part)

@@ -8,13 +8,12 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from ..._checks import check_choice, check_integer, check_number
 from ...errors import EmbeddingError, MissingExtraError
-from .cutting import LOOK, Learnt, Received, Run
+from .cutting import Learnt, Received, Run
 from .limits import LONGEST_ASKED, Estimate, Pace, Spending, retry_after, wait_before_retry
 from .masking import masked, secrets_of_address, without_secrets
 from .replies import Failure, Reply, ReplyError, Verdict, read_reply
@@ -112,8 +111,8 @@ class OpenAIEmbeddings:
         self.max_retries = check_integer(max_retries, "max_retries", minimum=0)
         self.backoff = check_number(backoff, "backoff", minimum=0)
         self.timeout = check_number(timeout, "timeout", minimum=0, exclusive_minimum=True)
-        self.requests_per_minute = _rate(requests_per_minute, "requests_per_minute")
-        self.tokens_per_minute = _rate(tokens_per_minute, "tokens_per_minute")
+        self.requests_per_minute = _amount(requests_per_minute, "requests_per_minute", positive=True)
+        self.tokens_per_minute = _amount(tokens_per_minute, "tokens_per_minute", positive=True)
         self.price_per_million_tokens = _amount(price_per_million_tokens, "price_per_million_tokens")
         self.max_cost, self.max_tokens = _amount(max_cost, "max_cost"), _positive(max_tokens, "max_tokens")
         self.count_tokens = count_tokens
@@ -203,26 +202,7 @@ class OpenAIEmbeddings:
         """
         check_texts(texts)
         checked = [check_text(text, place) for place, text in enumerate(texts)]
-        run = Run(self, len(checked), received)
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="embeddings") as pool:
-            planned = self._requests(checked)
-            running: set[Future[None]] = set()
-            try:
-                while True:
-                    while run.failure is None and len(running) < self.concurrency:
-                        if (request := next(planned, None)) is None:
-                            break
-                        running.add(pool.submit(run.answer, request))
-                    if not running:
-                        break
-                    done, running = wait(running, return_when=FIRST_COMPLETED, timeout=LOOK)
-                    run.hand_over()
-                    for future in done:
-                        run.settle(future)
-                run.hand_over()
-            finally:
-                run.stop.set()  # also on Ctrl-C: no request waits for its next attempt then
-        return run.result()
+        return Run(self, len(checked), received).over(self._requests(checked), self.concurrency)
 
     def _requests(self, texts: Sequence[str]) -> Iterator[Request]:
         count = self.count_tokens or count_tokens
@@ -318,9 +298,5 @@ def _positive(value: int | None, name: str) -> int | None:
     return None if value is None else check_integer(value, name, minimum=1)
 
 
-def _rate(value: float | None, name: str) -> float | None:
-    return None if value is None else check_number(value, name, minimum=0, exclusive_minimum=True)
-
-
-def _amount(value: float | None, name: str) -> float | None:
-    return None if value is None else check_number(value, name, minimum=0)
+def _amount(value: float | None, name: str, *, positive: bool = False) -> float | None:
+    return None if value is None else check_number(value, name, minimum=0, exclusive_minimum=positive)

@@ -3,45 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from queue import SimpleQueue
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
 from ...errors import EmbeddingError
-from .replies import Failure, Reply, Verdict
+from .replies import Failure, Reply
 from .requests import Request, Vectors
+
+if TYPE_CHECKING:
+    from .client import OpenAIEmbeddings
 
 Received = Callable[[Sequence[int], Vectors], None]
 
 _FORBIDDEN = 403  # the key is refused, or, if it worked before, a text
 _SHOWN = 5  # the most refused texts that a message names
-
-
-class Sender(Protocol):
-    """The client, which sends requests."""
-
-    learnt: Learnt
-    max_retries: int
-    encoding_format: str | None
-
-    def sent(self, request: Request, stop: threading.Event, retries: int) -> Reply | Failure:
-        """Send a request; return the reply or the failure."""
-        ...
-
-    def verdict(self, failure: Failure) -> Verdict:
-        """The reaction to a failure."""
-        ...
-
-    def told(self, failure: Failure) -> str:
-        """Describe a failure in one line."""
-        ...
-
-
-LOOK = 0.1
-"""Seconds between two checks for replies while requests are split."""
 
 
 class Learnt:
@@ -58,36 +38,48 @@ class Learnt:
 class Run:
     """One call of `OpenAIEmbeddings.embed`: the replies, the refused texts, and the failure that ended it."""
 
-    def __init__(self, client: Sender, count: int, received: Received | None) -> None:
+    def __init__(self, client: OpenAIEmbeddings, count: int, received: Received | None) -> None:
         self.client, self.count, self.received = client, count, received
         self.stop = threading.Event()
         self.failure: BaseException | None = None
         self.refused: dict[int, str] = {}
         self._found: Vectors | None = None
-        self._came: SimpleQueue[Reply] = SimpleQueue()
+        self._came: SimpleQueue[Reply | BaseException | None] = SimpleQueue()  # replies, and the end of each request
         self._learnt: Learnt = client.learnt
 
-    def settle(self, future: Future[None]) -> None:
-        """Handle a finished request: keep the first failure, and stop the other requests."""
-        failed = future.exception()
-        if failed is None:
-            return
-        if not isinstance(failed, EmbeddingError | TypeError | ValueError):
-            raise failed
-        self.failure = self.failure or failed
-        self.stop.set()
+    def over(self, planned: Iterator[Request], concurrency: int) -> Vectors:
+        """Send all requests, and pass each reply to the caller when it arrives; return (N, D), or raise the error."""
+        running = 0
+        with ThreadPoolExecutor(concurrency, thread_name_prefix="embeddings") as pool:
+            try:
+                while True:
+                    for request in islice(planned, 0 if self.failure else concurrency - running):
+                        pool.submit(self._answer, request)
+                        running += 1
+                    if not running:
+                        break
+                    came = self._came.get()
+                    if isinstance(came, Reply):
+                        self._hand_over(came)
+                        continue
+                    running -= 1
+                    if came is not None and not isinstance(came, EmbeddingError | TypeError | ValueError):
+                        raise came
+                    if came is not None:
+                        self.failure = self.failure or came
+                        self.stop.set()
+            finally:
+                self.stop.set()  # also on Ctrl-C: no request waits for its next attempt then
+        return self._result()
 
-    def hand_over(self) -> None:
-        """Pass the replies that have arrived to the caller."""
-        while not self._came.empty():
-            reply = self._came.get()
-            if self._found is None:
-                self._found = np.empty((self.count, reply.vectors.shape[1]), np.float32)
-            self._found[reply.places] = reply.vectors
-            if self.received is not None:
-                self.received(reply.places, reply.vectors)
+    def _hand_over(self, reply: Reply) -> None:
+        if self._found is None:
+            self._found = np.empty((self.count, reply.vectors.shape[1]), np.float32)
+        self._found[reply.places] = reply.vectors
+        if self.received is not None:
+            self.received(reply.places, reply.vectors)
 
-    def result(self) -> Vectors:
+    def _result(self) -> Vectors:
         """Return (N, D), or raise the error."""
         if self.failure is not None:
             raise self.failure
@@ -98,12 +90,17 @@ class Run:
             raise EmbeddingError(f"`texts[{first}]`: {self.refused[first]}{others}; all other texts were embedded")
         return np.zeros((0, 0), np.float32) if self._found is None else self._found
 
-    def answer(self, request: Request) -> None:
-        """Answer a request, in pieces that the endpoint has accepted before."""
-        for piece in request.pieces(self._learnt.batch_size):
-            failed = self._tried(piece, self.client.max_retries)
-            if failed is not None:
-                self._cut(piece, failed)
+    def _answer(self, request: Request) -> None:
+        """Answer a request, in pieces that the endpoint has accepted before; then say that, or how, it ended."""
+        ended: BaseException | None = None
+        try:
+            for piece in request.pieces(self._learnt.batch_size):
+                failed = self._tried(piece, self.client.max_retries)
+                if failed is not None:
+                    self._cut(piece, failed)
+        except BaseException as error:
+            ended = error
+        self._came.put(ended)
 
     def _tried(self, request: Request, retries: int) -> Failure | None:
         """Send a request and keep the reply; return None, or a failure that a smaller request may avoid."""

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import nullcontext
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -94,35 +95,40 @@ def embed(
     file = folder.with_name(f"{folder.name}.cache.sqlite") if cache is True else cache
     opened = nullcontext(None) if file is False else EmbeddingCache(Path(file), client.metadata)
     share = Share.current()
-    if share is not None:
-        shared = _Shared(share, folder, client, dtype, resume, block_rows)
-        with opened as known:
-            shared.embed(texts, given, known, progress)
-        return FeatureStore.open(folder)
-    with opened as known, _Target(folder, client, dtype, resume, block_rows) as target:
-        total = len(texts) if isinstance(texts, Sized) else None
-        with tqdm(total=total, unit="text", disable=not progress) as bar:
-            start = 0
-            for block in _blocks(texts, block_rows):
-                columns = {name: values[start : start + len(block)] for name, values in given.items()}
-                target.add(block, columns, known)
-                start += len(block)
-                bar.update(len(block))
-        _check_end(start, given, len(target.there), folder)
+    blocks = _blocks(texts, block_rows, progress and (share is None or share.rank == 0))
+    make = partial(_Target, client=client, dtype=dtype, block_rows=block_rows)
+    with opened as known:
+        if share is not None:
+            _embed_shared(share, make, folder, resume, blocks, given, known)
+        else:
+            with make(folder, resume) as target:
+                stop = 0
+                for start, block in blocks:
+                    stop = start + len(block)
+                    target.add(block, _columns(given, start, stop), known)
+                _check_end(stop, given, len(target.there), folder)
     return FeatureStore.open(folder)
 
 
-def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+def _blocks(texts: Iterable[str], size: int, progress: bool) -> Iterator[tuple[int, list[str]]]:
+    """The texts in blocks, each with the place of its first text."""
     iterator, start = iter(texts), 0
-    while block := list(islice(iterator, size)):
-        yield [check_text(text, start + place) for place, text in enumerate(block)]
-        start += len(block)
+    total = len(texts) if isinstance(texts, Sized) else None
+    with tqdm(total=total, unit="text", disable=not progress) as bar:
+        while block := list(islice(iterator, size)):
+            yield start, [check_text(text, start + place) for place, text in enumerate(block)]
+            start += len(block)
+            bar.update(len(block))
+
+
+def _columns(given: dict[str, Any], start: int, stop: int) -> dict[str, Any]:
+    return {name: values[start:stop] for name, values in given.items()}
 
 
 class _Target:
     """A store that is created with the first vectors; its existing rows must match the texts."""
 
-    def __init__(self, folder: Path, client: EmbeddingClient, dtype: str, resume: bool, block_rows: int) -> None:
+    def __init__(self, folder: Path, resume: bool, *, client: EmbeddingClient, dtype: str, block_rows: int) -> None:
         self.folder, self.client, self.dtype, self.block_rows = folder, client, dtype, block_rows
         self.metadata = {**client.metadata, "versions": {"noisymodel": version("noisymodel")}}
         self.store: FeatureStore | None = None
@@ -201,79 +207,70 @@ class _Target:
         store.adopt(block)
 
 
-class _Shared:
-    """A store that several ranks fill: a block is a store of its own until rank 0 has linked it."""
+def _embed_shared(
+    share: Share,
+    make: Callable[[Path, bool], _Target],
+    folder: Path,
+    resume: bool,
+    blocks: Iterable[tuple[int, list[str]]],
+    given: dict[str, Any],
+    known: EmbeddingCache | None,
+) -> None:
+    """Fill a store by several ranks: a block is a store of its own until rank 0 has linked it."""
+    held: list[str] = []
+    spans: list[tuple[int, int]] = []
 
-    def __init__(
-        self, share: Share, folder: Path, client: EmbeddingClient, dtype: str, resume: bool, block_rows: int
-    ) -> None:
-        self.share, self.folder, self.block_rows = share, folder, block_rows
-        self.target: Callable[[Path], _Target] = lambda part: _Target(part, client, dtype, True, block_rows)
-        self.there: list[str] = []
+    def part(start: int, stop: int) -> Path:
+        return folder / PARTS / f"texts-{start:012d}-{stop:012d}"
 
-        def read() -> None:
-            if share.rank == 0 and holds_store(folder):
-                with _Target(folder, client, dtype, resume, block_rows) as target:
-                    self.there = target.there
+    def read() -> None:
+        if not share.rank and holds_store(folder):
+            with make(folder, resume) as target:
+                held.extend(target.there)
 
-        self._together(read)
-        self.there = share.told(self.there)
-
-    def embed(self, texts: Iterable[str], given: dict[str, Any], known: EmbeddingCache | None, progress: bool) -> None:
-        """Embed this rank's blocks, and link those of all ranks."""
-        spans: list[tuple[int, int]] = []
-
-        def own() -> None:
-            start = 0
-            total = len(texts) if isinstance(texts, Sized) else None
-            with tqdm(total=total, unit="text", disable=not progress or self.share.rank > 0) as bar:
-                for number, block in enumerate(_blocks(texts, self.block_rows)):
-                    if number % self.share.world == self.share.rank:
-                        self._add(block, start, given, known)
-                    spans.append((start, start + len(block)))
-                    start += len(block)
-                    bar.update(len(block))
-            _check_end(start, given, len(self.there), self.folder)
-
-        self._together(own)
-        if len({str(found) for found in self.share.all(spans)}) > 1:
-            raise ValueError("`texts` and `block_rows` must be the same on every rank")
-        self._together(lambda: None if self.share.rank else self._join(spans))
-
-    def _add(self, block: list[str], start: int, given: dict[str, Any], known: EmbeddingCache | None) -> None:
-        done = min(len(block), max(0, len(self.there) - start))
-        _check_same(_digests(block[:done]), self.there[start:], self.folder, start)
-        if done == len(block):
-            return
-        span = slice(start + done, start + len(block))
-        with self.target(self._part(span.start, span.stop)) as target:
-            target.add(block[done:], {name: values[span] for name, values in given.items()}, known)
-
-    def _join(self, spans: list[tuple[int, int]]) -> None:
-        for start, stop in spans:
-            if stop <= len(self.there):
+    def embed_own() -> None:
+        for number, (start, block) in enumerate(blocks):
+            stop = start + len(block)
+            spans.append((start, stop))
+            if number % share.world != share.rank:
                 continue
-            block = FeatureStore.open(self._part(max(start, len(self.there)), stop))
-            with self.target(self.folder) as target:
-                target.adopt(block)
-        shutil.rmtree(self.folder / PARTS, ignore_errors=True)
+            first = min(stop, max(start, len(there)))
+            _check_same(_digests(block[: first - start]), there[start:], folder, start)
+            if first < stop:
+                with make(part(first, stop), True) as target:
+                    target.add(block[first - start :], _columns(given, first, stop), known)
+        _check_end(spans[-1][1] if spans else 0, given, len(there), folder)
 
-    def _part(self, start: int, stop: int) -> Path:
-        return self.folder / PARTS / f"texts-{start:012d}-{stop:012d}"
+    def join() -> None:
+        for start, stop in () if share.rank else spans:
+            if stop > len(there):
+                block = FeatureStore.open(part(max(start, len(there)), stop))
+                with make(folder, True) as target:
+                    target.adopt(block)
+        if not share.rank:
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
 
-    def _together(self, work: Callable[[], None]) -> None:
-        """Do the work on all ranks; an error on one rank raises on all, so that none waits."""
-        failed: Exception | None = None
-        try:
-            work()
-        except Exception as error:
-            failed = error
-        said = self.share.all("" if failed is None else str(failed))
-        if failed is not None:
-            raise failed
-        for rank, text in enumerate(said):
-            if text:
-                raise EmbeddingError(f"rank {rank}: {text}")
+    _together(share, read)
+    there = share.told(held)
+    _together(share, embed_own)
+    if len({str(found) for found in share.all(spans)}) > 1:
+        raise ValueError("`texts` and `block_rows` must be the same on every rank")
+    _together(share, join)
+
+
+def _together(share: Share, work: Callable[[], None]) -> None:
+    """Do the work on all ranks; an error on one rank raises on all, so that none waits."""
+    failed: Exception | None = None
+    try:
+        work()
+    except Exception as error:
+        failed = error
+    said = share.all("" if failed is None else str(failed))
+    if failed is not None:
+        raise failed
+    for rank, text in enumerate(said):
+        if text:
+            raise EmbeddingError(f"rank {rank}: {text}")
 
 
 def _check_end(count: int, given: dict[str, Any], there: int, folder: Path) -> None:

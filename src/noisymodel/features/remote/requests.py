@@ -67,26 +67,23 @@ def check_texts(texts: object) -> None:
     Traceback (most recent call last):
     TypeError: `texts` must be a list of strings, got one string; ["a document"] is a list of one
     """
+    got = ""
     if isinstance(texts, (str, bytes, bytearray)):
         shown = repr(texts[:20])[:-1] + ("..." if len(texts) > 20 else "") + repr(texts)[-1]
         kind = "string" if isinstance(texts, str) else "piece of bytes"
-        raise TypeError(
-            f"`texts` must be a list of strings, got one {kind}; [{shown.replace(chr(39), chr(34))}] is a list of one"
-        )
-    if isinstance(texts, Mapping):
-        raise TypeError(
-            "`texts` must be a list of strings, got a dictionary; list(texts.values()) may be what you mean"
-        )
-    if isinstance(texts, (set, frozenset)):
-        raise TypeError("`texts` must be a list of strings, got a set, which has no order: sorted(texts) has one")
-    if hasattr(texts, "columns") or hasattr(texts, "column_names"):
-        raise TypeError(
-            f"`texts` must be a list of strings, got a table ({type(texts).__name__}): name one column of it"
-        )
-    if getattr(texts, "ndim", 1) != 1:
-        raise TypeError("`texts` must be a list of strings, got an array of more than one dimension")
-    if not isinstance(texts, Iterable):
-        raise TypeError(f"`texts` must be a list of strings, got {type(texts).__name__}")
+        got = f"one {kind}; [{shown.replace(chr(39), chr(34))}] is a list of one"
+    elif isinstance(texts, Mapping):
+        got = "a dictionary; list(texts.values()) may be what you mean"
+    elif isinstance(texts, (set, frozenset)):
+        got = "a set, which has no order: sorted(texts) has one"
+    elif hasattr(texts, "columns") or hasattr(texts, "column_names"):
+        got = f"a table ({type(texts).__name__}): name one column of it"
+    elif getattr(texts, "ndim", 1) != 1:
+        got = "an array of more than one dimension"
+    elif not isinstance(texts, Iterable):
+        got = type(texts).__name__
+    if got:
+        raise TypeError(f"`texts` must be a list of strings, got {got}")
 
 
 def requests(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, cast
 
 import torch
 from lightning import LightningModule
@@ -78,12 +78,11 @@ class NMTuneModule(LightningModule):
 
     def forward(self, batch: Any) -> Tensor:
         """Logits (N, K) of a batch, with or without labels."""
-        return self.head(self._features(read_batch(_without_reference(batch)[0], None)))
+        return self.head(self._features(_read(batch)[0]))
 
     def step(self, batch: Any) -> Step:
         """Features, logits and terms of a batch."""
-        batch, reference = _without_reference(batch)
-        own = read_batch(batch, None)
+        own, reference = _read(batch)
         if own.labels is not None and reference is None and self.reference == "pretrained":
             from ..peft import adapters_disabled
 
@@ -155,11 +154,14 @@ class NMTuneModule(LightningModule):
 
 def _class_ids(batch: Any) -> Tensor:
     """The class ids of a batch; for class probabilities the most likely class."""
-    labels = read_batch(_without_reference(batch)[0], None).labels
+    labels = _read(batch)[0].labels
     return labels.argmax(-1) if labels.is_floating_point() else labels
 
 
-def _without_reference(batch: Any) -> tuple[Any, Tensor | None]:
-    if not isinstance(batch, dict) or "reference" not in batch:
-        return batch, None
-    return {name: value for name, value in batch.items() if name != "reference"}, batch["reference"]
+def _read(batch: Any) -> tuple[Batch, Tensor | None]:
+    """A batch, and the features of the frozen model that it may bring along."""
+    reference = None
+    if isinstance(batch, dict) and "reference" in batch:
+        batch = dict(cast("dict[str, Any]", batch))
+        reference = batch.pop("reference")
+    return read_batch(batch, None), reference

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ray.data import Dataset
 
 _FEATURES, _KNOWN, _LABELS, _IDS = "features", "known", "labels", "ids"
+_PURPOSE = "features of a Ray dataset"
 
 Block = dict[str, npt.NDArray[Any]]
 
@@ -87,19 +89,20 @@ def extract(
     >>> extract(ray.data.read_images("pictures/"), "timm:resnet50", "store", column="image")  # doctest: +SKIP
     FeatureStore('store', rows=1281167, num_features=2048, dtype='float32', columns=['features'])
     """
-    ray = _ray()
+    ray = load_ray(_PURPOSE)
     names = [layer or OUTPUT]
     loaded, _, told = begin(backbone, names, pooling, prompt=prompt, weights=weights, autocast=autocast)
     described = told[names[0]] | (metadata or {})
     settings = {"names": names, "pooling": pooling, "autocast": autocast}
-    make = _Factory(_Network, {"backbone": ray.put(loaded), **settings})
+    make = partial(_Network, backbone=ray.put(loaded), **settings)
     if num_gpus is None:
         num_gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
     if actors is None:
         actors = max(1, int(ray.cluster_resources().get("GPU", 0) / num_gpus)) if num_gpus else 1
     run = {"batch_size": batch_size, "concurrency": actors, "num_gpus": num_gpus}
     if parquet:
-        _Rows(make, column, labels, ids, ()).of(dataset, **run).drop_columns([_KNOWN]).write_parquet(str(path))
+        rows = _Rows(make, (column, labels, ids), ()).of(dataset, **run)
+        rows.drop_columns([_KNOWN]).write_parquet(str(path))
         return Path(path)
     return _into_store(dataset, make, (column, labels, ids), Path(path), described, dtype, resume, run)
 
@@ -141,20 +144,10 @@ def embed(
         MissingExtraError: without Ray.
         FeatureStoreError: the store is of another model or of other rows, or ids are repeated.
     """
-    _ray()
-    make = _Factory(_Client, {"client": client})
+    load_ray(_PURPOSE)
+    make = partial(_Client, client)
     run = {"batch_size": batch_size, "concurrency": actors, "num_gpus": 0}
     return _into_store(dataset, make, (column, labels, ids), Path(path), dict(client.metadata), dtype, resume, run)
-
-
-class _Factory:
-    """Makes, in a worker, the object that computes rows."""
-
-    def __init__(self, kind: Callable[..., Any], settings: dict[str, Any]) -> None:
-        self.kind, self.settings = kind, settings
-
-    def __call__(self) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
-        return self.kind(**self.settings)
 
 
 class _Network:
@@ -201,11 +194,12 @@ def _samples(values: npt.NDArray[Any]) -> Any:
     return np.stack(list(values))
 
 
-class _Rows:
+class _Rows(NamedTuple):
     """An actor's work on a block: compute the features of rows that are not in the store."""
 
-    def __init__(self, make: _Factory, column: str, labels: str | None, ids: str | None, known: Any) -> None:
-        self.make, self.columns, self.known = make, {_FEATURES: column, _LABELS: labels, _IDS: ids}, known
+    make: Callable[[], Callable[[npt.NDArray[Any]], npt.NDArray[Any]]]
+    columns: tuple[str, str | None, str | None]
+    known: Any
 
     def of(self, dataset: Dataset, **run: Any) -> Dataset:
         """The features of a dataset."""
@@ -219,7 +213,8 @@ class _Actor:
         import ray
 
         known, self.width = (set[Any](), 1) if not isinstance(rows.known, ray.ObjectRef) else ray.get(rows.known)
-        self.known, self.columns, self.compute = known, rows.columns, rows.make()
+        self.known, self.compute = known, rows.make()
+        self.columns = dict(zip((_FEATURES, _LABELS, _IDS), rows.columns, strict=True))
 
     def __call__(self, block: Block) -> Block:
         missing = [name for name in self.columns.values() if name is not None and name not in block]
@@ -242,7 +237,7 @@ def _key(value: Any) -> Any:
 
 def _into_store(
     dataset: Dataset,
-    make: _Factory,
+    make: Callable[[], Any],
     columns: tuple[str, str | None, str | None],
     path: Path,
     metadata: dict[str, Any],
@@ -263,8 +258,9 @@ def _into_store(
     start = 0
     with ExitStack() as stack:
         stack.callback(target.close)
-        rows = _Rows(make, *columns, known).of(dataset, **run)
-        for block in stack.enter_context(_ordered(rows)):
+        rows = stack.enter_context(in_order(_Rows(make, columns, known).of(dataset, **run)))
+        blocks: Any = rows.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
+        for block in blocks:
             start += _append(target, block, start, bool(known))
     if not start:
         raise ValueError("`dataset` has no rows")
@@ -275,7 +271,6 @@ def _into_store(
 def _append(target: Target, block: Block, start: int, by_ids: bool) -> int:
     count = len(block[_FEATURES])
     there = max(0, min(count, target.rows - start))
-    labels = block.get(_LABELS)
     ids = None if _IDS not in block else [_key(one) for one in block[_IDS]]
     flags = block[_KNOWN]
     if by_ids and (not flags[:there].all() or flags[there:].any()):
@@ -284,31 +279,26 @@ def _append(target: Target, block: Block, start: int, by_ids: bool) -> int:
             "different: a run can go on only with the same rows in the same order"
         )
     features = torch.from_numpy(np.array(block[_FEATURES]))
-    if there:
-        target.compare_columns(start, there, labels, ids)
-        if not by_ids:
-            target.compare(features[:there], start)
-    if there < count:
-        rest = (None if values is None else values[there:] for values in (labels, ids))
-        target.append(features[there:], *rest)
+    target.add(features, start, block.get(_LABELS), ids, compare=not by_ids)
     return count
 
 
 @contextmanager
-def _ordered(dataset: Dataset) -> Generator[Any]:
-    """Yield the blocks in the order of the dataset; restore its options afterwards."""
+def in_order(dataset: Dataset) -> Generator[Dataset]:
+    """Read the blocks in the order of the dataset; restore its options afterwards."""
     options: Any = dataset.context.execution_options
     before, options.preserve_order = options.preserve_order, True
     try:
-        yield dataset.iter_batches(batch_size=None, batch_format="numpy", prefetch_batches=1)
+        yield dataset
     finally:
         options.preserve_order = before
 
 
-def _ray() -> Any:
+def load_ray(purpose: str) -> Any:
+    """Import the optional package Ray with its Ray Data."""
     try:
         import ray
         import ray.data  # pyright: ignore[reportUnusedImport] - whether it is there
     except ImportError:
-        raise MissingExtraError("ray[data]", extra="ray", purpose="features of a Ray dataset") from None
+        raise MissingExtraError("ray[data]", extra="ray", purpose=purpose) from None
     return ray

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.torch import load, save
 
-from ...errors import MissingExtraError
 from ...spectrum import SpectrumAccumulator
 from ...spectrum.accumulator import Method
+from .features import in_order, load_ray
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -51,10 +51,7 @@ def spectrum(
     >>> spectrum(ray.data.read_parquet("features/"), "embedding").spectrum().entropy  # doctest: +SKIP
     4.15
     """
-    try:
-        import ray.data  # noqa: F401  # pyright: ignore[reportUnusedImport] - whether it is there
-    except ImportError:
-        raise MissingExtraError("ray[data]", extra="ray", purpose="the spectrum of a Ray dataset") from None
+    load_ray("the spectrum of a Ray dataset")
     total: SpectrumAccumulator | None = None
     seen = 0
     settings: dict[str, Any] = {"method": method, "center_rows": center_rows, "normalize": normalize}
@@ -151,13 +148,9 @@ def _in_order(dataset: Dataset, function: _Partial) -> Iterator[_Part]:
     parts = dataset.map_batches(
         function, batch_size=None, batch_format="numpy", ray_remote_args_fn=_until_it_works, zero_copy_batch=True
     )
-    options: Any = parts.context.execution_options  # the options of `dataset`
-    before, options.preserve_order = options.preserve_order, True
-    try:
+    with in_order(parts):  # the options of `dataset`
         for row in parts.iter_rows():
             yield _Part(**{name: row[name] for name in _Part._fields})
-    finally:
-        options.preserve_order = before
 
 
 def _until_it_works() -> dict[str, Any]:

@@ -10,12 +10,19 @@ from .._extra import require
 
 require("transformers", extra="hf")
 
-from .configuration import HEADS, NMTuneConfig  # noqa: E402 - a missing library has its own error
+from transformers import (  # noqa: E402 - a missing library has its own error
+    AutoConfig,
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
+)
+
+from .configuration import HEADS, NMTuneConfig  # noqa: E402
 from .model import NMTuneClassifierOutput, NMTuneForImageClassification, NMTuneForSequenceClassification  # noqa: E402
-from .registration import register  # noqa: E402
 from .trainer import NMTuneTrainer, NMTuneTrainerMixin  # noqa: E402
 
-register()
+AutoConfig.register(NMTuneConfig.model_type, NMTuneConfig, exist_ok=True)
+AutoModelForSequenceClassification.register(NMTuneConfig, NMTuneForSequenceClassification, exist_ok=True)
+AutoModelForImageClassification.register(NMTuneConfig, NMTuneForImageClassification, exist_ok=True)
 
 __all__ = [
     "HEADS",
