@@ -11,17 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, MissingExtraError
 from .config import PretrainingConfig, StudyConfig
-from .data import (
-    Source,
-    Task,
-    chosen_tasks,
-    input_record,
-    open_source,
-    packages_of,
-    reported_shifts,
-    reseeded,
-    task_record,
-)
+from .data import Source, Task, chosen_tasks, open_source, reported_shifts
 from .identity import LIBRARY_OF, Identity, library_versions, network_record
 from .methods import Method, chosen_methods
 from .pretraining.compatibility import fits
@@ -97,7 +87,7 @@ class Plan:
 
     def source_of(self, cell: CellName) -> Source:
         """The source at a cell's seed; files are not opened again."""
-        return reseeded(self.source, cell.seed)
+        return self.source.reseeded(cell.seed)
 
     def settings_of(self, cell: CellName) -> PretrainingConfig:
         """The settings of a cell's pre-training, overrides resolved."""
@@ -129,7 +119,7 @@ class Plan:
             network=self._networks[cell[:2]],
             noise=noise,
             seed=cell.seed,
-            libraries=library_versions(*packages_of(self.config), *([library] if library else [])),
+            libraries=library_versions(*self.source.packages, *([library] if library else [])),
         )
 
     def identity(self, cell: CellName, part: Part) -> Identity:
@@ -147,7 +137,7 @@ class Plan:
 
     @cached_property
     def _data(self) -> dict[str, Any]:
-        return input_record(self.config, self.source)
+        return {"source": self.config.data, **self.source.input_record()}
 
     @cached_property
     def _networks(self) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -157,7 +147,7 @@ class Plan:
 
     @cached_property
     def _tasks(self) -> dict[str, dict[str, Any]]:
-        return {name: task_record(self.source, name, self.shifts[name]) for name in self.tasks}
+        return {name: {"shifts": list(self.shifts[name]), **self.source.task_record(name)} for name in self.tasks}
 
     def check_packages(self) -> None:
         """Check that the libraries of architectures and methods are installed.

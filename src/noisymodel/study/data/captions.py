@@ -33,6 +33,7 @@ GLYPHS = ("glyph", "sign")
 """Two words for each size, each thickness and each super-class."""
 _FORMS = 2
 
+
 REMARKS = (
     "A caption tells super-class, size and thickness and no more: captions of pictures that agree in these are right "
     "for one another, so that even the best encoder cannot find each picture's own caption.",
@@ -57,25 +58,9 @@ class Captions(Glyphs):
     'a big regular sign-0'
     """
 
-    @property
-    def title(self) -> str:
-        """A few words."""
-        return "procedural glyphs with captions"
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Known limits of these data."""
-        return REMARKS
-
-    @property
-    def kind(self) -> str:
-        """Pictures with captions."""
-        return "pairs"
-
-    @property
-    def vocabulary(self) -> int:
-        """Token ids of captions are below it; 0 is padding, 1 an unknown word."""
-        return len(self.spelling)
+    title = "procedural glyphs with captions"
+    kind = "pairs"
+    remarks = REMARKS
 
     @property
     def description(self) -> str:

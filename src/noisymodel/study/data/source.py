@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -50,11 +50,6 @@ class Examples(NamedTuple):
     answers: NDArray[np.int64] | None = None
     """``(classes,)``: for each class of the task the corresponding class of ``labels``, −1 for none; ``None`` if the
     classes are the same."""
-
-
-def in_memory(examples: Examples) -> NDArray[np.float32]:
-    """The pictures of a source that holds them in an array."""
-    return cast(NDArray[np.float32], examples.inputs)
 
 
 def batches(inputs: Inputs, rows: int | None = None) -> Iterator[Tensor]:
@@ -103,43 +98,6 @@ class Task(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class CoarseTask:
-    """The task to tell groups of another task's classes, tested on the same inputs as that task."""
-
-    fine: Task
-    group: int
-    """Fine classes in each group: the group is the quotient of the fine class by this number."""
-    made: Callable[[NDArray[np.int64]], Examples]
-    """Training examples of fine classes."""
-
-    @property
-    def classes(self) -> int:
-        """Number of groups."""
-        return self.fine.classes // self.group
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """The shifts of the fine task."""
-        return self.fine.shifts
-
-    def training(self, shots: int) -> Examples:
-        """``shots`` examples of each group, from its fine classes in turn."""
-        order = np.arange(shots * self.classes, dtype=np.int64)
-        return self._coarse(self.made(order % self.classes * self.group + order // self.classes % self.group))
-
-    def test(self) -> Examples:
-        """The inputs of the fine classes, with labels of their groups."""
-        return self._coarse(self.fine.test())
-
-    def shifted(self, shift: str) -> Examples:
-        """The same under a shift."""
-        return self._coarse(self.fine.shifted(shift))
-
-    def _coarse(self, examples: Examples) -> Examples:
-        return Examples(examples.inputs, examples.labels // self.group)
-
-
 class Source(Protocol):
     """A source at one seed: its data are a pure function of the source's settings and the seed.
 
@@ -147,10 +105,10 @@ class Source(Protocol):
     the study corrupts; the downstream tasks have other classes.
     """
 
-    @property
-    def title(self) -> str:
-        """A few words."""
-        ...
+    title: str
+    """A few words."""
+    kind: str
+    """``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``."""
 
     @property
     def description(self) -> str:
@@ -160,11 +118,6 @@ class Source(Protocol):
     @property
     def remarks(self) -> tuple[str, ...]:
         """Known limits, in sentences for the report."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``."""
         ...
 
     @property
@@ -203,3 +156,117 @@ class Source(Protocol):
     def samples(self, count: int) -> Mapping[str, NDArray[np.float32]]:
         """Pictures of the same ``count`` objects, clean (key ``"clean"``) and under each shift; empty for texts."""
         ...
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Packages besides numpy that make or read the data."""
+        ...
+
+    def reseeded(self, seed: int) -> Source:
+        """The same source at another seed; open files stay open."""
+        ...
+
+    def input_record(self) -> dict[str, Any]:
+        """Everything besides the seed that pre-training data depend on, JSON-ready: options, or content of files."""
+        ...
+
+    def task_record(self, name: str) -> dict[str, Any]:
+        """Everything that a task's examples depend on besides the seed and `input_record`, JSON-ready."""
+        ...
+
+
+# ---- sources that draw their data -----------------------------------------------------------------------------------
+
+DRAWN = 1
+"""Raise this version when the data that a source draws change."""
+
+
+def _unchanged(example: Any, *_: object) -> Any:
+    return example
+
+
+class Shift(NamedTuple):
+    """A named shift: a change of the unfinished example, a change of the finished input, or both."""
+
+    name: str
+    role: str
+    description: str
+    before: Callable[..., Any] = _unchanged
+    """Changes a glyph's drawing or a text's meaning; called with it and a generator, for texts also the language."""
+    after: Callable[..., Any] = _unchanged
+    """Changes pictures or written texts; called with them and a generator."""
+
+    @property
+    def note(self) -> ShiftNote:
+        """Its texts."""
+        return ShiftNote(self.name, self.description, self.role)
+
+
+UNSHIFTED = Shift("none", "", "")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The common part of sources that draw their data from a seed; the other fields of their classes are options."""
+
+    seed: int
+
+    spelling = ()
+    """A word per token id; 0 is padding, 1 an unknown word."""
+    packages = ()
+    """Packages besides numpy that make the data."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below it; 0 without texts."""
+        return len(self.spelling)
+
+    def reseeded(self, seed: int) -> Self:
+        """The same source at another seed."""
+        return replace(self, seed=seed)
+
+    def input_record(self) -> dict[str, Any]:
+        """The options."""
+        options = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
+        return {"version": DRAWN, "options": options}
+
+    def task_record(self, name: str) -> dict[str, Any]:
+        """The name alone."""
+        return {"task": name}
+
+
+@dataclass(frozen=True)
+class CoarseTask:
+    """The task to tell groups of another task's classes, tested on the same inputs as that task."""
+
+    fine: Task
+    group: int
+    """Fine classes in each group: the group is the quotient of the fine class by this number."""
+    made: Callable[[NDArray[np.int64]], Examples]
+    """Training examples of fine classes."""
+
+    @property
+    def classes(self) -> int:
+        """Number of groups."""
+        return self.fine.classes // self.group
+
+    @property
+    def shifts(self) -> tuple[ShiftNote, ...]:
+        """The shifts of the fine task."""
+        return self.fine.shifts
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` examples of each group, from its fine classes in turn."""
+        order = np.arange(shots * self.classes, dtype=np.int64)
+        return self._coarse(self.made(order % self.classes * self.group + order // self.classes % self.group))
+
+    def test(self) -> Examples:
+        """The inputs of the fine classes, with labels of their groups."""
+        return self._coarse(self.fine.test())
+
+    def shifted(self, shift: str) -> Examples:
+        """The same under a shift."""
+        return self._coarse(self.fine.shifted(shift))
+
+    def _coarse(self, examples: Examples) -> Examples:
+        return Examples(examples.inputs, examples.labels // self.group)

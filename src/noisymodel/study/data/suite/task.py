@@ -13,8 +13,9 @@ from ...._random import array_generator
 from ....errors import ConfigError
 from ...rows import ShiftNote
 from ..source import Examples
-from .answers import Matched, match_shift, match_test
+from .answers import Matched, label_map_paths, match_shift, match_test
 from .declaration import SuiteTable
+from .identity import identity
 from .rows import Integers, Rows
 
 _SHOTS = 0  # the only stream of random numbers that a seed is split into
@@ -43,8 +44,9 @@ class SuiteTask:
         seed: int,
         examples: Callable[[Rows, Integers | None], Examples],
     ) -> None:
-        key, self.declared = f"suite.tasks[{place}]", suite.tasks[place]
-        self.seed, self.examples = seed, examples
+        key, declared = f"suite.tasks[{place}]", suite.tasks[place]
+        self.name = declared.name
+        self.seed, self._examples = seed, examples
         self.train = sets[f"{key}.train"]
         self.names = class_names(self.train)
         """The classes, in the order of the training set."""
@@ -55,24 +57,22 @@ class SuiteTask:
             shift.name: match_shift(
                 sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite
             )
-            for number, shift in enumerate(self.declared.shifts)
+            for number, shift in enumerate(declared.shifts)
         }
+        self.classes = len(self.names)
+        self.shifts = tuple(ShiftNote(one.name, one.description or one.name, "report") for one in declared.shifts)
+        maps = [path for shift in declared.shifts for path in label_map_paths(shift, suite)]
+        found = self.matched.values()
+        answers = [None if one.answers is None else one.answers.tolist() for one in found]
+        own = identity([self.train, self.in_domain, *(one.rows for one in found)], maps, answers)
+        self.record = {"sets": own, "shifts": list(self.matched)}
+        """Everything besides the pre-training data that its examples depend on, JSON-ready."""
 
-    def reseeded(self, seed: int, examples: Callable[[Rows, Integers | None], Examples]) -> SuiteTask:
+    def reseeded(self, seed: int) -> SuiteTask:
         """The same task with other training samples."""
         other = copy.copy(self)
-        other.seed, other.examples = seed, examples
+        other.seed = seed
         return other
-
-    @property
-    def classes(self) -> int:
-        """Number of classes."""
-        return len(self.names)
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """Its distribution shifts; all are for reporting."""
-        return tuple(ShiftNote(shift.name, shift.description or shift.name, "report") for shift in self.declared.shifts)
 
     def training(self, shots: int) -> Examples:
         """``shots`` samples of each class, drawn from the seed; 0 for all. Larger sets contain the smaller ones.
@@ -81,13 +81,13 @@ class SuiteTask:
             ConfigError: a class has too few samples.
         """
         if not shots:
-            return self.examples(self.train, None)
+            return self._examples(self.train, None)
         self.check_shots(shots)
         draw = partial(array_generator, self.seed, _SHOTS)
         chosen = [
             draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
         ]
-        return self.examples(self.train.take(np.sort(np.concatenate(chosen))), None)
+        return self._examples(self.train.take(np.sort(np.concatenate(chosen))), None)
 
     def check_shots(self, shots: int) -> None:
         """Check that every class has enough training samples.
@@ -101,19 +101,19 @@ class SuiteTask:
             others = f" and {len(few) - 1} classes more" if len(few) > 1 else ""
             name = self.names[few[0]]
             raise ConfigError(
-                f"config key `shots`: task {self.declared.name!r} has {counts[few[0]]} training samples of class "
+                f"config key `shots`: task {self.name!r} has {counts[few[0]]} training samples of class "
                 f"{name!r}{others}, expected at least {shots}"
             )
 
     def test(self) -> Examples:
         """The in-domain test set."""
-        return self.examples(self.in_domain, None)
+        return self._examples(self.in_domain, None)
 
     def shifted(self, shift: str) -> Examples:
         """A shifted test set."""
         check_choice(shift, "shift", self.matched)
         matched = self.matched[shift]
-        return self.examples(matched.rows, matched.answers)
+        return self._examples(matched.rows, matched.answers)
 
 
 def class_names(rows: Rows) -> tuple[str, ...]:
