@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ..._checks import check_choice
 from ..._random import array_generator
-from ..rows import ShiftNote
 from . import effects
 from .drawing import BINS, STROKES, Drawing, draw, glyph_shapes, render
 from .glyph_shifts import SHIFTS
@@ -162,15 +161,8 @@ class Thickness:
     glyphs: Glyphs
     stream: tuple[int, ...]
 
-    @property
-    def classes(self) -> int:
-        """The number of equal parts of the range of thicknesses."""
-        return BINS
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """The shifts that do not change the thickness."""
-        return tuple(note for note in self.glyphs.shifts if note.name not in {"thick", "thin"})
+    classes = BINS
+    shifts = tuple(shift.note for name, shift in SHIFTS.items() if name not in ("thick", "thin"))
 
     def training(self, shots: int) -> Examples:
         """``shots`` pictures of each thickness."""

@@ -194,6 +194,11 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
     return kept
 
 
+def numbered(count: int) -> list[str]:
+    """Names of rows that are known by their number alone."""
+    return [f"{row:09d}" for row in range(count)]
+
+
 def named(numbers: NDArray[np.integer[Any]], classes: tuple[str, ...], place: Path) -> list[str]:
     """The names of classes that are given by number.
 
