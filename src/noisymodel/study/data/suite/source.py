@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...._checks import check_choice
+from ...._random import array_generator
 from ....errors import ConfigError
 from ....files.tables import listed
 from ...rows import ShiftNote
 from ..source import Examples, Inputs
-from .answers import match_test
+from .answers import Matched, label_map_paths, match_shift, match_test
 from .declaration import SetTable, SuiteTable, read_declaration
-from .identity import identity
 from .opening import open_set
 from .pictures import Floats, LazyPictures
 from .presets import check_presets, expand_presets
-from .rows import Integers, Rows, Text
-from .task import SuiteTask, class_names
+from .rows import Integers, Rows, Text, identity
 from .tokens import Tokenizer, make_tokenizer
 
+_SHOTS = 0  # the only stream of random numbers that a seed is split into
 _TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -235,3 +236,110 @@ def _check_contents(sets: Mapping[str, Rows], kind: str) -> None:
 def declared_sets(suite: Mapping[str, Any]) -> dict[str, SetTable]:
     """Every set of a table ``suite`` by its key, without looking for any file."""
     return read_declaration(expand_presets(suite)).sets()
+
+
+# ---- tasks -----------------------------------------------------------------------------------------------------------
+
+
+class SuiteTask:
+    """One task of a suite; a :class:`~noisymodel.study.data.source.Task`.
+
+    Args:
+        place: its number among the tasks.
+        suite: the suite of the task.
+        sets: all sets of the suite by their keys.
+        seed: of the training samples.
+        examples: makes inputs and labels of rows, with answers.
+
+    Raises:
+        ConfigError: no labels, or labels that do not fit those of the training set.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        suite: SuiteTable,
+        sets: Mapping[str, Rows],
+        *,
+        seed: int,
+        examples: Callable[[Rows, Integers | None], Examples],
+    ) -> None:
+        key, declared = f"suite.tasks[{place}]", suite.tasks[place]
+        self.name = declared.name
+        self.seed, self._examples = seed, examples
+        self.train = sets[f"{key}.train"]
+        self.names = class_names(self.train)
+        """The classes, in the order of the training set."""
+        if not self.names:
+            raise ConfigError(f"config key `{key}.train`: {self.train.place} has no labels")
+        self.in_domain = match_test(sets[f"{key}.test"], self.names, f"{key}.test")
+        self.matched: dict[str, Matched] = {
+            shift.name: match_shift(
+                sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite
+            )
+            for number, shift in enumerate(declared.shifts)
+        }
+        self.classes = len(self.names)
+        self.shifts = tuple(ShiftNote(one.name, one.description or one.name, "report") for one in declared.shifts)
+        maps = [path for shift in declared.shifts for path in label_map_paths(shift, suite)]
+        found = self.matched.values()
+        answers = [None if one.answers is None else one.answers.tolist() for one in found]
+        own = identity([self.train, self.in_domain, *(one.rows for one in found)], maps, answers)
+        self.record = {"sets": own, "shifts": list(self.matched)}
+        """Everything besides the pre-training data that its examples depend on, JSON-ready."""
+
+    def reseeded(self, seed: int) -> SuiteTask:
+        """The same task with other training samples."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` samples of each class, drawn from the seed; 0 for all. Larger sets contain the smaller ones.
+
+        Raises:
+            ConfigError: a class has too few samples.
+        """
+        if not shots:
+            return self._examples(self.train, None)
+        self.check_shots(shots)
+        draw = partial(array_generator, self.seed, _SHOTS)
+        chosen = [
+            draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
+        ]
+        return self._examples(self.train.take(np.sort(np.concatenate(chosen))), None)
+
+    def check_shots(self, shots: int) -> None:
+        """Check that every class has enough training samples.
+
+        Raises:
+            ConfigError: a class has too few; the message names the task and the class.
+        """
+        counts = np.bincount(self.train.codes, minlength=self.classes)
+        few = np.flatnonzero(counts < shots)
+        if len(few):
+            others = f" and {len(few) - 1} classes more" if len(few) > 1 else ""
+            name = self.names[few[0]]
+            raise ConfigError(
+                f"config key `shots`: task {self.name!r} has {counts[few[0]]} training samples of class "
+                f"{name!r}{others}, expected at least {shots}"
+            )
+
+    def test(self) -> Examples:
+        """The in-domain test set."""
+        return self._examples(self.in_domain, None)
+
+    def shifted(self, shift: str) -> Examples:
+        """A shifted test set."""
+        check_choice(shift, "shift", self.matched)
+        matched = self.matched[shift]
+        return self._examples(matched.rows, matched.answers)
+
+
+def class_names(rows: Rows) -> tuple[str, ...]:
+    """The classes of a training set; numbers without names are their own names."""
+    if rows.found.labels is None:
+        return ()
+    if rows.classes is not None:
+        return rows.classes
+    return tuple(map(str, range(int(rows.codes.max()) + 1)))
