@@ -34,14 +34,6 @@ GLYPHS = ("glyph", "sign")
 _FORMS = 2
 
 
-REMARKS = (
-    "A caption tells super-class, size and thickness and no more: captions of pictures that agree in these are right "
-    "for one another, so that even the best encoder cannot find each picture's own caption.",
-    "The pictures, and how close the variants of a glyph are, were chosen with labels (see the glyphs); nothing was "
-    "searched for with captions.",
-)
-
-
 @dataclass(frozen=True)
 class Captions(Glyphs):
     """The glyphs of one seed with captions; a :class:`~noisymodel.study.data.source.Source` of kind ``"pairs"``.
@@ -58,18 +50,7 @@ class Captions(Glyphs):
     'a big regular sign-0'
     """
 
-    title = "procedural glyphs with captions"
     kind = "pairs"
-    remarks = REMARKS
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"{super().description} Each picture for pre-training has a caption that tells its super-class, its size "
-            f"(small, medium, large) and the thickness of its strokes (thin, normal, thick), in one of "
-            f"{len(PATTERNS.patterns)} patterns and with one of two words for each."
-        )
 
     @property
     def spelling(self) -> tuple[str, ...]:

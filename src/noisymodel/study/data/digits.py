@@ -62,14 +62,8 @@ class Digits(Drawn):
     copies: int = 4
     training_images: int = 400
 
-    title = "handwritten digits"
     kind = "pictures"
     packages = ("scikit-learn",)
-    remarks = (
-        "None of these shifts chose a hyper-parameter: the tuned weights were chosen on the glyphs.",
-        "Slight noise is not known to help in-domain here: what the glyphs show does not reproduce on these digits.",
-        "All seeds share the same 1,797 pictures, so the intervals are too narrow for statements about other digits.",
-    )
     default_tasks = ("digit",)
     shifts = tuple(shift.note for shift in SHIFTS.values())
     classes = 10
@@ -79,17 +73,6 @@ class Digits(Drawn):
     def tasks(self) -> Mapping[str, Task]:
         """The task to recognise the ten digits."""
         return {"digit": self}
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"The 1,797 handwritten digits of 8 × 8 grey pixels that come with scikit-learn. Each seed splits them: "
-            f"{self.pretraining_images} pictures, each in {self.copies} slightly moved and turned copies with a label "
-            f"of its own, are for pre-training on the digit modulo 5; of the rest, up to {self.training_images} are "
-            f"for training the ten digits downstream and all others for testing. Different seeds share pictures, so "
-            f"intervals over seeds do not cover the choice of these 1,797."
-        )
 
     def pretraining(self) -> Examples:
         """Moved and turned copies with digit-modulo-5 labels."""

@@ -16,29 +16,12 @@ from numpy.typing import NDArray
 from ..._checks import check_choice
 from ..._random import array_generator
 from . import effects
-from .drawing import BINS, STROKES, Drawing, draw, glyph_shapes, render
+from .drawing import BINS, Drawing, draw, glyph_shapes, render
 from .glyph_shifts import SHIFTS
 from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task
 
 # streams of random numbers that one seed is split into
 _SHAPES, PRETRAINING, CHECK, _TRAINING, _TEST, _SHIFT, SAMPLES, _TASK = range(8)
-
-
-REMARKS = (
-    "This regime was searched for. How close the variants are, how long the networks are pre-trained and how wide they "
-    "are was chosen, on other seeds, because a gain in-domain and a loss under shift show together; only the sizes of "
-    "the effects, on seeds that the search did not see, are free of that choice.",
-    "SVE and LSVR rise with noise also where accuracy under shift does not fall: see the control with 6 epochs of "
-    "pre-training (examples/studies/short_pretraining.toml). So their rise does not explain the loss.",
-    "A part of the linear probe's gain in-domain is that 30 epochs are too few for it on cleanly pre-trained features: "
-    "compare it with the probe that is trained four times as long.",
-    "The gain in-domain hangs on how the pre-training classifier starts: where it starts 2.4 times as large (Kaiming's "
-    "rule), the clean features collapse less and slight noise helps nobody "
-    "(examples/studies/kaiming_pretraining.toml).",
-    "On real pictures, scikit-learn's digits (noisymodel study --data digits), slight noise shows no gain in-domain.",
-    "The intervals cover other glyphs, initial values and flips; they do not cover other generators of pictures, other "
-    "architectures or other sizes, and nothing here says how large the effects are for foundation models.",
-)
 
 
 @dataclass(frozen=True)
@@ -63,9 +46,7 @@ class Glyphs(Drawn):
     test_images: int = 1000
     shift_images: int = 500
 
-    title = "procedural glyphs"
     kind = "pictures"
-    remarks = REMARKS
     default_tasks = ("fine",)
     shifts = tuple(shift.note for shift in SHIFTS.values())
 
@@ -84,18 +65,6 @@ class Glyphs(Drawn):
     def pretraining_classes(self) -> int:
         """Number of super-classes."""
         return self.base_glyphs
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"Grey pictures of {self.size} × {self.size} pixels, drawn by a generator: {STROKES} pen strokes between "
-            f"points of a lattice, with jittered end points, small rotations, scalings and translations, and varying "
-            f"thickness, contrast and paper. {self.base_glyphs} base glyphs are the super-classes that the networks "
-            f"are pre-trained on ({self.pretraining_images:,} pictures). Each has {self.variants} variants, in which "
-            f"{self.moved_strokes} strokes differ; the {self.classes} (glyph, variant) pairs are the fine classes of "
-            f"the downstream task. Each seed draws its own glyphs."
-        )
 
     def pretraining(self) -> Examples:
         """Pictures with super-class labels."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from importlib.resources import files
 from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -105,10 +107,13 @@ class Source(Protocol):
     the study corrupts; the downstream tasks have other classes.
     """
 
-    title: str
-    """A few words."""
     kind: str
     """``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``."""
+
+    @property
+    def title(self) -> str:
+        """A few words."""
+        ...
 
     @property
     def description(self) -> str:
@@ -177,6 +182,11 @@ class Source(Protocol):
 
 # ---- sources that draw their data -----------------------------------------------------------------------------------
 
+PROSE: Mapping[str, Mapping[str, Any]] = tomllib.loads(
+    files(__package__ or "").joinpath("prose.toml").read_text(encoding="utf-8")
+)
+"""Class -> its title, description and remarks in the report."""
+
 DRAWN = 1
 """Raise this version when the data that a source draws change."""
 
@@ -215,6 +225,22 @@ class Drawn:
     """A word per token id; 0 is padding, 1 an unknown word."""
     packages = ()
     """Packages besides numpy that make the data."""
+
+    @property
+    def title(self) -> str:
+        """A few words."""
+        return PROSE[type(self).__name__]["title"]
+
+    @property
+    def description(self) -> str:
+        """A paragraph for the report; a class adds its own to that of its base."""
+        told = [PROSE[kind.__name__] for kind in reversed(type(self).__mro__) if kind.__name__ in PROSE]
+        return " ".join(one["description"] for one in told).format(self)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Known limits, in sentences for the report."""
+        return tuple(PROSE[type(self).__name__]["remarks"])
 
     @property
     def vocabulary(self) -> int:

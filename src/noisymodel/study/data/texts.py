@@ -75,14 +75,6 @@ SHIFTS = {
 }
 
 
-REMARKS = (
-    "The texts are of a made-up language with a few hundred words and a dozen sentence patterns; nothing here says how "
-    "large the effects are for natural language.",
-    "How often subtopics share words and how often verbs follow their nouns was set so that the task is neither easy "
-    "nor hopeless for a classifier of word counts; no shift and no noise rate was looked at for that.",
-)
-
-
 @dataclass(frozen=True)
 class Texts(Drawn):
     """The texts of one seed; a :class:`~noisymodel.study.data.source.Source` of kind ``"texts"``.
@@ -108,9 +100,7 @@ class Texts(Drawn):
         if self.topics < 2:
             raise ConfigError(f"config key `data_options.topics`: expected an integer of at least 2, got {self.topics}")
 
-    title = "procedural texts"
     kind = "texts"
-    remarks = REMARKS
     default_tasks = ("fine",)
     shifts = tuple(shift.note for shift in SHIFTS.values())
 
@@ -128,18 +118,6 @@ class Texts(Drawn):
     def pretraining_classes(self) -> int:
         """Number of topics."""
         return self.topics
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"Texts of two to {self.sentences} sentences in a made-up language of {self.vocabulary} words, written by "
-            f"a grammar with {len(STYLES)} styles. There are {self.topics} topics of {self.subtopics} subtopics each; "
-            f"the subtopics of a topic use the same words, differently often and in different company. The networks "
-            f"are pre-trained on {self.pretraining_texts:,} texts in all styles, with both of the {FORMS} words for "
-            f"each meaning; the downstream task is to tell the {self.classes} subtopics, from texts in two styles and "
-            f"one word for each meaning. Each seed draws its own language."
-        )
 
     @cached_property
     def language(self) -> Language:
