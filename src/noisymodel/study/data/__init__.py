@@ -1,9 +1,10 @@
-"""Sources of study data behind one small interface, :class:`Source`."""
+"""Sources of study data with the same members, see :data:`Source`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from inspect import signature
+from typing import TypeAlias
 
 from ...errors import ConfigError
 from ..config import StudyConfig
@@ -11,7 +12,7 @@ from ..config_values import demand, demand_known
 from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
-from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
+from .source import Examples, Inputs, LazyInputs, Task, as_rows, batches, take
 from .suite import Suite
 from .texts import Texts
 
@@ -34,6 +35,26 @@ __all__ = [
     "reported_shifts",
     "take",
 ]
+
+Source: TypeAlias = Glyphs | Digits | Texts | Suite
+"""A source at one seed: its data are a pure function of the source's settings and the seed.
+
+Pre-training and downstream labels differ: the network learns ``pretraining_classes`` coarse classes, whose labels the
+study corrupts; the downstream tasks have other classes. All sources have
+
+- ``kind``: ``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``;
+- ``vocabulary``: the number of token ids; 0 without texts;
+- ``title``, ``description`` and ``remarks`` (known limits) for the report;
+- ``tasks``: the downstream tasks by name (:class:`Task`); ``default_tasks``: those of a study that names none;
+  ``shifts``: all distribution shifts of all tasks, each name once;
+- ``pretraining()``: the examples with clean labels in ``range(pretraining_classes)``; ``pretraining_check()``: fresh
+  ones, to evaluate a network on its own pre-training task;
+- ``samples(count)``: pictures of the same objects, clean (key ``"clean"``) and under each shift; empty for texts;
+- ``reseeded(seed)``: the same source at another seed; open files stay open;
+- ``input_record()``: everything besides the seed that pre-training data depend on, JSON-ready: options, or the content
+  of files; ``task_record(name)``: everything else that a task's examples depend on;
+- ``packages``: those besides numpy that make or read the data.
+"""
 
 SOURCES: Mapping[str, Callable[..., Source]] = {
     "glyphs": Glyphs,

@@ -36,7 +36,7 @@ _FORMS = 2
 
 @dataclass(frozen=True)
 class Captions(Glyphs):
-    """The glyphs of one seed with captions; a :class:`~noisymodel.study.data.source.Source` of kind ``"pairs"``.
+    """The glyphs of one seed with captions; a :data:`~noisymodel.study.data.Source` of kind ``"pairs"``.
 
     Pictures, labels, tasks and shifts are those of :class:`Glyphs` with the same settings and seed. A caption tells the
     super-class, the size (in thirds of its range) and the thickness of the strokes (in thirds) in one of six patterns,

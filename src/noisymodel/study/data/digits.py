@@ -47,7 +47,7 @@ def _digits() -> tuple[effects.Images, NDArray[np.int64]]:
 
 @dataclass(frozen=True)
 class Digits(Drawn):
-    """The digits of one seed; a :class:`~noisymodel.study.data.source.Source`.
+    """The digits of one seed; a :data:`~noisymodel.study.data.Source`.
 
     The seed splits the 1,797 pictures. ``pretraining_images`` of them are for pre-training, each in ``copies`` slightly
     moved and rotated copies, labelled with the digit modulo 5. The rest are for the downstream task, the ten digits:

@@ -26,7 +26,7 @@ _SHAPES, PRETRAINING, CHECK, _TRAINING, _TEST, _SHIFT, SAMPLES, _TASK = range(8)
 
 @dataclass(frozen=True)
 class Glyphs(Drawn):
-    """The glyphs of one seed; a :class:`~noisymodel.study.data.source.Source`.
+    """The glyphs of one seed; a :data:`~noisymodel.study.data.Source`.
 
     ``pretraining_images`` pictures are labelled with ``base_glyphs`` super-classes; the downstream task has
     ``base_glyphs · variants`` fine classes, in the same shapes and fresh pictures. ``moved_strokes`` strokes of the

@@ -77,7 +77,7 @@ SHIFTS = {
 
 @dataclass(frozen=True)
 class Texts(Drawn):
-    """The texts of one seed; a :class:`~noisymodel.study.data.source.Source` of kind ``"texts"``.
+    """The texts of one seed; a :data:`~noisymodel.study.data.Source` of kind ``"texts"``.
 
     ``topics · subtopics`` subtopics are the fine classes of the downstream task, the topics the labels of pre-training
     (for objectives that use labels) and the task ``"coarse"``. Texts have two to ``sentences`` sentences. Pre-training

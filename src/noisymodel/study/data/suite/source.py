@@ -32,7 +32,7 @@ _TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Suite:
-    """A suite that a configuration declares; a :class:`~noisymodel.study.data.source.Source`.
+    """A suite that a configuration declares; a :data:`~noisymodel.study.data.Source`.
 
     Everything that needs no decoding is checked at construction: files and folders exist, labels are classes, label
     maps fit. The seed only chooses the training samples of each task; the pre-training and test sets are the same for
