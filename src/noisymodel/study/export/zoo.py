@@ -87,8 +87,12 @@ def export_study(
         target.rmdir()  # it is empty
     with new_folder(target) as partial:
         cells = (Cell(planned, name, parts) for name in there)
-        names = _write_all(partial, planned, cells, licence or ("other" if config.data == "suite" else LICENCE))
+        names = _write_all(partial, planned, cells, licence or _licence(config))
     return Exported(target, names, tuple(name for name in planned.cells if name not in there))
+
+
+def _licence(config: StudyConfig) -> str:
+    return "other" if config.data == "suite" else LICENCE
 
 
 def _write_all(folder: Path, planned: Plan, cells: Iterable[Cell], licence: str) -> tuple[str, ...]:
