@@ -57,6 +57,7 @@ class Cell:
         self.rates = plan.config.noise_rates
         self.source = plan.source_of(name)
         self.tasks: Mapping[str, Task] = chosen_tasks(plan.config, self.source)
+        self._examples: dict[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]] = {}
         self._frozen: dict[tuple[float, str], FrozenFeatures] = {}
         self._pretrained: Pretrained | None = None
 
@@ -109,11 +110,6 @@ class Cell:
         return Pretrained(shape, tuple(states))
 
     @cached_property
-    def examples(self) -> Examples:
-        """The pre-training examples, with clean labels."""
-        return self.source.pretraining()
-
-    @cached_property
     def request(self) -> PretrainingRequest:
         """The request for pre-training; its checkpoints are needed until the networks are stored."""
         return PretrainingRequest(
@@ -121,7 +117,7 @@ class Cell:
             architecture=_absolute(self.name.architecture),
             noise_kind=self.name.noise_kind,
             noise_rates=self.rates,
-            examples=self.examples,
+            examples=self.source.pretraining(),
             seed=self.name.seed,
             classes=self.source.pretraining_classes,
             vocabulary=self.source.vocabulary,
@@ -155,18 +151,14 @@ class Cell:
             )
         return self._frozen[rate, task]
 
-    def examples_of(self, task: str) -> tuple[Mapping[int, Examples], Mapping[str, Examples]]:
-        """Downstream training examples by shots, and test examples by shift; the same for all networks."""
-        return self._examples[task]
-
-    @cached_property
-    def _examples(self) -> Mapping[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]]:
-        found: dict[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]] = {}
-        for name, task in self.tasks.items():
+    def examples_of(self, name: str) -> tuple[Mapping[int, Examples], Mapping[str, Examples]]:
+        """Downstream training examples of a task by shots, and test examples by shift; the same for all networks."""
+        if name not in self._examples:
+            task = self.tasks[name]
             training = {shots: task.training(shots) for shots in self.plan.config.shots}
             shifted = {shift: task.shifted(shift) for shift in self.plan.shifts[name]}
-            found[name] = training, {CLEAN_SHIFT: task.test(), **shifted}
-        return found
+            self._examples[name] = training, {CLEAN_SHIFT: task.test(), **shifted}
+        return self._examples[name]
 
     # ---- computing ---------------------------------------------------------------------------------------------------
 
@@ -229,7 +221,7 @@ class Cell:
 
     def all_examples(self) -> Iterator[Examples]:
         """All training and test examples of all tasks."""
-        for training, tests in self._examples.values():
+        for training, tests in map(self.examples_of, self.tasks):
             yield from itertools.chain(training.values(), tests.values())
 
 

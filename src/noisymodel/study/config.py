@@ -4,47 +4,54 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any
 
 from ..errors import ConfigError, import_extra
 from ..files.reading import parse_json
-from .config_values import build, check_types, convert, demand, shown
+from .config_values import Least, Positive, build, check_types, demand, read, shown
+
+BatchSize = Annotated[int, Least(2, "an integer of at least 2")]
+Count = Annotated[int, Least(0, "a number of at least 0")]
+NotNegative = Annotated[float, Least(0, "a number of at least 0")]
+PositiveNumber = Annotated[float, Least(math.ulp(0.0), "a positive number")]
+Widths = Annotated[tuple[int, ...], Least(1, "positive integers")]
 
 
 @dataclass(frozen=True)
 class PretrainingConfig:
     """The settings of pre-training by AdamW with a linear warm-up times a cosine decay."""
 
-    widths: tuple[int, ...] = (128, 64, 64)
+    widths: Widths = (128, 64, 64)
     """Width of each block; the last is the number of features."""
-    epochs: int = 14
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.1
-    warmup: float = 1.0
+    epochs: Positive = 14
+    batch_size: BatchSize = 128
+    learning_rate: PositiveNumber = 2e-3
+    weight_decay: NotNegative = 0.1
+    warmup: NotNegative = 1.0
     """Epochs of linear warm-up."""
     classifier_init: str = "linear"
     """Initial weights of the classifier: uniform in ±1/√D (``"linear"``) or ±√(6/D) (``"kaiming"``)."""
-    resnet_widths: tuple[int, ...] = (8, 16, 32)
+    resnet_widths: Widths = (8, 16, 32)
     """Channels of each residual block of ``"resnet"``; the last is the number of features."""
-    patch_size: int = 4
+    patch_size: Positive = 4
     """Pixels a side of a token of ``"vit"``."""
-    transformer_width: int = 64
+    transformer_width: Positive = 64
     """Number of features of ``"vit"``, ``"transformer"`` and the built-in encoder of captions."""
-    transformer_depth: int = 2
+    transformer_depth: Positive = 2
     """Blocks."""
-    transformer_heads: int = 4
-    embedding: int = 64
+    transformer_heads: Positive = 4
+    embedding: Positive = 64
     """Dimensions of the common space of pictures and captions."""
-    temperature: float = 0.07
+    temperature: PositiveNumber = 0.07
     """Initial temperature of the contrastive loss; it is learned."""
     mask_share: float = 0.15
     """Share of the tokens that are masked in each step of ``"masked_token"``."""
-    image_size: int = 0
+    image_size: Count = 0
     """Size in pixels to which pictures are resized for models of libraries; 0: the model's own size if it has one, else
     that of the pictures, at least 32."""
     noise_options: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -52,31 +59,18 @@ class PretrainingConfig:
     overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     """Replacements for keys of this table, by objective, architecture or ``"objective/architecture"``, such as
     ``{"vit": {"epochs": 20}}``."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: NotNegative = 60.0
     """Time between two checkpoints."""
-    checkpoint_steps: int = 0
+    checkpoint_steps: Count = 0
     """Steps between two further checkpoints; 0: checkpoints by time alone."""
     device: str = "cpu"
     """``"cpu"``, ``"cuda"`` (under ``torchrun`` the device with the rank's local number) or ``"cuda:1"``."""
 
     def __post_init__(self) -> None:
         check_types(self, "pretraining.")
-        for key in ("patch_size", "transformer_width", "transformer_depth", "transformer_heads", "embedding"):
-            demand(getattr(self, key) > 0, f"pretraining.{key}", "a positive integer", getattr(self, key))
-        positive = bool(self.resnet_widths) and min(self.resnet_widths) > 0
-        demand(positive, "pretraining.resnet_widths", "positive integers", self.resnet_widths)
         divides = self.transformer_width % self.transformer_heads == 0
         demand(divides, "pretraining.transformer_heads", "a divisor of transformer_width", self.transformer_heads)
-        demand(self.temperature > 0, "pretraining.temperature", "a positive number", self.temperature)
         demand(0 < self.mask_share < 1, "pretraining.mask_share", "a number between 0 and 1", self.mask_share)
-        for key in ("image_size", "checkpoint_seconds", "checkpoint_steps"):
-            demand(getattr(self, key) >= 0, f"pretraining.{key}", "a number of at least 0", getattr(self, key))
-        demand(bool(self.widths) and min(self.widths) > 0, "pretraining.widths", "positive integers", self.widths)
-        demand(self.epochs > 0, "pretraining.epochs", "a positive integer", self.epochs)
-        demand(self.batch_size > 1, "pretraining.batch_size", "an integer of at least 2", self.batch_size)
-        demand(self.learning_rate > 0, "pretraining.learning_rate", "a positive number", self.learning_rate)
-        demand(self.weight_decay >= 0, "pretraining.weight_decay", "a number of at least 0", self.weight_decay)
-        demand(self.warmup >= 0, "pretraining.warmup", "a number of at least 0", self.warmup)
         known = self.classifier_init in ("linear", "kaiming")
         demand(known, "pretraining.classifier_init", "'linear' or 'kaiming'", self.classifier_init)
         for name in self.overrides:
@@ -103,27 +97,19 @@ class PretrainingConfig:
         """``others`` with the overrides of a name."""
         prefix, values = f"pretraining.overrides.{name}.", self.overrides[name]
         demand("overrides" not in values, f"{prefix}overrides", "no overrides of overrides", values)
-        hints = get_type_hints(PretrainingConfig)
-        unknown = {key: value for key, value in values.items() if key not in hints}
-        if unknown:
-            build(PretrainingConfig, unknown, prefix)
-        converted = {key: convert(value, hints[key], prefix + key) for key, value in values.items()}
-        return dataclasses.replace(others, overrides={}, **converted)
+        return dataclasses.replace(others, overrides={}, **read(PretrainingConfig, values, prefix))
 
 
 @dataclass(frozen=True)
 class TuningConfig:
     """The common settings of all tuning methods: AdamW, cosine decay to zero; each method has its own learning rate."""
 
-    epochs: int = 30
-    batch_size: int = 64
-    weight_decay: float = 1e-4
+    epochs: Positive = 30
+    batch_size: BatchSize = 64
+    weight_decay: NotNegative = 1e-4
 
     def __post_init__(self) -> None:
         check_types(self, "tuning.")
-        demand(self.epochs > 0, "tuning.epochs", "a positive integer", self.epochs)
-        demand(self.batch_size > 1, "tuning.batch_size", "an integer of at least 2", self.batch_size)
-        demand(self.weight_decay >= 0, "tuning.weight_decay", "a number of at least 0", self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -175,19 +161,17 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         check_types(self, "")
-        distinct = len(set(self.seeds)) == len(self.seeds) > 0 and min(self.seeds) >= 0
-        demand(distinct, "seeds", "distinct integers of at least 0", list(self.seeds))
-        for key in ("objectives", "architectures", "noise_kinds"):
-            named = getattr(self, key)
-            demand(len(set(named)) == len(named) > 0, key, "distinct names", list(named))
-        demand(len(set(self.tasks)) == len(self.tasks), "tasks", "distinct names", list(self.tasks))
+        for key in ("objectives", "architectures", "noise_kinds", "tasks", "methods", "shifts"):
+            names = list(getattr(self, key))
+            enough = bool(names) or key in ("tasks", "methods", "shifts")
+            demand(enough and len(set(names)) == len(names), key, "distinct names", names)
+        for key, more in (("seeds", ""), ("shots", " (0: all there are)")):
+            numbers = list(getattr(self, key))
+            distinct = len(set(numbers)) == len(numbers) > 0 and min(numbers) >= 0
+            demand(distinct, key, f"distinct integers of at least 0{more}", numbers)
         rates = list(self.noise_rates)
         ascending = rates == sorted(set(rates)) and rates[:1] == [0.0] and rates[-1] <= 1
         demand(ascending, "noise_rates", "ascending numbers from 0 to at most 1, the first of them 0", rates)
-        demand(len(set(self.methods)) == len(self.methods), "methods", "distinct names", list(self.methods))
-        demand(len(set(self.shifts)) == len(self.shifts), "shifts", "distinct names", list(self.shifts))
-        positive = len(set(self.shots)) == len(self.shots) > 0 and min(self.shots) >= 0
-        demand(positive, "shots", "distinct integers of at least 0 (0: all there are)", list(self.shots))
         demand(bool(self.suite) == (self.data == "suite"), "suite", 'a table where `data` is "suite"', self.suite)
         from .names import check_names  # imported late: the methods and sources import the configuration
 

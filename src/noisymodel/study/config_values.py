@@ -8,7 +8,7 @@ import math
 import numbers
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from ..errors import ConfigError
 
@@ -41,35 +41,64 @@ def shown(value: object) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+class Least(NamedTuple):
+    """The smallest allowed number, or element of a list that must not be empty."""
+
+    least: float
+    expected: str
+    """For errors."""
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the annotated type is within the limit."""
+        numbers = value if isinstance(value, tuple) else (value,)
+        return min(numbers, default=-math.inf) >= self.least
+
+
+Positive = Annotated[int, Least(1, "a positive integer")]
+
+
 def build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
     """A dataclass from the keys of a configuration; errors name the key, after ``prefix``.
 
-    A field whose metadata have ``"read"`` is read by that function of value and key.
+    Raises:
+        ConfigError: an unknown or missing key, or a value of the wrong type or beyond its limit.
+    """
+    found = read(cls, values, prefix)
+    for one in dataclasses.fields(cast(Any, cls)):
+        if one.name not in values and one.default is one.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"config key `{prefix}{one.name}` is missing")
+    return cls(**found)
+
+
+def read(cls: type[Any], values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The converted values of some fields of a dataclass. A field may have its own ``"read"`` in its metadata.
 
     Raises:
-        ConfigError: an unknown or missing key, or a value of the wrong type.
+        ConfigError: an unknown key, or a value of the wrong type or beyond its limit.
     """
-    hints = get_type_hints(cls)
-    for key in values:
+    hints = get_type_hints(cls, include_extras=True)
+    readers = {one.name: one.metadata["read"] for one in dataclasses.fields(cls) if "read" in one.metadata}
+    found: dict[str, Any] = {}
+    for key, value in values.items():
         if key not in hints:
             near = difflib.get_close_matches(str(key), hints, 1)
             hint = f"did you mean `{prefix}{near[0]}`?" if near else f"known keys: {', '.join(hints)}"
             raise ConfigError(f"config key `{prefix}{key}` is unknown; {hint}")
-    fields: dict[str, Any] = {one.name: one for one in dataclasses.fields(cast(Any, cls))}
-    for name, one in fields.items():
-        if name not in values and one.default is one.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"config key `{prefix}{name}` is missing")
-    known = {name: one.metadata["read"] for name, one in fields.items() if "read" in one.metadata}
-    return cls(
-        **{
-            key: known[key](value, prefix + key) if key in known else convert(value, hints[key], prefix + key)
-            for key, value in values.items()
-        }
-    )
+        own = readers.get(key)
+        found[key] = own(value, prefix + key) if own else convert(value, hints[key], prefix + key)
+    return found
 
 
 def convert(value: Any, kind: Any, key: str) -> Any:
-    """Convert ``value`` to the annotated type ``kind``, one of the few types in configurations."""
+    """Convert ``value`` to the annotated type ``kind``, one of the few types in configurations, and check its limit."""
+    if get_origin(kind) is Annotated:
+        inner, limit = get_args(kind)
+        value = convert(value, inner, key)
+        demand(limit.allows(value), key, limit.expected, value)
+        return value
+    if get_origin(kind) is Literal:
+        demand_known(key, convert(value, str, key), get_args(kind))
+        return value
     if dataclasses.is_dataclass(kind):
         demand(isinstance(value, Mapping), key, "a table of keys", value)
         return build(kind, value, f"{key}.")  # pyright: ignore[reportArgumentType] # a dataclass type, as asked above
@@ -129,9 +158,9 @@ def check_types(config: Any, prefix: str) -> None:
     """Convert every field of a dataclass to its annotated type: lists become tuples, integers become floats.
 
     Raises:
-        ConfigError: a value of another type, or a number that is not finite.
+        ConfigError: a value of another type or beyond its limit, or a number that is not finite.
     """
-    for name, kind in get_type_hints(type(config)).items():
+    for name, kind in get_type_hints(type(config), include_extras=True).items():
         value = getattr(config, name)
         if not dataclasses.is_dataclass(value):
             object.__setattr__(config, name, convert(value, kind, prefix + name))

@@ -43,14 +43,13 @@ def scores(model: torch.nn.Module, examples: Examples) -> dict[str, float]:
     answered, labels = _answered(logits, examples), examples.labels
     shown = _probabilities(logits, examples)
     classes = np.unique(labels)
-    hits = np.array([np.mean(answered[labels == one] == one) for one in classes])
     claimed = np.array([np.sum(answered == one) for one in classes])
     found = np.array([np.sum((answered == one) & (labels == one)) for one in classes])
     held = np.array([np.sum(labels == one) for one in classes])
     own = shown[np.arange(len(labels)), labels]
     return {
         "accuracy": float((answered == labels).mean()),
-        "balanced_accuracy": float(hits.mean()),
+        "balanced_accuracy": float((found / held).mean()),
         "macro_f1": float((2 * found / (claimed + held)).mean()),
         "average_precision": float(np.mean([_average_precision(shown[:, one], labels == one) for one in classes])),
         "log_loss": float(-np.log(np.maximum(own, _SMALLEST)).mean()),

@@ -6,7 +6,7 @@ from .config import StudyConfig
 from .config_values import demand_known, unknown_name
 from .data import SOURCES, open_source, reported_shifts
 from .methods import expanded
-from .pretraining.compatibility import ARCHITECTURES, LIBRARIES, NOISE_KINDS, OBJECTIVES
+from .pretraining.compatibility import ARCHITECTURES, NOISE_KINDS, OBJECTIVES, is_architecture
 
 
 def check_names(config: StudyConfig) -> None:
@@ -19,17 +19,13 @@ def check_names(config: StudyConfig) -> None:
         for name in getattr(config, key):
             demand_known(key, name, known)
     for name in config.architectures:
-        _check_architecture("architectures", name, name)
+        if not is_architecture(name):
+            raise unknown_name("architectures", name, ARCHITECTURES)
     for name in config.pretraining.overrides:
-        first, _, rest = name.partition("/")
-        _check_architecture("pretraining.overrides", name, rest if first in OBJECTIVES else name)
+        objective, _, architecture = name.partition("/")
+        if not (name in OBJECTIVES or is_architecture(architecture if objective in OBJECTIVES else name)):
+            raise unknown_name("pretraining.overrides", name, [*OBJECTIVES, *ARCHITECTURES])
     expanded(config.methods)
     demand_known("data", config.data, SOURCES)
     if config.data != "suite" and (config.tasks or config.shifts):
         reported_shifts(config, open_source(config, config.seeds[0]))
-
-
-def _check_architecture(key: str, name: str, architecture: str) -> None:
-    library = architecture.partition(":")[0]
-    if architecture and architecture not in ARCHITECTURES and library not in LIBRARIES:
-        raise unknown_name(key, name, ARCHITECTURES if key == "architectures" else [*OBJECTIVES, *ARCHITECTURES])

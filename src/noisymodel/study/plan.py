@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.util import find_spec
 from itertools import product
@@ -11,19 +10,9 @@ from typing import Any, NamedTuple
 
 from ..errors import ConfigError, MissingExtraError
 from .config import PretrainingConfig, StudyConfig
-from .data import (
-    Source,
-    Task,
-    chosen_tasks,
-    input_record,
-    open_source,
-    packages_of,
-    reported_shifts,
-    reseeded,
-    task_record,
-)
+from .data import Source, chosen_tasks, open_source, reported_shifts
 from .identity import LIBRARY_OF, Identity, library_versions, network_record
-from .methods import Method, chosen_methods
+from .methods import chosen_methods
 from .pretraining.compatibility import fits
 
 _EXTRA_OF = {"timm": "timm", "transformers": "hf", "open_clip": "open-clip"}
@@ -54,50 +43,38 @@ class Part(NamedTuple):
 NETWORKS = Part("networks")
 
 
-@dataclass(frozen=True, eq=False)
 class Plan:
-    """All cells and parts to compute. Made by `plan`; it is sent to other processes with its opened sources."""
+    """All cells and parts to compute. Made by `plan`; it is sent to other processes with its opened source.
 
-    config: StudyConfig
-    source: Source
-    """At the first seed."""
+    Args:
+        config: the study.
+        source: its source at the first seed.
 
-    def __post_init__(self) -> None:
-        _ = self.cells, self.methods, self.shifts  # errors come now
+    Raises:
+        ConfigError: names that do not fit together, or that the source does not have.
+    """
+
+    def __init__(self, config: StudyConfig, source: Source) -> None:
+        self.config, self.source = config, source
+        self.cells = _cells(config, source)
+        """All cells, all seeds of one group after the other, so that shards share every group."""
+        self.methods = chosen_methods(config)
+        """The methods by name, in the order of tables."""
+        self.tasks = chosen_tasks(config, source)
+        """The tasks by name, at the first seed."""
+        self.shifts = reported_shifts(config, source)
+        """Task -> the shifts that are reported."""
+        tuned = product(self.tasks, config.shots, self.methods)
+        features = (Part("features", task) for task in self.tasks)
+        self.parts = (NETWORKS, *features, *(Part("tuning", *what) for what in tuned))
+        """The parts of every cell, in the order in which they are computed."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Plan, (self.config, self.source)
 
-    @cached_property
-    def cells(self) -> tuple[CellName, ...]:
-        """All cells, all seeds of one group after the other, so that shards share every group."""
-        return _cells(self.config, self.source)
-
-    @cached_property
-    def methods(self) -> Mapping[str, Method]:
-        """The methods by name, in the order of tables."""
-        return chosen_methods(self.config)
-
-    @cached_property
-    def tasks(self) -> Mapping[str, Task]:
-        """The tasks by name, at the first seed."""
-        return chosen_tasks(self.config, self.source)
-
-    @cached_property
-    def shifts(self) -> Mapping[str, tuple[str, ...]]:
-        """Task -> the shifts that are reported."""
-        return reported_shifts(self.config, self.source)
-
-    @cached_property
-    def parts(self) -> tuple[Part, ...]:
-        """The parts of every cell, in the order in which they are computed."""
-        tuned = product(self.tasks, self.config.shots, self.methods)
-        features = (Part("features", task) for task in self.tasks)
-        return (NETWORKS, *features, *(Part("tuning", *what) for what in tuned))
-
     def source_of(self, cell: CellName) -> Source:
         """The source at a cell's seed; files are not opened again."""
-        return reseeded(self.source, cell.seed)
+        return self.source.reseeded(cell.seed)
 
     def settings_of(self, cell: CellName) -> PretrainingConfig:
         """The settings of a cell's pre-training, overrides resolved."""
@@ -129,7 +106,7 @@ class Plan:
             network=self._networks[cell[:2]],
             noise=noise,
             seed=cell.seed,
-            libraries=library_versions(*packages_of(self.config), *([library] if library else [])),
+            libraries=library_versions(*self.source.packages, *([library] if library else [])),
         )
 
     def identity(self, cell: CellName, part: Part) -> Identity:
@@ -147,7 +124,7 @@ class Plan:
 
     @cached_property
     def _data(self) -> dict[str, Any]:
-        return input_record(self.config, self.source)
+        return {"source": self.config.data, **self.source.input_record()}
 
     @cached_property
     def _networks(self) -> dict[tuple[str, ...], dict[str, Any]]:
@@ -157,7 +134,7 @@ class Plan:
 
     @cached_property
     def _tasks(self) -> dict[str, dict[str, Any]]:
-        return {name: task_record(self.source, name, self.shifts[name]) for name in self.tasks}
+        return {name: {"shifts": list(self.shifts[name]), **self.source.task_record(name)} for name in self.tasks}
 
     def check_packages(self) -> None:
         """Check that the libraries of architectures and methods are installed.

@@ -52,12 +52,12 @@ class StudyStatus:
         return sum(len(cell.missing) for cell in self.cells)
 
     def __str__(self) -> str:
-        lines = [f"{self.path}: {self.parts - self.missing} of {self.parts} parts, {self._whole()} cells whole"]
-        groups = dict.fromkeys(cell.name[:3] for cell in self.cells)
-        for group in groups:
-            cells = [cell for cell in self.cells if cell.name[:3] == group]
+        whole = sum(not cell.missing for cell in self.cells)
+        done = f"{self.parts - self.missing} of {self.parts} parts, {whole} of {len(self.cells)} cells whole"
+        lines = [f"{self.path}: {done}"]
+        for objective, architecture, kind in dict.fromkeys(cell.name[:3] for cell in self.cells):
+            cells = [cell for cell in self.cells if cell.name[:3] == (objective, architecture, kind)]
             whole = sum(not cell.missing for cell in cells)
-            objective, architecture, kind = group
             lines.append(f"  {objective} {architecture}, {kind} noise: {whole} of {len(cells)} seeds whole")
             lacking = Counter(part for cell in cells for part in cell.missing)
             if lacking:
@@ -68,9 +68,6 @@ class StudyStatus:
                 lines.append(f"  pre-training: {cell.name}, last checkpoint {cell.checkpoint_age:.0f} s ago")
         lines.append("  the report is there" if self.reported else "  no report yet")
         return "\n".join(lines)
-
-    def _whole(self) -> str:
-        return f"{sum(not cell.missing for cell in self.cells)} of {len(self.cells)}"
 
 
 def status(path: str | Path, *, cache: str | Path | None = None) -> StudyStatus:

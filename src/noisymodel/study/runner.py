@@ -6,9 +6,9 @@ import json
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -94,33 +94,25 @@ def run(
     """
     planned = plan(_as_config(config))
     _check_machine(planned, backend)
-    compute = partial(execute, planned, workers=workers, progress=progress, backend=backend)
-    if out is None:
-        with tempfile.TemporaryDirectory(prefix="noisymodel-") as folder:
-            collected, _ = _computed(planned, PartCache(cache or folder), compute)
-        return StudyResult([row._asdict() for row in collected.table], collected.spectra, None)
-
-    _check_report_packages()
     began = time.monotonic()
-    path = Path(out).absolute()
-    claim_folder(path, planned.config, resume=resume, force=force)
-    collected, failures = _computed(planned, PartCache(cache or path / CACHE_FOLDER), compute, path)
-    from .report import write_report  # needs the extra, and nothing before did
-
-    write_report(path, make_record(planned, collected, seconds=time.monotonic() - began, failures=failures))
-    return StudyResult([row._asdict() for row in collected.table], collected.spectra, Path(out))
-
-
-def _computed(
-    planned: Plan, cache: PartCache, compute: Callable[[PartCache], list[Failure]], path: Path | None = None
-) -> tuple[Collected, list[Failure]]:
-    """Compute the missing parts and collect all; report the failures, and write them into the folder, if any."""
-    failures = compute(cache)
+    path = None if out is None else Path(out).absolute()
     if path is not None:
-        _write_failures(path, failures)
-    collected = collect(planned, cache, failures)
+        _check_report_packages()
+        claim_folder(path, planned.config, resume=resume, force=force)
+    temporary = tempfile.TemporaryDirectory(prefix="noisymodel-") if path is None else nullcontext(path / CACHE_FOLDER)
+    with temporary as folder:
+        parts = PartCache(cache or folder)
+        failures = execute(planned, parts, workers=workers, progress=progress, backend=backend)
+        if path is not None:
+            _write_failures(path, failures)
+        collected = collect(planned, parts, failures)
     _report_failures(failures, collected.table)
-    return collected, failures
+    if path is not None:
+        from .report import write_report  # needs the extra, and nothing before did
+
+        write_report(path, make_record(planned, collected, seconds=time.monotonic() - began, failures=failures))
+    table = [row._asdict() for row in collected.table]
+    return StudyResult(table, collected.spectra, None if out is None else Path(out))
 
 
 def run_shard(
@@ -161,7 +153,7 @@ def _report_failures(failures: Sequence[Failure], table: Sequence[Row]) -> None:
     if not any(row.method not in (PRETRAINING, FEATURES) for row in table):
         raise StudyError(f"every method failed, the first with: {failures[0]}")
     message = f"{len(failures)} parts failed and are gaps in the results, the first with: {failures[0]}"
-    warnings.warn(message, StudyWarning, stacklevel=4)
+    warnings.warn(message, StudyWarning, stacklevel=3)
 
 
 def _as_config(config: StudyConfig | Mapping[str, Any] | str | Path | None) -> StudyConfig:

@@ -101,7 +101,7 @@ def test_overrides_by_objective_architecture_and_both() -> None:
     [
         ({"overrides": {"vit": {"epoch": 3}}}, r"`pretraining\.overrides\.vit\.epoch` is unknown.*epochs"),
         ({"overrides": {"vit": {"epochs": "3"}}}, r"`pretraining\.overrides\.vit\.epochs`: expected an integer"),
-        ({"overrides": {"vit": {"epochs": 0}}}, r"`pretraining\.epochs`: expected a positive integer"),
+        ({"overrides": {"vit": {"epochs": 0}}}, r"`pretraining\.overrides\.vit\.epochs`: expected a positive integer"),
         ({"overrides": {"vit": {"overrides": {}}}}, "no overrides of overrides"),
         ({"transformer_heads": 5}, r"`pretraining\.transformer_heads`: expected a divisor of transformer_width"),
         ({"patch_size": 0}, r"`pretraining\.patch_size`: expected a positive integer"),

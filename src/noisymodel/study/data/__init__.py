@@ -1,18 +1,18 @@
-"""Sources of study data behind one small interface, :class:`Source`."""
+"""Sources of study data with the same members, see :data:`Source`."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from inspect import signature
+from typing import TypeAlias
 
 from ...errors import ConfigError
 from ..config import StudyConfig
-from ..config_values import demand_known
+from ..config_values import demand, demand_known
 from .captions import Captions
 from .digits import Digits
 from .glyphs import Glyphs
-from .source import Examples, Inputs, LazyInputs, Source, Task, as_rows, batches, take
+from .source import Examples, Inputs, LazyInputs, Task, as_rows, batches, take
 from .suite import Suite
 from .texts import Texts
 
@@ -31,14 +31,30 @@ __all__ = [
     "as_rows",
     "batches",
     "chosen_tasks",
-    "input_record",
     "open_source",
-    "packages_of",
     "reported_shifts",
-    "reseeded",
     "take",
-    "task_record",
 ]
+
+Source: TypeAlias = Glyphs | Digits | Texts | Suite
+"""A source at one seed: its data are a pure function of the source's settings and the seed.
+
+Pre-training and downstream labels differ: the network learns ``pretraining_classes`` coarse classes, whose labels the
+study corrupts; the downstream tasks have other classes. All sources have
+
+- ``kind``: ``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``;
+- ``vocabulary``: the number of token ids; 0 without texts;
+- ``title``, ``description`` and ``remarks`` (known limits) for the report;
+- ``tasks``: the downstream tasks by name (:class:`Task`); ``default_tasks``: those of a study that names none;
+  ``shifts``: all distribution shifts of all tasks, each name once;
+- ``pretraining()``: the examples with clean labels in ``range(pretraining_classes)``; ``pretraining_check()``: fresh
+  ones, to evaluate a network on its own pre-training task;
+- ``samples(count)``: pictures of the same objects, clean (key ``"clean"``) and under each shift; empty for texts;
+- ``reseeded(seed)``: the same source at another seed; open files stay open;
+- ``input_record()``: everything besides the seed that pre-training data depend on, JSON-ready: options, or the content
+  of files; ``task_record(name)``: everything else that a task's examples depend on;
+- ``packages``: those besides numpy that make or read the data.
+"""
 
 SOURCES: Mapping[str, Callable[..., Source]] = {
     "glyphs": Glyphs,
@@ -67,13 +83,11 @@ def open_source(config: StudyConfig, seed: int) -> Source:
             "config key `shots`: expected positive integers, got 0, which is all there are of a suite; examples of "
             f"{config.data!r} are drawn as many as are asked for"
         )
-    source = SOURCES[config.data]
-    known = [item.name for item in dataclasses.fields(source) if item.name != "seed"]  # pyright: ignore[reportArgumentType] # all sources are dataclasses
+    known = [name for name in signature(SOURCES[config.data]).parameters if name != "seed"]
     for name, value in config.data_options.items():
         demand_known("data_options", name, known)
-        if value < 1:
-            raise ConfigError(f"config key `data_options.{name}`: expected a positive integer, got {value}")
-    return source(seed=seed, **config.data_options)
+        demand(value > 0, f"data_options.{name}", "a positive integer", value)
+    return SOURCES[config.data](seed=seed, **config.data_options)
 
 
 def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
@@ -88,38 +102,6 @@ def chosen_tasks(config: StudyConfig, source: Source) -> dict[str, Task]:
     return {name: task for name, task in source.tasks.items() if name in wanted}
 
 
-def reseeded(source: Source, seed: int) -> Source:
-    """The same source at another seed; open files stay open."""
-    if isinstance(source, Suite):
-        return source.reseeded(seed)
-    return dataclasses.replace(source, seed=seed)  # pyright: ignore[reportArgumentType] # all sources are dataclasses
-
-
-def input_record(config: StudyConfig, source: Source) -> dict[str, Any]:
-    """Everything besides the seed that pre-training data depend on, JSON-ready: options, or the content of files."""
-    if isinstance(source, Suite):
-        return {"source": "suite", **source.input_record()}
-    fields = dataclasses.fields(source)  # pyright: ignore[reportArgumentType] # all sources are dataclasses
-    options = {item.name: getattr(source, item.name) for item in fields if item.name != "seed"}
-    return {"source": config.data, "version": DRAWN, "options": options}
-
-
-DRAWN = 1
-"""Raise this version when the data that a source draws change."""
-
-
-def task_record(source: Source, name: str, shifts: Sequence[str]) -> dict[str, Any]:
-    """Everything that a task's examples depend on besides the seed and `input_record`, JSON-ready."""
-    if isinstance(source, Suite):
-        return source.task_record(name)
-    return {"task": name, "shifts": list(shifts)}
-
-
-def packages_of(config: StudyConfig) -> tuple[str, ...]:
-    """Packages besides numpy that make or read a study's data."""
-    return {"digits": ("scikit-learn",), "suite": ("pillow", "transformers")}.get(config.data, ())
-
-
 def reported_shifts(config: StudyConfig, source: Source) -> dict[str, tuple[str, ...]]:
     """The shifts that a study reports of each task, in the source's order.
 
@@ -127,17 +109,14 @@ def reported_shifts(config: StudyConfig, source: Source) -> dict[str, tuple[str,
         ConfigError: an unknown shift, or one that was used to choose hyper-parameters.
     """
     tasks = chosen_tasks(config, source)
-    notes = [note for task in tasks.values() for note in task.shifts]
-    reportable = list(dict.fromkeys(note.name for note in notes if note.role == "report"))
+    roles = {note.name: note.role for task in tasks.values() for note in task.shifts}
+    reportable = [name for name, role in roles.items() if role == "report"]
     for name in config.shifts:
-        if name in {note.name for note in notes} - set(reportable):
+        if roles.get(name, "report") != "report":
             raise ConfigError(
                 f"config key `shifts`: {name!r} was used to choose hyper-parameters and is never reported; "
                 f"choose from {', '.join(reportable)}"
             )
         demand_known("shifts", name, reportable)
-    return {name: _reported(task, config.shifts) for name, task in tasks.items()}
-
-
-def _reported(task: Task, wanted: Sequence[str]) -> tuple[str, ...]:
-    return tuple(note.name for note in task.shifts if note.role == "report" and (not wanted or note.name in wanted))
+    wanted = set(config.shifts or reportable) & set(reportable)
+    return {key: tuple(note.name for note in task.shifts if note.name in wanted) for key, task in tasks.items()}

@@ -33,17 +33,10 @@ GLYPHS = ("glyph", "sign")
 """Two words for each size, each thickness and each super-class."""
 _FORMS = 2
 
-REMARKS = (
-    "A caption tells super-class, size and thickness and no more: captions of pictures that agree in these are right "
-    "for one another, so that even the best encoder cannot find each picture's own caption.",
-    "The pictures, and how close the variants of a glyph are, were chosen with labels (see the glyphs); nothing was "
-    "searched for with captions.",
-)
-
 
 @dataclass(frozen=True)
 class Captions(Glyphs):
-    """The glyphs of one seed with captions; a :class:`~noisymodel.study.data.source.Source` of kind ``"pairs"``.
+    """The glyphs of one seed with captions; a :data:`~noisymodel.study.data.Source` of kind ``"pairs"``.
 
     Pictures, labels, tasks and shifts are those of :class:`Glyphs` with the same settings and seed. A caption tells the
     super-class, the size (in thirds of its range) and the thickness of the strokes (in thirds) in one of six patterns,
@@ -57,34 +50,7 @@ class Captions(Glyphs):
     'a big regular sign-0'
     """
 
-    @property
-    def title(self) -> str:
-        """A few words."""
-        return "procedural glyphs with captions"
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Known limits of these data."""
-        return REMARKS
-
-    @property
-    def kind(self) -> str:
-        """Pictures with captions."""
-        return "pairs"
-
-    @property
-    def vocabulary(self) -> int:
-        """Token ids of captions are below it; 0 is padding, 1 an unknown word."""
-        return len(self.spelling)
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"{super().description} Each picture for pre-training has a caption that tells its super-class, its size "
-            f"(small, medium, large) and the thickness of its strokes (thin, normal, thick), in one of "
-            f"{len(PATTERNS.patterns)} patterns and with one of two words for each."
-        )
+    kind = "pairs"
 
     @property
     def spelling(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Distribution shifts that act on finished pictures: pure functions of ``(n, height, width)`` arrays and a generator.
 
-Each maps pictures in [0, 1] to new pictures of the same shape in [0, 1]; the input does not change.
+Each maps pictures in [0, 1] to new pictures of the same shape in [0, 1]; the input does not change. Effects without
+chance ignore the generator.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def salt(images: Images, generator: np.random.Generator, *, share: float) -> Ima
     return np.where(generator.random(images.shape) < share, np.float32(1), images)
 
 
-def blur(images: Images, *, scale: float) -> Images:
+def blur(images: Images, _: object = None, *, scale: float) -> Images:
     """Convolve with a Gaussian of standard deviation ``scale`` pixels."""
     return _unit(ndimage.gaussian_filter(images, (0, scale, scale), mode="nearest"))
 
@@ -41,7 +42,7 @@ def low_contrast(images: Images, generator: np.random.Generator, *, low: float, 
     return _unit(0.5 + (images - 0.5) * _per_picture(generator, images, low, high))
 
 
-def invert(images: Images) -> Images:
+def invert(images: Images, _: object = None) -> Images:
     """Swap dark and bright."""
     return (1 - images).astype(np.float32)
 
@@ -56,7 +57,7 @@ def occlude(images: Images, generator: np.random.Generator, *, size: int) -> Ima
     return np.where(inside, _per_picture(generator, images, 0.0, 1.0), images)
 
 
-def edges(images: Images, *, gain: float) -> Images:
+def edges(images: Images, _: object = None, *, gain: float) -> Images:
     """Replace the picture by the length of its gradient (Sobel), times ``gain``."""
     slope, smooth = np.array([-1.0, 0.0, 1.0]), np.array([1.0, 2.0, 1.0]) / 4
     across = ndimage.correlate1d(ndimage.correlate1d(images, slope, axis=2), smooth, axis=1)

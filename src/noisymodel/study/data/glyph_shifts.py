@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from ..rows import ShiftNote
 from . import effects
 from .drawing import Array, Drawing, rotation
+from .source import Shift
 
 
 def _signs(generator: np.random.Generator, *shape: int) -> Array:
@@ -43,8 +42,7 @@ def _with_thickness(drawing: Drawing, generator: np.random.Generator, low: float
     return replace(drawing, thickness=generator.uniform(low, high, len(drawing.strokes)))
 
 
-def _dashed(drawing: Drawing, generator: np.random.Generator) -> Drawing:
-    del generator  # every drawing is dashed alike
+def _dashed(drawing: Drawing, _: np.random.Generator) -> Drawing:
     return replace(drawing, dashes=0.5)
 
 
@@ -62,57 +60,37 @@ def _cluttered(drawing: Drawing, generator: np.random.Generator) -> Drawing:
     return replace(drawing, strokes=np.concatenate([drawing.strokes, np.concatenate([start, end], 2)], 1))
 
 
-@dataclass(frozen=True)
-class GlyphShift:
-    """A named shift: a change of the drawing, a change of the finished picture, or both."""
-
-    note: ShiftNote
-    redraw: Callable[[Drawing, np.random.Generator], Drawing] | None = None
-    effect: Callable[[effects.Images, np.random.Generator], effects.Images] | None = None
-
-
-def _shift(
-    name: str,
-    role: str,
-    description: str,
-    redraw: Callable[[Drawing, np.random.Generator], Drawing] | None = None,
-    effect: Callable[[effects.Images, np.random.Generator], effects.Images] | None = None,
-) -> tuple[str, GlyphShift]:
-    return name, GlyphShift(ShiftNote(name, description, role), redraw, effect)
-
-
-SHIFTS: Mapping[str, GlyphShift] = dict(
-    [
-        _shift("rotation", "tuning", "turned by 0.3 to 0.6 rad", _rotated),
-        _shift("thick", "tuning", "strokes of thickness 0.2 to 0.28", partial(_with_thickness, low=0.2, high=0.28)),
-        _shift("shear", "tuning", "sheared by 0.3 to 0.6", _sheared),
-        _shift(
+SHIFTS = {
+    shift.name: shift
+    for shift in (
+        Shift("rotation", "tuning", "turned by 0.3 to 0.6 rad", _rotated),
+        Shift("thick", "tuning", "strokes of thickness 0.2 to 0.28", partial(_with_thickness, low=0.2, high=0.28)),
+        Shift("shear", "tuning", "sheared by 0.3 to 0.6", _sheared),
+        Shift(
             "low_contrast",
             "tuning",
             "contrast reduced to 30 to 50 %",
-            None,
-            partial(effects.low_contrast, low=0.3, high=0.5),
+            after=partial(effects.low_contrast, low=0.3, high=0.5),
         ),
-        _shift("noise", "tuning", "Gaussian pixel noise 0.25", None, partial(effects.gaussian_noise, scale=0.25)),
-        _shift("blur", "tuning", "Gaussian blur of 1 pixel", None, lambda images, _: effects.blur(images, scale=1.0)),
-        _shift("occlusion", "tuning", "a grey square of 5 × 5 pixels", None, partial(effects.occlude, size=5)),
-        _shift("small", "report", "shrunk to 55 to 75 %", _shrunk),
-        _shift("trans", "report", "moved by 2.4 to 3.6 pixels along both axes", _translated),
-        _shift("salt", "report", "8 % of the pixels white", None, partial(effects.salt, share=0.08)),
-        _shift(
+        Shift("noise", "tuning", "Gaussian pixel noise 0.25", after=partial(effects.gaussian_noise, scale=0.25)),
+        Shift("blur", "tuning", "Gaussian blur of 1 pixel", after=partial(effects.blur, scale=1.0)),
+        Shift("occlusion", "tuning", "a grey square of 5 × 5 pixels", after=partial(effects.occlude, size=5)),
+        Shift("small", "report", "shrunk to 55 to 75 %", _shrunk),
+        Shift("trans", "report", "moved by 2.4 to 3.6 pixels along both axes", _translated),
+        Shift("salt", "report", "8 % of the pixels white", after=partial(effects.salt, share=0.08)),
+        Shift(
             "edge",
             "report",
             "gradient length in place of ink",
-            None,
-            lambda images, _: effects.edges(images, gain=1.0),
+            after=partial(effects.edges, gain=1.0),
         ),
-        _shift("clutter", "report", "three short strokes too many", _cluttered),
-        _shift(
-            "texture", "report", "a plane wave of amplitude 0.25 added", None, partial(effects.texture, strength=0.25)
+        Shift("clutter", "report", "three short strokes too many", _cluttered),
+        Shift(
+            "texture", "report", "a plane wave of amplitude 0.25 added", after=partial(effects.texture, strength=0.25)
         ),
-        _shift("warp", "report", "canvas warped by a sine of 0.8 to 1.6 pixels", _warped),
-        _shift("dash", "report", "strokes dashed, period 4 pixels", _dashed),
-        _shift("thin", "report", "strokes of thickness 0.04 to 0.07", partial(_with_thickness, low=0.04, high=0.07)),
-        _shift("grad", "report", "brightness gradient of ± 0.4", None, partial(effects.illumination, strength=0.4)),
-    ]
-)
+        Shift("warp", "report", "canvas warped by a sine of 0.8 to 1.6 pixels", _warped),
+        Shift("dash", "report", "strokes dashed, period 4 pixels", _dashed),
+        Shift("thin", "report", "strokes of thickness 0.04 to 0.07", partial(_with_thickness, low=0.04, high=0.07)),
+        Shift("grad", "report", "brightness gradient of ± 0.4", after=partial(effects.illumination, strength=0.4)),
+    )
+}

@@ -15,37 +15,18 @@ from numpy.typing import NDArray
 
 from ..._checks import check_choice
 from ..._random import array_generator
-from ..rows import ShiftNote
 from . import effects
-from .drawing import STROKES, Drawing, draw, glyph_shapes, render
-from .glyph_shifts import SHIFTS, GlyphShift
-from .glyph_tasks import Thickness
-from .source import CoarseTask, Examples, Task
+from .drawing import BINS, Drawing, draw, glyph_shapes, render
+from .glyph_shifts import SHIFTS
+from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task
 
 # streams of random numbers that one seed is split into
 _SHAPES, PRETRAINING, CHECK, _TRAINING, _TEST, _SHIFT, SAMPLES, _TASK = range(8)
 
 
-REMARKS = (
-    "This regime was searched for. How close the variants are, how long the networks are pre-trained and how wide they "
-    "are was chosen, on other seeds, because a gain in-domain and a loss under shift show together; only the sizes of "
-    "the effects, on seeds that the search did not see, are free of that choice.",
-    "SVE and LSVR rise with noise also where accuracy under shift does not fall: see the control with 6 epochs of "
-    "pre-training (examples/studies/short_pretraining.toml). So their rise does not explain the loss.",
-    "A part of the linear probe's gain in-domain is that 30 epochs are too few for it on cleanly pre-trained features: "
-    "compare it with the probe that is trained four times as long.",
-    "The gain in-domain hangs on how the pre-training classifier starts: where it starts 2.4 times as large (Kaiming's "
-    "rule), the clean features collapse less and slight noise helps nobody "
-    "(examples/studies/kaiming_pretraining.toml).",
-    "On real pictures, scikit-learn's digits (noisymodel study --data digits), slight noise shows no gain in-domain.",
-    "The intervals cover other glyphs, initial values and flips; they do not cover other generators of pictures, other "
-    "architectures or other sizes, and nothing here says how large the effects are for foundation models.",
-)
-
-
 @dataclass(frozen=True)
-class Glyphs:
-    """The glyphs of one seed; a :class:`~noisymodel.study.data.source.Source`.
+class Glyphs(Drawn):
+    """The glyphs of one seed; a :data:`~noisymodel.study.data.Source`.
 
     ``pretraining_images`` pictures are labelled with ``base_glyphs`` super-classes; the downstream task has
     ``base_glyphs · variants`` fine classes, in the same shapes and fresh pictures. ``moved_strokes`` strokes of the
@@ -56,7 +37,6 @@ class Glyphs:
     ((20, 16, 16), 20)
     """
 
-    seed: int
     size: int = 16
     base_glyphs: int = 10
     variants: int = 2
@@ -66,41 +46,15 @@ class Glyphs:
     test_images: int = 1000
     shift_images: int = 500
 
-    @property
-    def title(self) -> str:
-        """A few words."""
-        return "procedural glyphs"
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Known limits of these data."""
-        return REMARKS
-
-    @property
-    def kind(self) -> str:
-        """Pictures alone."""
-        return "pictures"
-
-    @property
-    def vocabulary(self) -> int:
-        """There are no texts."""
-        return 0
+    kind = "pictures"
+    default_tasks = ("fine",)
+    shifts = tuple(shift.note for shift in SHIFTS.values())
 
     @property
     def tasks(self) -> Mapping[str, Task]:
         """The tasks to recognise the fine class, the super-class, and the thickness of the strokes."""
         coarse = CoarseTask(self, self.variants, lambda fine: self.pictures(fine, _TASK, 0, 0))
         return {"fine": self, "coarse": coarse, "thickness": Thickness(self, (_TASK, 1))}
-
-    @property
-    def default_tasks(self) -> tuple[str, ...]:
-        """The fine classes."""
-        return ("fine",)
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """All distribution shifts and what each is for."""
-        return tuple(shift.note for shift in SHIFTS.values())
 
     @property
     def classes(self) -> int:
@@ -111,18 +65,6 @@ class Glyphs:
     def pretraining_classes(self) -> int:
         """Number of super-classes."""
         return self.base_glyphs
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"Grey pictures of {self.size} × {self.size} pixels, drawn by a generator: {STROKES} pen strokes between "
-            f"points of a lattice, with jittered end points, small rotations, scalings and translations, and varying "
-            f"thickness, contrast and paper. {self.base_glyphs} base glyphs are the super-classes that the networks "
-            f"are pre-trained on ({self.pretraining_images:,} pictures). Each has {self.variants} variants, in which "
-            f"{self.moved_strokes} strokes differ; the {self.classes} (glyph, variant) pairs are the fine classes of "
-            f"the downstream task. Each seed draws its own glyphs."
-        )
 
     def pretraining(self) -> Examples:
         """Pictures with super-class labels."""
@@ -167,16 +109,48 @@ class Glyphs:
         shapes = glyph_shapes(array_generator(self.seed, _SHAPES), self.base_glyphs, self.variants, self.moved_strokes)
         return draw(shapes, labels, array_generator(self.seed, *stream, 0))
 
-    def painted(self, drawing: Drawing, *stream: int, shift: GlyphShift | None = None) -> effects.Images:
+    def painted(self, drawing: Drawing, *stream: int, shift: Shift = UNSHIFTED) -> effects.Images:
         """Pictures of a drawing; the shift has its own random stream, so the instances do not change."""
         change = array_generator(self.seed, *stream, 1)
-        if shift is not None and shift.redraw is not None:
-            drawing = shift.redraw(drawing, change)
-        images = render(drawing, self.size, array_generator(self.seed, *stream, 2))
-        if shift is not None and shift.effect is not None:
-            images = shift.effect(images, change)
-        return images
+        images = render(shift.before(drawing, change), self.size, array_generator(self.seed, *stream, 2))
+        return shift.after(images, change)
 
-    def pictures(self, labels: NDArray[np.int64], *stream: int, shift: GlyphShift | None = None) -> Examples:
+    def pictures(self, labels: NDArray[np.int64], *stream: int, shift: Shift = UNSHIFTED) -> Examples:
         """Pictures of fine classes."""
         return Examples(self.painted(self.drawing(labels, *stream), *stream, shift=shift), labels)
+
+
+@dataclass(frozen=True)
+class Thickness:
+    """The task to tell thin, middle and thick strokes, about which no label of pre-training says anything.
+
+    All glyphs have each thickness equally often. Shifts that change the thickness itself are left out.
+    """
+
+    glyphs: Glyphs
+    stream: tuple[int, ...]
+
+    classes = BINS
+    shifts = tuple(shift.note for name, shift in SHIFTS.items() if name not in ("thick", "thin"))
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` pictures of each thickness."""
+        return self._pictures(shots * self.classes, 0)
+
+    def test(self) -> Examples:
+        """Pictures with thickness labels."""
+        return self._pictures(self.glyphs.test_images, 1)
+
+    def shifted(self, shift: str) -> Examples:
+        """Pictures with thickness labels under a shift."""
+        names = [note.name for note in self.shifts]
+        check_choice(shift, "shift", names)
+        return self._pictures(self.glyphs.shift_images, 2, names.index(shift), shift=SHIFTS[shift])
+
+    def _pictures(self, count: int, *part: int, shift: Shift = UNSHIFTED) -> Examples:
+        order = np.arange(count, dtype=np.int64)
+        labels, fine = order % self.classes, order // self.classes % self.glyphs.classes
+        stream = (*self.stream, *part)
+        drawing = self.glyphs.drawing(fine, *stream)
+        drawing = drawing.with_thickness_bin(labels, array_generator(self.glyphs.seed, *stream, 3))
+        return Examples(self.glyphs.painted(drawing, *stream, shift=shift), labels)

@@ -50,7 +50,7 @@ def truncate(tokens: Integers, words: int) -> Integers:
     return result
 
 
-def content_only(tokens: Integers) -> Integers:
+def content_only(tokens: Integers, _: object = None) -> Integers:
     """Remove articles, punctuation and the other words of the patterns."""
     return pack(np.where(is_function_word(tokens), PADDING, tokens))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from dataclasses import dataclass, fields, replace
+from importlib.resources import files
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import torch
@@ -50,11 +52,6 @@ class Examples(NamedTuple):
     answers: NDArray[np.int64] | None = None
     """``(classes,)``: for each class of the task the corresponding class of ``labels``, −1 for none; ``None`` if the
     classes are the same."""
-
-
-def in_memory(examples: Examples) -> NDArray[np.float32]:
-    """The pictures of a source that holds them in an array."""
-    return cast(NDArray[np.float32], examples.inputs)
 
 
 def batches(inputs: Inputs, rows: int | None = None) -> Iterator[Tensor]:
@@ -103,6 +100,87 @@ class Task(Protocol):
         ...
 
 
+# ---- sources that draw their data -----------------------------------------------------------------------------------
+
+PROSE: Mapping[str, Mapping[str, Any]] = tomllib.loads(
+    files(__package__ or "").joinpath("prose.toml").read_text(encoding="utf-8")
+)
+"""Class -> its title, description and remarks in the report."""
+
+DRAWN = 1
+"""Raise this version when the data that a source draws change."""
+
+
+def _unchanged(example: Any, *_: object) -> Any:
+    return example
+
+
+class Shift(NamedTuple):
+    """A named shift: a change of the unfinished example, a change of the finished input, or both."""
+
+    name: str
+    role: str
+    description: str
+    before: Callable[..., Any] = _unchanged
+    """Changes a glyph's drawing or a text's meaning; called with it and a generator, for texts also the language."""
+    after: Callable[..., Any] = _unchanged
+    """Changes pictures or written texts; called with them and a generator."""
+
+    @property
+    def note(self) -> ShiftNote:
+        """Its texts."""
+        return ShiftNote(self.name, self.description, self.role)
+
+
+UNSHIFTED = Shift("none", "", "")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The common part of sources that draw their data from a seed; the other fields of their classes are options."""
+
+    seed: int
+
+    spelling = ()
+    """A word per token id; 0 is padding, 1 an unknown word."""
+    packages = ()
+    """Packages besides numpy that make the data."""
+
+    @property
+    def title(self) -> str:
+        """A few words."""
+        return PROSE[type(self).__name__]["title"]
+
+    @property
+    def description(self) -> str:
+        """A paragraph for the report; a class adds its own to that of its base."""
+        told = [PROSE[kind.__name__] for kind in reversed(type(self).__mro__) if kind.__name__ in PROSE]
+        return " ".join(one["description"] for one in told).format(self)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Known limits, in sentences for the report."""
+        return tuple(PROSE[type(self).__name__]["remarks"])
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below it; 0 without texts."""
+        return len(self.spelling)
+
+    def reseeded(self, seed: int) -> Self:
+        """The same source at another seed."""
+        return replace(self, seed=seed)
+
+    def input_record(self) -> dict[str, Any]:
+        """The options."""
+        options = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "seed"}
+        return {"version": DRAWN, "options": options}
+
+    def task_record(self, name: str) -> dict[str, Any]:
+        """The name alone."""
+        return {"task": name}
+
+
 @dataclass(frozen=True)
 class CoarseTask:
     """The task to tell groups of another task's classes, tested on the same inputs as that task."""
@@ -138,68 +216,3 @@ class CoarseTask:
 
     def _coarse(self, examples: Examples) -> Examples:
         return Examples(examples.inputs, examples.labels // self.group)
-
-
-class Source(Protocol):
-    """A source at one seed: its data are a pure function of the source's settings and the seed.
-
-    Pre-training and downstream labels differ: the network learns ``pretraining_classes`` coarse classes, whose labels
-    the study corrupts; the downstream tasks have other classes.
-    """
-
-    @property
-    def title(self) -> str:
-        """A few words."""
-        ...
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        ...
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Known limits, in sentences for the report."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """``"pictures"``, ``"pairs"`` (pictures with captions) or ``"texts"``."""
-        ...
-
-    @property
-    def vocabulary(self) -> int:
-        """The number of token ids; 0 without texts."""
-        ...
-
-    @property
-    def tasks(self) -> Mapping[str, Task]:
-        """The downstream tasks by name."""
-        ...
-
-    @property
-    def default_tasks(self) -> tuple[str, ...]:
-        """The tasks of a study that names none."""
-        ...
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """All distribution shifts of all tasks, each name once."""
-        ...
-
-    @property
-    def pretraining_classes(self) -> int:
-        """Number of pre-training classes."""
-        ...
-
-    def pretraining(self) -> Examples:
-        """The pre-training examples, with clean labels in ``range(pretraining_classes)``."""
-        ...
-
-    def pretraining_check(self) -> Examples:
-        """Fresh examples with clean pre-training labels, to evaluate the pre-trained network on its own task."""
-        ...
-
-    def samples(self, count: int) -> Mapping[str, NDArray[np.float32]]:
-        """Pictures of the same ``count`` objects, clean (key ``"clean"``) and under each shift; empty for texts."""
-        ...

@@ -5,7 +5,7 @@ The subtopics of a topic use the same words with different frequencies and in di
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from ..._checks import check_choice
 from ..._random import array_generator
 from ...errors import ConfigError
-from ..rows import ShiftNote
 from . import rewriting
 from .grammar import FORMS, STYLES, Language, Meaning, language
 from .patterns import Integers, decode
-from .source import CoarseTask, Examples, Task
+from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task
 
 # streams of random numbers that one seed is split into
 _LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
@@ -27,21 +26,16 @@ _LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
 _KNOWN_STYLES = ("plain", "formal")  # the styles of downstream texts; pre-training has all styles
 _UNKNOWN_PART = 0.02  # share of unknown words in pre-training, so that networks learn their token
 
-Rephrase = Callable[[Meaning, Language, np.random.Generator], Meaning]
-Rewrite = Callable[[Integers, np.random.Generator], Integers]
 
-
-def _synonyms(meaning: Meaning, words: Language, generator: np.random.Generator) -> Meaning:
-    del words, generator  # every word is replaced
+def _synonyms(meaning: Meaning, *_: object) -> Meaning:
     return meaning.with_forms(np.ones(1, dtype=np.int64))
 
 
-def _in_style(meaning: Meaning, words: Language, generator: np.random.Generator, style: str) -> Meaning:
-    del words
+def _in_style(meaning: Meaning, generator: np.random.Generator, _: Language, style: str) -> Meaning:
     return meaning.in_styles((style,), generator)
 
 
-def _off_topic(meaning: Meaning, words: Language, generator: np.random.Generator) -> Meaning:
+def _off_topic(meaning: Meaning, generator: np.random.Generator, words: Language) -> Meaning:
     """The first sentence is about a subtopic of another topic."""
     topic = meaning.topics // words.subtopics
     other = (topic + generator.integers(1, words.topics, len(topic))) % words.topics
@@ -52,57 +46,38 @@ def _off_topic(meaning: Meaning, words: Language, generator: np.random.Generator
     return replace(meaning, concepts=concepts)
 
 
-def _generic(meaning: Meaning, words: Language, generator: np.random.Generator, share: float) -> Meaning:
+def _generic(meaning: Meaning, generator: np.random.Generator, words: Language, share: float) -> Meaning:
     vague = np.stack([generator.choice(general, meaning.concepts.shape[:2]) for general in words.shared], -1)
     replaced = generator.random(meaning.concepts.shape) < share
     return replace(meaning, concepts=np.where(replaced, vague, meaning.concepts))
 
 
-@dataclass(frozen=True)
-class TextShift:
-    """A named shift: a change of what a text says or of its style, or a change of the written text."""
-
-    note: ShiftNote
-    rephrase: Rephrase | None = None
-    rewrite: Rewrite | None = None
+def _first_words(tokens: Integers, _: np.random.Generator) -> Integers:
+    return rewriting.truncate(tokens, 8)
 
 
-def _shift(
-    name: str, role: str, description: str, rephrase: Rephrase | None = None, rewrite: Rewrite | None = None
-) -> tuple[str, TextShift]:
-    return name, TextShift(ShiftNote(name, description, role), rephrase, rewrite)
-
-
-SHIFTS: Mapping[str, TextShift] = dict(
-    [
-        _shift("generic", "tuning", "40 % of the words with meaning of no topic", partial(_generic, share=0.4)),
-        _shift(
-            "swaps", "tuning", "half of the neighbours swapped", None, partial(rewriting.swap_neighbours, share=0.5)
-        ),
-        _shift("stutter", "tuning", "30 % of the words come twice", None, partial(rewriting.stutter, share=0.3)),
-        _shift("bare", "tuning", "no articles, no punctuation", None, lambda tokens, _: rewriting.content_only(tokens)),
-        _shift("synonyms", "report", "synonyms that the training texts never use", _synonyms),
-        _shift("notes", "report", "style of notes, not in the training texts", partial(_in_style, style="notes")),
-        _shift("spoken", "report", "style of speech, not in the training texts", partial(_in_style, style="spoken")),
-        _shift("off_topic", "report", "first sentence about another topic", _off_topic),
-        _shift("shuffled", "report", "words in random order", None, rewriting.shuffle),
-        _shift("dropped", "report", "40 % of the words left out", None, partial(rewriting.drop, share=0.4)),
-        _shift("truncated", "report", "the first 8 words alone", None, lambda tokens, _: rewriting.truncate(tokens, 8)),
-        _shift("typos", "report", "30 % of the words unknown", None, partial(rewriting.misspell, share=0.3)),
-    ]
-)
-
-REMARKS = (
-    "The texts are of a made-up language with a few hundred words and a dozen sentence patterns; nothing here says how "
-    "large the effects are for natural language.",
-    "How often subtopics share words and how often verbs follow their nouns was set so that the task is neither easy "
-    "nor hopeless for a classifier of word counts; no shift and no noise rate was looked at for that.",
-)
+SHIFTS = {
+    shift.name: shift
+    for shift in (
+        Shift("generic", "tuning", "40 % of the words with meaning of no topic", partial(_generic, share=0.4)),
+        Shift("swaps", "tuning", "half of the neighbours swapped", after=partial(rewriting.swap_neighbours, share=0.5)),
+        Shift("stutter", "tuning", "30 % of the words come twice", after=partial(rewriting.stutter, share=0.3)),
+        Shift("bare", "tuning", "no articles, no punctuation", after=rewriting.content_only),
+        Shift("synonyms", "report", "synonyms that the training texts never use", _synonyms),
+        Shift("notes", "report", "style of notes, not in the training texts", partial(_in_style, style="notes")),
+        Shift("spoken", "report", "style of speech, not in the training texts", partial(_in_style, style="spoken")),
+        Shift("off_topic", "report", "first sentence about another topic", _off_topic),
+        Shift("shuffled", "report", "words in random order", after=rewriting.shuffle),
+        Shift("dropped", "report", "40 % of the words left out", after=partial(rewriting.drop, share=0.4)),
+        Shift("truncated", "report", "the first 8 words alone", after=_first_words),
+        Shift("typos", "report", "30 % of the words unknown", after=partial(rewriting.misspell, share=0.3)),
+    )
+}
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The texts of one seed; a :class:`~noisymodel.study.data.source.Source` of kind ``"texts"``.
+class Texts(Drawn):
+    """The texts of one seed; a :data:`~noisymodel.study.data.Source` of kind ``"texts"``.
 
     ``topics · subtopics`` subtopics are the fine classes of the downstream task, the topics the labels of pre-training
     (for objectives that use labels) and the task ``"coarse"``. Texts have two to ``sentences`` sentences. Pre-training
@@ -113,7 +88,6 @@ class Texts:
     ((20, 36), 18, 295)
     """
 
-    seed: int
     topics: int = 6
     subtopics: int = 3
     sentences: int = 3
@@ -126,40 +100,14 @@ class Texts:
         if self.topics < 2:
             raise ConfigError(f"config key `data_options.topics`: expected an integer of at least 2, got {self.topics}")
 
-    @property
-    def title(self) -> str:
-        """A few words."""
-        return "procedural texts"
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Known limits of these data."""
-        return REMARKS
-
-    @property
-    def kind(self) -> str:
-        """Texts."""
-        return "texts"
-
-    @property
-    def vocabulary(self) -> int:
-        """Token ids are below it; 0 is padding, 1 an unknown word."""
-        return len(self.spelling)
+    kind = "texts"
+    default_tasks = ("fine",)
+    shifts = tuple(shift.note for shift in SHIFTS.values())
 
     @property
     def tasks(self) -> Mapping[str, Task]:
         """Subtopics (``"fine"``) and topics (``"coarse"``)."""
         return {"fine": self, "coarse": CoarseTask(self, self.subtopics, lambda fine: self.written(fine, _TRAINING, 1))}
-
-    @property
-    def default_tasks(self) -> tuple[str, ...]:
-        """Subtopics."""
-        return ("fine",)
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """All distribution shifts and what each is for."""
-        return tuple(shift.note for shift in SHIFTS.values())
 
     @property
     def classes(self) -> int:
@@ -170,18 +118,6 @@ class Texts:
     def pretraining_classes(self) -> int:
         """Number of topics."""
         return self.topics
-
-    @property
-    def description(self) -> str:
-        """A paragraph for the report."""
-        return (
-            f"Texts of two to {self.sentences} sentences in a made-up language of {self.vocabulary} words, written by "
-            f"a grammar with {len(STYLES)} styles. There are {self.topics} topics of {self.subtopics} subtopics each; "
-            f"the subtopics of a topic use the same words, differently often and in different company. The networks "
-            f"are pre-trained on {self.pretraining_texts:,} texts in all styles, with both of the {FORMS} words for "
-            f"each meaning; the downstream task is to tell the {self.classes} subtopics, from texts in two styles and "
-            f"one word for each meaning. Each seed draws its own language."
-        )
 
     @cached_property
     def language(self) -> Language:
@@ -235,20 +171,16 @@ class Texts:
         tokens = rewriting.misspell(tokens, array_generator(self.seed, stream, 2), _UNKNOWN_PART)
         return Examples(tokens, topics // self.subtopics)
 
-    def written(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Examples:
+    def written(self, topics: Integers, *stream: int, shift: Shift = UNSHIFTED) -> Examples:
         """Texts of subtopics, with subtopic labels."""
         return Examples(self._tokens(topics, *stream, shift=shift), topics)
 
-    def _tokens(self, topics: Integers, *stream: int, shift: TextShift | None = None) -> Integers:
+    def _tokens(self, topics: Integers, *stream: int, shift: Shift = UNSHIFTED) -> Integers:
         """Texts of subtopics; the shift has its own random stream, so the texts do not change."""
         meaning = self.language.meanings(topics, self.sentences, _KNOWN_STYLES, array_generator(self.seed, *stream, 0))
         change = array_generator(self.seed, *stream, 1)
-        if shift is not None and shift.rephrase is not None:
-            meaning = shift.rephrase(meaning, self.language, change)
-        tokens = self.language.write(meaning)
-        if shift is not None and shift.rewrite is not None:
-            tokens = shift.rewrite(tokens, change)
-        return tokens
+        tokens = self.language.write(shift.before(meaning, change, self.language))
+        return shift.after(tokens, change)
 
 
 def balanced(count: int, classes: int) -> Integers:

@@ -97,12 +97,11 @@ def _licence(config: StudyConfig) -> str:
 
 def _write_all(folder: Path, planned: Plan, cells: Iterable[Cell], licence: str) -> tuple[str, ...]:
     records = [record for cell in cells for record in _write_cell(folder, cell, licence)]
-    config = planned.config
-    study = json.dumps(config.to_dict(), indent=2, ensure_ascii=False) + "\n"
-    (folder / STUDY_FILE).write_text(study, encoding="utf-8")
+    config = planned.config.to_dict()
+    _write_json(folder / STUDY_FILE, config)
     (folder / CARD_FILE).write_text(overview(planned.source, records, licence, made_with()), encoding="utf-8")
     described = [{key: record[key] for key in _IN_THE_LIST} for record in records]
-    write_manifest(folder, {"study": config.to_dict(), "versions": made_with(), "networks": described})
+    write_manifest(folder, {"study": config, "versions": made_with(), "networks": described})
     return tuple(record["folder"] for record in records)
 
 
@@ -124,10 +123,12 @@ def _write_cell(folder: Path, cell: Cell, licence: str) -> Iterator[dict[str, An
         (place / WEIGHTS_FILE).write_bytes(safetensors.torch.save(weights, {"format": "pt"}))
         _write_json(place / CONFIG_FILE, record)
         _write_json(place / AUDIT_FILE, audit)
-        spelling = getattr(cell.source, "spelling", None)
-        if spelling is not None:
+        spelling = getattr(cell.source, "spelling", ())
+        if spelling:
             _write_json(place / VOCABULARY_FILE, list(spelling))
-        _keep_architecture(place, cell.name.architecture)
+        library, _, name = cell.name.architecture.partition(":")
+        if library == "transformers":  # loading must not need the folder, or the Hub
+            transformers_configuration(name, local=True).save_pretrained(place / ARCHITECTURE_FOLDER)
         checks = numbers.get(rate, {})
         card = model_card(record, audit, checks, cell.source, licence, made_with())
         (place / CARD_FILE).write_text(card, encoding="utf-8")
@@ -186,13 +187,6 @@ def _new_name(folder: Path, text: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9.]+", "-", text)
     names = (plain if number == 1 else f"{plain}-{number}" for number in count(1))
     return next(name for name in names if not (folder / name).exists())
-
-
-def _keep_architecture(place: Path, architecture: str) -> None:
-    """Copy the configuration of a model of transformers that is not part of that library."""
-    library, _, name = architecture.partition(":")
-    if library == "transformers":
-        transformers_configuration(name, local=True).save_pretrained(place / ARCHITECTURE_FOLDER)
 
 
 def _numbers(cell: Cell) -> dict[float, dict[str, float]]:

@@ -13,7 +13,7 @@ from ...errors import ConfigError
 from ..config import PretrainingConfig
 from ..config_values import unknown_name
 from .batched import build_network, small_mlp
-from .compatibility import ARCHITECTURES, LIBRARIES, OF_PICTURES, OF_TEXTS
+from .compatibility import ARCHITECTURES, is_architecture
 from .libraries import open_clip_network, timm_body, transformers_pictures, transformers_texts
 from .network import Body, ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, classifier
 from .pictures import SmallVisionTransformer, small_resnet
@@ -30,15 +30,14 @@ def build(request: PretrainingRequest) -> Network:
         MissingExtraError: the library is not installed.
     """
     config, architecture = request.settings, request.architecture
-    library = architecture.partition(":")[0]
-    if architecture not in (*OF_PICTURES, *OF_TEXTS) and library not in LIBRARIES:
+    if not is_architecture(architecture):
         raise unknown_name("architectures", architecture, ARCHITECTURES)
     shape = picture_shape(request.examples.inputs.shape)
     if request.objective == "supervised" and architecture == "mlp" and not request.texts:
         return build_network(math.prod(shape), request.classes, config, seed=request.seed)
     generator = tensor_generator(request.seed, INITIALISATION)
     with seeded(generator.initial_seed()):  # layers of torch and of the libraries draw from its global generator
-        if library == "open_clip":
+        if architecture.startswith("open_clip:"):
             return _open_clip(request, shape)
         body = _text_body(request) if request.texts else _picture_body(architecture, shape, config, generator)
         if request.objective == "masked_token":
@@ -66,21 +65,14 @@ def _picture_body(
         widths = config.resnet_widths
         return Body("-".join(["resnet", *map(str, widths)]), small_resnet(shape, widths), rows, widths[-1])
     if architecture == "vit":
-        return _vision_transformer(shape, config)
+        width, depth, patch = config.transformer_width, config.transformer_depth, config.patch_size
+        module = SmallVisionTransformer(shape, patch=patch, width=width, depth=depth, heads=config.transformer_heads)
+        return Body(f"vit-{patch}-{width}x{depth}", module, rows, width)
     if library == "timm":
         return timm_body(name, shape, config.image_size)
     if library == "transformers":
         return transformers_pictures(name, shape, config.image_size)
     raise ConfigError(f"config key `architectures`: {architecture!r} is not for pictures")
-
-
-def _vision_transformer(shape: tuple[int, ...], config: PretrainingConfig) -> Body:
-    width, depth = config.transformer_width, config.transformer_depth
-    name = f"vit-{config.patch_size}-{width}x{depth}"
-    module = SmallVisionTransformer(
-        shape, patch=config.patch_size, width=width, depth=depth, heads=config.transformer_heads
-    )
-    return Body(name, module, math.prod(shape), width)
 
 
 def _text_body(request: PretrainingRequest) -> Body:
@@ -104,7 +96,8 @@ def _transformer(tokens: int, length: int, config: PretrainingConfig) -> SmallTr
 def _paired(request: PretrainingRequest, body: Body) -> PairedNetwork:
     """Any backbone of pictures with a small transformer of captions."""
     config = request.settings
-    captions = _transformer(request.vocabulary, _caption_length(request), config)
+    length = 0 if request.examples.captions is None else request.examples.captions.shape[1]
+    captions = _transformer(request.vocabulary, length, config)
     projections = (
         nn.Linear(body.num_features, config.embedding, bias=False),
         nn.Linear(config.transformer_width, config.embedding, bias=False),
@@ -118,8 +111,3 @@ def _open_clip(request: PretrainingRequest, shape: tuple[int, ...]) -> PairedNet
     name = request.architecture.partition(":")[2]
     body, captions = open_clip_network(name, shape, request.settings.image_size, request.vocabulary)
     return PairedNetwork(body, captions, (nn.Identity(), nn.Identity()), request.settings.temperature)
-
-
-def _caption_length(request: PretrainingRequest) -> int:
-    captions = request.examples.captions
-    return 0 if captions is None else captions.shape[1]

@@ -109,21 +109,15 @@ def _split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 def described(request: PretrainingRequest, rate: float) -> dict[str, Any]:
     """Everything that determines a training, JSON-ready, for errors; of inputs in files only the shape."""
-    settings = request.settings.training()
+    names = ("objective", "architecture", "noise_kind", "seed", "classes", "vocabulary")
     examples = request.examples
-    texts = "" if examples.captions is None else checksum(examples.captions)
     return {
-        "objective": request.objective,
-        "architecture": request.architecture,
-        "noise_kind": request.noise_kind,
+        **{name: getattr(request, name) for name in names},
         "noise_rate": rate,
-        "seed": request.seed,
-        "classes": request.classes,
-        "vocabulary": request.vocabulary,
-        **settings,
+        **request.settings.training(),
         "inputs": checksum(examples.inputs),
         "labels": checksum(examples.labels),
-        "captions": texts,
+        "captions": "" if examples.captions is None else checksum(examples.captions),
     }
 
 

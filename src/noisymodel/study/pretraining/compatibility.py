@@ -31,6 +31,11 @@ ARCHITECTURES = (*OF_PICTURES, *OF_TEXTS, *(f"{library}:NAME" for library in LIB
 """The architectures in the form that errors show."""
 
 
+def is_architecture(name: str) -> bool:
+    """Whether a name is a built-in architecture or begins with a library; the library may not have the model."""
+    return name in (*OF_PICTURES, *OF_TEXTS) or name.partition(":")[0] in LIBRARIES
+
+
 def fits(source_kind: str, objective: str, architecture: str, noise_kind: str) -> bool:
     """Whether a source of ``"pictures"``, ``"pairs"`` or ``"texts"`` and the three names fit together.
 

@@ -7,7 +7,7 @@ values of pictures, averaged over squares to at most 16 × 16, or from the token
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -36,11 +36,13 @@ def noisy_labels(request: PretrainingRequest, rate: float) -> Labels:
 
 def label_noise(request: PretrainingRequest, rate: float) -> noise.NoisyLabels:
     """The labels of a noise rate with their audit."""
-    options = _checked(request, _LABEL_OPTIONS[request.noise_kind])
-    common = {"num_classes": request.classes, "seed": request.seed}
-    labels = request.examples.labels
+    kind = _LABEL_NOISE[request.noise_kind]
+    options = _checked(request, kind.options)
     try:
-        return _LABEL_NOISE[request.noise_kind](request, labels, rate, {**options, **common})
+        options = kind.completed(request, options)
+        return kind.inject(
+            request.examples.labels, rate=rate, num_classes=request.classes, seed=request.seed, **options
+        )
     except (ValueError, TypeError) as error:
         raise _refused(request, error) from error
 
@@ -102,88 +104,81 @@ def _refused(request: PretrainingRequest, error: Exception) -> ConfigError:
 
 # ---- label noise ----------------------------------------------------------------------------------------------------
 
-_LabelNoise = Callable[[PretrainingRequest, Labels, float, dict[str, Any]], noise.NoisyLabels]
+
+def _unchanged(_: PretrainingRequest, options: dict[str, Any]) -> dict[str, Any]:
+    return options
 
 
-def _symmetric(_request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    return noise.symmetric(labels, rate, **options)
+class _LabelNoise(NamedTuple):
+    """A kind of label noise."""
+
+    inject: Callable[..., noise.NoisyLabels]
+    options: tuple[str, ...]
+    """Those that a configuration may set."""
+    completed: Callable[[PretrainingRequest, dict[str, Any]], dict[str, Any]] = _unchanged
+    """Computes what the options lack from the inputs."""
 
 
-def _pair_flip(_request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    return noise.pair_flip(labels, rate, **options)
-
-
-def _asymmetric(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Asymmetric noise; by default each class is mistaken for the class with the nearest mean."""
-    mapping = options.pop("mapping", None)
+def _asymmetric(request: PretrainingRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """By default each class is mistaken for the class with the nearest mean."""
+    mapping = options.get("mapping")
     if mapping is None:
-        means = _means(request, labels)
+        means = _means(request, _features(request))
         apart = _squared_distances(means, means)
         np.fill_diagonal(apart, np.inf)
         mapping = dict(enumerate(apart.argmin(1).tolist()))
     elif isinstance(mapping, Mapping):
         mapping = {int(key): int(value) for key, value in cast(Mapping[Any, Any], mapping).items()}
-    return noise.asymmetric(labels, rate, mapping=cast(Any, mapping), **options)
+    return {**options, "mapping": mapping}
 
 
-def _similarity(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Similarity noise; the default prototypes are the means of the classes minus the mean of all."""
-    prototypes = options.pop("prototypes", None)
+def _similarity(request: PretrainingRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """The default prototypes are the means of the classes minus the mean of all."""
+    prototypes = options.get("prototypes")
     if prototypes is None:
-        means = _means(request, labels)
+        means = _means(request, _features(request))
         prototypes = means - means.mean(0)
-    temperature = options.pop("temperature", 0.2)
-    return noise.similarity(labels, rate, np.asarray(prototypes, np.float64), temperature=temperature, **options)
+    return {"temperature": 0.2, **options, "prototypes": np.asarray(prototypes, np.float64)}
 
 
-def _confusion(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Confusion noise; the default mistakes are those of a nearest-mean classifier."""
-    counts = options.pop("counts", None)
+def _confusion(request: PretrainingRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """The default mistakes are those of a nearest-mean classifier."""
+    counts = options.get("counts")
     if counts is None:
         features = _features(request)
-        predicted = _squared_distances(features, _means(request, labels, features)).argmin(1)
+        predicted = _squared_distances(features, _means(request, features)).argmin(1)
         counts = np.zeros((request.classes, request.classes))
-        np.add.at(counts, (labels, predicted), 1.0)
-    return noise.from_confusion(labels, np.asarray(counts, np.float64), rate, empty="uniform", **options)
+        np.add.at(counts, (request.examples.labels, predicted), 1.0)
+    return {"empty": "uniform", **options, "counts": np.asarray(counts, np.float64)}
 
 
-def _instance(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Instance-dependent noise on standardised features divided by √D, so that the logits are of order one."""
+def _instance(request: PretrainingRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """Standardised features divided by √D, so that the logits are of order one."""
     features = _features(request)
     spread = features.std(0)
     rows = (features - features.mean(0)) / np.where(spread > 0, spread, 1.0) / np.sqrt(features.shape[1])
-    return noise.instance_dependent(labels, rows, rate, std=options.pop("std", 0.0), **options)
+    return {"std": 0.0, **options, "features": rows}
 
 
-def _posterior(request: PretrainingRequest, labels: Labels, rate: float, options: dict[str, Any]) -> noise.NoisyLabels:
-    """Posterior-dependent noise: softmax of −4 d²/m, d the distance to a class mean, m the mean d² to the own class."""
-    features = _features(request)
-    distances = _squared_distances(features, _means(request, labels, features))
+def _posterior(request: PretrainingRequest, options: dict[str, Any]) -> dict[str, Any]:
+    """Softmax of −4 d²/m, where d is the distance to a class mean, and m the mean d² to the own class."""
+    features, labels = _features(request), request.examples.labels
+    distances = _squared_distances(features, _means(request, features))
     logits = -distances / distances[np.arange(len(labels)), labels].mean() * 4.0
     logits -= logits.max(1, keepdims=True)
     posterior = np.exp(logits)
     posterior /= posterior.sum(1, keepdims=True)
-    return noise.posterior_dependent(labels, posterior, rate, kind=options.pop("kind", "I"), **options)
+    return {**options, "posterior": posterior}
 
 
 _LABEL_NOISE: Mapping[str, _LabelNoise] = {
-    "symmetric": _symmetric,
-    "pair_flip": _pair_flip,
-    "asymmetric": _asymmetric,
-    "similarity": _similarity,
-    "confusion": _confusion,
-    "instance_dependent": _instance,
-    "posterior_dependent": _posterior,
-}
-_SELECTION = ("selection",)
-_LABEL_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "symmetric": ("include_true", *_SELECTION),
-    "pair_flip": _SELECTION,
-    "asymmetric": ("mapping", *_SELECTION),
-    "similarity": ("prototypes", "temperature", *_SELECTION),
-    "confusion": ("counts", *_SELECTION),
-    "instance_dependent": ("std", "shared"),
-    "posterior_dependent": ("kind", *_SELECTION),
+    "symmetric": _LabelNoise(noise.symmetric, ("include_true", "selection")),
+    "pair_flip": _LabelNoise(noise.pair_flip, ("selection",)),
+    "asymmetric": _LabelNoise(noise.asymmetric, ("mapping", "selection"), _asymmetric),
+    "similarity": _LabelNoise(noise.similarity, ("prototypes", "temperature", "selection"), _similarity),
+    "confusion": _LabelNoise(noise.from_confusion, ("counts", "selection"), _confusion),
+    "instance_dependent": _LabelNoise(noise.instance_dependent, ("std", "shared"), _instance),
+    "posterior_dependent": _LabelNoise(noise.posterior_dependent, ("kind", "selection"), _posterior),
 }
 
 
@@ -205,9 +200,8 @@ def _looked_at(batch: torch.Tensor, vocabulary: int) -> Floats:
     return nn.functional.adaptive_avg_pool2d(grey[:, None], cast(Any, sides)).flatten(1).numpy()
 
 
-def _means(request: PretrainingRequest, labels: Labels, features: Floats | None = None) -> Floats:
-    rows = _features(request) if features is None else features
-    return noise.class_prototypes(rows, labels, num_classes=request.classes)
+def _means(request: PretrainingRequest, features: Floats) -> Floats:
+    return noise.class_prototypes(features, request.examples.labels, num_classes=request.classes)
 
 
 def _squared_distances(rows: Floats, means: Floats) -> Floats:

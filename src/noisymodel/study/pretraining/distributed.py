@@ -33,19 +33,6 @@ def own_part(rows: int, group: ProcessGroup | None) -> slice:
     return own_slice(shares(rows, group), group)
 
 
-class _SumOfRanks(torch.autograd.Function):
-    """Σ over the ranks; the gradient is also summed over the ranks."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, group: ProcessGroup) -> Tensor:
-        ctx.group = group
-        return sum_over_ranks(value, group)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return sum_over_ranks(gradients[0], ctx.group), None
-
-
 class _RowsOfRanks(torch.autograd.Function):
     """The rows of all ranks; a row's gradient is the sum of its gradients on all ranks."""
 
@@ -92,13 +79,15 @@ class _GlobalBatchNorm(TorchFunctionMode):
 
 
 def _normalised(settings: dict[str, Any], group: ProcessGroup) -> Tensor:
+    from torch.distributed.nn.functional import all_reduce  # not in every build of torch; its gradient is a sum, too
+
     maps = cast(Tensor, settings["input"])
     others = [axis for axis in range(maps.ndim) if axis != 1]
     shape = [-1 if axis == 1 else 1 for axis in range(maps.ndim)]
     count = sum_over_ranks(torch.tensor(maps.numel() / max(maps.shape[1], 1), device=maps.device), group)
-    mean = _summed(maps.sum(others), group) / count
+    mean = all_reduce(maps.sum(others), group=group) / count
     centred = maps - mean.view(shape)
-    variance = _summed(centred.square().sum(others), group) / count
+    variance = all_reduce(centred.square().sum(others), group=group) / count
     for name, value in (("running_mean", mean), ("running_var", variance * count / (count - 1))):
         if settings[name] is not None:
             with torch.no_grad():
@@ -107,11 +96,6 @@ def _normalised(settings: dict[str, Any], group: ProcessGroup) -> Tensor:
     scale = scale if settings["weight"] is None else scale * settings["weight"]
     normalised = centred * scale.view(shape)
     return normalised if settings["bias"] is None else normalised + settings["bias"].view(shape)
-
-
-def _summed(value: Tensor, group: ProcessGroup) -> Tensor:
-    total: Any = _SumOfRanks.apply(value, group)
-    return total
 
 
 def global_statistics(group: ProcessGroup | None) -> AbstractContextManager[object]:

@@ -165,13 +165,9 @@ def _retrieval(network: PairedNetwork, check: Examples) -> float:
 
 def _found(request: PretrainingRequest, network: MaskedTokenNetwork, check: Examples) -> float:
     generator = tensor_generator(request.seed, MASKS, _CHECK)
-    right = [_right(request, network, batch, generator) for batch in batches(check.inputs)]
+    right: list[Tensor] = []
+    for tokens in batches(check.inputs):
+        where = masked(tokens, request.vocabulary, request.settings.mask_share, generator)
+        logits = network(tokens.masked_fill(where, network.mask_token), where)
+        right.append(logits.argmax(1) == tokens[where])
     return float(torch.cat(right).double().mean())
-
-
-def _right(
-    request: PretrainingRequest, network: MaskedTokenNetwork, tokens: Tensor, generator: torch.Generator
-) -> Tensor:
-    where = masked(tokens, request.vocabulary, request.settings.mask_share, generator)
-    logits = network(tokens.masked_fill(where, network.mask_token), where)
-    return logits.argmax(1) == tokens[where]

@@ -12,7 +12,7 @@ import pytest
 
 from noisymodel.errors import ConfigError
 from noisymodel.study.data.suite import Suite
-from noisymodel.study.data.suite.identity import identity
+from noisymodel.study.data.suite.rows import identity
 from study.data.suite.lookalikes import encoded, folder, opened, shard, suite, write
 
 

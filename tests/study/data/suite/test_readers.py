@@ -13,9 +13,8 @@ from pyarrow import parquet
 
 from noisymodel.errors import ConfigError
 from noisymodel.study.data.suite.declaration import PicturesTable
-from noisymodel.study.data.suite.identity import identity
 from noisymodel.study.data.suite.pictures import LazyPictures
-from noisymodel.study.data.suite.rows import Rows
+from noisymodel.study.data.suite.rows import Rows, identity
 from study.data.suite.lookalikes import NAMES, encoded, folder, opened, pixels, write
 
 

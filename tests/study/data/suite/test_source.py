@@ -12,8 +12,7 @@ from noisymodel.errors import ConfigError
 from noisymodel.study import StudyConfig, plan
 from noisymodel.study.cell import Cell
 from noisymodel.study.collect import collect
-from noisymodel.study.data import open_source, reported_shifts
-from noisymodel.study.data.source import LazyInputs, Source
+from noisymodel.study.data import LazyInputs, Source, open_source, reported_shifts
 from noisymodel.study.data.suite import Suite
 from noisymodel.study.execution import missing_parts
 from noisymodel.study.part_cache import PartCache

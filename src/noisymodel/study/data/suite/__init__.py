@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .opening import FORMATS
 from .presets import PRESETS, describe, presets
-from .source import Suite, declared_sets
-from .task import SuiteTask
+from .source import Suite, SuiteTask, declared_sets
 
 __all__ = ["FORMATS", "PRESETS", "Suite", "SuiteTask", "declared_sets", "describe", "presets"]

@@ -35,14 +35,14 @@ def match_test(rows: Rows, classes: tuple[str, ...], key: str) -> Rows:
         ConfigError: a class that the task lacks, or an index outside its classes.
     """
     own = _own_classes(rows, classes, key)
-    unknown = sorted({own[code] for code in np.unique(rows.codes)} - set(classes))
+    numbers = {name: number for number, name in enumerate(classes)}
+    unknown = sorted({own[code] for code in np.unique(rows.codes)} - set(numbers))
     if unknown:
         raise ConfigError(
             f"config key `{key}`: {rows.place} has {len(unknown)} classes that the training set lacks: "
             f"{_with_nearest(unknown, classes)}"
         )
-    numbers = {name: number for number, name in enumerate(classes)}
-    return rows.recoded(_translated(rows, [numbers.get(name, -1) for name in own]), classes)
+    return rows.recoded(np.array([numbers.get(name, -1) for name in own])[rows.codes], classes)
 
 
 def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: str, suite: SuiteTable) -> Matched:
@@ -52,25 +52,23 @@ def match_shift(rows: Rows, classes: tuple[str, ...], shift: ShiftTable, key: st
         ConfigError: names in the map that are not classes, classes without a match, or ambiguous answers.
     """
     own = _own_classes(rows, classes, key)
-    present = [own[code] for code in np.unique(rows.codes)]
+    present = {own[code] for code in np.unique(rows.codes)}
     label_map = _label_map(shift, key, suite)
     if label_map is None:
-        relation = {name: (classes.index(name),) for name in present if name in set(classes)}
-        lost = sorted(set(present) - set(relation))
-        if lost and (shift.others == "error" or not relation):
-            raise ConfigError(
-                f"config key `{key}`: {rows.place} has {len(lost)} classes that the task lacks: "
-                f'{_with_nearest(lost, classes)}; a `label_map` says what they are, `others = "drop"` leaves them out'
-            )
+        relation = {name: (number,) for number, name in enumerate(classes)}
     else:
         relation = _related(label_map, own, classes, f"{key}.label_map")
-        relation = {name: targets for name, targets in relation.items() if name in set(present)}
-        lost = sorted(set(present) - set(relation))
-        if not relation:
-            raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listed(map(repr, present))}")
+    lost = sorted(present - set(relation))
+    relation = {name: targets for name, targets in relation.items() if name in present}
+    if label_map is None and lost and (shift.others == "error" or not relation):
+        raise ConfigError(
+            f"config key `{key}`: {rows.place} has {len(lost)} classes that the task lacks: "
+            f'{_with_nearest(lost, classes)}; a `label_map` says what they are, `others = "drop"` leaves them out'
+        )
+    if not relation:
+        raise ConfigError(f"config key `{key}.label_map`: it fits none of the classes {listed(map(repr, lost))}")
     groups = _groups(relation, f"{key}.label_map")
-    group_of = {name: groups.index(targets) for name, targets in relation.items()}
-    codes = _translated(rows, [group_of.get(name, -1) for name in own])
+    codes = np.array([groups.index(relation[name]) if name in relation else -1 for name in own])[rows.codes]
     kept = np.flatnonzero(codes >= 0)
     rows = rows.take(kept).recoded(codes[kept], tuple(" or ".join(classes[one] for one in group) for group in groups))
     dropped = len(codes) - len(kept)
@@ -105,20 +103,17 @@ def _groups(relation: dict[str, tuple[int, ...]], key: str) -> list[tuple[int, .
     return groups
 
 
-def _translated(rows: Rows, numbers: Sequence[int]) -> Integers:
-    return np.asarray(numbers, dtype=np.int64)[rows.codes] if len(rows) else rows.codes
-
-
 def _own_classes(rows: Rows, classes: tuple[str, ...], key: str) -> tuple[str, ...]:
     """The names of the classes behind the codes; numbers without names are those of the task's classes."""
     if rows.classes is not None:
         return rows.classes
     if rows.found.labels is None:
         raise ConfigError(f"config key `{key}`: {rows.place} has no labels")
-    if len(rows) and int(rows.codes.max()) >= len(classes):
+    largest = int(rows.codes.max())
+    if largest >= len(classes):
         raise ConfigError(
-            f"config key `{key}`: {rows.place} has label {int(rows.codes.max())}, but the task has {len(classes)} "
-            f"classes; `classes` or `classes_file` gives numbers their names"
+            f"config key `{key}`: {rows.place} has label {largest}, but the task has {len(classes)} classes; `classes` "
+            "or `classes_file` gives numbers their names"
         )
     return classes
 
@@ -173,11 +168,8 @@ def read_objectnet_mappings(folder: Path) -> LabelMap:
     names = (folder / _OBJECTNET[2]).read_text(encoding="utf-8").splitlines()
     by_position = {int(position): int(number) for number, position in positions.items()}
     numbers = {name.strip(): by_position[place] for place, name in enumerate(names) if name.strip()}
-    found: list[tuple[str, tuple[int, ...]]] = []
-    for own, label in folders.items():
-        if label in meanings:
-            found.append((own, tuple(numbers[name] for name in meanings[label].split("; "))))
-    return tuple(found)
+    known = ((own, meanings[label].split("; ")) for own, label in folders.items() if label in meanings)
+    return tuple((own, tuple(numbers[name] for name in names)) for own, names in known)
 
 
 def _related(

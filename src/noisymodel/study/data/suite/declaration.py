@@ -6,17 +6,16 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from ....errors import ConfigError
-from ...config_values import build, demand, demand_known
+from ...config_values import Least, Positive, build, demand
 
 Classes: TypeAlias = tuple[str | int, ...]
 LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
 """Class of the shifted set -> classes of the task, by name or (an integer) by number."""
 
-KINDS = ("pictures", "pairs", "texts")
-FITS = ("crop", "squash")
+NotNegative = Annotated[int, Least(0, "at least 0")]
 
 
 def read_label_map(values: object, key: str) -> LabelMap:
@@ -53,10 +52,10 @@ class SetTable:
     """Second text of a pair of sentences."""
     file_pattern: str = "{}"
     """For a list: the path of a picture, in which ``{}`` is the first word of the line."""
-    label_from: str = ""
+    label_from: Literal["", "rest", "folder", "stem"] = ""
     """For a list, the source of the label: the ``"rest"`` of the line, the ``"folder"`` of the picture, or the
     ``"stem"`` of its name up to the last underscore."""
-    labels: str = "name"
+    labels: Literal["name", "index"] = "name"
     """``"name"``: labels are names of classes. ``"index"``: labels are numbers, in ``classes`` if given, else in the
     classes of the task."""
     classes: tuple[str, ...] = ()
@@ -69,7 +68,7 @@ class SetTable:
     """``[0.0, 0.8]``: this share of each class, in an order that depends only on the names of the rows."""
     ranks: tuple[int, ...] = ()
     """``[0, 30]``: these rows of each class in the same order; a stop of 0 means the end."""
-    border: int = 0
+    border: NotNegative = 0
     """Pixels cut from each side of a picture first."""
 
 
@@ -81,9 +80,9 @@ class ShiftTable(SetTable):
     description: str = ""
     label_map: LabelMap | None = field(default=None, metadata={"read": read_label_map})
     label_map_file: str = ""
-    others: str = "error"
+    others: Literal["error", "drop"] = "error"
     """Without a label map, classes that the task lacks are an ``"error"``, or their rows are left out (``"drop"``)."""
-    answers: str = "present"
+    answers: Literal["present", "all"] = "present"
     """The possible answers. ``"present"``: classes that the shifted set has; ``"all"``: all classes of the task."""
 
 
@@ -101,16 +100,16 @@ class TaskTable:
 class PicturesTable:
     """The preparation of pictures."""
 
-    size: int = 32
+    size: Positive = 32
     """Height and width."""
     channels: int = 3
-    fit: str = "crop"
+    fit: Literal["crop", "squash"] = "crop"
     """``"crop"``: the shorter side is resized to ``shorter_side``, the centre cut out; ``"squash"``: no cut."""
     shorter_side: int = 0
     """0: ``size``."""
-    keep_megabytes: int = 512
+    keep_megabytes: NotNegative = 512
     """Sets smaller than this after decoding are decoded once; larger sets at every use."""
-    threads: int = 2
+    threads: Positive = 2
     """The number of decoding threads."""
 
 
@@ -120,9 +119,9 @@ class TextsTable:
 
     tokenizer: str = "words"
     """``"words"``, or the folder of a tokenizer of transformers."""
-    length: int = 32
+    length: Positive = 32
     """The number of tokens of a text; longer texts are cut, shorter ones padded with 0."""
-    vocabulary: int = 4096
+    vocabulary: Annotated[int, Least(5, "at least 5")] = 4096
     """At most so many tokens of ``"words"``, the most frequent in pre-training."""
 
 
@@ -132,7 +131,7 @@ class SuiteTable:
 
     title: str = "own data"
     description: str = ""
-    kind: str = "pictures"
+    kind: Literal["pictures", "pairs", "texts"] = "pictures"
     root: str = ""
     """Folder that relative paths start from; empty: the working directory."""
     pictures: PicturesTable = PicturesTable()
@@ -180,17 +179,10 @@ def _distinct(names: Sequence[str], key: str) -> None:
 
 
 def _check(suite: SuiteTable) -> None:
-    demand_known("suite.kind", suite.kind, KINDS)
-    pictures, texts = suite.pictures, suite.texts
-    demand(pictures.size > 0, "suite.pictures.size", "a positive integer", pictures.size)
+    pictures = suite.pictures
     demand(pictures.channels in (1, 3), "suite.pictures.channels", "1 or 3", pictures.channels)
-    demand_known("suite.pictures.fit", pictures.fit, FITS)
     enough = pictures.shorter_side == 0 or pictures.shorter_side >= pictures.size
     demand(enough, "suite.pictures.shorter_side", "0 or at least `size`", pictures.shorter_side)
-    demand(pictures.keep_megabytes >= 0, "suite.pictures.keep_megabytes", "at least 0", pictures.keep_megabytes)
-    demand(pictures.threads > 0, "suite.pictures.threads", "a positive integer", pictures.threads)
-    demand(texts.length > 0, "suite.texts.length", "a positive integer", texts.length)
-    demand(texts.vocabulary > 4, "suite.texts.vocabulary", "at least 5", texts.vocabulary)
     demand(bool(suite.tasks), "suite.tasks", "at least one task", [])
     _distinct([task.name for task in suite.tasks], "suite.tasks")
     for place, task in enumerate(suite.tasks):
@@ -198,8 +190,6 @@ def _check(suite: SuiteTable) -> None:
         demand("/" not in task.name, f"suite.tasks[{place}].name", "a name without `/`", task.name)
         for number, shift in enumerate(task.shifts):
             key = f"suite.tasks[{place}].shifts[{number}]"
-            demand_known(f"{key}.others", shift.others, ("error", "drop"))
-            demand_known(f"{key}.answers", shift.answers, ("present", "all"))
             demand(shift.name != "none", f"{key}.name", "another name: `none` is the task's own test set", shift.name)
             both = shift.label_map is not None and bool(shift.label_map_file)
             demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
@@ -210,9 +200,8 @@ def _check(suite: SuiteTable) -> None:
 def _check_set(table: SetTable, key: str) -> None:
     if not table.path:
         raise ConfigError(f"config key `{key}.path` is missing")
-    demand_known(f"{key}.labels", table.labels, ("name", "index"))
-    demand_known(f"{key}.label_from", table.label_from, ("", "rest", "folder", "stem"))
     demand("{}" in table.file_pattern, f"{key}.file_pattern", "a pattern with `{}`", table.file_pattern)
+    demand(len(set(table.classes)) == len(table.classes), f"{key}.classes", "distinct names", list(table.classes))
     low_high = table.portion or (0.0, 1.0)
     ordered = len(low_high) == 2 and 0 <= low_high[0] < low_high[1] <= 1
     demand(ordered, f"{key}.portion", "two ascending numbers from 0 to 1", list(table.portion))
@@ -221,5 +210,3 @@ def _check_set(table: SetTable, key: str) -> None:
     demand(ordered, f"{key}.ranks", "two ascending integers, or a stop of 0", list(table.ranks))
     demand(not (table.ranks and table.portion), f"{key}.ranks", "either this or `portion`", "both")
     demand(not (table.classes and table.classes_file), f"{key}.classes", "either this or `classes_file`", "both")
-    demand(len(set(table.classes)) == len(table.classes), f"{key}.classes", "distinct names", list(table.classes))
-    demand(table.border >= 0, f"{key}.border", "at least 0", table.border)

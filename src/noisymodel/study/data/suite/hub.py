@@ -11,7 +11,7 @@ import numpy as np
 from ....errors import InputFileError, import_extra
 from .declaration import SetTable
 from .pictures import opened
-from .rows import Found
+from .rows import Found, Text, numbered
 
 HUB = "hub:"
 _IMAGE, _LABEL, _TEXT, _CAPTION = ("image", "img"), ("label", "labels"), ("text", "sentence"), ("caption", "captions")
@@ -52,7 +52,7 @@ def read_hub(path: Path | str, table: SetTable) -> Found:
     count = len(dataset)
     return Found(
         place,
-        [f"{row:09d}" for row in range(count)],
+        numbered(count),
         labels,
         classes,
         pictures=None if image is None or text else HubPictures(_undecoded(dataset, image), image, place),
@@ -103,9 +103,7 @@ def _labels(dataset: Any, column: str, table: SetTable) -> tuple[list[str], tupl
     return [names[value] if value is not None and value >= 0 else "-1" for value in values], tuple(names)
 
 
-def _texts(dataset: Any, column: str, table: SetTable, columns: Sequence[str], place: str) -> list[tuple[str, ...]]:
-    first = [str(value) for value in dataset[column]]
+def _texts(dataset: Any, column: str, table: SetTable, columns: Sequence[str], place: str) -> list[Text]:
     second = _column(table.text_pair_column, (), columns, place)
-    if second is None:
-        return [(text,) for text in first]
-    return list(zip(first, (str(value) for value in dataset[second]), strict=True))
+    parts = [dataset[name] for name in (column, second) if name is not None]
+    return [tuple(map(str, texts)) for texts in zip(*parts, strict=True)]

@@ -107,17 +107,9 @@ class LazyPictures:
         """
         chosen = self.rows[indices]
         found = np.empty((len(chosen), *self.shape[1:]), dtype=np.float32)
-
-        def fill(place: int) -> None:
-            found[place] = self._picture(int(chosen[place]))
-
-        if self.table.threads == 1 or len(chosen) == 1:
-            for place in range(len(chosen)):
-                fill(place)
-        else:
-            with ThreadPoolExecutor(self.table.threads) as pool:
-                for _ in pool.map(fill, range(len(chosen))):  # an error in a thread is raised here
-                    pass
+        with ThreadPoolExecutor(self.table.threads) as pool:
+            for place, picture in enumerate(pool.map(self._picture, chosen.tolist())):
+                found[place] = picture
         return found
 
     def _picture(self, row: int) -> Floats:
@@ -188,7 +180,5 @@ def _scaled(array: NDArray[Any]) -> Floats:
 
 def _resized(channels: Floats, height: int, width: int) -> Floats:
     image = _pillow()
-    planes = [
-        np.asarray(image.fromarray(plane).resize((width, height), image.Resampling.BICUBIC)) for plane in channels
-    ]
-    return np.clip(np.stack(planes), 0, 1)
+    planes = [image.fromarray(plane).resize((width, height), image.Resampling.BICUBIC) for plane in channels]
+    return np.clip(np.stack(list(map(np.asarray, planes))), 0, 1)

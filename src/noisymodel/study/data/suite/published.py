@@ -14,7 +14,7 @@ from ....files import read_json
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
 from .places import matching, read_lines
-from .rows import Found, named
+from .rows import Found, named, numbered
 
 _CIFAR_PIXELS = 3 * 32 * 32
 
@@ -36,7 +36,7 @@ def read_cifar(path: Path, _: SetTable) -> Found:
     rows = np.concatenate(parts)
     return Found(
         str(path),
-        [f"{row:09d}" for row in range(len(rows))],
+        numbered(len(rows)),
         named(rows[:, head - 1], classes, path),
         classes,
         pictures=ArrayPictures(rows[:, head:].reshape(-1, 3, 32, 32), str(path)),
@@ -52,7 +52,7 @@ def read_svhn(path: Path, _: SetTable) -> Found:
     classes = tuple(map(str, range(10)))
     return Found(
         str(path),
-        [f"{row:09d}" for row in range(len(digits))],
+        numbered(len(digits)),
         named(digits, classes, path),
         classes,
         pictures=ArrayPictures(np.ascontiguousarray(np.asarray(content["X"]).transpose(3, 0, 1, 2)), str(path)),
@@ -99,9 +99,8 @@ def read_video_frames(path: Path, _: SetTable) -> Found:
     The anchor frames of ``metadata/pmsets.json`` with the first label of each in ``metadata/labels.json``; classes are
     the 30 synsets of ``misc/imagenet_vid_class_index.json``.
     """
-    lists = tuple(
-        path / name for name in ("metadata/pmsets.json", "metadata/labels.json", "misc/imagenet_vid_class_index.json")
-    )
+    names = ("metadata/pmsets.json", "metadata/labels.json", "misc/imagenet_vid_class_index.json")
+    lists = tuple(path / name for name in names)
     anchors, labels, index = (read_json(file) for file in lists)
     classes = tuple(index[str(number)][0] for number in range(len(index)))
     paths = sorted(anchors)
@@ -112,14 +111,7 @@ def read_video_frames(path: Path, _: SetTable) -> Found:
 def _in_files(
     folder: Path, paths: list[str], labels: list[str], classes: tuple[str, ...] | None, lists: tuple[Path, ...]
 ) -> Found:
-    return Found(
-        str(folder),
-        paths,
-        labels,
-        classes,
-        pictures=FilePictures(folder, paths),
-        lists=lists,
-    )
+    return Found(str(folder), paths, labels, classes, pictures=FilePictures(folder, paths), lists=lists)
 
 
 def _matlab(path: Path, names: tuple[str, ...]) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from ....files import open_table
 from .declaration import SetTable
 from .pictures import ArrayPictures, FilePictures
 from .places import matching, read_lines
-from .rows import Found, named
+from .rows import Found, named, numbered
 
 
 def read_folder(path: Path, _: SetTable) -> Found:
@@ -76,7 +76,7 @@ def read_arrays(path: Path, table: SetTable) -> Found:
         classes = tuple(map(str, arrays["classes"].tolist()))
     return Found(
         str(path),
-        [f"{row:09d}" for row in range(count)],
+        numbered(count),
         None if labels is None else _array_labels(path, labels, classes, table),
         classes,
         pictures=ArrayPictures(arrays["images"], str(path)) if "images" in arrays else None,
@@ -113,31 +113,22 @@ def _array_labels(path: Path, labels: NDArray[Any], classes: tuple[str, ...] | N
 def read_tables(path: Path, table: SetTable) -> Found:
     """CSV, TSV, JSON lines or Parquet: paths of pictures or texts, with labels and captions."""
     files = matching(path)
-    paths: list[str] = []
-    labels: list[str] = []
-    captions: list[str] = []
-    texts: list[tuple[str, ...]] = []
     columns = _columns(files[0], table)
+    found: dict[str, list[str]] = {role: [] for role in columns}
     for file in files:
         for _, values in open_table(file).values(*columns.values()):
-            row = dict(zip(columns, values, strict=True))
-            if "path" in row:
-                paths.append(row["path"])
-            else:
-                texts.append(tuple(row[part] for part in ("text", "text_pair") if part in row))
-            if "label" in row:
-                labels.append(row["label"])
-            if "caption" in row:
-                captions.append(row["caption"])
+            for role, value in zip(columns, values, strict=True):
+                found[role].append(value)
+    paths, texts = found.get("path"), [found[role] for role in ("text", "text_pair") if role in found]
+    names = numbered(len(texts[0] if paths is None else paths))
     folder = Path(table.root) if table.root else files[0].parent
-    count = len(paths) or len(texts)
     return Found(
         str(path),
-        [f"{row:09d}/{name}" for row, name in enumerate(paths)] if paths else [f"{row:09d}" for row in range(count)],
-        labels if "label" in columns else None,
-        pictures=FilePictures(folder, paths) if paths else None,
-        texts=texts or None,
-        captions=captions if "caption" in columns else None,
+        names if paths is None else [f"{number}/{name}" for number, name in zip(names, paths, strict=True)],
+        found.get("label"),
+        pictures=None if paths is None else FilePictures(folder, paths),
+        texts=list(zip(*texts, strict=True)) if paths is None else None,
+        captions=found.get("caption"),
         lists=tuple(files),
     )
 
@@ -184,10 +175,7 @@ def read_lists(path: Path, table: SetTable) -> Found:
                 raise InputFileError(f"{file}, line {number}: no label in {line!r}")
             paths.append(picture)
             labels.append(label)
-    return Found(
-        str(path),
-        paths if len(set(paths)) == len(paths) else [f"{row:09d}/{name}" for row, name in enumerate(paths)],
-        labels,
-        pictures=FilePictures(folder, paths),
-        lists=tuple(files),
-    )
+    names = [f"{number}/{name}" for number, name in zip(numbered(len(paths)), paths, strict=True)]
+    distinct = len(set(paths)) == len(paths)
+    pictures = FilePictures(folder, paths)
+    return Found(str(path), paths if distinct else names, labels, pictures=pictures, lists=tuple(files))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ....errors import InputFileError
+from ....errors import ConfigError, InputFileError
 from ....files import file_checksum
 from ....files.tables import listed
 from .declaration import SetTable
@@ -194,6 +195,11 @@ def _part(rows: Rows, table: SetTable) -> Integers | None:
     return kept
 
 
+def numbered(count: int) -> list[str]:
+    """Names of rows that are known by their number alone."""
+    return [f"{row:09d}" for row in range(count)]
+
+
 def named(numbers: NDArray[np.integer[Any]], classes: tuple[str, ...], place: Path) -> list[str]:
     """The names of classes that are given by number.
 
@@ -205,3 +211,28 @@ def named(numbers: NDArray[np.integer[Any]], classes: tuple[str, ...], place: Pa
             f"{place}: `labels` must be from 0 to {len(classes) - 1}, got {numbers.min()} to {numbers.max()}"
         )
     return [classes[number] for number in numbers.tolist()]
+
+
+def identity(sets: Iterable[Rows], others: Iterable[Path] = (), further: object = None) -> str:
+    """The hash of sets, of further small files and of a JSON-ready value: a part of the key of all that is computed.
+
+    It contains the bytes of lists, tables and label maps; the path, size and modification time of pictures, arrays and
+    shards; the classes and the class of each row; and the fingerprint of Hugging Face data sets. So a study is computed
+    again if a file is touched, or copied without its times. A changed file is noticed unless its size and time are
+    kept.
+
+    Raises:
+        ConfigError: a file has disappeared since the set was opened.
+    """
+    digest = sha256()
+    for rows in sets:
+        digest.update(f"{len(rows)} {rows.classes} {rows.border} {rows.found.extra} {rows.found.state}\n".encode())
+        digest.update(np.ascontiguousarray(rows.order).tobytes())
+        digest.update(np.ascontiguousarray(rows.codes).tobytes())
+    try:
+        for path in others:
+            digest.update(f"{path.name} {file_checksum(path)}\n".encode())
+    except OSError as error:
+        raise ConfigError(f"config key `suite`: {error.filename} cannot be read: {error.strerror}") from None
+    digest.update(json.dumps(further).encode())
+    return digest.hexdigest()[:16]

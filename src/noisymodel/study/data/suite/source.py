@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...._checks import check_choice
+from ...._random import array_generator
 from ....errors import ConfigError
 from ....files.tables import listed
 from ...rows import ShiftNote
 from ..source import Examples, Inputs
-from .answers import label_map_paths, match_test
+from .answers import Matched, label_map_paths, match_shift, match_test
 from .declaration import SetTable, SuiteTable, read_declaration
-from .identity import identity
 from .opening import open_set
 from .pictures import Floats, LazyPictures
 from .presets import check_presets, expand_presets
-from .rows import Integers, Rows, Text
-from .task import SuiteTask, class_names
+from .rows import Integers, Rows, Text, identity
 from .tokens import Tokenizer, make_tokenizer
 
+_SHOTS = 0  # the only stream of random numbers that a seed is split into
 _TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
-@dataclass(frozen=True)
 class Suite:
-    """A suite that a configuration declares; a :class:`~noisymodel.study.data.source.Source`.
+    """A suite that a configuration declares; a :data:`~noisymodel.study.data.Source`.
 
     Everything that needs no decoding is checked at construction: files and folders exist, labels are classes, label
     maps fit. The seed only chooses the training samples of each task; the pre-training and test sets are the same for
@@ -48,48 +48,38 @@ class Suite:
         MissingExtraError: a format needs a package that is not installed.
     """
 
-    seed: int
-    suite: Mapping[str, Any] = field(hash=False)
+    packages = ("pillow", "transformers")
 
-    def __post_init__(self) -> None:
-        check_presets(self.suite)
-        kind = self.kind
-        for key, rows in self._sets.items():
-            lacks = [
-                ("texts", kind == "texts" and rows.found.texts is None),
-                ("pictures", kind != "texts" and rows.found.pictures is None),
-                ("captions", kind == "pairs" and "pretraining" in key and rows.found.captions is None),
-                ("labels", kind == "pictures" and "pretraining" in key and rows.found.labels is None),
-            ]
-            for what, lacking in lacks:
-                if lacking:
-                    raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
-        # matched here, so that an error comes before any computing
+    def __init__(self, seed: int, suite: Mapping[str, Any]) -> None:
+        check_presets(suite)
+        self._declared = read_declaration(expand_presets(suite))
+        self.title, self.kind = self._declared.title, self._declared.kind
+        sets = _opened(self._declared)
+        _check_contents(sets, self.kind)
+        self._pretraining = sets["suite.pretraining"]
+        self._check = sets["suite.pretraining_check"]
+        names = class_names(self._pretraining)
+        self.pretraining_classes = len(names)
+        if names:
+            self._check = match_test(self._check, names, "suite.pretraining_check")
         if not len(self._check):
             raise ConfigError(f"config key `suite.pretraining_check`: {self._check.place} holds no rows")
+        self.tasks = {
+            task.name: SuiteTask(place, self._declared, sets, seed=seed, examples=self.examples)
+            for place, task in enumerate(self._declared.tasks)
+        }
+        self.default_tasks = tuple(self.tasks)
+        notes: dict[str, ShiftNote] = {}
+        for task in self.tasks.values():
+            for note in task.shifts:
+                notes.setdefault(note.name, note)
+        self.shifts = tuple(notes.values())
         self.check_shots((1,))
-
-    # ---- what is declared --------------------------------------------------------------------------------------------
-
-    @cached_property
-    def declared(self) -> SuiteTable:
-        """The table, presets expanded, every key checked."""
-        return read_declaration(expand_presets(self.suite))
-
-    @property
-    def title(self) -> str:
-        """A few words."""
-        return self.declared.title
-
-    @property
-    def kind(self) -> str:
-        """``"pictures"``, ``"pairs"`` or ``"texts"``."""
-        return self.declared.kind
 
     @property
     def description(self) -> str:
         """A paragraph for the report."""
-        counts = [f"pre-training on {len(self._sets['suite.pretraining']):,} {self.kind}"]
+        counts = [f"pre-training on {len(self._pretraining):,} {self.kind}"]
         if self.pretraining_classes:
             counts[0] += f" of {self.pretraining_classes:,} classes"
         for name, task in self.tasks.items():
@@ -98,7 +88,7 @@ class Suite:
                 f"task {name}: {task.classes:,} classes, {len(task.train):,} to choose training samples from, test "
                 f"{len(task.in_domain):,}{shifts}"
             )
-        return f"{self.declared.description} {'; '.join(counts).capitalize()}.".strip()
+        return f"{self._declared.description} {'; '.join(counts).capitalize()}.".strip()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -123,168 +113,30 @@ class Suite:
 
     def input_record(self) -> dict[str, Any]:
         """Everything that pre-training inputs depend on: the sets, and their preparation."""
-        made = self.declared.texts if self.kind == "texts" else self.declared.pictures
-        how = dataclasses.asdict(made)
+        texts, pictures = self._declared.texts, self._declared.pictures
+        how = dataclasses.asdict(texts if self.kind == "texts" else pictures)
         how = {key: value for key, value in how.items() if key not in ("keep_megabytes", "threads", "tokenizer")}
         if self.kind == "pairs":
-            how |= {"length": self.declared.texts.length, "vocabulary": self.declared.texts.vocabulary}
+            how |= {"length": texts.length, "vocabulary": texts.vocabulary}
         return {"kind": self.kind, "inputs": how, "sets": self._input_identity}
 
     @cached_property
     def _input_identity(self) -> str:
-        declared = self.declared
-        folder = declared.resolve(declared.texts.tokenizer)
-        spelling = sorted(path for path in folder.glob("*") if path.is_file()) if self._tokenizer_in_folder else []
-        return identity([self._sets["suite.pretraining"], self._check], spelling)
+        spelling: list[Path] = []
+        if self.kind != "pictures" and self._declared.texts.tokenizer != "words":
+            folder = self._declared.resolve(self._declared.texts.tokenizer)
+            spelling = sorted(path for path in folder.glob("*") if path.is_file())
+        return identity([self._pretraining, self._check], spelling)
 
     def task_record(self, name: str) -> dict[str, Any]:
         """Everything else that the examples of a task depend on, without the task's name."""
-        return {"sets": self._task_identities[name], "shifts": list(self.tasks[name].matched)}
-
-    @cached_property
-    def _task_identities(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for name, task in self.tasks.items():
-            maps = [path for shift in task.declared.shifts for path in label_map_paths(shift, self.declared)]
-            matched = task.matched.values()
-            answers = [None if one.answers is None else one.answers.tolist() for one in matched]
-            found[name] = identity([task.train, task.in_domain, *(one.rows for one in matched)], maps, answers)
-        return found
+        return self.tasks[name].record
 
     def reseeded(self, seed: int) -> Suite:
         """The same suite at another seed: its sets are not opened again."""
         other = copy.copy(self)
-        object.__setattr__(other, "seed", seed)
-        other.__dict__["_tasks"] = {name: task.reseeded(seed, other.examples) for name, task in self._tasks.items()}
+        other.tasks = {name: task.reseeded(seed) for name, task in self.tasks.items()}
         return other
-
-    # ---- the sets ----------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def _sets(self) -> dict[str, Rows]:
-        """Every set by its key; one error lists all missing sets."""
-        opened: dict[str, Rows] = {}
-        wrong: list[str] = []
-        known: dict[SetTable, Rows] = {}  # the pre-training set may also be a task's training set
-        for key, table in self.declared.sets().items():
-            try:
-                opened[key] = known[table] if table in known else open_set(table, key, self.declared)
-                known[table] = opened[key]
-            except ConfigError as error:
-                wrong.append(str(error))
-        if wrong:
-            raise ConfigError("; ".join(wrong))
-        return opened
-
-    @property
-    def tasks(self) -> Mapping[str, SuiteTask]:
-        """The downstream tasks by name."""
-        return self._tasks
-
-    @cached_property
-    def _tasks(self) -> dict[str, SuiteTask]:
-        return {
-            task.name: SuiteTask(place, self.declared, self._sets, seed=self.seed, examples=self.examples)
-            for place, task in enumerate(self.declared.tasks)
-        }
-
-    @property
-    def default_tasks(self) -> tuple[str, ...]:
-        """All tasks."""
-        return tuple(self.tasks)
-
-    @property
-    def shifts(self) -> tuple[ShiftNote, ...]:
-        """All distribution shifts of all tasks, each name once."""
-        notes: dict[str, ShiftNote] = {}
-        for task in self.tasks.values():
-            for note in task.shifts:
-                notes.setdefault(note.name, note)
-        return tuple(notes.values())
-
-    @property
-    def pretraining_classes(self) -> int:
-        """Number of pre-training classes, 0 where there are no labels."""
-        return len(self._pretraining_names)
-
-    @cached_property
-    def _pretraining_names(self) -> tuple[str, ...]:
-        return class_names(self._sets["suite.pretraining"])
-
-    def pretraining(self) -> Examples:
-        """The set to pre-train on."""
-        return self._captioned(self._sets["suite.pretraining"])
-
-    def pretraining_check(self) -> Examples:
-        """The held-out set of the same kind."""
-        return self._captioned(self._check)
-
-    @cached_property
-    def _check(self) -> Rows:
-        rows = self._sets["suite.pretraining_check"]
-        names = self._pretraining_names
-        return match_test(rows, names, "suite.pretraining_check") if names else rows
-
-    def _captioned(self, rows: Rows) -> Examples:
-        examples = self.examples(rows)
-        if self.kind != "pairs":
-            return examples
-        return examples._replace(captions=self._encoded(rows.chosen_captions()))
-
-    # ---- inputs ------------------------------------------------------------------------------------------------------
-
-    @property
-    def vocabulary(self) -> int:
-        """Token ids are below it; 0 for pictures."""
-        return 0 if self.kind == "pictures" else self._tokenizer.vocabulary
-
-    @property
-    def _tokenizer_in_folder(self) -> bool:
-        return self.kind != "pictures" and self.declared.texts.tokenizer != "words"
-
-    @cached_property
-    def _tokenizer(self) -> Tokenizer:
-        """The declared tokenizer; a vocabulary of words is counted only in the pre-training texts."""
-        rows = self._sets["suite.pretraining"]
-        texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
-        declared = self.declared
-        return make_tokenizer(declared.texts, declared.resolve(declared.texts.tokenizer), texts)
-
-    def _encoded(self, texts: list[Text]) -> Integers:
-        return self._tokenizer.encode(texts, self.declared.texts.length)
-
-    def examples(self, rows: Rows, answers: Integers | None = None) -> Examples:
-        """Inputs and labels of some rows."""
-        return Examples(self._inputs(rows), rows.codes, answers=answers)
-
-    def _inputs(self, rows: Rows) -> Inputs:
-        if rows.found.pictures is None:
-            return self._encoded(rows.chosen_texts())
-        table = self.declared.pictures
-        lazy = LazyPictures(rows.found.pictures, rows.order, table, border=rows.border)
-        if 4 * np.prod(lazy.shape) > table.keep_megabytes * 2**20:
-            return lazy
-        return lazy[np.arange(len(lazy))]
-
-    def samples(self, count: int) -> Mapping[str, Floats]:
-        """``count`` grey pictures of the first test set and of each shift, of different classes; none of texts."""
-        if self.kind == "texts":
-            return {}
-        first = next(iter(self.tasks.values()))
-        found = {"clean": self._shown(first.in_domain, count)}
-        for task in self.tasks.values():
-            for shift, matched in task.matched.items():
-                if shift not in found:
-                    found[shift] = self._shown(matched.rows, count)
-        return found
-
-    def _shown(self, rows: Rows, count: int) -> NDArray[np.float32]:
-        firsts = [int(np.flatnonzero(rows.codes == code)[0]) for code in np.unique(rows.codes)[:count]]
-        chosen = np.array(list(islice(cycle(firsts), count)), dtype=np.int64)
-        assert rows.found.pictures is not None  # noqa: S101 - said when the suite was made
-        table = self.declared.pictures
-        pictures = LazyPictures(rows.found.pictures, rows.order, table, border=rows.border)[chosen]
-        return pictures[:, 0] if table.channels == 1 else np.tensordot(pictures, _TO_GREY, ((1,), (0,)))
 
     def check_shots(self, shots: tuple[int, ...], tasks: tuple[str, ...] = ()) -> None:
         """Check that every class of every task (or of the named ones) has enough training samples.
@@ -297,7 +149,197 @@ class Suite:
                 for number in shots:
                     task.check_shots(number)
 
+    # ---- examples ----------------------------------------------------------------------------------------------------
+
+    def pretraining(self) -> Examples:
+        """The set to pre-train on."""
+        return self._captioned(self._pretraining)
+
+    def pretraining_check(self) -> Examples:
+        """The held-out set of the same kind."""
+        return self._captioned(self._check)
+
+    def _captioned(self, rows: Rows) -> Examples:
+        captions = self._encoded(rows.chosen_captions()) if self.kind == "pairs" else None
+        return self.examples(rows)._replace(captions=captions)
+
+    @property
+    def vocabulary(self) -> int:
+        """Token ids are below it; 0 for pictures."""
+        return 0 if self.kind == "pictures" else self._tokenizer.vocabulary
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        """The declared tokenizer; a vocabulary of words is counted only in the pre-training texts."""
+        rows, declared = self._pretraining, self._declared
+        texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
+        return make_tokenizer(declared.texts, declared.resolve(declared.texts.tokenizer), texts)
+
+    def _encoded(self, texts: list[Text]) -> Integers:
+        return self._tokenizer.encode(texts, self._declared.texts.length)
+
+    def examples(self, rows: Rows, answers: Integers | None = None) -> Examples:
+        """Inputs and labels of some rows."""
+        return Examples(self._inputs(rows), rows.codes, answers=answers)
+
+    def _inputs(self, rows: Rows) -> Inputs:
+        if rows.found.pictures is None:
+            return self._encoded(rows.chosen_texts())
+        lazy = LazyPictures(rows.found.pictures, rows.order, self._declared.pictures, border=rows.border)
+        if 4 * np.prod(lazy.shape) > self._declared.pictures.keep_megabytes * 2**20:
+            return lazy
+        return lazy[np.arange(len(lazy))]
+
+    def samples(self, count: int) -> Mapping[str, Floats]:
+        """``count`` grey pictures of the first test set and of each shift, of different classes; none of texts."""
+        if self.kind == "texts":
+            return {}
+        found = {"clean": self._shown(self.tasks[self.default_tasks[0]].in_domain, count)}
+        for task in self.tasks.values():
+            for shift, matched in task.matched.items():
+                if shift not in found:
+                    found[shift] = self._shown(matched.rows, count)
+        return found
+
+    def _shown(self, rows: Rows, count: int) -> NDArray[np.float32]:
+        firsts = np.unique(rows.codes, return_index=True)[1][:count].tolist()
+        chosen = self._inputs(rows.take(np.array(list(islice(cycle(firsts), count)), dtype=np.int64)))
+        pictures = chosen[np.arange(count)]
+        return pictures[:, 0] if pictures.shape[1] == 1 else np.tensordot(pictures, _TO_GREY, ((1,), (0,)))
+
+
+def _opened(declared: SuiteTable) -> dict[str, Rows]:
+    """Every set by its key; one error lists all missing sets."""
+    opened: dict[str, Rows] = {}
+    wrong: list[str] = []
+    known: dict[SetTable, Rows] = {}  # the pre-training set may also be a task's training set
+    for key, table in declared.sets().items():
+        try:
+            opened[key] = known[table] if table in known else open_set(table, key, declared)
+            known[table] = opened[key]
+        except ConfigError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    return opened
+
+
+def _check_contents(sets: Mapping[str, Rows], kind: str) -> None:
+    needed = ["texts"] if kind == "texts" else ["pictures"]
+    further = {"pairs": ["captions"], "pictures": ["labels"]}.get(kind, [])
+    for key, rows in sets.items():
+        for what in needed + further * ("pretraining" in key):
+            if getattr(rows.found, what) is None:
+                raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
+
 
 def declared_sets(suite: Mapping[str, Any]) -> dict[str, SetTable]:
     """Every set of a table ``suite`` by its key, without looking for any file."""
     return read_declaration(expand_presets(suite)).sets()
+
+
+# ---- tasks -----------------------------------------------------------------------------------------------------------
+
+
+class SuiteTask:
+    """One task of a suite; a :class:`~noisymodel.study.data.source.Task`.
+
+    Args:
+        place: its number among the tasks.
+        suite: the suite of the task.
+        sets: all sets of the suite by their keys.
+        seed: of the training samples.
+        examples: makes inputs and labels of rows, with answers.
+
+    Raises:
+        ConfigError: no labels, or labels that do not fit those of the training set.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        suite: SuiteTable,
+        sets: Mapping[str, Rows],
+        *,
+        seed: int,
+        examples: Callable[[Rows, Integers | None], Examples],
+    ) -> None:
+        key, declared = f"suite.tasks[{place}]", suite.tasks[place]
+        self.name = declared.name
+        self.seed, self._examples = seed, examples
+        self.train = sets[f"{key}.train"]
+        self.names = class_names(self.train)
+        """The classes, in the order of the training set."""
+        if not self.names:
+            raise ConfigError(f"config key `{key}.train`: {self.train.place} has no labels")
+        self.in_domain = match_test(sets[f"{key}.test"], self.names, f"{key}.test")
+        self.matched: dict[str, Matched] = {
+            shift.name: match_shift(
+                sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite
+            )
+            for number, shift in enumerate(declared.shifts)
+        }
+        self.classes = len(self.names)
+        self.shifts = tuple(ShiftNote(one.name, one.description or one.name, "report") for one in declared.shifts)
+        maps = [path for shift in declared.shifts for path in label_map_paths(shift, suite)]
+        found = self.matched.values()
+        answers = [None if one.answers is None else one.answers.tolist() for one in found]
+        own = identity([self.train, self.in_domain, *(one.rows for one in found)], maps, answers)
+        self.record = {"sets": own, "shifts": list(self.matched)}
+        """Everything besides the pre-training data that its examples depend on, JSON-ready."""
+
+    def reseeded(self, seed: int) -> SuiteTask:
+        """The same task with other training samples."""
+        other = copy.copy(self)
+        other.seed = seed
+        return other
+
+    def training(self, shots: int) -> Examples:
+        """``shots`` samples of each class, drawn from the seed; 0 for all. Larger sets contain the smaller ones.
+
+        Raises:
+            ConfigError: a class has too few samples.
+        """
+        if not shots:
+            return self._examples(self.train, None)
+        self.check_shots(shots)
+        draw = partial(array_generator, self.seed, _SHOTS)
+        chosen = [
+            draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
+        ]
+        return self._examples(self.train.take(np.sort(np.concatenate(chosen))), None)
+
+    def check_shots(self, shots: int) -> None:
+        """Check that every class has enough training samples.
+
+        Raises:
+            ConfigError: a class has too few; the message names the task and the class.
+        """
+        counts = np.bincount(self.train.codes, minlength=self.classes)
+        few = np.flatnonzero(counts < shots)
+        if len(few):
+            others = f" and {len(few) - 1} classes more" if len(few) > 1 else ""
+            name = self.names[few[0]]
+            raise ConfigError(
+                f"config key `shots`: task {self.name!r} has {counts[few[0]]} training samples of class "
+                f"{name!r}{others}, expected at least {shots}"
+            )
+
+    def test(self) -> Examples:
+        """The in-domain test set."""
+        return self._examples(self.in_domain, None)
+
+    def shifted(self, shift: str) -> Examples:
+        """A shifted test set."""
+        check_choice(shift, "shift", self.matched)
+        matched = self.matched[shift]
+        return self._examples(matched.rows, matched.answers)
+
+
+def class_names(rows: Rows) -> tuple[str, ...]:
+    """The classes of a training set; numbers without names are their own names."""
+    if rows.found.labels is None:
+        return ()
+    if rows.classes is not None:
+        return rows.classes
+    return tuple(map(str, range(int(rows.codes.max()) + 1)))

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from .....errors import ConfigError, InputFileError, MissingDataError
-from ....config_values import demand_known
+from ....config_values import demand, demand_known
 from ..places import matching
 
 
@@ -117,40 +117,35 @@ def expand_presets(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: an unknown preset or task, or presets that do not fit together.
     """
-    names = _named(values)
+    chosen = _named(values)
     own = {key: value for key, value in values.items() if key not in ("preset", "only")}
-    if not names:
-        if "only" in values:
-            raise ConfigError("config key `suite.only`: expected beside `preset`, whose tasks it chooses")
+    if not chosen:
+        demand("only" not in values, "suite.only", "beside `preset`, whose tasks it chooses", values.get("only"))
         return own
-    chosen = [_known(name) for name in names]
-    kinds = {preset.kind for preset in chosen}
+    names, presets = ", ".join(chosen), chosen.values()
+    kinds = {preset.kind for preset in presets}
     if "texts" in kinds and len(kinds) > 1:
-        raise ConfigError(f"config key `suite.preset`: {', '.join(names)} are not all of texts")
-    kind = "pairs" if "pairs" in kinds else chosen[0].kind
+        raise ConfigError(f"config key `suite.preset`: {names} are not all of texts")
     expanded: dict[str, Any] = {
-        "title": ", ".join(preset.title for preset in chosen),
-        "description": " ".join(preset.description for preset in chosen),
-        "kind": kind,
+        "title": ", ".join(preset.title for preset in presets),
+        "description": " ".join(preset.description for preset in presets),
+        "kind": "pairs" if "pairs" in kinds else kinds.pop(),
     }
     for key in ("pretraining", "pretraining_check"):
-        given = [table for preset in chosen if (table := getattr(preset, key)) is not None]
+        given = [table for preset in presets if (table := getattr(preset, key)) is not None]
         if len(given) > 1 and key not in own:
-            raise ConfigError(f"config key `suite.preset`: {', '.join(names)} are more than one to pre-train on")
+            raise ConfigError(f"config key `suite.preset`: {names} are more than one to pre-train on")
         if not given and key not in own:
             raise ConfigError(
-                f"config key `suite.{key}` is missing: {', '.join(names)} have nothing to pre-train on; declare it, or "
+                f"config key `suite.{key}` is missing: {names} have nothing to pre-train on; declare it, or "
                 f"name one of {', '.join(name for name, preset in PRESETS.items() if preset.pretraining)} as well"
             )
         expanded |= {key: given[0]} if given else {}
-    expanded |= own
-    if kind != "texts":
-        expanded["pictures"] = {**_PICTURES, **own.get("pictures", {})}
-    tasks = own.get("tasks", [])
-    expanded["tasks"] = [task.declaration for task in _tasks(values)] + list(
-        tasks if isinstance(tasks, Sequence) else ()
-    )
-    return expanded
+    if expanded["kind"] != "texts":
+        expanded["pictures"] = {**_PICTURES, **own.pop("pictures", {})}
+    further = own.pop("tasks", [])
+    tasks = [task.declaration for task in _tasks(values)]
+    return expanded | own | {"tasks": [*tasks, *further] if isinstance(further, Sequence) else tasks}
 
 
 def check_presets(values: Mapping[str, Any]) -> None:
@@ -159,22 +154,20 @@ def check_presets(values: Mapping[str, Any]) -> None:
     Raises:
         MissingDataError: files are missing; the message lists them all, their source, and the layout.
     """
-    names = _named(values)
+    chosen = _named(values)
     root = Path(os.path.expandvars(str(values.get("root", "")))).expanduser()
+    tasks = _tasks(values)
     wanted: dict[str, Part] = {}
-    for name in names:
-        preset = _known(name)
+    for preset in chosen.values():
         own = "pretraining" in values and "pretraining_check" in values
-        needed = list(() if own else preset.pretraining_parts)
-        for task in _tasks(values):
-            needed += task.parts if task in preset.tasks else ()
+        needed = [*(() if own else preset.pretraining_parts)]
+        needed += [part for task in tasks if task in preset.tasks for part in task.parts]
         wanted |= {part: preset.parts[part] for part in needed}
-    absent = {name: missing_files(part, root) for name, part in wanted.items()}
-    absent = {name: lacking for name, lacking in absent.items() if lacking}
+    absent = {name: lacking for name, part in wanted.items() if (lacking := missing_files(part, root))}
     if not absent:
         return
     lines = [
-        f"config key `suite.preset`: data of {', '.join(names)} are not there: {len(absent)} of {len(wanted)} parts "
+        f"config key `suite.preset`: data of {', '.join(chosen)} are not there: {len(absent)} of {len(wanted)} parts "
         f"lack something below {root.resolve()}"
     ]
     for name, lacking in absent.items():
@@ -204,12 +197,13 @@ def _particulars(part: Part) -> list[str]:
     return [*lines, "layout, below the root:", *(f"  {line}" for line in part.layout.splitlines())]
 
 
-def _named(values: Mapping[str, Any]) -> list[str]:
+def _named(values: Mapping[str, Any]) -> dict[str, Preset]:
+    """The presets that a table ``suite`` names, in its order."""
     given = values.get("preset", [])
-    names = [given] if isinstance(given, str) else given
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in cast("list[Any]", names)):
-        raise ConfigError(f"config key `suite.preset`: expected a name or a list of names, got {given!r}")
-    return list(cast("list[str]", names))
+    listed = [given] if isinstance(given, str) else given
+    names: list[Any] = list(listed) if isinstance(listed, list | tuple) else [None]
+    demand(all(isinstance(name, str) for name in names), "suite.preset", "a name or a list of names", given)
+    return {name: _known(name) for name in names}
 
 
 def _known(name: str) -> Preset:
@@ -219,10 +213,9 @@ def _known(name: str) -> Preset:
 
 def _tasks(values: Mapping[str, Any]) -> list[PresetTask]:
     """The tasks of the named presets, or those in ``only``."""
-    tasks = [task for name in _named(values) for task in _known(name).tasks]
+    tasks = [task for preset in _named(values).values() for task in preset.tasks]
     only = values.get("only", [])
-    if not isinstance(only, list | tuple):
-        raise ConfigError(f"config key `suite.only`: expected a list of tasks, got {only!r}")
-    for name in cast("Sequence[Any]", only):
+    demand(isinstance(only, list | tuple), "suite.only", "a list of tasks", only)
+    for name in only:
         demand_known("suite.only", str(name), [task.name for task in tasks])
     return [task for task in tasks if not only or task.name in only]
