@@ -9,10 +9,9 @@ from ..analysis.correlations import WITHIN_RATE, WITHIN_SEED
 from ..analysis.summary import NOISY
 from .analysis_tables import MEASURE_LABELS, correlation_entry
 from .results import Results
-from .wording import WHERE, capitalized, listed, outcome, signed
+from .wording import FEW_SEEDS, WHERE, capitalized, listed, outcome, signed
 
 _TOLD = ("singular_value_entropy", "largest_singular_value_ratio", "subspace_rotation")
-_FEW_SEEDS = 6
 
 
 def analysis_sentences(results: Results) -> list[str]:
@@ -54,7 +53,7 @@ def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
     if not known:
         return ["With so few seeds there are no intervals, and nothing can be concluded."]
     excluding = [found for found in known if found.low > 0 or found.high < 0]
-    caution = " With so few seeds the bootstrap's intervals are too narrow." if results.seeds < _FEW_SEEDS else ""
+    caution = " With so few seeds the bootstrap's intervals are too narrow." if results.seeds < FEW_SEEDS else ""
     if not excluding:
         return [
             "Among networks of the same noise rate every interval includes zero: these numbers give no evidence that "

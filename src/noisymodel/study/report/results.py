@@ -115,6 +115,20 @@ class Results:
         return [(name, baseline) for name in names for baseline in compared_with(name) if baseline in names]
 
     @property
+    def ablation_pairs(self) -> list[tuple[str, str]]:
+        """All pairs (full method, ablation or variant of it)."""
+        return [(note.base, note.name) for note in self.ablations]
+
+    @property
+    def reference_correlations(self) -> dict[tuple[str, str, str], Correlation]:
+        """(Measure, split, adjustment) -> Pearson's correlation of the in-domain features with the reference method."""
+        return {
+            (found.measure, found.split, found.adjusted): found
+            for found in self.correlations
+            if found.method == self.reference_method and found.measure_split == "id" and found.kind == "pearson"
+        }
+
+    @property
     def compared(self) -> str:
         """A description of the methods that come first in the pairs."""
         return "NMTune against its" if all(is_variant(name) for name, _ in self.pairs) else "Methods against their"
@@ -137,17 +151,13 @@ class Results:
         default = CLEAN_SHIFT if split == "id" else MEAN_SHIFT
         return self._rows.get((method, rate, baseline, split, shift or default, metric))
 
-    def change(
-        self,
-        method: str,
-        rate: str,
-        *,
-        split: str = "id",
-        metric: str = "accuracy",
-        shift: str | None = None,
-    ) -> SummaryRow | None:
-        """The change of a method against itself on clean pre-training."""
-        return self.find(method, rate, baseline=CLEAN, split=split, metric=metric, shift=shift)
+    def change(self, method: str, rate: str, **which: str) -> SummaryRow | None:
+        """The change of a method against itself on clean pre-training; ``which`` as in `find`."""
+        return self.find(method, rate, baseline=CLEAN, **which)
+
+    def over_rates(self, method: str, **which: str) -> list[SummaryRow | None]:
+        """The row at each noise rate; ``which`` as in `find`."""
+        return [self.find(method, rate, **which) for rate in self.rates]
 
 
 def views(summary: Sequence[SummaryRow]) -> list[View]:

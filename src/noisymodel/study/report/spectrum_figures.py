@@ -22,14 +22,15 @@ from .figure_style import (
     percent_axis,
     rate_axis,
     rate_colors,
+    rate_places,
 )
 from .results import Results
 from .wording import rate_text
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_ACCURACIES = {"id": "in-domain accuracy (%)", "ood": "accuracy under shift (%)"}
 METRICS = {"singular_value_entropy": "SVE", "largest_singular_value_ratio": "LSVR"}
 
 
@@ -70,10 +71,10 @@ def draw_spectra(results: Results, narrow: bool) -> Figure:
                 color=colors[rate], linestyle=RATE_LINES[place % len(RATE_LINES)], linewidth=1.8,
             )  # fmt: skip
         axes.set_yscale("log")
-        axes.set_title(TITLES.get(split, split))
+        axes.set_title(TITLES[split])
         axes.set_xlabel("index i")
         axes.set_ylabel("σᵢ / σ₁")
-    legend_below(figure, grid[0], narrow=False, columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
+    legend_below(grid[0], columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
     return figure
 
 
@@ -82,12 +83,11 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
     figure = new_figure(4.6, 5.4) if narrow else new_figure(9.2, 7.2)
     grid = figure.subplots(2, 2, sharey="row", sharex="col")
     colors = rate_colors(results.rates)
-    where = "id"
-    for row, split in enumerate(TITLES):
+    label = "{} (in-domain)" if narrow else "{} of the in-domain features"
+    for (split, accuracy_label), line in zip(_ACCURACIES.items(), grid, strict=True):
         accuracy = by_seed(results, results.reference_method, split, "accuracy")
-        for column, (metric, name) in enumerate(METRICS.items()):
-            axes: Axes = grid[row, column]
-            measured = by_seed(results, FEATURES, where, metric)
+        for (metric, name), axes in zip(METRICS.items(), line, strict=True):
+            measured = by_seed(results, FEATURES, "id", metric)
             for place, rate in enumerate(results.rates):
                 seeds = [seed for at, seed in accuracy if at == rate and (at, seed) in measured]
                 axes.scatter(
@@ -97,14 +97,9 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
                 )  # fmt: skip
             percent_axis(axes)
             axes.locator_params(axis="x", nbins=3 if narrow else 6)
-            if row == 1:
-                axes.set_xlabel(f"{name} of the in-domain features")
-            if column == 0:
-                axes.set_ylabel("in-domain accuracy (%)" if split == "id" else "accuracy under shift (%)")
-    if narrow:
-        for axes in grid[1]:
-            axes.set_xlabel(axes.get_xlabel().replace(" of the in-domain features", " (in-domain)"))
-    legend_below(figure, grid[0, 0], narrow=False, columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
+            axes.set(xlabel=label.format(name), ylabel=accuracy_label)
+            axes.label_outer()
+    legend_below(grid[0, 0], columns=3 if narrow else 5, title=f"{results.noise} in pre-training")
     return figure
 
 
@@ -119,11 +114,12 @@ def by_seed(results: Results, method: str, split: str, metric: str) -> dict[tupl
 
 def reshaping_methods(results: Results) -> list[str]:
     """Methods whose spectrum after tuning was recorded."""
-    return [
-        note.name
-        for note in results.methods
-        if any(results.find(note.name, rate, metric=metric) for rate in results.rates for metric in METRICS)
-    ]
+    return [note.name for note in results.methods if has_spectra(results, note.name)]
+
+
+def has_spectra(results: Results, method: str) -> bool:
+    """Whether a method's features, or the frozen ones, have SVE or LSVR at any rate."""
+    return any(any(results.over_rates(method, metric=metric)) for metric in METRICS)
 
 
 def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
@@ -134,10 +130,9 @@ def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
     lines += [(name, f"after {results.label(name)}", styles[name]) for name in reshaping_methods(results)]
     for axes, (metric, title) in zip(grid, METRICS.items(), strict=True):
         for name, label, style in lines:
-            rows = [results.find(name, rate, metric=metric) for rate in results.rates]
-            draw_means(axes, rows, style, label, scale=1)
+            draw_means(axes, rate_places(results), results.over_rates(name, metric=metric), style, label, scale=1)
         rate_axis(axes, results)
         axes.set_title(title)
         axes.set_ylabel(f"{title} (nats)")
-    legend_below(figure, grid[0], narrow=False, columns=1 if narrow else 2)
+    legend_below(grid[0], columns=1 if narrow else 2)
     return figure
