@@ -78,6 +78,11 @@ class SummaryRow(NamedTuple):
     p_holm: float
     significant: bool | None
 
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval; NaN without one."""
+        return (self.high - self.low) / 2
+
 
 class _Cell(NamedTuple):
     """The labels of a number, which all its seeds share."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,8 +26,7 @@ from .figure_style import (
     rate_places,
 )
 from .groups import Named, shots_text
-from .results import Results
-from .tables import grouped
+from .results import Groups, Results
 from .wording import outcome, rate_text, signed
 
 if TYPE_CHECKING:
@@ -82,40 +81,20 @@ def _accuracy_axis(axes: Axes, split: str) -> None:
 def draw_differences(results: Results, narrow: bool) -> Figure:
     """The paired difference of each method and each of its baselines, with its interval."""
     styles = method_styles(results)
-    groups = {
-        results.label(method): [(f"− {results.label(baseline)}", method, baseline) for baseline in baselines]
-        for method, baselines in grouped(results.pairs).items()
-    }
-    return _draw_paired(results, groups, lambda method: styles[method][:2], narrow)
+    return _draw_paired(results, results.against_baselines(), lambda method: styles[method][:2], narrow)
 
 
 def draw_ablation(results: Results, narrow: bool) -> Figure:
     """Each ablation against its full method: the paired difference with its interval."""
-    groups = {
-        f"against {results.label(base)}": [(results.label(name), name, base) for name in names]
-        for base, names in grouped(results.ablation_pairs).items()
-    }
-    return _draw_paired(results, groups, lambda _: (VARIANT_COLORS[1], "o"), narrow)
+    return _draw_paired(results, results.against_full_methods, lambda _: (VARIANT_COLORS[1], "o"), narrow)
 
 
-def _draw_paired(
-    results: Results,
-    groups: Mapping[str, Sequence[tuple[str, str, str]]],
-    look_of: Callable[[str], tuple[str, str]],
-    narrow: bool,
-) -> Figure:
-    """A forest plot of paired differences over the noisy rates.
-
-    Args:
-        results: the results of the study.
-        groups: heading -> label, method and baseline of each line.
-        look_of: a function from a method to its colour and marker.
-        narrow: whether to draw for a phone.
-    """
+def _draw_paired(results: Results, groups: Groups, look_of: Callable[[str], tuple[str, str]], narrow: bool) -> Figure:
+    """A forest plot of paired differences over the noisy rates; ``look_of`` is a method's colour and marker."""
     ticks: list[tuple[float, str]] = []
     lines: list[tuple[float, str, str]] = []
     height = 0.0
-    for heading, members in groups.items():
+    for heading, members in groups:
         ticks.append((height, heading))
         for label, method, baseline in members:
             height += 1
@@ -129,7 +108,7 @@ def _draw_paired(
             draw_difference(axes, results.find(method, NOISY, baseline=baseline, split=split), place, *look_of(method))
         for text in axes.get_yticklabels():
             text.set_fontsize(9)
-            text.set_fontweight("bold" if text.get_text() in groups else "normal")
+            text.set_fontweight("bold" if text.get_text() in dict(groups) else "normal")
         axes.grid(visible=False, axis="y")
     return figure
 

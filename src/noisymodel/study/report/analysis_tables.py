@@ -10,8 +10,19 @@ from ..analysis.intervals import effect_size
 from ..analysis.summary import NOISY, SummaryRow, is_headline
 from ..rows import FEATURES
 from .results import Results
-from .tables import Table, difference_entries, filled, metric_rows, paired_rows, ranges
-from .wording import WHERE, Entry, interval_entry, rate_text
+from .tables import (
+    AVERAGED,
+    DIFFERENCE_HEADER,
+    Table,
+    bars,
+    difference_entries,
+    filled,
+    metric_rows,
+    paired_rows,
+    ranges,
+    rate_header,
+)
+from .wording import WHERE, Entry, estimate_entry, interval_entry
 
 MEASURE_LABELS = {
     "singular_value_entropy": "SVE",
@@ -33,10 +44,9 @@ KINDS = {"pearson": "Pearson's r", "spearman": "Spearman's ρ"}
 
 def drift_table(results: Results) -> Table:
     """The rotation of the features against those of the cleanly pre-trained network."""
-    header = ("measure", *(rate_text(rate) for rate in results.rates))
     caption = f"The frozen features against those of the clean network of the same seed{ranges(results)}"
     rows = [row for metric in DRIFT_METRICS for row in metric_rows(results, FEATURES, [metric])]
-    return Table("drift", caption, header, tuple(rows))
+    return Table("drift", caption, rate_header("measure", results.rates), tuple(rows))
 
 
 def correlation_table(results: Results, split: str, adjusted: str, kind: str = "pearson") -> Table:
@@ -69,71 +79,40 @@ def correlation_tables(results: Results, kind: str = "pearson") -> list[Table]:
 
 
 def correlation_entry(found: Correlation | None) -> Entry:
-    """A coefficient with its interval; its sign is neither a gain nor a loss, so it has no colour."""
-    if found is None or math.isnan(found.value):
-        return Entry("–")
-    numbers = [f"{number:+.2f}".replace("-", "−") for number in (found.value, found.low, found.high)]
-    if math.isnan(found.low):
-        return Entry(numbers[0])
-    return Entry(f"{numbers[0]} [{numbers[1]},\u00a0{numbers[2]}]")
+    """A coefficient with its interval."""
+    return Entry("–") if found is None else estimate_entry(found.value, found.low, found.high, 2)
 
 
 def ablation_table(results: Results) -> Table:
     """Each ablation and variant against the method that it is a variation of, mean over the noisy rates."""
-
-    def line(base: str, name: str) -> tuple[Entry, ...]:
-        found = [results.find(name, NOISY, baseline=base, split=split) for split in WHERE]
-        return Entry(results.label(name)), *(entry for row in found for entry in difference_entries(row))
-
-    rows = paired_rows(_ablations(results), lambda base: f"against {results.label(base)}", line)
-    header = ("ablation", "in-domain", "p (Holm)", "under shift", "p (Holm)")
-    intervals = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
-    caption = f"Ablation: paired differences, mean over the noisy rates (points, {intervals})"
-    return Table("ablation", caption, header, rows)
-
-
-def _ablations(results: Results) -> list[tuple[str, str]]:
-    return [(note.base, note.name) for note in results.ablations]
+    caption = f"Ablation: paired differences, mean over the noisy rates (points, {bars(results)})"
+    rows = paired_rows(results, results.against_full_methods, AVERAGED, difference_entries)
+    return Table("ablation", caption, ("ablation", *DIFFERENCE_HEADER), rows)
 
 
 def ablation_by_rate_table(results: Results, split: str) -> Table:
     """The ablation table at each noise rate, including the clean one."""
-    columns = (*results.rates, NOISY)
-
-    def line(base: str, name: str) -> tuple[Entry, ...]:
-        found = [results.find(name, rate, baseline=base, split=split) for rate in columns]
-        return Entry(results.label(name)), *map(interval_entry, found)
-
-    rows = paired_rows(_ablations(results), lambda base: f"against {results.label(base)}", line)
-    header = ("ablation", *(rate_text(rate) for rate in columns))
-    intervals = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
-    caption = f"Ablation {WHERE[split]} at each noise rate: paired differences (points, {intervals})"
-    return Table(f"ablation-{split}", caption, header, rows)
+    rates = (*results.rates, NOISY)
+    places = [(rate, split) for rate in rates]
+    rows = paired_rows(results, results.against_full_methods, places, lambda row: (interval_entry(row),))
+    caption = f"Ablation {WHERE[split]} at each noise rate: paired differences (points, {bars(results)})"
+    return Table(f"ablation-{split}", caption, rate_header("ablation", rates), rows)
 
 
 def effect_table(results: Results) -> Table:
     """The headline comparisons as standardized effects."""
-
-    def line(method: str, baseline: str) -> tuple[Entry, ...]:
-        found = [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
-        return Entry(f"− {results.label(baseline)}"), *map(_effect, found)
-
-    rows = paired_rows(results.pairs, results.label, line)
     caption = (
         "Standardized effects: Cohen's d of the paired differences, mean over the noisy rates (95 % interval from the "
         "noncentral t; how sure a difference is between seeds, not how large)"
     )
+    rows = paired_rows(results, results.against_baselines(), AVERAGED, _effect)
     return Table("effects", caption, ("difference", *WHERE.values()), rows)
 
 
-def _effect(row: SummaryRow | None) -> Entry:
+def _effect(row: SummaryRow | None) -> tuple[Entry]:
     if row is None or not is_headline(row):
-        return Entry("–")
-    size = effect_size(row.mean, row.low, row.high, row.seeds)
-    if math.isnan(size.size):
-        return Entry("–")
-    numbers = [f"{number:+.1f}".replace("-", "−") for number in size]
-    return Entry(f"{numbers[0]} [{numbers[1]},\u00a0{numbers[2]}]")
+        return (Entry("–"),)
+    return (estimate_entry(*effect_size(row.mean, row.low, row.high, row.seeds), digits=1),)
 
 
 def analysis_tables(results: Results) -> list[Table]:

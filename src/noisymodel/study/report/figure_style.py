@@ -178,4 +178,4 @@ def draw_difference(axes: Axes, row: SummaryRow | None, height: float, color: st
 
 
 def _half(row: SummaryRow, scale: float) -> float:
-    return 0 if math.isnan(row.low) else scale * (row.high - row.low) / 2
+    return 0 if math.isnan(row.low) else scale * row.half_width

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from ..analysis.summary import NOISY, SummaryRow, is_variant
 from ..rows import FEATURES
 from .results import Results, View
-from .tables import Table
-from .wording import WHERE, Entry, interval_entry, plus_minus, rate_text
+from .tables import Line, Table, lines
+from .wording import WHERE, Entry, interval_entry, mean_entry, rate_text
 
 _COLUMNS = {
     "data": "data",
@@ -97,7 +97,7 @@ def _line(group: Named) -> tuple[Entry, ...]:
     return (
         Entry(group.short),
         Entry(str(results.seeds)),
-        *(Entry(plus_minus(row) if row else "–") for row in clean),
+        *map(mean_entry, clean),
         interval_entry(slight),
         interval_entry(results.change(method, NOISY, split="ood")),
         Entry(interval_entry(entropy, 1, 2).text),
@@ -127,21 +127,18 @@ def by_shots(groups: Sequence[Named]) -> list[list[Named]]:
 def shots_table(family: Sequence[Named], split: str, number: str = "") -> Table:
     """Accuracy of each method by the number of labels, mean over the noisy rates, and with clean pre-training."""
     results = family[-1].results
-    rows: list[tuple[Entry, ...]] = []
+    rows: list[Line] = []
     for rate, heading in ((repr(0.0), "clean pre-training"), (NOISY, rate_text(NOISY) + " rates")):
-        lines: list[tuple[Entry, ...]] = []
-        for note in results.methods:
-            found = [group.results.find(note.name, rate, split=split) for group in family]
-            if any(found):
-                lines.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
-        if lines:
-            rows += [(Entry(heading),), *lines]
+        told = lines(
+            (note.label, [group.results.find(note.name, rate, split=split) for group in family])
+            for note in results.methods
+        )
+        rows += [(Entry(heading),), *told] if told else []
     view = results.view
-    header = ("method", *(shots_text(group.results.view.shots) for group in family))
     group = f"{view.objective}, {view.architecture}, {view.noise_kind} noise"
-    return Table(
-        f"shots{number}-{split}", f"Accuracy {WHERE[split]} (%) by labels per class: {group}", header, tuple(rows)
-    )
+    caption = f"Accuracy {WHERE[split]} (%) by labels per class: {group}"
+    header = ("method", *(shots_text(group.results.view.shots) for group in family))
+    return Table(f"shots{number}-{split}", caption, header, tuple(rows))
 
 
 def shots_text(shots: int) -> str:

@@ -21,16 +21,7 @@ from .figures import StudyFigure
 from .groups import OVERVIEW_NOTE, Named, by_shots, named, overview_table, shots_table
 from .results import NOISE, Results
 from .shortfalls import shortfalls
-from .tables import (
-    Table,
-    accuracy_table,
-    change_table,
-    difference_by_rate_table,
-    difference_table,
-    filled,
-    shift_table,
-    spectrum_table,
-)
+from .tables import Table, filled, further_tables, main_tables
 from .verdict import findings
 from .wording import WHERE, listed, rates_text
 
@@ -104,7 +95,7 @@ def render_page(
 
 def group_tables(results: Results) -> list[Table]:
     """All tables of a group, in the order of the page."""
-    parts = (_tables(results), _more_tables(results), analysis_tables(results), further_analysis_tables(results))
+    parts = (main_tables(results), further_tables(results), analysis_tables(results), further_analysis_tables(results))
     return [table for part in parts for table in part]
 
 
@@ -118,18 +109,6 @@ def overview_tables(groups: Sequence[Named]) -> list[Table]:
         number = f"-{place + 1}" if len(families) > 1 else ""
         tables += [shots_table(family, split, number) for split in WHERE]
     return filled(tables)
-
-
-def _tables(results: Results) -> list[Table]:
-    main = [accuracy_table(results, "id"), accuracy_table(results, "ood")]
-    main += [change_table(results, "id"), change_table(results, "ood")]
-    return filled([*main, difference_table(results), spectrum_table(results)])
-
-
-def _more_tables(results: Results) -> list[Table]:
-    return filled(
-        [difference_by_rate_table(results, "id"), difference_by_rate_table(results, "ood"), shift_table(results)]
-    )
 
 
 def _group(
@@ -149,8 +128,8 @@ def _group(
         "short": group.short,
         "findings": findings(results),
         "shortfalls": shortfalls(results),
-        "tables": _tables(results),
-        "more_tables": _more_tables(results),
+        "tables": main_tables(results),
+        "more_tables": further_tables(results),
         "figures": [_figure(figure, folder, files, narrow) for figure in figures.get(folder, ())],
         "analysis": analysis_tables(results),
         "more_analysis": further_analysis_tables(results),

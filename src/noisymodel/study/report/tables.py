@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES, PRETRAINING
-from .results import Results
-from .wording import WHERE, Entry, capitalized, interval_entry, outcome, plus_minus, rate_text, signed_plus_minus
+from .results import Groups, Results
+from .wording import WHERE, Entry, capitalized, change_entry, interval_entry, mean_entry, rate_text
 
 FEATURE_METRICS = (
     ("singular_value_entropy", "SVE", 1.0, 2),
@@ -24,13 +25,16 @@ PRETRAINING_METRICS = (
 )
 
 
+Line = tuple[Entry, ...]
+
+
 class Table(NamedTuple):
     """A table of text; the first cell of a row is its heading; a row of one cell is the heading of the rows below."""
 
     name: str
     caption: str
     header: tuple[str, ...]
-    rows: tuple[tuple[Entry, ...], ...]
+    rows: Sequence[Line]
 
 
 def filled(tables: Iterable[Table]) -> list[Table]:
@@ -38,18 +42,24 @@ def filled(tables: Iterable[Table]) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
+def main_tables(results: Results) -> list[Table]:
+    """The tables of a group that are open on the page."""
+    tables = [table(results, split) for table in (accuracy_table, change_table) for split in WHERE]
+    return filled([*tables, difference_table(results), spectrum_table(results)])
+
+
+def further_tables(results: Results) -> list[Table]:
+    """The tables of a group that are folded on the page."""
+    return filled([*(difference_by_rate_table(results, split) for split in WHERE), shift_table(results)])
+
+
 def accuracy_table(results: Results, split: str) -> Table:
     """Accuracy of each method at each rate in %, mean ± half-width of the interval."""
     where = "In-domain accuracy" if split == "id" else f"Accuracy under shift, {_count(results)}"
-    rows: list[tuple[Entry, ...]] = []
-    for note in results.methods:
-        found = [results.find(note.name, rate, split=split) for rate in results.rates]
-        if any(found):
-            rows.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
+    rows = lines((note.label, results.over_rates(note.name, split=split)) for note in results.methods)
     rows += [(Entry(label), *(Entry("–") for _ in results.rates)) for label in results.lacking]
-    header = ("method", *(rate_text(rate) for rate in results.rates))
     caption = f"{where} (%), by {results.noise} in pre-training{ranges(results)}{_gaps(results)}"
-    return Table(f"accuracy-{split}", caption, header, tuple(rows))
+    return Table(f"accuracy-{split}", caption, rate_header("method", results.rates), tuple(rows))
 
 
 def _gaps(results: Results) -> str:
@@ -62,48 +72,96 @@ def _gaps(results: Results) -> str:
 def change_table(results: Results, split: str) -> Table:
     """Change of each method against itself on clean pre-training, in points."""
     where = "in-domain accuracy" if split == "id" else "accuracy under shift"
-    columns = (*results.noisy_rates, NOISY)
-    rows: list[tuple[Entry, ...]] = []
-    for note in results.methods:
-        found = [results.change(note.name, rate, split=split) for rate in columns]
-        if any(found):
-            rows.append((Entry(note.label), *(_difference(row) for row in found)))
-    header = ("method", *(rate_text(rate) for rate in columns))
+    rates = (*results.noisy_rates, NOISY)
+    found = {note.label: [results.change(note.name, rate, split=split) for rate in rates] for note in results.methods}
     caption = f"Change of {where} against clean pre-training (points, paired by seed{ranges(results, ', ')})"
-    return Table(f"change-{split}", caption, header, tuple(rows))
+    rows = lines(found.items(), change_entry)
+    return Table(f"change-{split}", caption, rate_header("method", rates), tuple(rows))
 
 
 def spectrum_table(results: Results) -> Table:
     """SVE, LSVR and effective rank of the frozen features, and the accuracy of pre-training."""
     rows = metric_rows(results, PRETRAINING, PRETRAINING_METRICS) + metric_rows(results, FEATURES, FEATURE_METRICS)
-    header = ("metric", *(rate_text(rate) for rate in results.rates))
     caption = f"The pre-trained network and the spectrum of its frozen features{ranges(results)}"
-    return Table("spectrum", caption, header, tuple(rows))
+    return Table("spectrum", caption, rate_header("metric", results.rates), tuple(rows))
 
 
-def metric_rows(
-    results: Results, method: str, metrics: Sequence[tuple[str, str, float, int]]
-) -> list[tuple[Entry, ...]]:
+def metric_rows(results: Results, method: str, metrics: Sequence[tuple[str, str, float, int]]) -> list[Line]:
     """A row for each metric in-domain, then under shift: mean ± half-width at each rate."""
-    rows: list[tuple[Entry, ...]] = []
+    rows: list[Line] = []
     for split, where in (("id", ""), ("ood", ", under shift")):
         for metric, label, scale, digits in metrics:
-            found = [results.find(method, rate, split=split, metric=metric) for rate in results.rates]
-            if any(found):
-                cells = (Entry(plus_minus(row, scale, digits) if row else "–") for row in found)
-                rows.append((Entry(label + where), *cells))
+            found = results.over_rates(method, split=split, metric=metric)
+            rows += lines([(label + where, found)], partial(mean_entry, scale=scale, digits=digits))
     return rows
 
 
+def difference_table(results: Results) -> Table:
+    """Each method against its baselines, averaged over the noisy rates, with intervals and Holm's p-value."""
+    caption = f"{results.compared} baselines: paired differences, mean over the noisy rates (points, {bars(results)})"
+    rows = paired_rows(results, results.against_baselines(), AVERAGED, difference_entries)
+    return Table("differences", caption, ("difference", *DIFFERENCE_HEADER), rows)
+
+
+def difference_by_rate_table(results: Results, split: str) -> Table:
+    """Paired differences at each rate, including those of the other baselines and the first one."""
+    first = results.reference_method
+    others = [(note.name, first) for note in results.methods if note.name != first]
+    pairs = results.pairs + [pair for pair in others if pair not in results.pairs]
+    rates = (*results.rates, NOISY)
+    places = [(rate, split) for rate in rates]
+    rows = paired_rows(results, results.against_baselines(pairs), places, lambda row: (change_entry(row),))
+    caption = f"Paired differences {WHERE[split]} at each noise rate (points{ranges(results, ', ')})"
+    return Table(f"differences-{split}", caption, rate_header("difference", rates), rows)
+
+
+def shift_table(results: Results) -> Table:
+    """Change of the reference method under each shift."""
+    method = results.reference_method
+    rates = (*results.noisy_rates, NOISY)
+    rows: list[Line] = []
+    for shift in results.shifts:
+        clean = results.find(method, repr(0.0), split="ood", shift=shift)
+        found = [results.change(method, rate, split="ood", shift=shift) for rate in rates]
+        if any(found):
+            rows.append((Entry(shift), mean_entry(clean), *map(change_entry, found)))
+    header = ("shift", f"accuracy at {rate_text('0')} (%)", *map(rate_text, rates))
+    label = capitalized(results.label(method))
+    caption = f"{label}: change against clean pre-training under each shift (points, paired by seed)"
+    return Table("shifts", caption, header, tuple(rows))
+
+
+# ---- rows ------------------------------------------------------------------------------------------------------------
+
+AVERAGED = tuple((NOISY, split) for split in WHERE)
+"""The mean over the noisy rates, in-domain and under shift."""
+DIFFERENCE_HEADER = ("in-domain", "p (Holm)", "under shift", "p (Holm)")
+"""The columns of `difference_entries` at `AVERAGED`."""
+
+
+def lines(
+    found: Iterable[tuple[str, Sequence[SummaryRow | None]]],
+    entry: Callable[[SummaryRow | None], Entry] = mean_entry,
+) -> list[Line]:
+    """A line for each heading that has any number."""
+    return [(Entry(heading), *map(entry, rows)) for heading, rows in found if any(rows)]
+
+
 def paired_rows(
-    pairs: Sequence[tuple[str, str]], heading: Callable[[str], str], line: Callable[[str, str], tuple[Entry, ...]]
-) -> tuple[tuple[Entry, ...], ...]:
-    """Under a heading for each method, a line for each of its baselines; empty lines are left out."""
-    rows: list[tuple[Entry, ...]] = []
-    for first, seconds in grouped(pairs).items():
-        lines = [line(first, second) for second in seconds]
-        told = [cells for cells in lines if any(cell.text != "–" for cell in cells[1:])]
-        rows += [(Entry(heading(first)),), *told] if told else []
+    results: Results,
+    groups: Groups,
+    places: Sequence[tuple[str, str]],
+    entries: Callable[[SummaryRow | None], tuple[Entry, ...]],
+) -> tuple[Line, ...]:
+    """Under each heading its comparisons, with entries for each place (rate and split); empty lines are left out."""
+    rows: list[Line] = []
+    for heading, comparisons in groups:
+        told: list[Line] = []
+        for label, method, baseline in comparisons:
+            found = [results.find(method, rate, baseline=baseline, split=split) for rate, split in places]
+            if any(cell.text != "–" for row in found for cell in entries(row)):
+                told.append((Entry(label), *(cell for row in found for cell in entries(row))))
+        rows += [(Entry(heading),), *told] if told else []
     return tuple(rows)
 
 
@@ -112,79 +170,30 @@ def difference_entries(row: SummaryRow | None) -> tuple[Entry, Entry]:
     return interval_entry(row), Entry(p_text(row.p_holm) if row else "–")
 
 
-def difference_table(results: Results) -> Table:
-    """Each method against its baselines, averaged over the noisy rates, with intervals and Holm's p-value."""
-
-    def line(method: str, baseline: str) -> tuple[Entry, ...]:
-        found = [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
-        return Entry(f"− {results.label(baseline)}"), *(entry for row in found for entry in difference_entries(row))
-
-    rows = paired_rows(results.pairs, results.label, line)
-    header = ("difference", "in-domain", "p (Holm)", "under shift", "p (Holm)")
-    ranges = "95 % interval" if results.seeds > 1 else "one seed, no intervals"
-    caption = f"{results.compared} baselines: paired differences, mean over the noisy rates (points, {ranges})"
-    return Table("differences", caption, header, rows)
-
-
-def difference_by_rate_table(results: Results, split: str) -> Table:
-    """Paired differences at each rate, including those of the other baselines and the first one."""
-    where = "in-domain" if split == "id" else "under shift"
-    first = results.reference_method
-    others = [(note.name, first) for note in results.methods if note.name != first]
-    pairs = results.pairs + [pair for pair in others if pair not in results.pairs]
-    columns = (*results.rates, NOISY)
-
-    def line(method: str, baseline: str) -> tuple[Entry, ...]:
-        found = [results.find(method, rate, baseline=baseline, split=split) for rate in columns]
-        return Entry(f"− {results.label(baseline)}"), *map(_difference, found)
-
-    rows = paired_rows(pairs, results.label, line)
-    header = ("difference", *(rate_text(rate) for rate in columns))
-    caption = f"Paired differences {where} at each noise rate (points{ranges(results, ', ')})"
-    return Table(f"differences-{split}", caption, header, rows)
-
-
-def grouped(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
-    """Group the pairs by their first element."""
-    groups: dict[str, list[str]] = {}
-    for method, baseline in pairs:
-        groups.setdefault(method, []).append(baseline)
-    return groups
-
-
-def shift_table(results: Results) -> Table:
-    """Change of the reference method under each shift."""
-    method = results.reference_method
-    columns = (*results.noisy_rates, NOISY)
-    rows: list[tuple[Entry, ...]] = []
-    for shift in results.shifts:
-        clean = results.find(method, repr(0.0), split="ood", shift=shift)
-        found = [results.change(method, rate, split="ood", shift=shift) for rate in columns]
-        if any(found):
-            rows.append((Entry(shift), Entry(plus_minus(clean) if clean else "–"), *map(_difference, found)))
-    header = ("shift", f"accuracy at {rate_text('0')} (%)", *(rate_text(rate) for rate in columns))
-    label = capitalized(results.label(method))
-    caption = f"{label}: change against clean pre-training under each shift (points, paired by seed)"
-    return Table("shifts", caption, header, tuple(rows))
-
-
-def _count(results: Results) -> str:
-    return f"mean of {len(results.shifts)} shifts" if len(results.shifts) != 1 else f"the shift “{results.shifts[0]}”"
-
-
-def ranges(results: Results, join: str = "; ") -> str:
-    """The explanation of ±, for the end of a caption."""
-    if results.seeds < 2:
-        return f"{join}one seed, no intervals"
-    return f"{join}± 95 % interval over {results.seeds} seeds"
-
-
-def _difference(row: SummaryRow | None) -> Entry:
-    return Entry(signed_plus_minus(row), outcome(row)) if row else Entry("–")
-
-
 def p_text(p_value: float) -> str:
     """A p-value without its leading zero."""
     if math.isnan(p_value):
         return "–"
     return "< .001" if p_value < 0.001 else f"{p_value:.3f}".removeprefix("0")
+
+
+# ---- headers and captions --------------------------------------------------------------------------------------------
+
+
+def rate_header(first: str, rates: Iterable[str]) -> tuple[str, ...]:
+    """The header of a table with a column for each noise rate."""
+    return first, *map(rate_text, rates)
+
+
+def ranges(results: Results, join: str = "; ") -> str:
+    """The explanation of ±, for the end of a caption."""
+    return join + (f"± 95 % interval over {results.seeds} seeds" if results.seeds > 1 else bars(results))
+
+
+def bars(results: Results) -> str:
+    """What stands in square brackets."""
+    return "95 % interval" if results.seeds > 1 else "one seed, no intervals"
+
+
+def _count(results: Results) -> str:
+    return f"mean of {len(results.shifts)} shifts" if len(results.shifts) != 1 else f"the shift “{results.shifts[0]}”"

@@ -78,18 +78,31 @@ def bounds(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
 
 def plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
     """A mean with the half-width of its interval; with a single seed the mean alone."""
-    mean = f"{scale * row.mean:.{digits}f}".replace("-", "−")
-    if math.isnan(row.low):
-        return mean
-    return f"{mean} ± {scale * (row.high - row.low) / 2:.{digits}f}"
+    return signed_plus_minus(row, scale, digits).removeprefix("+")
 
 
 def signed_plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
     """A difference with the half-width of its interval."""
     mean = signed(row.mean, scale, digits)
-    if math.isnan(row.low):
-        return mean
-    return f"{mean} ± {scale * (row.high - row.low) / 2:.{digits}f}"
+    return mean if math.isnan(row.low) else f"{mean} ± {scale * row.half_width:.{digits}f}"
+
+
+def mean_entry(row: SummaryRow | None, scale: float = 100, digits: int = 1) -> Entry:
+    """A mean, by `plus_minus`; a dash where there is none."""
+    return Entry(plus_minus(row, scale, digits) if row else "–")
+
+
+def change_entry(row: SummaryRow | None) -> Entry:
+    """A difference, by `signed_plus_minus`; a dash where there is none."""
+    return Entry(signed_plus_minus(row), outcome(row)) if row else Entry("–")
+
+
+def estimate_entry(value: float, low: float, high: float, digits: int) -> Entry:
+    """A number with its interval, as it is; its sign is neither a gain nor a loss, so it has no colour."""
+    if math.isnan(value):
+        return Entry("–")
+    numbers = [signed(number, 1, digits) for number in (value, low, high)]
+    return Entry(numbers[0] if math.isnan(low) else f"{numbers[0]} [{numbers[1]},\u00a0{numbers[2]}]")
 
 
 def interval_entry(row: SummaryRow | None, scale: float = 100, digits: int = 1) -> Entry:
