@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from ..analysis import Correlation
 from ..analysis.correlations import WITHIN_RATE, WITHIN_SEED
 from ..analysis.summary import NOISY
 from .analysis_tables import MEASURE_LABELS, correlation_entry
 from .results import Results
-from .wording import FEW_SEEDS, WHERE, capitalized, listed, outcome, signed
+from .wording import FEW_SEEDS, WHERE, after_holm, capitalized, listed, signed
 
 _TOLD = ("singular_value_entropy", "largest_singular_value_ratio", "subspace_rotation")
 
@@ -20,12 +21,7 @@ def analysis_sentences(results: Results) -> list[str]:
 
 
 def _correlations(results: Results) -> list[str]:
-    method = results.reference_method
-    chosen = {
-        (found.measure, found.split, found.adjusted): found
-        for found in results.correlations
-        if found.method == method and found.measure_split == "id" and found.kind == "pearson"
-    }
+    chosen = results.reference_correlations
     sentences: list[str] = []
     same_rate: list[Correlation] = []
     for split, where in WHERE.items():
@@ -39,7 +35,7 @@ def _correlations(results: Results) -> list[str]:
             parts.append(f"{MEASURE_LABELS[measure]} {correlation_entry(across).text}, at the same rate {said}")
         if parts:
             sentences.append(
-                f"Correlation with accuracy {where} ({results.label(method)}), across noise rates within seeds and "
+                f"Correlation with accuracy {where} ({results.label(results.reference_method)}), across noise rates within seeds and "
                 f"among networks of the same noise rate: {'; '.join(parts)}."
             )
     if not sentences:
@@ -70,19 +66,13 @@ def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
 def _ablation(results: Results) -> list[str]:
     sentences: list[str] = []
     for split, where in WHERE.items():
-        kinds: dict[str, list[str]] = {"loss": [], "gain": []}
-        compared = 0
-        for note in results.ablations:
-            row = results.find(note.name, NOISY, baseline=note.base, split=split)
-            if row is None or outcome(row) == "no interval":
-                continue
-            compared += 1
-            if row.significant and row.p_holm <= 0.05:
-                kinds[outcome(row)].append(f"{results.label(note.name)} ({signed(row.mean)})")
-        if compared:
-            parts = [f"{word} for {listed(kinds[kind])}" for kind, word in (("loss", "a loss"), ("gain", "a gain"))
-                     if kinds[kind]]  # fmt: skip
-            rest = compared - sum(map(len, kinds.values()))
-            parts += [f"no significant difference for {'the other ' if parts else 'any of the '}{rest}"] if rest else []
+        found = {note: results.find(note.name, NOISY, baseline=note.base, split=split) for note in results.ablations}
+        told = [(after_holm(row), f"{note.label} ({signed(row.mean)})") for note, row in found.items() if row]
+        names = {kind: listed(name for said, name in told if said == kind) for kind in ("loss", "gain")}
+        parts = [f"a {kind} for {name}" for kind, name in names.items() if name]
+        rest = Counter(said for said, _ in told)["not significant"]
+        if rest:
+            parts.append(f"no significant difference for {'the other' if parts else 'any of the'} {rest}")
+        if parts:
             sentences.append(capitalized(f"ablation {where}, after Holm's correction: {'; '.join(parts)}."))
     return sentences

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..analysis.summary import NOISY, is_headline, is_variant
 from .results import Results, changes_by_rate
-from .wording import WHERE, Outcome, capitalized, listed, outcome, rate_text, signed
+from .wording import LEVEL, WHERE, Outcome, by_outcome, capitalized, listed, outcome, rate_text, signed
 
 
 def shortfalls(results: Results) -> list[str]:
     """Sentences on methods without in-domain gain, shifts without harm, variants without gain, and remaining harm."""
     if results.seeds < 2:
         return ["The study ran one seed: there are no intervals, and no difference can be called significant."]
-    sentences = [
-        *_in_domain(results),
-        *_shifts(results),
-        *_variants(results),
-        *_harm_that_stays(results),
-        *_fails_holm(results),
-    ]
-    return [capitalized(sentence) for sentence in sentences]
+    parts = (_in_domain, _shifts, _variants, _harm_that_stays, _fails_holm)
+    return [capitalized(sentence) for part in parts for sentence in part(results)]
 
 
 def _in_domain(results: Results) -> list[str]:
@@ -26,12 +22,13 @@ def _in_domain(results: Results) -> list[str]:
     if not results.noisy_rates:
         return []
     rate = results.noisy_rates[0]
-    rows = {note.label: results.change(note.name, rate) for note in results.methods}
-    sentences: list[str] = []
-    for kind, text in (("not significant", "makes no significant in-domain difference"), ("loss", "hurts in-domain")):
-        names = [f"{label} ({signed(row.mean)})" for label, row in rows.items() if row and outcome(row) == kind]
-        if names:
-            sentences.append(f"Slight noise ({rate_text(rate)}) {text} for {listed(names)}.")
+    start = f"Slight noise ({rate_text(rate)})"
+    told = by_outcome((note.label, results.change(note.name, rate)) for note in results.methods)
+    texts: Mapping[Outcome, tuple[str, str]] = {
+        "not significant": (f"{start} makes no significant in-domain difference for ", "."),
+        "loss": (f"{start} hurts in-domain for ", "."),
+    }
+    sentences = _sentences(told, texts)
     method = results.reference_method
     higher = list(changes_by_rate(results, method, "id").items())[1:]
     missing = [f"{rate_text(at)} ({signed(row.mean)})" for at, row in higher if outcome(row) != "gain"]
@@ -45,48 +42,45 @@ def _shifts(results: Results) -> list[str]:
     if not results.noisy_rates:
         return []
     method, rate = results.reference_method, results.noisy_rates[0]
-    by_outcome: dict[Outcome, list[str]] = {"not significant": [], "gain": [], "loss": [], "no interval": []}
-    for shift in results.shifts:
-        row = results.change(method, rate, split="ood", shift=shift)
-        if row is not None:
-            by_outcome[outcome(row)].append(f"{shift} ({signed(row.mean)})")
+    told = by_outcome((shift, results.change(method, rate, split="ood", shift=shift)) for shift in results.shifts)
     start = f"At {rate_text(rate)} noise {results.label(method)}"
-    sentences: list[str] = []
-    if by_outcome["not significant"]:
-        shifts = listed(by_outcome["not significant"])
-        sentences.append(f"{start} has no significant loss under {shifts}: the interval includes zero.")
-    if by_outcome["gain"]:
-        sentences.append(f"{start} gains under {listed(by_outcome['gain'])}.")
-    return sentences
+    texts: Mapping[Outcome, tuple[str, str]] = {
+        "not significant": (f"{start} has no significant loss under ", ": the interval includes zero."),
+        "gain": (f"{start} gains under ", "."),
+    }
+    return _sentences(told, texts)
 
 
 def _variants(results: Results) -> list[str]:
     """Baselines that a variant of NMTune does not beat."""
     sentences: list[str] = []
-    for variant in dict.fromkeys(variant for variant, _ in results.pairs):
-        by_outcome: dict[Outcome, list[str]] = {"not significant": [], "loss": [], "gain": [], "no interval": []}
-        for split, where in WHERE.items():
-            for name, baseline in results.pairs:
-                row = results.find(variant, NOISY, baseline=baseline, split=split) if name == variant else None
-                if row is not None:
-                    by_outcome[outcome(row)].append(f"{results.label(baseline)} {where} ({signed(row.mean)})")
-        label = results.label(variant)
-        if by_outcome["not significant"]:
-            sentences.append(f"{label}: no significant difference from {listed(by_outcome['not significant'])}.")
-        if by_outcome["loss"]:
-            sentences.append(f"{label}: significantly worse than {listed(by_outcome['loss'])}.")
+    for heading, comparisons in results.against_baselines():
+        told = by_outcome(
+            (f"{results.label(baseline)} {where}", results.find(method, NOISY, baseline=baseline, split=split))
+            for split, where in WHERE.items()
+            for _, method, baseline in comparisons
+        )
+        texts: Mapping[Outcome, tuple[str, str]] = {
+            "not significant": (f"{heading}: no significant difference from ", "."),
+            "loss": (f"{heading}: significantly worse than ", "."),
+        }
+        sentences += _sentences(told, texts)
     return sentences
+
+
+def _sentences(told: Mapping[Outcome, list[str]], texts: Mapping[Outcome, tuple[str, str]]) -> list[str]:
+    """For each outcome that there is, a sentence with its differences between its beginning and its end."""
+    return [f"{start}{listed(told[kind])}{end}" for kind, (start, end) in texts.items() if told[kind]]
 
 
 def _harm_that_stays(results: Results) -> list[str]:
     """The loss under shift that a variant of NMTune still has against its own clean pre-training."""
     method = results.reference_method
     base = results.change(method, NOISY, split="ood")
-    if base is None or outcome(base) != "loss":
-        return []
-    rows = {note: results.change(note.name, NOISY, split="ood") for note in results.methods if is_variant(note.name)}
-    harmed = [f"{note.label} {signed(row.mean)}" for note, row in rows.items() if row and outcome(row) == "loss"]
-    if not harmed:
+    variants = [note for note in results.methods if is_variant(note.name)]
+    changes = ((note.label, results.change(note.name, NOISY, split="ood")) for note in variants)
+    harmed = by_outcome(changes, "{} {}")["loss"]
+    if base is None or outcome(base) != "loss" or not harmed:
         return []
     return [
         "The harm of noise under shift is not removed. Each against its own clean pre-training, mean over the noisy "
@@ -100,7 +94,7 @@ def _fails_holm(results: Results) -> list[str]:
     for variant, baseline in results.pairs:
         for split, where in WHERE.items():
             row = results.find(variant, NOISY, baseline=baseline, split=split)
-            if row is not None and is_headline(row) and row.significant and row.p_holm > 0.05:
+            if row is not None and is_headline(row) and row.significant and row.p_holm > LEVEL:
                 names.append(f"{results.label(variant)} − {results.label(baseline)} {where} (p = {row.p_holm:.2f})")
     if not names:
         return []

@@ -9,12 +9,26 @@ from ..analysis.intervals import holm
 from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES
 from .results import Results, changes_by_rate
-from .wording import WHERE, Entry, Outcome, capitalized, interval_entry, listed, outcome, rate_text, rates_text, signed
+from .wording import (
+    LEVEL,
+    WHERE,
+    Entry,
+    Outcome,
+    after_holm,
+    by_outcome,
+    capitalized,
+    certain,
+    interval_entry,
+    listed,
+    outcome,
+    rate_text,
+    rates_text,
+)
 
 Tone = Literal["yes", "no", "mixed", "open"]
 """The mark of a finding after Holm's correction: the claim holds, does not hold, holds partly, or is undecided."""
 
-_LEVEL = 0.05
+_SHIFT = "under distribution shift"
 METRICS = (("singular_value_entropy", "SVE"), ("largest_singular_value_ratio", "LSVR"))
 
 
@@ -75,13 +89,14 @@ def _by_rate(results: Results, changes: dict[str, SummaryRow]) -> tuple[tuple[st
 
 def _across(results: Results, but: str, rate: str) -> str:
     """A clause about the change of the other methods at a rate."""
-    by_outcome: dict[Outcome, list[str]] = {"gain": [], "loss": [], "not significant": []}
-    for note in results.methods:
-        row = results.change(note.name, rate)
-        if row is not None and note.name != but and (said := outcome(row)) != "no interval":
-            by_outcome[said].append(f"{note.label} {signed(row.mean)}")
-    start = {"gain": "a gain for", "loss": "a loss for", "not significant": "no significant difference for"}
-    parts = [f"{start[said]} {listed(names)}" for said, names in by_outcome.items() if names]
+    others = [note for note in results.methods if note.name != but]
+    told = by_outcome(((note.label, results.change(note.name, rate)) for note in others), "{} {}")
+    start: dict[Outcome, str] = {
+        "gain": "a gain for",
+        "loss": "a loss for",
+        "not significant": "no significant difference for",
+    }
+    parts = [f"{words} {listed(told[said])}" for said, words in start.items() if told[said]]
     return f"The other methods at {rate_text(rate)}: {'; '.join(parts)}." if parts else ""
 
 
@@ -89,50 +104,40 @@ def _any_noise(results: Results) -> Finding | None:
     changes = changes_by_rate(results, results.reference_method, "ood")
     if not changes:
         return None
-    answer, tone = _harm(changes)
+    answer, sentence, tone = _harm(changes)
     shifts = len(results.shifts)
     remark = f"Mean over {shifts} shifts." if shifts != 1 else f"One shift: {results.shifts[0]}."
-    sentence = _sentence([_about_shift(answer.rstrip("."))])
-    return Finding(
-        "Does noise hurt under distribution shift?", answer, sentence, tone, *_by_rate(results, changes), remark
-    )
+    question = "Does noise hurt under distribution shift?"
+    return Finding(question, _sentence([answer]), _sentence([sentence]), tone, *_by_rate(results, changes), remark)
 
 
-def _about_shift(answer: str) -> str:
-    """The answer to whether noise hurts under shift, as a sentence of its own."""
-    where = "under distribution shift"
-    if answer.startswith("Yes, "):
-        return f"noise hurts {where} {answer.removeprefix('Yes, ')}"
-    if answer.startswith("No, it helps"):
-        return f"noise helps {where}{answer.removeprefix('No, it helps')}"
-    if answer.startswith("No significant"):
-        return f"noise makes no significant difference {where}{answer.removeprefix('No significant difference')}"
-    return f"{where}: {answer[:1].lower()}{answer[1:]}"
-
-
-def _harm(changes: dict[str, SummaryRow]) -> tuple[str, Tone]:
-    """An answer about the harm of noise at each rate."""
+def _harm(changes: dict[str, SummaryRow]) -> tuple[str, str, Tone]:
+    """Whether noise hurts at each rate: as an answer, as a sentence, and its mark."""
     rates: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
     for rate, said in zip(changes, corrected(list(changes.values())), strict=True):
         rates[said].append(rate_text(rate))
+    kinds = [said for said, there in rates.items() if there]
     if rates["no interval"]:
-        falls = [rate_text(rate) for rate, row in changes.items() if row.mean < 0]
-        return f"It cannot be told from one seed; here accuracy is lower at {listed(falls) or 'no rate'}.", "open"
-    several = len(changes) > 1
-    if len(rates["loss"]) == len(changes):
-        return ("Yes, at every rate." if several else f"Yes, at {rates['loss'][0]}."), "yes"
-    if len(rates["gain"]) == len(changes):
-        return ("No, it helps at every rate." if several else "No, it helps."), "no"
-    if len(rates["not significant"]) == len(changes):
-        return ("No significant difference at any rate." if several else "No significant difference."), "open"
+        falls = listed(rate_text(rate) for rate, row in changes.items() if row.mean < 0)
+        answer = f"it cannot be told from one seed; here accuracy is lower at {falls or 'no rate'}"
+        return answer, f"{_SHIFT}: {answer}", "open"
+    every = " at every rate" if len(changes) > 1 else ""
+    if kinds == ["loss"]:
+        where = every or f" at {rates['loss'][0]}"
+        return f"yes,{where}", f"noise hurts {_SHIFT}{where}", "yes"
+    if kinds == ["gain"]:
+        return f"no, it helps{every}", f"noise helps {_SHIFT}{every}", "no"
+    if kinds == ["not significant"]:
+        where = every.replace("every", "any")
+        answer = "no significant difference"
+        return f"{answer}{where}", f"noise makes {answer} {_SHIFT}{where}", "open"
     words: dict[Outcome, str] = {
         "loss": "it hurts at",
         "gain": "it helps at",
         "not significant": "not significant at",
     }
-    return _sentence([f"{words[said]} {listed(rates[said])}" for said in words if rates[said]]), (
-        "mixed" if rates["loss"] else "no"
-    )
+    answer = "; ".join(f"{words[said]} {listed(rates[said])}" for said in kinds)
+    return answer, f"{_SHIFT}: {answer}", "mixed" if rates["loss"] else "no"
 
 
 def _spectrum(results: Results) -> Finding | None:
@@ -207,24 +212,15 @@ def _variant(results: Results, variant: str) -> Finding | None:
     return Finding(f"{label}: does it help?", answer, sentence, tone, header, evidence, remark)
 
 
-def after_holm(row: SummaryRow) -> Outcome:
-    """The outcome of a headline comparison after Holm's correction over all of them."""
-    return _certain(outcome(row), row.p_holm)
-
-
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
     """The outcomes of the differences of one question, after Holm's correction over them."""
     p_values = holm([row.p_value for row in rows])
-    return [_certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
-
-
-def _certain(said: Outcome, p_value: float) -> Outcome:
-    return "not significant" if said in ("gain", "loss") and not p_value <= _LEVEL else said
+    return [certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
 
 
 def _after_holm(results: Results, significant: Sequence[SummaryRow]) -> str:
     """A sentence about the significant differences that remain significant after Holm's correction."""
-    lost = [f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if not row.p_holm <= _LEVEL]
+    lost = [f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if not row.p_holm <= LEVEL]
     if lost:
         return f"Not significant after Holm's correction: {listed(lost)}."
     return "What is significant here stays so after Holm's correction." if significant else ""

@@ -24,6 +24,8 @@ class Entry(NamedTuple):
         return self.text + (" n.s." if self.outcome == "not significant" else "")
 
 
+LEVEL = 0.05
+"""The level of significance after Holm's correction."""
 FEW_SEEDS = 6
 """With fewer seeds the intervals of a bootstrap are too narrow."""
 
@@ -38,6 +40,25 @@ def outcome(row: SummaryRow) -> Outcome:
     if row.significant:
         return "gain" if row.mean > 0 else "loss"
     return "not significant"
+
+
+def by_outcome(rows: Iterable[tuple[str, SummaryRow | None]], text: str = "{} ({})") -> dict[Outcome, list[str]]:
+    """The differences with each outcome, as their label and points; missing ones are left out."""
+    found: dict[Outcome, list[str]] = {"gain": [], "loss": [], "not significant": [], "no interval": []}
+    for label, row in rows:
+        if row is not None:
+            found[outcome(row)].append(text.format(label, signed(row.mean)))
+    return found
+
+
+def after_holm(row: SummaryRow) -> Outcome:
+    """The outcome of a comparison after Holm's correction over its family."""
+    return certain(outcome(row), row.p_holm)
+
+
+def certain(said: Outcome, p_value: float) -> Outcome:
+    """The outcome of a difference with a corrected p-value."""
+    return "not significant" if said in ("gain", "loss") and not p_value <= LEVEL else said
 
 
 def rate_text(rate: str) -> str:
