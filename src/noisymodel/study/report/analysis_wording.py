@@ -8,8 +8,8 @@ from collections import Counter
 from ..analysis import Correlation
 from ..analysis.correlations import WITHIN_RATE, WITHIN_SEED
 from ..analysis.summary import NOISY
-from .analysis_tables import MEASURE_LABELS, correlation_entry
 from .results import Results
+from .tables import MEASURE_LABELS, correlation_entry
 from .wording import FEW_SEEDS, WHERE, after_holm, capitalized, listed, signed
 
 _TOLD = ("singular_value_entropy", "largest_singular_value_ratio", "subspace_rotation")
@@ -22,6 +22,7 @@ def analysis_sentences(results: Results) -> list[str]:
 
 def _correlations(results: Results) -> list[str]:
     chosen = results.reference_correlations
+    method = results.label(results.reference_method)
     sentences: list[str] = []
     same_rate: list[Correlation] = []
     for split, where in WHERE.items():
@@ -35,8 +36,8 @@ def _correlations(results: Results) -> list[str]:
             parts.append(f"{MEASURE_LABELS[measure]} {correlation_entry(across).text}, at the same rate {said}")
         if parts:
             sentences.append(
-                f"Correlation with accuracy {where} ({results.label(results.reference_method)}), across noise rates within seeds and "
-                f"among networks of the same noise rate: {'; '.join(parts)}."
+                f"Correlation with accuracy {where} ({method}), across noise rates within seeds and among networks of "
+                f"the same noise rate: {'; '.join(parts)}."
             )
     if not sentences:
         return []

@@ -11,22 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import import_extra
 from ..analysis.bootstrap import FEWEST_SEEDS
-from ..rows import FEATURES
-from .accuracy_figures import draw_ablation, draw_accuracy, draw_differences, draw_groups, draw_shifts, draw_shots
-from .analysis_figures import curve_methods, draw_correlations, draw_curves, draw_drift, drift_metrics
-from .analysis_tables import MEASURE_LABELS
+from . import accuracy_figures as accuracy
+from . import feature_figures as features
 from .figure_style import encode
-from .groups import Named, by_shots, shots_text
+from .groups import Named, numbered_families, shots_text
 from .results import Results, changes_by_rate
 from .sample_figures import draw_samples, sample_groups
-from .spectrum_figures import (
-    draw_spectra,
-    draw_spectrum_against_accuracy,
-    draw_tuned_spectrum,
-    has_spectra,
-    mean_spectra,
-    reshaping_methods,
-)
+from .tables import MEASURE_LABELS
 from .wording import FEW_SEEDS, capitalized, listed, rate_text
 
 if TYPE_CHECKING:
@@ -56,17 +47,17 @@ class StudyFigure:
 
 
 _FIGURES: Mapping[str, tuple[Callable[[Results, bool], Figure], Callable[[Results], object]]] = {
-    "accuracy": (draw_accuracy, lambda _: True),
-    "spectra": (draw_spectra, mean_spectra),
-    "spectrum-accuracy": (draw_spectrum_against_accuracy, lambda results: has_spectra(results, FEATURES)),
-    "differences": (draw_differences, lambda results: results.noisy_rates and results.pairs),
-    "shifts": (draw_shifts, lambda results: changes_by_rate(results, results.reference_method, "ood")),
+    "accuracy": (accuracy.draw_accuracy, lambda _: True),
+    "spectra": (features.draw_spectra, features.mean_spectra),
+    "spectrum-accuracy": (features.draw_spectrum_against_accuracy, features.has_spectra),
+    "differences": (accuracy.draw_differences, lambda results: results.noisy_rates and results.pairs),
+    "shifts": (accuracy.draw_shifts, lambda results: changes_by_rate(results, results.reference_method, "ood")),
     "samples": (draw_samples, sample_groups),
-    "tuned-spectrum": (draw_tuned_spectrum, reshaping_methods),
-    "drift": (draw_drift, lambda results: results.noisy_rates and drift_metrics(results)),
-    "correlations": (draw_correlations, lambda results: results.reference_correlations),
-    "ablation": (draw_ablation, lambda results: results.noisy_rates and results.ablations),
-    "curves": (draw_curves, curve_methods),
+    "tuned-spectrum": (features.draw_tuned_spectrum, features.reshaping_methods),
+    "drift": (features.draw_drift, lambda results: results.noisy_rates and features.drift_metrics(results)),
+    "correlations": (features.draw_correlations, lambda results: results.reference_correlations),
+    "ablation": (accuracy.draw_ablation, lambda results: results.noisy_rates and results.ablations),
+    "curves": (accuracy.draw_curves, accuracy.curve_methods),
 }
 """Name -> the function that draws the figure, and what it draws (nothing: there is no figure), in the page's order."""
 
@@ -87,12 +78,10 @@ def group_figures(groups: Sequence[Named]) -> list[StudyFigure]:
         return []
     figures: list[StudyFigure] = []
     if any(group.results.noisy_rates for group in groups):
-        figures.append(_figure("groups", partial(draw_groups, groups), groups[0].results, groups=groups))
-    families = by_shots(groups)
-    for place, family in enumerate(families):
+        figures.append(_figure("groups", partial(accuracy.draw_groups, groups), groups[0].results, groups=groups))
+    for number, family in numbered_families(groups).items():
         shots = [shots_text(group.results.view.shots) for group in family]
-        number = f"-{place + 1}" if len(families) > 1 else ""
-        figures.append(_figure("shots", partial(draw_shots, family), family[0].results, number, shots=shots))
+        figures.append(_figure("shots", partial(accuracy.draw_shots, family), family[0].results, number, shots=shots))
     return figures
 
 

@@ -9,16 +9,8 @@ from typing import NamedTuple
 from ..analysis.summary import NOISY, SummaryRow, is_variant
 from ..rows import FEATURES
 from .results import Results, View
-from .tables import Line, Table, lines
+from .tables import Line, Table, filled, lines
 from .wording import WHERE, Entry, interval_entry, mean_entry, rate_text
-
-_COLUMNS = {
-    "data": "data",
-    "objective": "objective",
-    "architecture": "architecture",
-    "noise_kind": "noise",
-    "shots": "labels per class",
-}
 
 
 class Named(NamedTuple):
@@ -32,11 +24,16 @@ class Named(NamedTuple):
     slug: str
     """A name for files and anchors; empty for a single group."""
 
+    @property
+    def folder(self) -> str:
+        """The subfolder of its figures and tables, with a slash; empty for a single group."""
+        return f"{self.slug}/" if self.slug else ""
+
 
 def named(shown: Sequence[Results]) -> list[Named]:
     """The groups with names that tell them apart."""
     several_data = len({results.view.data for results in shown}) > 1
-    differing = [column for column in _COLUMNS if len({getattr(results.view, column) for results in shown}) > 1]
+    differing = [column for column in View._fields if len({getattr(results.view, column) for results in shown}) > 1]
     found: list[Named] = []
     taken: set[str] = set()
     for results in shown:
@@ -61,13 +58,14 @@ def _said(view: View, column: str) -> str:
     return f"{value} noise" if column == "noise_kind" else str(value)
 
 
-OVERVIEW_NOTE = (
-    "Of each group's reference method (the linear probe where there is one): accuracy with clean pre-training, the "
-    "change with the slightest noise in-domain, and the mean change over the noisy rates under shift. SVE: its mean "
-    "change over the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each "
-    "column by that very mean and therefore flattered, against the linear probe."
-)
-"""The explanation of the overview's columns."""
+def overview_tables(groups: Sequence[Named]) -> list[Table]:
+    """The tables over several groups; none for a single group."""
+    if len(groups) < 2:
+        return []
+    tables = [overview_table(groups)]
+    for number, family in numbered_families(groups).items():
+        tables += [shots_table(family, split, number) for split in WHERE]
+    return filled(tables)
 
 
 def overview_table(groups: Sequence[Named]) -> Table:
@@ -122,6 +120,12 @@ def by_shots(groups: Sequence[Named]) -> list[list[Named]]:
         for family in families.values()
         if len(family) > 1
     ]
+
+
+def numbered_families(groups: Sequence[Named]) -> dict[str, list[Named]]:
+    """The families `by_shots` under the end of their names: a number if there are several."""
+    families = by_shots(groups)
+    return {f"-{place + 1}" if len(families) > 1 else "": family for place, family in enumerate(families)}
 
 
 def shots_table(family: Sequence[Named], split: str, number: str = "") -> Table:

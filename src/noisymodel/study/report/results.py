@@ -43,7 +43,7 @@ class View(NamedTuple):
         return row.data == self.data and (row.method == FEATURES or row.shots == self.shots)
 
 
-Groups = list[tuple[str, list[tuple[str, str, str]]]]
+Comparisons = list[tuple[str, list[tuple[str, str, str]]]]
 """Heading -> label, method and baseline of each comparison."""
 
 
@@ -118,7 +118,7 @@ class Results:
         names = [note.name for note in self.methods]
         return [(name, baseline) for name in names for baseline in compared_with(name) if baseline in names]
 
-    def against_baselines(self, pairs: Sequence[tuple[str, str]] | None = None) -> Groups:
+    def against_baselines(self, pairs: Sequence[tuple[str, str]] | None = None) -> Comparisons:
         """The comparisons of each method with its baselines, by default all `pairs`."""
         return [
             (self.label(method), [(f"− {self.label(baseline)}", method, baseline) for baseline in baselines])
@@ -126,7 +126,7 @@ class Results:
         ]
 
     @property
-    def against_full_methods(self) -> Groups:
+    def against_full_methods(self) -> Comparisons:
         """The comparisons of the ablations and variants with the method that they vary."""
         return [
             (f"against {self.label(base)}", [(self.label(name), name, base) for name in names])
