@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from ...errors import import_extra
 from ..analysis.bootstrap import FEWEST_SEEDS
 from . import accuracy_figures as accuracy
 from . import feature_figures as features
@@ -18,12 +15,10 @@ from .groups import Named, numbered_families, shots_text
 from .results import Results, changes_by_rate
 from .sample_figures import draw_samples, sample_groups
 from .tables import MEASURE_LABELS
-from .wording import FEW_SEEDS, capitalized, listed, rate_text
+from .texts import rendered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_TEXTS = Path(__file__).with_name("figures.toml")
 
 
 @dataclass(frozen=True)
@@ -89,23 +84,13 @@ def _figure(
     name: str, function: Callable[[bool], Figure], results: Results, number: str = "", **known: object
 ) -> StudyFigure:
     """A figure with its texts, which know the results and what else is given."""
-    jinja2 = import_extra("jinja2", extra="study", purpose="the texts of the study's figures")
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters |= {"listed": listed, "capitalized": capitalized, "label": results.label}
     bars = f"Bars are 95 % intervals over {results.seeds} seeds."
-    known |= {
-        "results": results,
-        "rates": listed(map(rate_text, results.rates)),
-        "method": results.label(results.reference_method),
-        "bars": bars if results.seeds > 1 else "One seed, therefore no intervals.",
-        "measures": MEASURE_LABELS.values(),
-        "fewest_seeds": FEWEST_SEEDS,
-        "few_seeds": FEW_SEEDS,
-    }
-    texts = {key: environment.from_string(text).render(known) for key, text in _texts()[name].items()}
+    texts = rendered(
+        results,
+        f"figures.{name}",
+        bars=bars if results.seeds > 1 else "One seed, therefore no intervals.",
+        measures=MEASURE_LABELS.values(),
+        fewest_seeds=FEWEST_SEEDS,
+        **known,
+    )
     return StudyFigure(name + number, function=function, **texts)
-
-
-@cache
-def _texts() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_TEXTS.read_text(encoding="utf-8"))
