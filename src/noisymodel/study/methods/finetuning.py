@@ -108,7 +108,7 @@ _LORA = {"rank": 8, "alpha": 8}
 
 
 def _method(
-    label: str, description: str, build: Callable[..., Head], role: str = "baseline", **settings: float
+    label: str, description: str, build: Callable[..., Head], *, role: str = "baseline", **settings: float
 ) -> MaterialMethod:
     """A method that tunes the network at learning rate 0.001; with a ``rank`` it needs peft."""
     known = {"learning_rate": 1e-3, **settings}
@@ -168,14 +168,14 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "Full fine-tuning with the published code's terms on the network's own features: covariance 0.04, dominant "
             "singular values 0.001 (top 5), no consistency, learning rate 0.001.",
             _nmtune,
-            "method",
+            role="method",
             **_TERMS,
         ),
         "nmtune_lora": _method(
             "NMTune terms, LoRA",
             "LoRA with the same terms on the network's own features, no consistency.",
             _nmtune,
-            "method",
+            role="method",
             **_TERMS,
             **_LORA,
         ),
@@ -184,7 +184,7 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "Full fine-tuning with NMTune's network (residual) on top, the same terms on its output, and consistency "
             "(weight 1) against the frozen network's features.",
             _nmtune,
-            "method",
+            role="method",
             consistency_weight=1.0,
             **_TERMS,
         ),
@@ -193,7 +193,7 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "LoRA with NMTune's network (residual) on top, the same terms on its output, and consistency (weight 1) "
             "against the frozen network's features.",
             _nmtune,
-            "method",
+            role="method",
             consistency_weight=1.0,
             **_TERMS,
             **_LORA,

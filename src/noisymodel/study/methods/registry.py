@@ -82,10 +82,13 @@ def _with_options(method: Method, options: Mapping[str, float], key: str) -> Met
     return replace(method, description=description, settings={**method.settings, **options})
 
 
-_POSITIVE = ("a positive number", lambda value: value > 0)
-_COUNT = ("a positive integer", lambda value: value >= 1 and value == round(value))
-_PLURAL = ("an integer of at least 2", lambda value: value >= 2 and value == round(value))
-_RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
+_Range = tuple[str, Callable[[float], bool]]
+"""What is expected of a setting, in words, and whether a value is so."""
+
+_POSITIVE: _Range = ("a positive number", lambda value: value > 0)
+_COUNT: _Range = ("a positive integer", lambda value: value >= 1 and value == round(value))
+_PLURAL: _Range = ("an integer of at least 2", lambda value: value >= 2 and value == round(value))
+_RANGES: Mapping[str, _Range] = {
     **dict.fromkeys(("learning_rate", "epochs_factor", "width", "gamma"), _POSITIVE),
     **dict.fromkeys(("top_k", "landmarks"), _COUNT),
     **dict.fromkeys(("batch_size", "folds"), _PLURAL),

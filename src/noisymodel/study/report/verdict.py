@@ -80,7 +80,11 @@ def _any_noise(results: Results) -> Finding | None:
     for rate, said in zip(changes, corrected(list(changes.values())), strict=True):
         rates[said].append(rate_text(rate))
     kinds = [said for said, there in rates.items() if there]
-    words = {"loss": "it hurts at", "gain": "it helps at", "not significant": "not significant at"}
+    words: dict[Outcome, str] = {
+        "loss": "it hurts at",
+        "gain": "it helps at",
+        "not significant": "not significant at",
+    }
     texts = rendered(
         results,
         "verdict.any_noise",
@@ -90,9 +94,8 @@ def _any_noise(results: Results) -> Finding | None:
         falls=[rate_text(rate) for rate, row in changes.items() if row.mean < 0],
         parts=[f"{words[said]} {listed(rates[said])}" for said in kinds if said in words],
     )
-    open_ = rates["no interval"] or kinds == ["not significant"]
     harm: Tone = "yes" if kinds == ["loss"] else "mixed" if rates["loss"] else "no"
-    tone = "open" if open_ else harm
+    tone = "open" if rates["no interval"] or kinds == ["not significant"] else harm
     return Finding(tone=tone, evidence=_by_rate(changes), header=_change_header(results), **texts)
 
 
@@ -145,7 +148,8 @@ def _variant(results: Results, variant: str) -> Finding | None:
     }
     outcomes: dict[str, list[Outcome]] = {split: [] for split in WHERE}
     for (_, split), row in rows.items():
-        outcomes[split] += [after_holm(row)] if row else []
+        if row is not None:
+            outcomes[split].append(after_holm(row))
     everything = [said for there in outcomes.values() for said in there]
     if not everything:
         return None
