@@ -7,14 +7,15 @@ import pytest
 
 from noisymodel.study.analysis import correlate
 from noisymodel.study.analysis.summary import summarize
-from noisymodel.study.report.accuracy_figures import draw_ablation, draw_groups, draw_shots
-from noisymodel.study.report.analysis_figures import (
+from noisymodel.study.report.accuracy_figures import (
     curve_means,
     curve_methods,
-    draw_correlations,
+    draw_ablation,
     draw_curves,
-    draw_drift,
+    draw_groups,
+    draw_shots,
 )
+from noisymodel.study.report.feature_figures import draw_correlations, draw_drift
 from noisymodel.study.report.figure_style import look
 from noisymodel.study.report.figures import group_figures, study_figures
 from noisymodel.study.report.groups import by_shots, named

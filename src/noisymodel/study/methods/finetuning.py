@@ -107,9 +107,7 @@ _TERMS = {"covariance_weight": 0.04, "dominant_weight": 0.001}
 _LORA = {"rank": 8, "alpha": 8}
 
 
-def _method(
-    label: str, description: str, build: Callable[..., Head], *, role: str = "baseline", **settings: float
-) -> MaterialMethod:
+def _method(label: str, description: str, role: str, build: Callable[..., Head], **settings: float) -> MaterialMethod:
     """A method that tunes the network at learning rate 0.001; with a ``rank`` it needs peft."""
     known = {"learning_rate": 1e-3, **settings}
     return MaterialMethod(label, description, role, build, known, sees_pictures=True, needs_peft="rank" in settings)
@@ -118,17 +116,22 @@ def _method(
 IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
     {
         "full_fine_tuning": _method(
-            "full fine-tuning", "The whole network and a new linear classifier, learning rate 0.001.", _fine_tuned
+            "full fine-tuning",
+            "The whole network and a new linear classifier, learning rate 0.001.",
+            "baseline",
+            _fine_tuned,
         ),
         "lora": _method(
             "LoRA",
             "Rank-8 adapters on every linear layer of the frozen network and a new classifier, learning rate 0.001.",
+            "baseline",
             _low_rank,
             **_LORA,
         ),
         "lp_ft": _method(
             "LP-FT",
             "Full fine-tuning that begins from a trained linear probe, learning rate 0.01, then 0.001.",
+            "baseline",
             _from_a_probe,
             **_PROBE,
         ),
@@ -136,6 +139,7 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "WiSE-FT",
             "LP-FT, then half-way back to the pre-trained network with its linear probe (α 0.5): both ends have a "
             "trained classifier.",
+            "baseline",
             _from_a_probe,
             **_PROBE,
             interpolation=0.5,
@@ -144,6 +148,7 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "L2-SP",
             "Full fine-tuning with decay of the network towards its start and of the classifier towards zero, both "
             "0.01, learning rate 0.001.",
+            "baseline",
             _near_the_start,
             alpha=0.01,
             beta=0.01,
@@ -152,6 +157,7 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "BSS",
             "Full fine-tuning with batch spectral shrinkage of its features: weight 0.001, the smallest singular "
             "value, learning rate 0.001.",
+            "baseline",
             _shrunk,
             weight=0.001,
             num_smallest=1,
@@ -160,6 +166,7 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "embedding distortion",
             "Full fine-tuning with one minus the cosine between tuned and pre-trained features, weight 1, learning "
             "rate 0.001.",
+            "baseline",
             _undistorted,
             weight=1.0,
         ),
@@ -167,15 +174,15 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "NMTune terms, fine-tuning",
             "Full fine-tuning with the published code's terms on the network's own features: covariance 0.04, dominant "
             "singular values 0.001 (top 5), no consistency, learning rate 0.001.",
+            "method",
             _nmtune,
-            role="method",
             **_TERMS,
         ),
         "nmtune_lora": _method(
             "NMTune terms, LoRA",
             "LoRA with the same terms on the network's own features, no consistency.",
+            "method",
             _nmtune,
-            role="method",
             **_TERMS,
             **_LORA,
         ),
@@ -183,8 +190,8 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "NMTune on fine-tuning",
             "Full fine-tuning with NMTune's network (residual) on top, the same terms on its output, and consistency "
             "(weight 1) against the frozen network's features.",
+            "method",
             _nmtune,
-            role="method",
             consistency_weight=1.0,
             **_TERMS,
         ),
@@ -192,8 +199,8 @@ IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(
             "NMTune on LoRA",
             "LoRA with NMTune's network (residual) on top, the same terms on its output, and consistency (weight 1) "
             "against the frozen network's features.",
+            "method",
             _nmtune,
-            role="method",
             consistency_weight=1.0,
             **_TERMS,
             **_LORA,

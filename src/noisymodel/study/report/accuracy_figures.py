@@ -134,7 +134,7 @@ def draw_ablation(results: Results, narrow: bool) -> Figure:
 def _draw_paired(
     results: Results, groups: Comparisons, look_of: Callable[[str], tuple[str, str]], narrow: bool
 ) -> Figure:
-    """A style.forest plot of paired differences over the noisy rates; ``look_of`` is a method's colour and marker."""
+    """A forest plot of paired differences over the noisy rates; ``look_of`` is a method's colour and marker."""
     ticks: list[tuple[float, str]] = []
     lines: list[tuple[float, str, str]] = []
     height = 0.0

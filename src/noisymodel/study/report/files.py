@@ -119,9 +119,8 @@ def terminal_tables(record: StudyRecord, summary: Sequence[SummaryRow]) -> str:
 
 def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
     """A table as aligned text; columns beyond the width go into further blocks, and too long headings are cut."""
-    marked = [[_plain(cell) for cell in row] for row in table.rows]
-    full = [list(table.header), *(row for row in marked if len(row) > 1)]
-    widths = [max(len(row[place]) for row in full) for place in range(len(table.header))]
+    rows = [[_plain(cell) for cell in row] for row in (tuple(map(Entry, table.header)), *table.rows)]
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
     widths[0] = min(widths[0], max(width // 3, width - sum(widths[1:]) - 2 * len(widths[1:])))
     blocks: list[list[int]] = [[]]
     used = widths[0]
@@ -132,9 +131,7 @@ def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
         blocks[-1].append(place)
         used += 2 + widths[place]
     lines = textwrap.wrap(table.caption, width)
-    for block in blocks:
-        for row in [[_plain(Entry(title)) for title in table.header], *marked]:
-            lines.append(_line(row, widths, block, width))
+    lines += [_line(row, widths, block, width) for block in blocks for row in rows]
     return "\n".join(lines)
 
 

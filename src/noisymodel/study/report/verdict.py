@@ -48,7 +48,7 @@ class Finding(NamedTuple):
 def findings(results: Results) -> list[Finding]:
     """The verdict on each claim that the study has numbers for."""
     found = [_slight_noise(results), _any_noise(results), _spectrum(results)]
-    found += [_variant(results, variant) for variant in dict.fromkeys(variant for variant, _ in results.pairs)]
+    found += [_variant(results, *group) for group in results.against_baselines()]
     return [finding for finding in found if finding is not None]
 
 
@@ -139,34 +139,33 @@ def _course(outcomes: Sequence[Outcome]) -> str:
     return ("up" if kinds == {"gain"} else "down") + (" at every rate" if len(outcomes) > 1 else "")
 
 
-def _variant(results: Results, variant: str) -> Finding | None:
-    baselines = [baseline for name, baseline in results.pairs if name == variant]
-    rows = {
-        (baseline, split): results.find(variant, NOISY, baseline=baseline, split=split)
-        for baseline in baselines
-        for split in WHERE
+def _variant(results: Results, label: str, comparisons: Sequence[tuple[str, str, str]]) -> Finding | None:
+    """The verdict on a method by its comparisons with its baselines, each in-domain and under shift."""
+    rows = [
+        [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
+        for _, method, baseline in comparisons
+    ]
+    outcomes = {
+        where: [after_holm(row) for row in column if row is not None]
+        for where, column in zip(WHERE.values(), zip(*rows, strict=True), strict=True)
     }
-    outcomes: dict[str, list[Outcome]] = {split: [] for split in WHERE}
-    for (_, split), row in rows.items():
-        if row is not None:
-            outcomes[split].append(after_holm(row))
-    everything = [said for there in outcomes.values() for said in there]
+    everything: list[Outcome] = [said for there in outcomes.values() for said in there]
     if not everything:
         return None
     certain = "no interval" not in everything
-    significant = [row for row in rows.values() if row is not None and row.significant]
+    significant = [row for line in rows for row in line if row is not None and row.significant]
+    lost = [row for row in significant if not row.p_holm <= LEVEL]
     texts = rendered(
         results,
         "verdict.variant",
-        label=results.label(variant),
+        label=label,
         certain=certain,
-        parts=[f"{WHERE[split]} {_score(there)}" for split, there in outcomes.items() if there and certain],
+        parts=[f"{where} {_score(there)}" for where, there in outcomes.items() if there and certain],
         significant=significant,
-        lost=[f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if not row.p_holm <= LEVEL],
+        lost=[f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in lost],
     )
     evidence = tuple(
-        (Entry(f"− {results.label(baseline)}"), *(interval_entry(rows[baseline, split]) for split in WHERE))
-        for baseline in baselines
+        (Entry(heading), *map(interval_entry, line)) for (heading, *_), line in zip(comparisons, rows, strict=True)
     )
     header = ("difference (points)", *WHERE.values())
     return Finding(tone=_tone(everything) if certain else "open", header=header, evidence=evidence, **texts)
