@@ -145,7 +145,7 @@ def _variant(results: Results, label: str, comparisons: Sequence[tuple[str, str,
         [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
         for _, method, baseline in comparisons
     ]
-    outcomes = {
+    outcomes: dict[str, list[Outcome]] = {
         where: [after_holm(row) for row in column if row is not None]
         for where, column in zip(WHERE.values(), zip(*rows, strict=True), strict=True)
     }
