@@ -14,13 +14,12 @@ from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
 from ..rows import FEATURES
 from . import figure_style as style
 from .results import Results
-from .tables import ADJUSTMENTS, DRIFT_METRICS, MEASURE_LABELS
+from .tables import ADJUSTMENTS, DRIFT_METRICS, MEASURE_LABELS, SPECTRAL
 from .wording import capitalized, rate_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = {"singular_value_entropy": "SVE", "largest_singular_value_ratio": "LSVR"}
 _ACCURACIES = {"id": "in-domain accuracy (%)", "ood": "accuracy under shift (%)"}
 _SPLITS = {"id": ("#000000", "o", "-"), "ood": ("#0072B2", "^", "--")}
 _ADJUSTED = {WITHIN_SEED: ("#0072B2", "o", -0.13), WITHIN_RATE: ("#D55E00", "D", 0.13)}
@@ -78,7 +77,7 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
     label = "{} (in-domain)" if narrow else "{} of the in-domain features"
     for (split, accuracy_label), line in zip(_ACCURACIES.items(), grid, strict=True):
         accuracy = by_seed(results, results.reference_method, split, "accuracy")
-        for (metric, name), axes in zip(METRICS.items(), line, strict=True):
+        for (metric, name), axes in zip(SPECTRAL.items(), line, strict=True):
             measured = by_seed(results, FEATURES, "id", metric)
             for rate, marker in zip(results.rates, cycle(style.RATE_MARKERS), strict=False):
                 seeds = [seed for at, seed in accuracy if at == rate and (at, seed) in measured]
@@ -111,7 +110,7 @@ def reshaping_methods(results: Results) -> list[str]:
 
 def has_spectra(results: Results, method: str = FEATURES) -> bool:
     """Whether a method's features, or the frozen ones, have SVE or LSVR at any rate."""
-    return any(any(results.over_rates(method, metric=metric)) for metric in METRICS)
+    return any(any(results.over_rates(method, metric=metric)) for metric in SPECTRAL)
 
 
 def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
@@ -120,7 +119,7 @@ def draw_tuned_spectrum(results: Results, narrow: bool) -> Figure:
     styles = style.method_styles(results)
     lines = [(FEATURES, "frozen features, before tuning", ("#000000", "o", "-"))]
     lines += [(name, f"after {results.label(name)}", styles[name]) for name in reshaping_methods(results)]
-    for axes, (metric, title) in zip(grid, METRICS.items(), strict=True):
+    for axes, (metric, title) in zip(grid, SPECTRAL.items(), strict=True):
         for name, label, look in lines:
             style.draw_means(
                 axes, style.rate_places(results), results.over_rates(name, metric=metric), look, label, scale=1

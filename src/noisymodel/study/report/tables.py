@@ -37,9 +37,9 @@ PRETRAINING_METRICS = (
 )
 
 
+SPECTRAL = {"singular_value_entropy": "SVE", "largest_singular_value_ratio": "LSVR"}
 MEASURE_LABELS = {
-    "singular_value_entropy": "SVE",
-    "largest_singular_value_ratio": "LSVR",
+    **SPECTRAL,
     "effective_rank": "effective rank",
     "subspace_rotation": "rotation",
     "linear_cka": "CKA",

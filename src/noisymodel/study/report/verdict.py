@@ -9,6 +9,7 @@ from ..analysis.intervals import holm
 from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES
 from .results import Results, changes_by_rate
+from .tables import SPECTRAL
 from .texts import rendered
 from .wording import (
     LEVEL,
@@ -27,8 +28,6 @@ from .wording import (
 
 Tone = Literal["yes", "no", "mixed", "open"]
 """The mark of a finding after Holm's correction: the claim holds, does not hold, holds partly, or is undecided."""
-
-METRICS = (("singular_value_entropy", "SVE"), ("largest_singular_value_ratio", "LSVR"))
 
 
 class Finding(NamedTuple):
@@ -111,7 +110,7 @@ def _spectrum(results: Results) -> Finding | None:
     courses: dict[str, str] = {}
     everything: list[Outcome] = []
     evidence: list[tuple[Entry, ...]] = []
-    for metric, name in METRICS:
+    for metric, name in SPECTRAL.items():
         changes = changes_by_rate(results, FEATURES, "id", metric)
         if changes:
             outcomes = corrected(list(changes.values()))
@@ -121,12 +120,12 @@ def _spectrum(results: Results) -> Finding | None:
             evidence.append((Entry(name), Entry(steps), interval_entry(list(changes.values())[-1], 1, 2)))
     if not courses:
         return None
-    certain = "no interval" not in everything
+    intervals = "no interval" not in everything
     both = courses["SVE"] if len(courses) == 2 and len(set(courses.values())) == 1 else ""
-    texts = rendered(results, "verdict.spectrum", certain=certain, courses=courses, both=both)
+    texts = rendered(results, "verdict.spectrum", intervals=intervals, courses=courses, both=both)
     changed = f"change at {rate_text(results.noisy_rates[-1])}"
     header = ("of the features", f"mean at {rates_text(results.rates)}", changed)
-    return Finding(tone=_tone(everything) if certain else "open", header=header, evidence=tuple(evidence), **texts)
+    return Finding(tone=_tone(everything) if intervals else "open", header=header, evidence=tuple(evidence), **texts)
 
 
 def _course(outcomes: Sequence[Outcome]) -> str:
@@ -152,15 +151,15 @@ def _variant(results: Results, label: str, comparisons: Sequence[tuple[str, str,
     everything: list[Outcome] = [said for there in outcomes.values() for said in there]
     if not everything:
         return None
-    certain = "no interval" not in everything
+    intervals = "no interval" not in everything
     significant = [row for line in rows for row in line if row is not None and row.significant]
     lost = [row for row in significant if not row.p_holm <= LEVEL]
     texts = rendered(
         results,
         "verdict.variant",
         label=label,
-        certain=certain,
-        parts=[f"{where} {_score(there)}" for where, there in outcomes.items() if there and certain],
+        intervals=intervals,
+        parts=[f"{where} {_score(there)}" for where, there in outcomes.items() if there and intervals],
         significant=significant,
         lost=[f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in lost],
     )
@@ -168,7 +167,7 @@ def _variant(results: Results, label: str, comparisons: Sequence[tuple[str, str,
         (Entry(heading), *map(interval_entry, line)) for (heading, *_), line in zip(comparisons, rows, strict=True)
     )
     header = ("difference (points)", *WHERE.values())
-    return Finding(tone=_tone(everything) if certain else "open", header=header, evidence=evidence, **texts)
+    return Finding(tone=_tone(everything) if intervals else "open", header=header, evidence=evidence, **texts)
 
 
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
