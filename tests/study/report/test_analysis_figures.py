@@ -7,17 +7,17 @@ import pytest
 
 from noisymodel.study.analysis import correlate
 from noisymodel.study.analysis.summary import summarize
-from noisymodel.study.report.analysis_figures import (
+from noisymodel.study.report.accuracy_figures import (
     curve_means,
     curve_methods,
     draw_ablation,
-    draw_correlations,
     draw_curves,
-    draw_drift,
+    draw_groups,
+    draw_shots,
 )
+from noisymodel.study.report.feature_figures import draw_correlations, draw_drift
 from noisymodel.study.report.figure_style import look
 from noisymodel.study.report.figures import group_figures, study_figures
-from noisymodel.study.report.group_figures import draw_groups, draw_shots
 from noisymodel.study.report.groups import by_shots, named
 from noisymodel.study.report.results import Results, bases, views
 from study.report.synthetic_record import synthetic_record

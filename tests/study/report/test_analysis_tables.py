@@ -9,7 +9,8 @@ import pytest
 from noisymodel.study.analysis import correlate
 from noisymodel.study.analysis.intervals import effect_size
 from noisymodel.study.analysis.summary import summarize
-from noisymodel.study.report.analysis_tables import (
+from noisymodel.study.report.results import Results, bases, views
+from noisymodel.study.report.tables import (
     ablation_by_rate_table,
     ablation_table,
     analysis_tables,
@@ -20,7 +21,6 @@ from noisymodel.study.report.analysis_tables import (
     effect_table,
     further_analysis_tables,
 )
-from noisymodel.study.report.results import Results, bases, views
 from noisymodel.study.report.wording import interval_entry, plus_minus
 from study.report.synthetic_record import synthetic_record
 

@@ -12,11 +12,7 @@ import pytest
 from noisymodel.errors import MissingExtraError
 from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.accuracy_figures import draw_accuracy, draw_differences, draw_shifts
-from noisymodel.study.report.figure_style import encode, look, method_styles, new_figure, rate_colors
-from noisymodel.study.report.figures import study_figures
-from noisymodel.study.report.results import Results, views
-from noisymodel.study.report.sample_figures import draw_samples, sample_groups, strip
-from noisymodel.study.report.spectrum_figures import (
+from noisymodel.study.report.feature_figures import (
     by_seed,
     draw_spectra,
     draw_spectrum_against_accuracy,
@@ -24,6 +20,10 @@ from noisymodel.study.report.spectrum_figures import (
     mean_spectra,
     reshaping_methods,
 )
+from noisymodel.study.report.figure_style import encode, look, method_styles, new_figure, rate_colors
+from noisymodel.study.report.figures import study_figures
+from noisymodel.study.report.results import Results, views
+from noisymodel.study.report.sample_figures import draw_samples, sample_groups, strip
 from noisymodel.study.rows import StudyRecord
 from study.report.conftest import FIGURES
 from study.report.synthetic_record import METHODS, REPORT_SHIFTS, TUNING_SHIFTS, synthetic_record

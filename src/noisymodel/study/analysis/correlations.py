@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from ..rows import FEATURES, PRETRAINING, Row
-from .bootstrap import RESAMPLES, Scorer, Values, estimate
+from .bootstrap import RESAMPLES, Scorer, estimate
 
 MEASURES = (
     "singular_value_entropy",
@@ -28,7 +29,6 @@ WITHIN_RATE = "seed and rate"
 FEWEST_RATES = 3
 """With fewer noise rates, the two points of each seed would always lie on a line."""
 
-_KINDS = ("pearson", "spearman")
 _SIDES = (("id", "id"), ("id", "ood"), ("ood", "ood"))
 """(Split of the measure, split of the accuracy)."""
 
@@ -61,8 +61,9 @@ class Correlation(NamedTuple):
     seeds: int
 
 
-Group = tuple[str, str, str, str]
-_Series = Mapping[tuple[float, int], float]
+Key = tuple[tuple[str, str, str, str], str, int, str, str]
+"""Group, method, shots, metric and split of a series of numbers."""
+Series = Mapping[tuple[float, int], float]
 """(Noise rate, seed) -> value."""
 
 
@@ -83,62 +84,45 @@ def correlate(table: Iterable[Row], *, seed: int = 0, resamples: int = RESAMPLES
     Returns:
         The correlations, in the order of groups and methods in the table; none for fewer than three noise rates.
     """
-    described, scored = _series(table)
+    series = _series(table)
+    scored = dict.fromkeys(key[:3] for key in series if key[1] != FEATURES)
     found: list[Correlation] = []
-    for group, measured in described.items():
+    for group in dict.fromkeys(key[0] for key in series if key[1] == FEATURES):
         scorer = Scorer(seed, resamples)
-        for (_, method, shots), accuracies in ((key, values) for key, values in scored.items() if key[0] == group):
-            for (measure, measure_split), (split, values) in _pairs(measured, accuracies):
+        for _, method, shots in (key for key in scored if key[0] == group):
+            for measure, (measure_split, split) in product(MEASURES, _SIDES):
+                measured = series.get((group, FEATURES, 0, measure, measure_split), {})
+                accuracies = series.get((group, method, shots, "accuracy", split), {})
                 head = (*group, method, shots, measure, measure_split, split)
-                found += _correlations(head, measured[measure, measure_split], values, scorer)
+                found += _correlations(head, measured, accuracies, scorer)
     return found
 
 
-def _pairs(
-    measured: Mapping[tuple[str, str], _Series], accuracies: Mapping[str, _Series]
-) -> Iterator[tuple[tuple[str, str], tuple[str, _Series]]]:
-    for measure in MEASURES:
-        for measure_split, split in _SIDES:
-            if (measure, measure_split) in measured and split in accuracies:
-                yield (measure, measure_split), (split, accuracies[split])
-
-
-def _series(
-    table: Iterable[Row],
-) -> tuple[
-    dict[Group, dict[tuple[str, str], _Series]],
-    dict[tuple[Group, str, int], dict[str, _Series]],
-]:
-    """The measures of each group's features, and the accuracies of each of its methods; means over the shifts."""
-    gathered: dict[tuple[object, ...], dict[tuple[float, int], list[float]]] = defaultdict(lambda: defaultdict(list))
+def _series(table: Iterable[Row]) -> dict[Key, Series]:
+    """The measures of the features and the accuracies of the methods; means over the shifts."""
+    gathered: dict[Key, dict[tuple[float, int], list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in table:
-        if row.method == FEATURES and row.metric in MEASURES:
-            gathered[FEATURES, row[:4], row.metric, row.split][row.noise_rate, row.seed].append(row.value)
-        elif row.metric == "accuracy" and row.method not in (FEATURES, PRETRAINING):
-            gathered["", (row[:4], row.method, row.shots), row.split][row.noise_rate, row.seed].append(row.value)
-    described: dict[Group, dict[tuple[str, str], _Series]] = defaultdict(dict)
-    scored: dict[tuple[Group, str, int], dict[str, _Series]] = defaultdict(dict)
-    for key, by_network in gathered.items():
-        means = {network: float(np.mean(values)) for network, values in by_network.items()}
-        if key[0] == FEATURES:
-            described[key[1]][key[2], key[3]] = means  # pyright: ignore[reportArgumentType] # as put there above
-        else:
-            scored[key[1]][key[2]] = means  # pyright: ignore[reportArgumentType] # as put there above
-    return described, scored
+        measured = row.method == FEATURES and row.metric in MEASURES
+        if measured or (row.metric == "accuracy" and row.method not in (FEATURES, PRETRAINING)):
+            key = (row[:4], row.method, 0 if measured else row.shots, row.metric, row.split)
+            gathered[key][row.noise_rate, row.seed].append(row.value)
+    return {
+        key: {network: float(np.mean(values)) for network, values in by_network.items()}
+        for key, by_network in gathered.items()
+    }
 
 
 def _correlations(
-    head: tuple[str, str, str, str, str, int, str, str, str], left: _Series, right: _Series, scorer: Scorer
+    head: tuple[str, str, str, str, str, int, str, str, str], left: Series, right: Series, scorer: Scorer
 ) -> Iterator[Correlation]:
-    shared = sorted(set(left) & set(right))
+    """The correlations of two series over their common networks, for both adjustments and both kinds."""
+    shared = set(left) & set(right)
     rates = sorted({rate for rate, _ in shared})
-    together = set(shared)
-    seeds = [at for at in sorted({at for _, at in shared}) if all((rate, at) in together for rate in rates)]
+    seeds = [at for at in sorted({at for _, at in shared}) if all((rate, at) in shared for rate in rates)]
     if len(rates) < FEWEST_RATES or not seeds:
         return
-    grids: list[Values] = [np.array([[of[rate, at] for rate in rates] for at in seeds]) for of in (left, right)]
-    for adjusted in (WITHIN_SEED, WITHIN_RATE):
-        for kind in _KINDS:
-            sides = [scorer(grid, rates_too=adjusted == WITHIN_RATE, ranks=kind == "spearman") for grid in grids]
-            result = estimate(*sides, seeds=len(seeds))
-            yield Correlation(*head, adjusted, kind, *result, networks=len(rates) * len(seeds), seeds=len(seeds))
+    grids = [np.array([[of[rate, at] for rate in rates] for at in seeds]) for of in (left, right)]
+    for adjusted, kind in product((WITHIN_SEED, WITHIN_RATE), ("pearson", "spearman")):
+        sides = [scorer(grid, rates_too=adjusted == WITHIN_RATE, ranks=kind == "spearman") for grid in grids]
+        result = estimate(*sides, seeds=len(seeds))
+        yield Correlation(*head, adjusted, kind, *result, networks=len(rates) * len(seeds), seeds=len(seeds))

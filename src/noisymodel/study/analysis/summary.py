@@ -78,9 +78,14 @@ class SummaryRow(NamedTuple):
     p_holm: float
     significant: bool | None
 
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval; NaN without one."""
+        return (self.high - self.low) / 2
+
 
 class _Cell(NamedTuple):
-    """The labels of a number, which all its seeds share."""
+    """The labels of a number, which all its seeds share: the first columns of a `SummaryRow`."""
 
     data: str
     objective: str
@@ -88,6 +93,7 @@ class _Cell(NamedTuple):
     noise_kind: str
     noise_rate: str
     method: str
+    baseline: str
     shots: int
     split: str
     shift: str
@@ -130,9 +136,9 @@ def summarize(
     cells = _complete(cells)
     cells |= _pool(cells, "shift", MEAN_SHIFT, lambda cell: cell.shift != CLEAN_SHIFT)
     cells |= _pool(cells, "noise_rate", NOISY, lambda cell: float(cell.noise_rate) > 0)
-    rows = [_row(cell, "", mean_interval(list(values.values()))) for cell, values in cells.items()]
-    rows += [_row(cell, CLEAN, interval) for cell, interval in _changes(cells)]
-    rows += [_row(cell, baseline, interval) for cell, baseline, interval in _differences(cells, bases)]
+    rows = [_row(cell, mean_interval(list(values.values()))) for cell, values in cells.items()]
+    rows += [_row(cell, interval) for cell, interval in _changes(cells)]
+    rows += [_row(cell, interval) for cell, interval in _differences(cells, bases)]
     rows = _with_holm(rows, is_headline)
     return _with_holm(rows, lambda row: is_ablation(row, bases) and not is_headline(row))
 
@@ -165,8 +171,7 @@ def _collect(table: Iterable[Row], tuning_shifts: set[str]) -> _Cells:
         if row.shift in tuning_shifts:
             raise ValueError(f"`table` must not report shift {row.shift!r}: it was used to choose hyper-parameters")
         cell = _Cell(
-            row.data, row.objective, row.architecture, row.noise_kind, repr(float(row.noise_rate)),
-            row.method, row.shots, row.split, row.shift, row.metric,
+            *row[:4], repr(float(row.noise_rate)), row.method, "", row.shots, row.split, row.shift, row.metric
         )  # fmt: skip
         values = cells.setdefault(cell, {})
         if row.seed in values:
@@ -212,10 +217,10 @@ def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
         clean = cells.get(cell._replace(noise_rate=repr(0.0)))
         if clean is None or clean is values or set(clean) != set(values):
             continue
-        yield cell, paired_interval(values, clean, what=str(cell))
+        yield cell._replace(baseline=CLEAN), paired_interval(values, clean, what=str(cell))
 
 
-def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cell, str, Interval]]:
+def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cell, Interval]]:
     for cell, values in cells.items():
         if cell.metric != "accuracy" or cell.shift not in (CLEAN_SHIFT, MEAN_SHIFT):
             continue
@@ -223,25 +228,18 @@ def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cel
         for baseline in dict.fromkeys([*_baselines(cell.method), *base]):
             other = cells.get(cell._replace(method=baseline))
             if other is not None and set(other) == set(values):
-                yield cell, baseline, paired_interval(values, other, what=f"{cell} against {baseline}")
+                interval = paired_interval(values, other, what=f"{cell} against {baseline}")
+                yield cell._replace(baseline=baseline), interval
 
 
 def _baselines(method: str) -> tuple[str, ...]:
     return BASELINES[:1] if method in BASELINES[1:] else compared_with(method)
 
 
-def _row(cell: _Cell, baseline: str, interval: Interval) -> SummaryRow:
-    return SummaryRow(
-        **cell._asdict(),
-        baseline=baseline,
-        mean=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        seeds=interval.count,
-        p_value=interval.p_value if baseline else math.nan,
-        p_holm=math.nan,
-        significant=interval.excludes_zero if baseline else None,
-    )
+def _row(cell: _Cell, interval: Interval) -> SummaryRow:
+    p_value, significant = (interval.p_value, interval.excludes_zero) if cell.baseline else (math.nan, None)
+    bounds = (interval.mean, interval.low, interval.high)
+    return SummaryRow(*cell, *bounds, interval.count, p_value, p_holm=math.nan, significant=significant)
 
 
 def _with_holm(rows: list[SummaryRow], belongs: Callable[[SummaryRow], bool]) -> list[SummaryRow]:

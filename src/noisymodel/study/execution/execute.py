@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -40,7 +40,7 @@ def execute(
     """
     cells = plan.cells[shard.index :: shard.count] if shard else plan.cells
     lacking = {cell: missing for cell in cells if (missing := missing_parts(plan, cell, cache))}
-    with _progress(plan, lacking, cache, shown=progress) as (tell, look):
+    with _progress(plan, lacking, cache, shown=progress) as look:
         if backend == "ray":
             from .ray_tasks import run_as_ray_tasks  # the extra
 
@@ -51,7 +51,7 @@ def execute(
 
             return run_in_processes(plan, list(lacking), cache, count, look)
         with one_thread():
-            return [failure for cell in lacking for failure in compute_cell(plan, cell, cache, tell)]
+            return [failure for cell in lacking for failure in compute_cell(plan, cell, cache, lambda _: look())]
 
 
 def missing_parts(plan: Plan, cell: CellName, cache: PartCache) -> list[Part]:
@@ -66,24 +66,20 @@ def missing_parts(plan: Plan, cell: CellName, cache: PartCache) -> list[Part]:
 
 @contextmanager
 def _progress(
-    plan: Plan, lacking: dict[CellName, list[Part]], cache: PartCache, *, shown: bool
-) -> Generator[tuple[Callable[[str], None], Callable[[], None]]]:
-    """A progress bar with two updates: by the name of a finished part, and by a check of the cache for new parts."""
+    plan: Plan, lacking: Mapping[CellName, Sequence[Part]], cache: PartCache, *, shown: bool
+) -> Generator[Callable[[], None]]:
+    """A progress bar, and the function that looks for new parts in the cache."""
     awaited = {cache.path(plan.identity(cell, part)) for cell, parts in lacking.items() for part in parts}
     pause = 0.1 if sys.stderr.isatty() else 10.0  # seconds between updates: a log file needs few
     shown = shown and bool(lacking)
     with tqdm(total=len(awaited), desc="study", unit="part", disable=not shown, mininterval=pause) as bar:
-
-        def tell(part: str) -> None:
-            bar.set_postfix_str(part, refresh=False)
-            bar.update()
 
         def look() -> None:
             there = {path for path in awaited if path.exists()} if shown else set()
             awaited.difference_update(there)
             bar.update(len(there))
 
-        yield tell, look
+        yield look
         look()
 
 

@@ -95,23 +95,21 @@ def _at_rank_zero(work: Any) -> None:
             work()
         except Exception as caught:
             error = caught
+    said: list[Any] = [None if error is None else str(error)]
     if distributed.is_initialized():
-        said: list[Any] = [None if error is None else str(error)]
         distributed.broadcast_object_list(said, src=0)
-        if said[0] is not None and error is None:
-            raise StudyError(f"rank 0: {said[0]}")
     if error is not None:
         raise error
+    if said[0] is not None:
+        raise StudyError(f"rank 0: {said[0]}")
 
 
 @contextmanager
 def _owned_at_rank_zero(planned: Plan, name: CellName, parts: PartCache) -> Generator[None]:
     """Keep other studies from training the networks of a cell during the block; rank 0 holds the lock."""
-    if not distributed.is_initialized():
-        yield
-        return
     with ExitStack() as stack:
-        _at_rank_zero(lambda: stack.enter_context(parts.owned(planned.pretraining(name))))
+        if distributed.is_initialized():
+            _at_rank_zero(lambda: stack.enter_context(parts.owned(planned.pretraining(name))))
         yield
         _wait()
 

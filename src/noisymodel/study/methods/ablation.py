@@ -11,7 +11,8 @@ from .frozen import TUNED, WHOLE_NETWORK, network
 FULL = "nmtune_tuned"
 """The full method of the ablation."""
 
-_TERMS = ("consistency", "covariance", "dominant")
+_TERMS = {"consistency": "consistency", "covariance": "covariance", "dominant": "dominant singular value"}
+"""The terms, and what a description calls them."""
 
 
 def _ablated(label: str, description: str, **changes: float) -> Method:
@@ -24,13 +25,12 @@ def _weights(**kept: float) -> dict[str, float]:
 
 
 def _without(term: str) -> Method:
-    what = {"dominant": "dominant singular value"}.get(term, term)
-    return _ablated(f"without {term}", f"with weight 0 on the {what} term", **{f"{term}_weight": 0.0})
+    return _ablated(f"without {term}", f"with weight 0 on the {_TERMS[term]} term", **{f"{term}_weight": 0.0})
 
 
 def _alone(term: str) -> Method:
-    what = {"dominant": "dominant singular value"}.get(term, term)
-    return _ablated(f"{term} alone", f"with the {what} term alone", **_weights(**{term: TUNED[f"{term}_weight"]}))
+    kept = _weights(**{term: TUNED[f"{term}_weight"]})
+    return _ablated(f"{term} alone", f"with the {_TERMS[term]} term alone", **kept)
 
 
 def _batch(size: int) -> Method:

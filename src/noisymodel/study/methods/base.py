@@ -69,9 +69,10 @@ class Method:
     """Arguments of ``build`` that a study may change besides those in ``settings``."""
     version: int = 1
     """Raise this version when the results of the same settings change."""
-
-    sees_pictures = False
+    sees_pictures: bool = False
     """Whether the head's rows are pictures, not features."""
+    needs_peft: bool = False
+
     of_the_training = OF_EVERY_METHOD
     """Settings of the training that a study may change."""
 
@@ -106,9 +107,9 @@ class Method:
         return {key: value for key, value in self.settings.items() if key not in OF_THE_TRAINING}
 
     @property
-    def own_settings(self) -> tuple[str, ...]:
-        """The settings that a study may change, besides those of every method."""
-        return tuple(key for key in self.settings if key not in OF_EVERY_METHOD)
+    def changeable(self) -> list[str]:
+        """The settings that a study may change."""
+        return list(dict.fromkeys([*self.of_the_training, *self.settings, *self.options]))
 
     @property
     def learning_rate(self) -> float:
@@ -126,14 +127,16 @@ class Method:
     @property
     def packages(self) -> tuple[str, ...]:
         """Packages besides torch whose version its results depend on."""
-        return ()
+        return ("peft",) if self.needs_peft else ()
 
     def epochs(self, tuning_epochs: int) -> int:
         """Epochs of training, for the given ``tuning.epochs``; at least one."""
         return max(1, round(tuning_epochs * self.settings.get("epochs_factor", 1)))
 
     def check_packages(self) -> None:
-        """Raise a `MissingExtraError` if a required package is missing."""
+        """Raise a `MissingExtraError` if peft is needed and not installed."""
+        if self.needs_peft and find_spec("peft") is None:
+            raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study")
 
 
 @dataclass(frozen=True)
@@ -162,9 +165,6 @@ class MaterialMethod(Method):
     (1 − α)·start + α·end; it suits heads whose initial classifier is already useful.
     """
 
-    sees_pictures: bool = False
-    needs_peft: bool = False
-
     def fitted(self, material: Material, watch: Watch | None = None) -> Head:
         """The head of this method, trained; ``watch`` sees the training before the interpolation."""
         generator = tensor_generator(material.seed, _INITIALISATION)
@@ -174,13 +174,3 @@ class MaterialMethod(Method):
         if "interpolation" in self.settings:
             head.load_state_dict(interpolate(start, head.state_dict(), self.settings["interpolation"]))
         return head
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """Packages besides torch whose version its results depend on."""
-        return ("peft",) if self.needs_peft else ()
-
-    def check_packages(self) -> None:
-        """Check that peft is installed, if the method needs it."""
-        if self.needs_peft and find_spec("peft") is None:
-            raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study")

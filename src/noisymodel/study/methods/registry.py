@@ -72,27 +72,27 @@ def expanded(names: Iterable[str]) -> set[str]:
 def _with_options(method: Method, options: Mapping[str, float], key: str) -> Method:
     if not options:
         return method
-    known = [*method.of_the_training, *dict.fromkeys((*method.own_settings, *method.options))]
     for option, value in options.items():
-        demand_known(key, option, known)
-        expected = _RANGES.get(option)
-        if expected is not None and not expected[1](value):
-            raise ConfigError(f"config key `{key}.{option}`: expected {expected[0]}, got {value:g}")
+        demand_known(key, option, method.changeable)
+        expected, holds = _RANGES.get(option, ("", bool))
+        if expected and not holds(value):
+            raise ConfigError(f"config key `{key}.{option}`: expected {expected}, got {value:g}")
     changed = ", ".join(f"{name} {value:g}" for name, value in options.items())
     description = f"{method.description} Changed in this study: {changed}."
     return replace(method, description=description, settings={**method.settings, **options})
 
 
-_RANGES: Mapping[str, tuple[str, Callable[[float], bool]]] = {
-    "learning_rate": ("a positive number", lambda value: value > 0),
-    "epochs_factor": ("a positive number", lambda value: value > 0),
-    "batch_size": ("an integer of at least 2", lambda value: value >= 2 and value == round(value)),
-    "top_k": ("a positive integer", lambda value: value >= 1 and value == round(value)),
-    "width": ("a positive number", lambda value: value > 0),
+_Range = tuple[str, Callable[[float], bool]]
+"""What is expected of a setting, in words, and whether a value is so."""
+
+_POSITIVE: _Range = ("a positive number", lambda value: value > 0)
+_COUNT: _Range = ("a positive integer", lambda value: value >= 1 and value == round(value))
+_PLURAL: _Range = ("an integer of at least 2", lambda value: value >= 2 and value == round(value))
+_RANGES: Mapping[str, _Range] = {
+    **dict.fromkeys(("learning_rate", "epochs_factor", "width", "gamma"), _POSITIVE),
+    **dict.fromkeys(("top_k", "landmarks"), _COUNT),
+    **dict.fromkeys(("batch_size", "folds"), _PLURAL),
     "dropout": ("a number from 0 to below 1", lambda value: 0 <= value < 1),
-    "folds": ("an integer of at least 2", lambda value: value >= 2 and value == round(value)),
-    "gamma": ("a positive number", lambda value: value > 0),
-    "landmarks": ("a positive integer", lambda value: value >= 1 and value == round(value)),
     "standard_errors": ("a number of at least 0", lambda value: value >= 0),
     "label_smoothing": ("a number from 0 to 1", lambda value: 0 <= value <= 1),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Self, cast
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,18 +19,8 @@ from ...losses import NMTuneTerms
 from ...objective import NMTuneLoss
 from ..pretraining import Network
 
-
-class Step(NamedTuple):
-    """The quantities of a training step that a penalty may use."""
-
-    head: TunedNetwork
-    pixels: Tensor
-    embedded: Tensor
-    """The backbone's features of the pixels."""
-
-
-Penalty = Callable[[Step], Tensor]
-"""A function from a step to a term that is added to the loss of a batch, including its weight."""
+Penalty = Callable[["TunedNetwork", Tensor, Tensor], Tensor]
+"""A term that is added to the loss of a batch, including its weight, from the head, pixels and backbone's features."""
 
 
 class _Network(nn.Module):
@@ -121,8 +111,8 @@ class TunedNetwork(Head):
             reference=reference,
             sample_weight=sample_weight,
         )
-        step = Step(self, features, embedded)
-        return terms._replace(total=sum((penalty(step) for penalty in self.penalties), terms.total))
+        penalties = (penalty(self, features, embedded) for penalty in self.penalties)
+        return terms._replace(total=sum(penalties, terms.total))
 
     @property
     def _network(self) -> _Network:
@@ -194,14 +184,14 @@ def _adaptable(backbone: nn.Module) -> list[str]:
 def towards_the_start(pretrained: Network, *, alpha: float, beta: float) -> Penalty:
     """L2-SP from the pre-trained backbone."""
     start = {f"network.backbone.{name}": value.detach() for name, value in pretrained.backbone.named_parameters()}
-    return lambda step: l2_sp_penalty(dict(step.head.named_parameters()), start, alpha=alpha, beta=beta)
+    return lambda head, _pixels, _embedded: l2_sp_penalty(dict(head.named_parameters()), start, alpha=alpha, beta=beta)
 
 
 def small_spectrum(*, weight: float, num_smallest: int) -> Penalty:
     """Batch spectral shrinkage of the backbone's features."""
-    return lambda step: batch_spectral_shrinkage(step.embedded, num_smallest=num_smallest) * weight
+    return lambda _head, _pixels, embedded: batch_spectral_shrinkage(embedded, num_smallest=num_smallest) * weight
 
 
 def moved_embeddings(*, weight: float) -> Penalty:
     """Distortion of the backbone's features."""
-    return lambda step: embedding_distortion(step.embedded, step.head.pretrained_features(step.pixels)) * weight
+    return lambda head, pixels, embedded: embedding_distortion(embedded, head.pretrained_features(pixels)) * weight

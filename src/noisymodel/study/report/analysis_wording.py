@@ -7,12 +7,12 @@ import math
 from ..analysis import Correlation
 from ..analysis.correlations import WITHIN_RATE, WITHIN_SEED
 from ..analysis.summary import NOISY
-from .analysis_tables import MEASURE_LABELS, correlation_entry
 from .results import Results
-from .wording import WHERE, capitalized, listed, outcome, signed
+from .tables import MEASURE_LABELS, correlation_entry
+from .texts import sentences
+from .wording import WHERE, Outcome, after_holm, signed
 
 _TOLD = ("singular_value_entropy", "largest_singular_value_ratio", "subspace_rotation")
-_FEW_SEEDS = 6
 
 
 def analysis_sentences(results: Results) -> list[str]:
@@ -21,13 +21,8 @@ def analysis_sentences(results: Results) -> list[str]:
 
 
 def _correlations(results: Results) -> list[str]:
-    method = results.reference_method
-    chosen = {
-        (found.measure, found.split, found.adjusted): found
-        for found in results.correlations
-        if found.method == method and found.measure_split == "id" and found.kind == "pearson"
-    }
-    sentences: list[str] = []
+    chosen = results.reference_correlations
+    told: list[str] = []
     same_rate: list[Correlation] = []
     for split, where in WHERE.items():
         parts: list[str] = []
@@ -38,52 +33,23 @@ def _correlations(results: Results) -> list[str]:
             same_rate.append(within)
             said = correlation_entry(within).text
             parts.append(f"{MEASURE_LABELS[measure]} {correlation_entry(across).text}, at the same rate {said}")
-        if parts:
-            sentences.append(
-                f"Correlation with accuracy {where} ({results.label(method)}), across noise rates within seeds and "
-                f"among networks of the same noise rate: {'; '.join(parts)}."
-            )
-    if not sentences:
+        told += sentences(results, "correlations", where=where, parts=parts)
+    if not told:
         return []
-    return [*sentences, *_reading(results, same_rate)]
-
-
-def _reading(results: Results, same_rate: list[Correlation]) -> list[str]:
-    """The conclusions from the correlations among networks of the same rate."""
     known = [found for found in same_rate if not math.isnan(found.low)]
-    if not known:
-        return ["With so few seeds there are no intervals, and nothing can be concluded."]
-    excluding = [found for found in known if found.low > 0 or found.high < 0]
-    caution = " With so few seeds the bootstrap's intervals are too narrow." if results.seeds < _FEW_SEEDS else ""
-    if not excluding:
-        return [
-            "Among networks of the same noise rate every interval includes zero: these numbers give no evidence that "
-            "the spectrum goes with accuracy beyond what noise moves in both." + caution
-        ]
-    names = listed(f"{MEASURE_LABELS[found.measure]} {WHERE[found.split]}" for found in excluding)
-    counted = f"{len(excluding)} of {len(known)} looked at, not corrected for their number"
-    return [
-        f"Among networks of the same noise rate the interval excludes zero for {names} ({counted}). That is "
-        "association between seeds, not yet an explanation: what else differs between seeds may move both." + caution
+    excluding = [
+        f"{MEASURE_LABELS[found.measure]} {WHERE[found.split]}" for found in known if found.low > 0 or found.high < 0
     ]
+    return told + sentences(results, "reading", known=known, excluding=excluding)
 
 
 def _ablation(results: Results) -> list[str]:
-    sentences: list[str] = []
+    told: list[str] = []
     for split, where in WHERE.items():
-        kinds: dict[str, list[str]] = {"loss": [], "gain": []}
-        compared = 0
+        kinds: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
         for note in results.ablations:
             row = results.find(note.name, NOISY, baseline=note.base, split=split)
-            if row is None or outcome(row) == "no interval":
-                continue
-            compared += 1
-            if row.significant and row.p_holm <= 0.05:
-                kinds[outcome(row)].append(f"{results.label(note.name)} ({signed(row.mean)})")
-        if compared:
-            parts = [f"{word} for {listed(kinds[kind])}" for kind, word in (("loss", "a loss"), ("gain", "a gain"))
-                     if kinds[kind]]  # fmt: skip
-            rest = compared - sum(map(len, kinds.values()))
-            parts += [f"no significant difference for {'the other ' if parts else 'any of the '}{rest}"] if rest else []
-            sentences.append(capitalized(f"ablation {where}, after Holm's correction: {'; '.join(parts)}."))
-    return sentences
+            if row is not None:
+                kinds[after_holm(row)].append(f"{results.label(note.name)} ({signed(row.mean)})")
+        told += sentences(results, "ablation", where=where, told=kinds)
+    return told

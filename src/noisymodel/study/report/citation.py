@@ -5,43 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
+from pathlib import Path
+from string import Template
 
 from ..rows import StudyRecord
 
-_PAPERS = """\
-@inproceedings{chen2024understanding,
-  title     = {Understanding and Mitigating the Label Noise in Pre-training on Downstream Tasks},
-  author    = {Chen, Hao and Wang, Jindong and Shah, Ankit and Tao, Ran and Wei, Hongxin and Xie, Xing and
-               Sugiyama, Masashi and Raj, Bhiksha},
-  booktitle = {International Conference on Learning Representations},
-  year      = {2024},
-  note      = {arXiv:2309.17002}
-}
-
-@article{chen2025impact,
-  title   = {Impact of Noisy Supervision in Foundation Model Learning},
-  author  = {Chen, Hao and Wang, Zihan and Tao, Ran and Wei, Hongxin and Xie, Xing and Sugiyama, Masashi and
-             Raj, Bhiksha and Wang, Jindong},
-  journal = {IEEE Transactions on Pattern Analysis and Machine Intelligence},
-  year    = {2025},
-  doi     = {10.1109/TPAMI.2025.3552309},
-  note    = {arXiv:2403.06869}
-}
-"""
+_CITATIONS = Path(__file__).with_name("citation.bib")
 
 
 def bibtex(record: StudyRecord) -> str:
     """The papers of the method, and this library in the version that made the study."""
-    version = record.versions.get("noisymodel", "")
-    year = record.finished[:4]
-    return f"""{_PAPERS}
-@software{{noisymodel,
-  title   = {{noisymodel: Noisy Model Learning for foundation models}},
-  author  = {{{{The noisymodel authors}}}},
-  version = {{{version}}},
-  year    = {{{year}}}
-}}
-"""
+    text = Template(_CITATIONS.read_text(encoding="utf-8"))
+    return text.substitute(version=record.versions.get("noisymodel", ""), year=record.finished[:4])
 
 
 def config_hash(record: StudyRecord) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..analysis.summary import CLEAN, MEAN_SHIFT, SummaryRow
 from ..rows import CLEAN_SHIFT
-from .figure_style import PLAIN_COLORS, method_styles
+from .figure_style import PLAIN_COLORS, method_styles, rate_places
 from .groups import Named
 from .results import Results
 
@@ -37,7 +37,7 @@ def _group(group: Named) -> dict[str, Any]:
         "slug": group.slug,
         "noise": results.noise,
         "seeds": results.seeds,
-        "rates": [100 * float(rate) for rate in results.rates],
+        "rates": rate_places(results),
         "sets": sets,
         "methods": [
             {
@@ -57,12 +57,11 @@ def _group(group: Named) -> dict[str, Any]:
 def _points(results: Results, method: str, key: str) -> dict[str, list[list[float] | None]]:
     split = "id" if key == "none" else "ood"
     shift = {"none": CLEAN_SHIFT, "mean": MEAN_SHIFT}.get(key, key.removeprefix("shift:"))
-
-    def found(baseline: str) -> list[list[float] | None]:
-        rows = [results.find(method, rate, baseline=baseline, split=split, shift=shift) for rate in results.rates]
-        return [_point(row) for row in rows]
-
-    return {"accuracy": found(""), "change": found(CLEAN)}
+    baselines = {"accuracy": "", "change": CLEAN}
+    return {
+        name: [_point(row) for row in results.over_rates(method, baseline=baseline, split=split, shift=shift)]
+        for name, baseline in baselines.items()
+    }
 
 
 def _point(row: SummaryRow | None) -> list[float] | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import import_extra
 from ..analysis.summary import SummaryRow, is_variant
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTS_PER_INCH = 200
+_STYLE = Path(__file__).with_name("study.mplstyle")
 TITLES = {"id": "In-domain", "ood": "Under shift"}
 """The splits as titles of panels."""
 INK = "#222222"
@@ -29,34 +30,6 @@ PLAIN_MARKERS = ("o", "s", "v", "P", "<", "p")
 VARIANT_MARKERS = ("D", "^", "X", "h")
 RATE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 RATE_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
-
-_SETTINGS: dict[str, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": "#666666",
-    "axes.grid": True,
-    "axes.labelcolor": INK,
-    "axes.labelsize": 10,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "figure.facecolor": "white",
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
-    "legend.fontsize": 9,
-    "legend.frameon": False,
-    "savefig.dpi": DOTS_PER_INCH,
-    "pdf.fonttype": 42,  # TrueType, whole letters: publishers refuse Type 3
-    "svg.hashsalt": "noisymodel",
-    "svg.fonttype": "path",
-    "text.color": INK,
-    "xtick.color": "#444444",
-    "ytick.color": "#444444",
-}
-
 
 _WITHOUT_DATE: dict[str, dict[str, None]] = {
     "png": {"Software": None},
@@ -76,10 +49,10 @@ class MethodStyle(NamedTuple):
 @contextmanager
 def look() -> Generator[None]:
     """Matplotlib's defaults with our settings, inside the block only; the caller's settings and backend stay."""
-    mpl = import_extra("matplotlib", extra="study", purpose="the study's figures")
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+    import_extra("matplotlib", extra="study", purpose="the study's figures")
+    from matplotlib import style
+
+    with style.context(_STYLE, after_reset=True):
         yield
 
 
@@ -108,13 +81,25 @@ def new_figure(width: float, height: float, *, constrained: bool = True) -> Figu
 
 def panels(count: int, *, narrow: bool, height: float, extra: float = 0.8) -> tuple[Figure, list[Axes]]:
     """A figure with panels side by side, or one above the other if it is narrow."""
-    if narrow:
-        figure = new_figure(4.6, height * count * 0.86 + extra)
-        grid = figure.subplots(count, 1, squeeze=False)
-    else:
-        figure = new_figure(4.6 * count, height + extra)
-        grid = figure.subplots(1, count, squeeze=False)
-    return figure, list(grid.flat)
+    figure = new_figure(4.6, height * count * 0.86 + extra) if narrow else new_figure(4.6 * count, height + extra)
+    rows, columns = (count, 1) if narrow else (1, count)
+    return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def forest(
+    ticks: Sequence[tuple[float, str]], *, narrow: bool, height: float, extra: float, axis: str, margin: float = 0.5
+) -> tuple[Figure, dict[str, Axes]]:
+    """The figure of a forest plot, with a panel for each split: a line at zero, and labels at heights, from above."""
+    figure, grid = panels(2, narrow=narrow, height=height, extra=extra)
+    heights = [place for place, _ in ticks]
+    for axes, (split, title) in zip(grid, TITLES.items(), strict=True):
+        axes.axvline(0, color=INK, linewidth=1)
+        axes.set_yticks(heights, [text if narrow or split == "id" else "" for _, text in ticks])
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(heights[-1] + margin, -margin)
+        axes.set_title(title)
+        axes.set_xlabel(axis)
+    return figure, dict(zip(TITLES, grid, strict=True))
 
 
 def method_styles(results: Results) -> dict[str, MethodStyle]:
@@ -142,19 +127,21 @@ def rate_colors(rates: Sequence[str]) -> dict[str, str]:
     return {rate: to_hex(scale(0.85 * place / steps)) for place, rate in enumerate(rates)}
 
 
+def rate_places(results: Results) -> list[float]:
+    """The places of the noise rates on an axis, in percent."""
+    return [100 * float(rate) for rate in results.rates]
+
+
 def rate_axis(axes: Axes, results: Results) -> None:
     """Label the noise rates on the x axis."""
-    places = [100 * float(rate) for rate in results.rates]
-    axes.set_xticks(places, [rate_text(rate).removesuffix("\u00a0%") for rate in results.rates])
+    axes.set_xticks(rate_places(results), [rate_text(rate).removesuffix("\u00a0%") for rate in results.rates])
     axes.set_xlabel(f"{results.noise} in pre-training (%)")
 
 
-def legend_below(figure: Figure, axes: Axes, *, narrow: bool, columns: int, title: str | None = None) -> None:
-    """One legend under all panels, in the order of the lines."""
+def legend_below(axes: Axes, *, columns: int, title: str | None = None) -> None:
+    """One legend under all panels, in the order of the lines of one of them."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(2 if narrow else columns, len(labels)), title=title
-    )
+    axes.figure.legend(handles, labels, loc="outside lower center", ncols=min(columns, len(labels)), title=title)
 
 
 def percent_axis(axes: Axes) -> None:
@@ -165,18 +152,15 @@ def percent_axis(axes: Axes) -> None:
 
 def draw_means(
     axes: Axes,
-    found: Sequence[SummaryRow | None],
+    places: Iterable[float],
+    rows: Iterable[SummaryRow | None],
     style: tuple[str, str, str],
     label: str,
     scale: float = 100,
-    *,
-    dodge: float = 0,
-    places: Sequence[float] | None = None,
 ) -> None:
-    """Draw a line of means with intervals, over the noise rates or other places; missing means are left out."""
+    """Draw a line of means with intervals at places on the x axis; missing means are left out."""
     color, marker, line = style
-    at = places or [0 if row is None else 100 * float(row.noise_rate) + dodge for row in found]
-    there = [(place, row) for place, row in zip(at, found, strict=True) if row is not None]
+    there = [(place, row) for place, row in zip(places, rows, strict=True) if row is not None]
     axes.errorbar(
         [place for place, _ in there], [scale * row.mean for _, row in there],
         yerr=[_half(row, scale) for _, row in there], color=color, marker=marker, linestyle=line, label=label,
@@ -194,4 +178,4 @@ def draw_difference(axes: Axes, row: SummaryRow | None, height: float, color: st
 
 
 def _half(row: SummaryRow, scale: float) -> float:
-    return 0 if math.isnan(row.low) else scale * (row.high - row.low) / 2
+    return 0 if math.isnan(row.low) else scale * row.half_width

@@ -19,14 +19,13 @@ from ..analysis import Correlation, correlate
 from ..analysis.summary import SummaryRow, is_headline, summarize
 from ..output_folder import FAILURES_FILE, TABLES_FILE, remove_report
 from ..rows import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
-from .analysis_tables import ablation_table
 from .citation import bibtex, hashes
 from .export_tables import latex, markdown
 from .figures import StudyFigure, group_figures, study_figures
-from .groups import Named, named
-from .page import group_tables, overview_tables, render_page
+from .groups import Named, named, overview_tables
+from .page import render_page
 from .results import Results, bases, views
-from .tables import Table, accuracy_table, difference_table, spectrum_table
+from .tables import Table, ablation_table, accuracy_table, difference_table, group_tables, spectrum_table
 from .wording import Entry
 
 TERMINAL_WIDTH = 100
@@ -89,18 +88,14 @@ def figures_by_folder(groups: Sequence[Named]) -> dict[str, list[StudyFigure]]:
     found: dict[str, list[StudyFigure]] = {"": group_figures(groups)}
     for group in groups:
         figures = study_figures(group.results)
-        found[_folder(group)] = [figure for figure in figures if few or figure.name in MAIN_FIGURES]
+        found[group.folder] = [figure for figure in figures if few or figure.name in MAIN_FIGURES]
     return {folder: figures for folder, figures in found.items() if figures}
-
-
-def _folder(group: Named) -> str:
-    return f"{group.slug}/" if group.slug else ""
 
 
 def _table_files(groups: Sequence[Named]) -> dict[str, bytes]:
     """Every table of the page as LaTeX and Markdown."""
     placed: list[tuple[str, Table]] = [("", table) for table in overview_tables(groups)]
-    placed += [(_folder(group), table) for group in groups for table in group_tables(group.results)]
+    placed += [(group.folder, table) for group in groups for table in group_tables(group.results)]
     files: dict[str, bytes] = {}
     for folder, table in placed:
         label = f"tab:{folder.replace('/', '-')}{table.name}"
@@ -124,9 +119,8 @@ def terminal_tables(record: StudyRecord, summary: Sequence[SummaryRow]) -> str:
 
 def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
     """A table as aligned text; columns beyond the width go into further blocks, and too long headings are cut."""
-    marked = [[_plain(cell) for cell in row] for row in table.rows]
-    full = [list(table.header), *(row for row in marked if len(row) > 1)]
-    widths = [max(len(row[place]) for row in full) for place in range(len(table.header))]
+    rows = [[_plain(cell) for cell in row] for row in (tuple(map(Entry, table.header)), *table.rows)]
+    widths = [max(map(len, column)) for column in zip(*(row for row in rows if len(row) > 1), strict=True)]
     widths[0] = min(widths[0], max(width // 3, width - sum(widths[1:]) - 2 * len(widths[1:])))
     blocks: list[list[int]] = [[]]
     used = widths[0]
@@ -137,9 +131,7 @@ def plain_text(table: Table, width: int = TERMINAL_WIDTH) -> str:
         blocks[-1].append(place)
         used += 2 + widths[place]
     lines = textwrap.wrap(table.caption, width)
-    for block in blocks:
-        for row in [[_plain(Entry(title)) for title in table.header], *marked]:
-            lines.append(_line(row, widths, block, width))
+    lines += [_line(row, widths, block, width) for block in blocks for row in rows]
     return "\n".join(lines)
 
 

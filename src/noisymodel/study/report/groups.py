@@ -9,16 +9,8 @@ from typing import NamedTuple
 from ..analysis.summary import NOISY, SummaryRow, is_variant
 from ..rows import FEATURES
 from .results import Results, View
-from .tables import Table
-from .wording import WHERE, Entry, interval_entry, plus_minus, rate_text
-
-_COLUMNS = {
-    "data": "data",
-    "objective": "objective",
-    "architecture": "architecture",
-    "noise_kind": "noise",
-    "shots": "labels per class",
-}
+from .tables import Line, Table, filled, lines
+from .wording import WHERE, Entry, interval_entry, mean_entry, rate_text
 
 
 class Named(NamedTuple):
@@ -32,11 +24,16 @@ class Named(NamedTuple):
     slug: str
     """A name for files and anchors; empty for a single group."""
 
+    @property
+    def folder(self) -> str:
+        """The subfolder of its figures and tables, with a slash; empty for a single group."""
+        return f"{self.slug}/" if self.slug else ""
+
 
 def named(shown: Sequence[Results]) -> list[Named]:
     """The groups with names that tell them apart."""
     several_data = len({results.view.data for results in shown}) > 1
-    differing = [column for column in _COLUMNS if len({getattr(results.view, column) for results in shown}) > 1]
+    differing = [column for column in View._fields if len({getattr(results.view, column) for results in shown}) > 1]
     found: list[Named] = []
     taken: set[str] = set()
     for results in shown:
@@ -61,13 +58,14 @@ def _said(view: View, column: str) -> str:
     return f"{value} noise" if column == "noise_kind" else str(value)
 
 
-OVERVIEW_NOTE = (
-    "Of each group's reference method (the linear probe where there is one): accuracy with clean pre-training, the "
-    "change with the slightest noise in-domain, and the mean change over the noisy rates under shift. SVE: its mean "
-    "change over the noisy rates. Best NMTune: the variant with the best mean over the noisy rates, chosen in each "
-    "column by that very mean and therefore flattered, against the linear probe."
-)
-"""The explanation of the overview's columns."""
+def overview_tables(groups: Sequence[Named]) -> list[Table]:
+    """The tables over several groups; none for a single group."""
+    if len(groups) < 2:
+        return []
+    tables = [overview_table(groups)]
+    for number, family in numbered_families(groups).items():
+        tables += [shots_table(family, split, number) for split in WHERE]
+    return filled(tables)
 
 
 def overview_table(groups: Sequence[Named]) -> Table:
@@ -97,7 +95,7 @@ def _line(group: Named) -> tuple[Entry, ...]:
     return (
         Entry(group.short),
         Entry(str(results.seeds)),
-        *(Entry(plus_minus(row) if row else "–") for row in clean),
+        *map(mean_entry, clean),
         interval_entry(slight),
         interval_entry(results.change(method, NOISY, split="ood")),
         Entry(interval_entry(entropy, 1, 2).text),
@@ -124,24 +122,27 @@ def by_shots(groups: Sequence[Named]) -> list[list[Named]]:
     ]
 
 
+def numbered_families(groups: Sequence[Named]) -> dict[str, list[Named]]:
+    """The families `by_shots` under the end of their names: a number if there are several."""
+    families = by_shots(groups)
+    return {f"-{place + 1}" if len(families) > 1 else "": family for place, family in enumerate(families)}
+
+
 def shots_table(family: Sequence[Named], split: str, number: str = "") -> Table:
     """Accuracy of each method by the number of labels, mean over the noisy rates, and with clean pre-training."""
     results = family[-1].results
-    rows: list[tuple[Entry, ...]] = []
+    rows: list[Line] = []
     for rate, heading in ((repr(0.0), "clean pre-training"), (NOISY, rate_text(NOISY) + " rates")):
-        lines: list[tuple[Entry, ...]] = []
-        for note in results.methods:
-            found = [group.results.find(note.name, rate, split=split) for group in family]
-            if any(found):
-                lines.append((Entry(note.label), *(Entry(plus_minus(row) if row else "–") for row in found)))
-        if lines:
-            rows += [(Entry(heading),), *lines]
+        told = lines(
+            (note.label, [group.results.find(note.name, rate, split=split) for group in family])
+            for note in results.methods
+        )
+        rows += [(Entry(heading),), *told] if told else []
     view = results.view
-    header = ("method", *(shots_text(group.results.view.shots) for group in family))
     group = f"{view.objective}, {view.architecture}, {view.noise_kind} noise"
-    return Table(
-        f"shots{number}-{split}", f"Accuracy {WHERE[split]} (%) by labels per class: {group}", header, tuple(rows)
-    )
+    caption = f"Accuracy {WHERE[split]} (%) by labels per class: {group}"
+    header = ("method", *(shots_text(group.results.view.shots) for group in family))
+    return Table(f"shots{number}-{split}", caption, header, tuple(rows))
 
 
 def shots_text(shots: int) -> str:

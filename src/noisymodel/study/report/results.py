@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..analysis import Correlation
@@ -41,6 +41,10 @@ class View(NamedTuple):
         if row.method == PRETRAINING:
             return row.data == self.data or self.data.startswith(f"{row.data}/")
         return row.data == self.data and (row.method == FEATURES or row.shots == self.shots)
+
+
+Comparisons = list[tuple[str, list[tuple[str, str, str]]]]
+"""Heading -> label, method and baseline of each comparison."""
 
 
 class Results:
@@ -114,6 +118,30 @@ class Results:
         names = [note.name for note in self.methods]
         return [(name, baseline) for name in names for baseline in compared_with(name) if baseline in names]
 
+    def against_baselines(self, pairs: Sequence[tuple[str, str]] | None = None) -> Comparisons:
+        """The comparisons of each method with its baselines, by default all `pairs`."""
+        return [
+            (self.label(method), [(f"− {self.label(baseline)}", method, baseline) for baseline in baselines])
+            for method, baselines in _grouped(self.pairs if pairs is None else pairs).items()
+        ]
+
+    @property
+    def against_full_methods(self) -> Comparisons:
+        """The comparisons of the ablations and variants with the method that they vary."""
+        return [
+            (f"against {self.label(base)}", [(self.label(name), name, base) for name in names])
+            for base, names in _grouped((note.base, note.name) for note in self.ablations).items()
+        ]
+
+    @property
+    def reference_correlations(self) -> dict[tuple[str, str, str], Correlation]:
+        """(Measure, split, adjustment) -> Pearson's correlation of the in-domain features with the reference method."""
+        return {
+            (found.measure, found.split, found.adjusted): found
+            for found in self.correlations
+            if found.method == self.reference_method and found.measure_split == "id" and found.kind == "pearson"
+        }
+
     @property
     def compared(self) -> str:
         """A description of the methods that come first in the pairs."""
@@ -137,17 +165,21 @@ class Results:
         default = CLEAN_SHIFT if split == "id" else MEAN_SHIFT
         return self._rows.get((method, rate, baseline, split, shift or default, metric))
 
-    def change(
-        self,
-        method: str,
-        rate: str,
-        *,
-        split: str = "id",
-        metric: str = "accuracy",
-        shift: str | None = None,
-    ) -> SummaryRow | None:
-        """The change of a method against itself on clean pre-training."""
-        return self.find(method, rate, baseline=CLEAN, split=split, metric=metric, shift=shift)
+    def change(self, method: str, rate: str, **which: str) -> SummaryRow | None:
+        """The change of a method against itself on clean pre-training; ``which`` as in `find`."""
+        return self.find(method, rate, baseline=CLEAN, **which)
+
+    def over_rates(self, method: str, **which: str) -> list[SummaryRow | None]:
+        """The row at each noise rate; ``which`` as in `find`."""
+        return [self.find(method, rate, **which) for rate in self.rates]
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Group the pairs by their first element."""
+    groups: dict[str, list[str]] = {}
+    for first, second in pairs:
+        groups.setdefault(first, []).append(second)
+    return groups
 
 
 def views(summary: Sequence[SummaryRow]) -> list[View]:

@@ -9,13 +9,25 @@ from ..analysis.intervals import holm
 from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES
 from .results import Results, changes_by_rate
-from .wording import WHERE, Entry, Outcome, capitalized, interval_entry, listed, outcome, rate_text, rates_text, signed
+from .tables import SPECTRAL
+from .texts import rendered
+from .wording import (
+    LEVEL,
+    WHERE,
+    Entry,
+    Outcome,
+    after_holm,
+    by_outcome,
+    certain,
+    interval_entry,
+    listed,
+    outcome,
+    rate_text,
+    rates_text,
+)
 
 Tone = Literal["yes", "no", "mixed", "open"]
 """The mark of a finding after Holm's correction: the claim holds, does not hold, holds partly, or is undecided."""
-
-_LEVEL = 0.05
-METRICS = (("singular_value_entropy", "SVE"), ("largest_singular_value_ratio", "LSVR"))
 
 
 class Finding(NamedTuple):
@@ -35,7 +47,7 @@ class Finding(NamedTuple):
 def findings(results: Results) -> list[Finding]:
     """The verdict on each claim that the study has numbers for."""
     found = [_slight_noise(results), _any_noise(results), _spectrum(results)]
-    found += [_variant(results, variant) for variant in dict.fromkeys(variant for variant, _ in results.pairs)]
+    found += [_variant(results, *group) for group in results.against_baselines()]
     return [finding for finding in found if finding is not None]
 
 
@@ -45,126 +57,75 @@ def _slight_noise(results: Results) -> Finding | None:
     if not changes:
         return None
     rate, row = next(iter(changes.items()))
-    size = interval_entry(row).text
-    what = f"slight {results.noise} in pre-training ({rate_text(rate)})"
-    answers: dict[Outcome, tuple[str, str, Tone]] = {
-        "gain": (f"Yes, it helps: {size} points.", f"{what} helps in-domain: {size} points", "yes"),
-        "loss": (f"No, it hurts: {size} points.", f"{what} hurts in-domain: {size} points", "no"),
-        "not significant": (
-            f"No significant difference: {size} points.",
-            f"{what} makes no significant difference in-domain: {size} points",
-            "open",
-        ),
-        "no interval": (
-            f"It cannot be told from one seed; here the change is {size} points.",
-            f"one seed cannot tell whether {what} helps in-domain",
-            "open",
-        ),
-    }
-    answer, sentence, tone = answers[outcome(row)]
-    question = f"Does {what} help in-domain?"
-    return Finding(
-        question, answer, _sentence([sentence]), tone, *_by_rate(results, changes), _across(results, method, rate)
+    said = outcome(row)
+    others = ((note.label, results.change(note.name, rate)) for note in results.methods if note.name != method)
+    texts = rendered(
+        results,
+        "verdict.slight_noise",
+        rate=rate_text(rate),
+        size=interval_entry(row).text,
+        said=said,
+        others=by_outcome(others, "{} {}"),
     )
-
-
-def _by_rate(results: Results, changes: dict[str, SummaryRow]) -> tuple[tuple[str, ...], tuple[tuple[Entry, ...], ...]]:
-    header = ("noise", f"change of {results.label(results.reference_method)} (points)")
-    return header, tuple((Entry(rate_text(rate)), interval_entry(row)) for rate, row in changes.items())
-
-
-def _across(results: Results, but: str, rate: str) -> str:
-    """A clause about the change of the other methods at a rate."""
-    by_outcome: dict[Outcome, list[str]] = {"gain": [], "loss": [], "not significant": []}
-    for note in results.methods:
-        row = results.change(note.name, rate)
-        if row is not None and note.name != but and (said := outcome(row)) != "no interval":
-            by_outcome[said].append(f"{note.label} {signed(row.mean)}")
-    start = {"gain": "a gain for", "loss": "a loss for", "not significant": "no significant difference for"}
-    parts = [f"{start[said]} {listed(names)}" for said, names in by_outcome.items() if names]
-    return f"The other methods at {rate_text(rate)}: {'; '.join(parts)}." if parts else ""
+    tones: dict[Outcome, Tone] = {"gain": "yes", "loss": "no", "not significant": "open", "no interval": "open"}
+    return Finding(tone=tones[said], evidence=_by_rate(changes), header=_change_header(results), **texts)
 
 
 def _any_noise(results: Results) -> Finding | None:
     changes = changes_by_rate(results, results.reference_method, "ood")
     if not changes:
         return None
-    answer, tone = _harm(changes)
-    shifts = len(results.shifts)
-    remark = f"Mean over {shifts} shifts." if shifts != 1 else f"One shift: {results.shifts[0]}."
-    sentence = _sentence([_about_shift(answer.rstrip("."))])
-    return Finding(
-        "Does noise hurt under distribution shift?", answer, sentence, tone, *_by_rate(results, changes), remark
-    )
-
-
-def _about_shift(answer: str) -> str:
-    """The answer to whether noise hurts under shift, as a sentence of its own."""
-    where = "under distribution shift"
-    if answer.startswith("Yes, "):
-        return f"noise hurts {where} {answer.removeprefix('Yes, ')}"
-    if answer.startswith("No, it helps"):
-        return f"noise helps {where}{answer.removeprefix('No, it helps')}"
-    if answer.startswith("No significant"):
-        return f"noise makes no significant difference {where}{answer.removeprefix('No significant difference')}"
-    return f"{where}: {answer[:1].lower()}{answer[1:]}"
-
-
-def _harm(changes: dict[str, SummaryRow]) -> tuple[str, Tone]:
-    """An answer about the harm of noise at each rate."""
     rates: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
     for rate, said in zip(changes, corrected(list(changes.values())), strict=True):
         rates[said].append(rate_text(rate))
-    if rates["no interval"]:
-        falls = [rate_text(rate) for rate, row in changes.items() if row.mean < 0]
-        return f"It cannot be told from one seed; here accuracy is lower at {listed(falls) or 'no rate'}.", "open"
-    several = len(changes) > 1
-    if len(rates["loss"]) == len(changes):
-        return ("Yes, at every rate." if several else f"Yes, at {rates['loss'][0]}."), "yes"
-    if len(rates["gain"]) == len(changes):
-        return ("No, it helps at every rate." if several else "No, it helps."), "no"
-    if len(rates["not significant"]) == len(changes):
-        return ("No significant difference at any rate." if several else "No significant difference."), "open"
+    kinds = [said for said, there in rates.items() if there]
     words: dict[Outcome, str] = {
         "loss": "it hurts at",
         "gain": "it helps at",
         "not significant": "not significant at",
     }
-    return _sentence([f"{words[said]} {listed(rates[said])}" for said in words if rates[said]]), (
-        "mixed" if rates["loss"] else "no"
+    texts = rendered(
+        results,
+        "verdict.any_noise",
+        rates=rates,
+        kinds=kinds,
+        one=len(changes) == 1,
+        falls=[rate_text(rate) for rate, row in changes.items() if row.mean < 0],
+        parts=[f"{words[said]} {listed(rates[said])}" for said in kinds if said in words],
     )
+    harm: Tone = "yes" if kinds == ["loss"] else "mixed" if rates["loss"] else "no"
+    tone = "open" if rates["no interval"] or kinds == ["not significant"] else harm
+    return Finding(tone=tone, evidence=_by_rate(changes), header=_change_header(results), **texts)
+
+
+def _change_header(results: Results) -> tuple[str, ...]:
+    return "noise", f"change of {results.label(results.reference_method)} (points)"
+
+
+def _by_rate(changes: dict[str, SummaryRow]) -> tuple[tuple[Entry, ...], ...]:
+    return tuple((Entry(rate_text(rate)), interval_entry(row)) for rate, row in changes.items())
 
 
 def _spectrum(results: Results) -> Finding | None:
     courses: dict[str, str] = {}
     everything: list[Outcome] = []
     evidence: list[tuple[Entry, ...]] = []
-    for metric, name in METRICS:
+    for metric, name in SPECTRAL.items():
         changes = changes_by_rate(results, FEATURES, "id", metric)
         if changes:
             outcomes = corrected(list(changes.values()))
             courses[name] = _course(outcomes)
             everything += outcomes
-            levels = [results.find(FEATURES, rate, metric=metric) for rate in results.rates]
-            steps = " → ".join(f"{row.mean:.2f}" for row in levels if row)
+            steps = " → ".join(f"{row.mean:.2f}" for row in results.over_rates(FEATURES, metric=metric) if row)
             evidence.append((Entry(name), Entry(steps), interval_entry(list(changes.values())[-1], 1, 2)))
     if not courses:
         return None
-    if "no interval" in everything:
-        answer, tone, sentence = "It cannot be told from one seed.", "open", "one seed cannot tell how spectra change"
-    else:
-        same = len(set(courses.values())) == 1 and len(courses) > 1
-        told = f"{' and '.join(courses)} both are {next(iter(courses.values()))}"
-        sentence = f"with noise {told if same else ', '.join(f'{name} is {said}' for name, said in courses.items())}"
-        parts = [f"{' and '.join(courses)}: both {next(iter(courses.values()))}"] if same else []
-        answer = _sentence(parts or [f"{name} {course}" for name, course in courses.items()])
-        tone = _tone(everything)
-    header = (
-        "of the features",
-        f"mean at {rates_text(results.rates)}",
-        f"change at {rate_text(results.noisy_rates[-1])}",
-    )
-    return Finding("Do SVE and LSVR rise with noise?", answer, _sentence([sentence]), tone, header, tuple(evidence))
+    intervals = "no interval" not in everything
+    both = courses["SVE"] if len(courses) == 2 and len(set(courses.values())) == 1 else ""
+    texts = rendered(results, "verdict.spectrum", intervals=intervals, courses=courses, both=both)
+    changed = f"change at {rate_text(results.noisy_rates[-1])}"
+    header = ("of the features", f"mean at {rates_text(results.rates)}", changed)
+    return Finding(tone=_tone(everything) if intervals else "open", header=header, evidence=tuple(evidence), **texts)
 
 
 def _course(outcomes: Sequence[Outcome]) -> str:
@@ -177,57 +138,42 @@ def _course(outcomes: Sequence[Outcome]) -> str:
     return ("up" if kinds == {"gain"} else "down") + (" at every rate" if len(outcomes) > 1 else "")
 
 
-def _variant(results: Results, variant: str) -> Finding | None:
-    baselines = [baseline for name, baseline in results.pairs if name == variant]
-    rows = {
-        (baseline, split): results.find(variant, NOISY, baseline=baseline, split=split)
-        for baseline in baselines
-        for split in WHERE
+def _variant(results: Results, label: str, comparisons: Sequence[tuple[str, str, str]]) -> Finding | None:
+    """The verdict on a method by its comparisons with its baselines, each in-domain and under shift."""
+    rows = [
+        [results.find(method, NOISY, baseline=baseline, split=split) for split in WHERE]
+        for _, method, baseline in comparisons
+    ]
+    outcomes: dict[str, list[Outcome]] = {
+        where: [after_holm(row) for row in column if row is not None]
+        for where, column in zip(WHERE.values(), zip(*rows, strict=True), strict=True)
     }
-    outcomes: list[Outcome] = [after_holm(row) for row in rows.values() if row is not None]
-    if not outcomes:
+    everything: list[Outcome] = [said for there in outcomes.values() for said in there]
+    if not everything:
         return None
-    if "no interval" in outcomes:
-        answer, tone = "It cannot be told from one seed.", "open"
-    else:
-        parts: list[str] = []
-        for split, where in WHERE.items():
-            there: list[Outcome] = [after_holm(row) for (_, at), row in rows.items() if at == split and row is not None]
-            if there:
-                parts.append(f"{where} {_score(there)}")
-        answer, tone = _sentence(parts), _tone(outcomes)
+    intervals = "no interval" not in everything
+    significant = [row for line in rows for row in line if row is not None and row.significant]
+    lost = [row for row in significant if not row.p_holm <= LEVEL]
+    texts = rendered(
+        results,
+        "verdict.variant",
+        label=label,
+        intervals=intervals,
+        parts=[f"{where} {_score(there)}" for where, there in outcomes.items() if there and intervals],
+        significant=significant,
+        lost=[f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in lost],
+    )
     evidence = tuple(
-        (Entry(f"− {results.label(baseline)}"), *(interval_entry(rows[baseline, split]) for split in WHERE))
-        for baseline in baselines
+        (Entry(heading), *map(interval_entry, line)) for (heading, *_), line in zip(comparisons, rows, strict=True)
     )
     header = ("difference (points)", *WHERE.values())
-    remark = _after_holm(results, [row for row in rows.values() if row is not None and row.significant])
-    label = capitalized(results.label(variant))
-    sentence = f"{label}: {answer[:1].lower()}{answer[1:]}"
-    return Finding(f"{label}: does it help?", answer, sentence, tone, header, evidence, remark)
-
-
-def after_holm(row: SummaryRow) -> Outcome:
-    """The outcome of a headline comparison after Holm's correction over all of them."""
-    return _certain(outcome(row), row.p_holm)
+    return Finding(tone=_tone(everything) if intervals else "open", header=header, evidence=evidence, **texts)
 
 
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
     """The outcomes of the differences of one question, after Holm's correction over them."""
     p_values = holm([row.p_value for row in rows])
-    return [_certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
-
-
-def _certain(said: Outcome, p_value: float) -> Outcome:
-    return "not significant" if said in ("gain", "loss") and not p_value <= _LEVEL else said
-
-
-def _after_holm(results: Results, significant: Sequence[SummaryRow]) -> str:
-    """A sentence about the significant differences that remain significant after Holm's correction."""
-    lost = [f"− {results.label(row.baseline)} {WHERE[row.split]}" for row in significant if not row.p_holm <= _LEVEL]
-    if lost:
-        return f"Not significant after Holm's correction: {listed(lost)}."
-    return "What is significant here stays so after Holm's correction." if significant else ""
+    return [certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
 
 
 def _score(outcomes: Sequence[Outcome]) -> str:
@@ -255,7 +201,3 @@ def _tone(outcomes: Sequence[Outcome]) -> Tone:
     if kinds == {"gain"}:
         return "yes"
     return "mixed" if "gain" in kinds else "no"
-
-
-def _sentence(parts: Sequence[str]) -> str:
-    return capitalized("; ".join(parts)) + "."

@@ -24,6 +24,11 @@ class Entry(NamedTuple):
         return self.text + (" n.s." if self.outcome == "not significant" else "")
 
 
+LEVEL = 0.05
+"""The level of significance after Holm's correction."""
+FEW_SEEDS = 6
+"""With fewer seeds the intervals of a bootstrap are too narrow."""
+
 WHERE = {"id": "in-domain", "ood": "under shift"}
 """The names of the splits for readers."""
 
@@ -35,6 +40,25 @@ def outcome(row: SummaryRow) -> Outcome:
     if row.significant:
         return "gain" if row.mean > 0 else "loss"
     return "not significant"
+
+
+def by_outcome(rows: Iterable[tuple[str, SummaryRow | None]], text: str = "{} ({})") -> dict[Outcome, list[str]]:
+    """The differences with each outcome, as their label and points; missing ones are left out."""
+    found: dict[Outcome, list[str]] = {"gain": [], "loss": [], "not significant": [], "no interval": []}
+    for label, row in rows:
+        if row is not None:
+            found[outcome(row)].append(text.format(label, signed(row.mean)))
+    return found
+
+
+def after_holm(row: SummaryRow) -> Outcome:
+    """The outcome of a comparison after Holm's correction over its family."""
+    return certain(outcome(row), row.p_holm)
+
+
+def certain(said: Outcome, p_value: float) -> Outcome:
+    """The outcome of a difference with a corrected p-value."""
+    return "not significant" if said in ("gain", "loss") and not p_value <= LEVEL else said
 
 
 def rate_text(rate: str) -> str:
@@ -75,18 +99,31 @@ def bounds(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
 
 def plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
     """A mean with the half-width of its interval; with a single seed the mean alone."""
-    mean = f"{scale * row.mean:.{digits}f}".replace("-", "−")
-    if math.isnan(row.low):
-        return mean
-    return f"{mean} ± {scale * (row.high - row.low) / 2:.{digits}f}"
+    return signed_plus_minus(row, scale, digits).removeprefix("+")
 
 
 def signed_plus_minus(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
     """A difference with the half-width of its interval."""
     mean = signed(row.mean, scale, digits)
-    if math.isnan(row.low):
-        return mean
-    return f"{mean} ± {scale * (row.high - row.low) / 2:.{digits}f}"
+    return mean if math.isnan(row.low) else f"{mean} ± {scale * row.half_width:.{digits}f}"
+
+
+def mean_entry(row: SummaryRow | None, scale: float = 100, digits: int = 1) -> Entry:
+    """A mean, by `plus_minus`; a dash where there is none."""
+    return Entry(plus_minus(row, scale, digits) if row else "–")
+
+
+def change_entry(row: SummaryRow | None) -> Entry:
+    """A difference, by `signed_plus_minus`; a dash where there is none."""
+    return Entry(signed_plus_minus(row), outcome(row)) if row else Entry("–")
+
+
+def estimate_entry(value: float, low: float, high: float, digits: int) -> Entry:
+    """A number with its interval, as it is; its sign is neither a gain nor a loss, so it has no colour."""
+    if math.isnan(value):
+        return Entry("–")
+    numbers = [signed(number, 1, digits) for number in (value, low, high)]
+    return Entry(numbers[0] if math.isnan(low) else f"{numbers[0]} [{numbers[1]},\u00a0{numbers[2]}]")
 
 
 def interval_entry(row: SummaryRow | None, scale: float = 100, digits: int = 1) -> Entry:
