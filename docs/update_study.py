@@ -20,7 +20,7 @@ Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``s
 ``methods.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that made it.
 The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
 ``figures/full-groups.png`` and ``figures/fonts-groups.png``, the page of ``full`` to
-``published/full_study_report.html``.
+``published/full_study_report.html``; ``full_study.md`` gets only the table of all groups.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def block(name: str, source: Path) -> str:
         day, versions = record["finished"][:10], record["versions"]
         where += f", {record['seconds']:.0f} s; " + ", ".join(f"{name} {version}" for name, version in versions.items())
         text = (source / "tables.txt").read_text(encoding="utf-8").strip()
+        if name == "full":
+            text = text.split("\n\n", 1)[0]  # the table of all groups; the published page has those of each
     else:
         day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date().isoformat()
         text = source.read_text(encoding="utf-8").strip()
