@@ -78,6 +78,7 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-skip-member", _says_nothing)
     app.connect("source-read", _fill_index)
     app.connect("doctree-read", _mark)
+    app.connect("autodoc-process-docstring", _no_lists_of_one_letter, priority=400)  # before napoleon
 
 
 def _fill_index(app: object, page: str, source: list[str]) -> None:
@@ -95,7 +96,14 @@ def _mark(app: object, doctree: nodes.document) -> None:
             block["classes"].append("message")
     for cell in doctree.findall(nodes.entry):
         text = cell.astext()
-        if re.fullmatch(r"[-+−±\d.,/ %\[\]]+", text):
+        if re.fullmatch(r"[-+−±\d.,/ %\[\]e×]+", text):
             cell["classes"].append("numbers")
-        elif len(text) > 60:
+        elif len(text) > 30:
             cell["classes"].append("words")
+
+
+def _no_lists_of_one_letter(
+    app: object, what: str, name: str, value: object, options: object, lines: list[str]
+) -> None:
+    """Read ``num_classes: K.`` as a letter: reStructuredText would begin an enumeration."""
+    lines[:] = [re.sub(r"^(\s*(?:\w+: )?)([A-Z]\.)(?= |$)", r"\1\\\2", line) for line in lines]
