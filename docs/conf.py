@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 import noisymodel
@@ -72,9 +74,11 @@ html_context = {"site_versions": json.loads((Path(__file__).parent / "versions.j
 
 
 def setup(app: Sphinx) -> None:
-    """Leave out the fields of named tuples that have no text of their own; fill the index of the API."""
+    """Leave out the fields of named tuples that have no text of their own; fill the index of the API; mark blocks."""
     app.connect("autodoc-skip-member", _says_nothing)
     app.connect("source-read", _fill_index)
+    app.connect("doctree-read", _mark)
+    app.connect("autodoc-process-docstring", _no_lists_of_one_letter, priority=400)  # before napoleon
 
 
 def _fill_index(app: object, page: str, source: list[str]) -> None:
@@ -83,3 +87,23 @@ def _fill_index(app: object, page: str, source: list[str]) -> None:
 
 def _says_nothing(app: object, what: str, name: str, value: object, skip: bool, options: object) -> bool | None:
     return True if str(getattr(value, "__doc__", "")).startswith("Alias for field number") else None
+
+
+def _mark(app: object, doctree: nodes.document) -> None:
+    """Say to site.css which blocks are messages, not tables in text, and which cells hold numbers or many words."""
+    for block in doctree.findall(nodes.literal_block):
+        if block.get("language") == "text" and not re.search(r"\S {2,}\S", block.astext()):
+            block["classes"].append("message")
+    for cell in doctree.findall(nodes.entry):
+        text = cell.astext()
+        if re.fullmatch(r"[-+−±\d.,/ %\[\]e×]+", text):
+            cell["classes"].append("numbers")
+        elif len(text) > 30:
+            cell["classes"].append("words")
+
+
+def _no_lists_of_one_letter(
+    app: object, what: str, name: str, value: object, options: object, lines: list[str]
+) -> None:
+    """Read ``num_classes: K.`` as a letter: reStructuredText would begin an enumeration."""
+    lines[:] = [re.sub(r"^(\s*(?:\w+: )?)([A-Z]\.)(?= |$)", r"\1\\\2", line) for line in lines]

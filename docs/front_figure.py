@@ -52,7 +52,8 @@ def finding(found: dict[tuple[str, str], dict[float, Interval]]) -> str:
 
 def draw(found: dict[tuple[str, str], dict[float, Interval]], file: Path) -> None:
     """One pair of axes with one scale; the title is the finding."""
-    figure, axes = plt.subplots(figsize=(7.6, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(5.8, 3.8))  # legible on a phone
+    figure.set_layout_engine("constrained", w_pad=0.1)
     for (method, split), line in found.items():
         (name, colour), (where, style, marker) = METHODS[method], SPLITS[split]
         rates, points = 100 * np.array(list(line)), list(line.values())
@@ -67,10 +68,10 @@ def draw(found: dict[tuple[str, str], dict[float, Interval]], file: Path) -> Non
     lowest = min(point.low for line in found.values() for point in line.values())
     bottom = max(0, 10 * (lowest // 10) - 10)
     axes.set(xlabel="wrong labels in pre-training (%)", ylabel="accuracy (%)", ylim=(bottom, 100))
-    axes.set_title(finding(found), loc="left", fontsize=12, fontweight="bold")
+    axes.set_title(finding(found), loc="left", fontsize=11, fontweight="bold")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6e6e6")
-    figure.savefig(file, dpi=150, metadata={"Software": None})
+    figure.savefig(file, dpi=200, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -17,10 +17,10 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     python docs/update_study.py fonts=/tmp/fonts
 
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study_results.md`` (``whitebox``: of
-``methods.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that made it.
-The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
+``methods_results.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that
+made it. The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
 ``figures/full-groups.png`` and ``figures/fonts-groups.png``, the page of ``full`` to
-``published/full_study_report.html``.
+``published/full_study_report.html``; ``full_study.md`` gets only the table of all groups.
 """
 
 from __future__ import annotations
@@ -55,6 +55,8 @@ def block(name: str, source: Path) -> str:
         day, versions = record["finished"][:10], record["versions"]
         where += f", {record['seconds']:.0f} s; " + ", ".join(f"{name} {version}" for name, version in versions.items())
         text = (source / "tables.txt").read_text(encoding="utf-8").strip()
+        if name == "full":
+            text = text.split("\n\n", 1)[0]  # the table of all groups; the published page has those of each
     else:
         day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date().isoformat()
         text = source.read_text(encoding="utf-8").strip()
@@ -65,7 +67,7 @@ def block(name: str, source: Path) -> str:
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
     for name, folder in (argument.split("=", 1) for argument in arguments):
-        pages = {"whitebox": "methods.md", "full": "full_study.md", "fonts": "fonts_study.md"}
+        pages = {"whitebox": "methods_results.md", "full": "full_study.md", "fonts": "fonts_study.md"}
         page = DOCS / pages.get(name, "study_results.md")
         text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)

@@ -1,4 +1,4 @@
-"""How often the intervals of docs/spectra.md hold what they should: a simulation with known answers.
+"""How often the intervals of docs/spectra_measured.md hold what they should: a simulation with known answers.
 
     python docs/evidence/spectra_intervals.py [--draws 300]
 

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/test_spectrum_benchmark.py [--device cuda] [--sizes 100000x512 ...]
 
-prints the tables of docs/spectra.md; with ``--rows`` only the time and the memory of 10⁵, 10⁶ and 10⁷ rows;
+prints the tables of docs/spectra_measured.md; with ``--rows`` only the time and the memory of 10⁵, 10⁶ and 10⁷ rows;
 ``pytest tests/benchmarks --benchmark-only`` records the times and fails where a
 ratio falls far.
 """

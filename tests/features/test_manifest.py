@@ -13,7 +13,7 @@ from noisymodel.features.manifest import Manifest
 
 
 def rewritten(store: FeatureStore, **changes: object) -> None:
-    """Change entries of the manifest and sign it anew, as docs/features.md describes."""
+    """Change entries of the manifest and sign it anew, as docs/features_format.md describes."""
     path = store.path / "manifest.json"
     record = {**json.loads(path.read_text()), **changes, "sha256": "0" * 64}
     text = json.dumps(record, indent=1) + "\n"

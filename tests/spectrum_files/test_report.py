@@ -104,6 +104,8 @@ def test_a_finding_is_about_differences_beyond_their_interval(tmp_path: Path) ->
     assert words.startswith(
         "Compared with base, flat is flatter; narrow is more concentrated; same is not distinguishable. Label noise"
     )
+    apart = finding(analyze_files(files))
+    assert re.match(r"SVE lies between 1\.5\d* \(narrow\) and 2\.0\d* \(flat\); no file is the baseline\. Label", apart)
     alone = finding(analyze_files({"flat": tmp_path / "flat.npy"}))
     assert re.fullmatch(r"The features of flat use 7\.\d+ of 8 directions \(effective rank\)\.", alone)
     np.save(tmp_path / "zero.npy", np.zeros((9, 4)))

@@ -19,6 +19,7 @@ from noisymodel import study
 from noisymodel.errors import ConfigError, MissingExtraError, OutputFolderError, StudyError
 from noisymodel.study import StudyConfig, runner
 from noisymodel.study.cell import Cell
+from noisymodel.study.collect import Collected
 from noisymodel.study.execution import Shard
 from noisymodel.study.output_folder import LOCK_FILE, is_finished
 from study import tiny
@@ -267,3 +268,9 @@ def test_shards_together_are_the_study(finished: tuple[StudyConfig, Path], tmp_p
         assert len(list((out / "cache").glob("networks-*"))) == (1 if index == 1 else 2)
     study.run(config, out, resume=True, workers=1)
     assert (out / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
+
+
+def test_the_record_leaves_out_shifts_that_the_study_does_not_report() -> None:
+    record = runner.make_record(study.plan(tiny.glyphs(shifts=["salt"])), Collected([], {}, [], []), seconds=0)
+    assert [note.name for note in record.shifts if note.role == "report"] == ["salt"]
+    assert len([note for note in record.shifts if note.role == "tuning"]) == 7

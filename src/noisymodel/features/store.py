@@ -29,7 +29,7 @@ class FeatureStore:
     """Rows of features on disk, with labels, ids and further columns: N rows, D features.
 
     `FeatureStore.create` makes a store to append to, `FeatureStore.open` reads one. A store is a folder of safetensors
-    files and a manifest that lists them with their checksums; ``docs/features.md`` specifies the format. `len`,
+    files and a manifest that lists them with their checksums; ``docs/features_format.md`` specifies the format. `len`,
     `features` and the other readers show the rows that were committed when the store was opened, and the rows that
     this object has committed since. The store itself is a source of features: ``fit(head, store, store.labels)``.
 

@@ -6,7 +6,7 @@ metric of infinitely many rows? The SVE, LSVR and effective rank of N rows are t
 rank; this interval subtracts the estimated bias.
 
 The percentiles of a bootstrap answer neither: a resample holds 63 % of the rows, some twice, so that its spectrum is
-that of a smaller sample and the bias comes in once more. ``docs/spectra.md`` has the measured coverage.
+that of a smaller sample and the bias comes in once more. ``docs/spectra_measured.md`` has the measured coverage.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ def finding(analysis: FilesAnalysis) -> str:
                 f"The features of {baseline.name} use {baseline.spectrum.effective_rank:.3g} of {of:,} directions "
                 "(effective rank)."
             )
-        return f"Spectra of {', '.join(file.name for file in analysis.files)}. {_READING}"
+        told = [(file.spectrum.entropy, file.name) for file in analysis.files]
+        (low, lowest), (high, highest) = min(told), max(told)
+        return f"SVE lies between {low:.3g} ({lowest}) and {high:.3g} ({highest}); no file is the baseline. {_READING}"
     kinds: dict[str, list[str]] = {"flatter": [], "more concentrated": [], "not distinguishable": []}
     for one in analysis.comparisons:
         kinds[_kind(analysis[one.name], baseline, one)].append(_named(analysis[one.name]))

@@ -202,10 +202,11 @@ def make_record(
 ) -> StudyRecord:
     """Make the record from which the report is written."""
     source = planned.source
+    reported = {name for names in planned.shifts.values() for name in names}
     return StudyRecord(
         config=planned.config.to_dict(),
         methods=method_notes(planned.methods),
-        shifts=source.shifts,
+        shifts=tuple(note for note in source.shifts if note.role != "report" or note.name in reported),
         data_title=source.title,
         data_description=source.description,
         table=tuple(collected.table),
