@@ -201,8 +201,7 @@ def with_top_classes(targets: Array, hard: NoisyLabels) -> NoisyLabels:
     checksums = {"clean": matrix_checksum(given), "noisy": matrix_checksum(noisy)}
     record["inputs"] = {**record["inputs"], "soft": {"shape": list(clean.shape), **checksums}}
     shown = like_floats(targets, noisy)
-    matrix = like(targets, hard.transition) if isinstance(hard.transition, np.ndarray) else hard.transition
-    flipped = like(targets, as_numpy(hard.flipped))
+    matrix, flipped = like(targets, hard.transition), like(targets, as_numpy(hard.flipped))
     return NoisyLabels(shown, flipped, matrix, hard.requested_rate, hard.realized_rate, hard.seed, record, targets)
 
 
