@@ -19,9 +19,9 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from .._checks import check_integer
-from .analysis import Center
+from .analysis import Center, check_matrix
 from .measuring import MEASURED, Measuring, Metrics, Target
-from .resampling import Parts, accumulated, blocks_of, check_matrix, joined, leave_one_out, resampled, units_of
+from .resampling import Parts, accumulated, blocks_of, joined, leave_one_out, resampled, units_of
 from .singular_values import Array
 
 
@@ -192,9 +192,9 @@ def bootstrap_intervals(
     check_integer(num_resamples, "num_resamples", minimum=2)
     measure = Measuring.of(metrics, target, level, center, normalize, preset)
     matrices = {"features": features} | ({} if against is None else {"against": against})
-    lengths = {name: check_matrix(matrix, name) for name, matrix in matrices.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"`against` must have the {len(features)} rows of `features`, got {lengths['against']}")
+    for name, matrix in matrices.items():
+        if len(check_matrix(matrix, name)[0]) != len(features):
+            raise ValueError(f"`against` must have the {len(features)} rows of `features`, got {len(matrix)}")
     for matrix in matrices.values():
         measure.warn_of_few_rows(len(matrix), matrix.shape[1])
 

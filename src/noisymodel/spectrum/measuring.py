@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -81,7 +82,12 @@ def _functions(metrics: Metrics) -> dict[str, Metric]:
         raise TypeError(f"`metrics` must be a list of names or a mapping, got the string {metrics!r}")
     if not isinstance(metrics, Mapping | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
         raise TypeError(f"`metrics` must be a list of names or a mapping, got {type(metrics).__name__}")
-    functions = dict(metrics) if isinstance(metrics, Mapping) else {name: _named(name) for name in metrics}
+    if isinstance(metrics, Mapping):
+        functions = dict(metrics)
+    else:
+        for name in metrics:
+            check_choice(name, "metrics", SCALARS)
+        functions = {name: partial(number_of, name=name) for name in metrics}
     for name, function in functions.items():
         if not isinstance(name, str) or not callable(function):  # pyright: ignore[reportUnnecessaryIsInstance] # see above
             raise TypeError(f"`metrics` must map names to functions of a Spectrum, got {name!r}: {function!r}")
@@ -90,11 +96,7 @@ def _functions(metrics: Metrics) -> dict[str, Metric]:
     return functions
 
 
-def _named(name: str) -> Metric:
-    check_choice(name, "metrics", SCALARS)
-
-    def metric(spectrum: Spectrum) -> float:
-        found: Any = getattr(spectrum, name)
-        return found() if hasattr(found, "__call__") else found  # noqa: B004 - callable() would narrow Any to object
-
-    return metric
+def number_of(spectrum: Spectrum, name: str) -> float:
+    """The value of a property, or of a method without arguments."""
+    found: Any = getattr(spectrum, name)
+    return float(found() if hasattr(found, "__call__") else found)  # noqa: B004 - callable() would narrow Any to object
