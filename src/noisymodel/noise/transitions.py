@@ -106,11 +106,15 @@ def pair_transition(num_classes: int, rate: float, *, as_sparse: bool = False) -
            [0.  , 0.75, 0.25],
            [0.25, 0.  , 0.75]])
     """
-    classes = read_class_count(num_classes, minimum=2)
+    target = np.roll(np.arange(read_class_count(num_classes, minimum=2)), -1)
+    return _mapped(target, rate, as_sparse)
+
+
+def _mapped(target: npt.NDArray[np.intp], rate: float, as_sparse: bool) -> Floats | Csr:
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     if not check_flag(as_sparse, "as_sparse"):
-        _check_dense(classes)
-    return mapped_transition(np.roll(np.arange(classes), -1), share, dense=not as_sparse)
+        _check_dense(len(target))
+    return mapped_transition(target, share, dense=not as_sparse)
 
 
 def asymmetric_transition(
@@ -139,10 +143,7 @@ def asymmetric_transition(
     """
     _, needed = read_mapping(mapping)
     classes = needed if num_classes is None else read_class_count(num_classes)
-    share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
-    if not check_flag(as_sparse, "as_sparse"):
-        _check_dense(classes)
-    return mapped_transition(mapping_targets(mapping, classes), share, dense=not as_sparse)
+    return _mapped(mapping_targets(mapping, classes), rate, as_sparse)
 
 
 def similarity_transition(prototypes: Array, rate: float, temperature: float = 1.0) -> Floats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -10,10 +9,10 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._checks import check_choice, check_number
+from .._checks import check_choice, check_number, warn_caller
 from .accumulator import SpectrumAccumulator
 from .analysis import Center, check_operations
-from .result import Spectrum
+from .result import METRICS, Spectrum
 
 Metric: TypeAlias = Callable[[Spectrum], float]
 Metrics: TypeAlias = Sequence[str] | Mapping[str, Metric]
@@ -21,15 +20,7 @@ Target: TypeAlias = Literal["sample", "population"]
 
 TARGETS = ("sample", "population")
 MEASURED = ("entropy", "largest_ratio", "effective_rank")
-SCALARS = (
-    *MEASURED,
-    "stable_rank",
-    "participation_ratio",
-    "condition_number",
-    "numerical_rank",
-    "rankme",
-    "power_law_exponent",
-)
+SCALARS = (*METRICS, "rankme", "power_law_exponent")
 """Properties, and methods without arguments, of a `Spectrum` that do not grow with its number of rows."""
 
 _ENOUGH = 4  # rows for each feature, below which the bias is no longer D/N to first order
@@ -69,11 +60,10 @@ class Measuring(NamedTuple):
     def warn_of_few_rows(self, num_rows: int, num_features: int) -> None:
         """Warn the caller's caller where there are too few rows for the question."""
         if self.target == "population" and num_rows < _ENOUGH * num_features:
-            warnings.warn(
+            warn_caller(
                 f"{num_rows} rows are too few to extrapolate the spectrum of {num_features} features to a population, "
                 f'which needs {_ENOUGH * num_features}: use target="sample", or more rows',
                 PopulationBiasWarning,
-                stacklevel=3,
             )
 
 

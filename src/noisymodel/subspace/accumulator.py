@@ -83,7 +83,9 @@ class SubspaceAccumulator(Accumulator):
         if not isinstance(other, SubspaceAccumulator):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`other` must be a SubspaceAccumulator, got {type(other).__name__}")
         if other.settings() != self.settings():
-            raise ValueError(f"`other` must have the settings {self.settings()}, got {other.settings()}")
+            sizes = self.num_features_a, self.num_features_b
+            theirs = other.num_features_a, other.num_features_b
+            raise ValueError(f"`other` must be of {sizes} features, got {theirs}")
         if self._products is None or other._products is None:
             self._products = self._products or other._products
         else:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_integer
+from .._checks import check_integer, warn_caller
 from ..spectrum.analysis import of_moderate_size, read_matrix
 from ..spectrum.singular_values import Array
 
@@ -104,11 +103,10 @@ def _check_gap(values: Tensor, k: int, name: str, *, rounding: float) -> None:
         rank = int((values > rounding * largest).sum())
         raise ValueError(f"`k` must be at most the rank of `{name}`, {rank}, got {k}")
     if k < len(values) and last - float(values[k]) <= _GAP * largest:
-        warnings.warn(
+        warn_caller(
             f"singular values {k} and {k + 1} of `{name}` are equal to rounding ({last:.6g}): the top-{k} subspace is "
             "not unique; take another k",
             IllDefinedSubspaceWarning,
-            stacklevel=4,
         )
 
 
