@@ -89,13 +89,11 @@ class Accumulator(ABC):
         """The state as one float64 vector, of one length for all accumulators of these settings."""
         state = self.state_dict()
         device = next(tensor.device for tensor in state.values() if tensor.ndim)
-        flat = {name: state[name].to(device, torch.float64).flatten() for name in self._shapes()}
-        return torch.cat(
-            [
-                torch.nn.functional.pad(flat[name], (0, math.prod(shape) - len(flat[name])))
-                for name, shape in self._shapes().items()
-            ]
-        )
+        parts: list[Tensor] = []
+        for name, shape in self._shapes().items():
+            flat = state[name].to(device, torch.float64).flatten()
+            parts.append(torch.nn.functional.pad(flat, (0, math.prod(shape) - len(flat))))
+        return torch.cat(parts)
 
     @classmethod
     def unpacked(cls, settings: Mapping[str, Any], vector: Tensor) -> Self:
