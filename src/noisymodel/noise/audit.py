@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
@@ -11,20 +10,19 @@ import numpy as np
 from .injection import Subset
 from .inputs import Labels, as_numpy
 from .instance import instance_dependent
-from .labels import asymmetric, pair_flip, symmetric
-from .matrix import from_confusion, from_transition, similarity
 from .open_set_noise import open_set
 from .posterior import posterior_dependent
 from .result import NoisyLabels
+from .specification import INJECTORS, from_json
 from .targets import multi_label, with_top_classes
 
 METHODS: dict[str, Callable[..., NoisyLabels]] = {
-    injector.__name__: injector
-    for injector in (
-        symmetric, pair_flip, asymmetric, from_transition, from_confusion, similarity, instance_dependent,
-        posterior_dependent, open_set, multi_label,
-    )
-}  # fmt: skip
+    **INJECTORS,
+    "instance_dependent": instance_dependent,
+    "posterior_dependent": posterior_dependent,
+    "open_set": open_set,
+    "multi_label": multi_label,
+}
 _UNCHECKED = {"library_version", "inputs", "after"}  # inputs and earlier noise have their own checksums
 
 
@@ -60,7 +58,7 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
         raise ValueError(f"`audit` is of method {method!r}; this version knows {', '.join(METHODS)}")
     before = audit.get("after")
     given: Any = labels if before is None else verify(before, labels, subset=subset, **inputs)
-    options: dict[str, Any] = {name: _decoded(name, value) for name, value in audit["parameters"].items()}
+    options: dict[str, Any] = {name: from_json(name, value) for name, value in audit["parameters"].items()}
     chosen = audit.get("subset")
     if chosen is not None and "classes" in chosen:
         options["classes"] = chosen["classes"]
@@ -99,14 +97,6 @@ def _verify_soft(
     if found != wanted:
         raise ValueError(f"`audit` is of other soft labels: it has {wanted}, these labels give {found}")
     return again
-
-
-def _decoded(name: str, value: Any) -> Any:
-    """Convert a parameter from its JSON form to the form that the injector takes."""
-    if name == "mapping" and isinstance(value, Mapping):
-        return {int(clean): noisy for clean, noisy in cast("Mapping[str, int]", value).items()}
-    rates = {"rate", "open_share", "missing", "spurious"}
-    return Fraction(value) if name in rates and isinstance(value, str) else value
 
 
 def _input(name: str, known: Mapping[str, Any], inputs: Mapping[str, Any]) -> Any:

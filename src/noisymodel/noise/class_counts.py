@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .inputs import Floats
-from .large_transitions import Rows
 from .selection import by_class
 
 _SNAP = 1e-9  # a product this close to an integer counts as that integer: 0.29 · 100 is 29
 
 Counts = npt.NDArray[np.int64]
+Rows = Callable[[int], tuple[npt.NDArray[np.intp], Floats]]
+"""A function from a clean class to the classes with positive probability, ascending, and their probabilities."""
 Allocate = Callable[[int, npt.NDArray[np.intp], Floats, int, np.random.Generator], Counts]
 """(clean class, classes, their probabilities, samples, generator) -> how many samples each of the classes gets."""
 

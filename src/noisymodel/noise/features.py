@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, TypeAlias, cast
+import operator
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +25,7 @@ _STRENGTHS = {"gaussian": ("sigma", "relative_sigma", "snr"), "dropout": ("rate"
 Noise = npt.NDArray[np.float32]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # an error says what is not finite
 def corrupt_features(
     features: Array,
     kind: FeatureKind = "gaussian",
@@ -86,7 +89,7 @@ def corrupt_features(
         kept = generator.random(values.shape, dtype=np.float32) >= strength
         factor = kept.astype(np.float32) * np.float32(1.0 if strength == 1.0 else 1.0 / (1.0 - strength))
         factor = factor if mask is None else np.where(mask[..., None], factor, np.float32(1))
-        return _checked(_times(features, factor), name, strength)
+        return _checked(_combined(operator.mul, features, factor), name, strength)
     if kind == "neftune":
         noise = generator.random(values.shape, dtype=np.float32)
         noise *= 2
@@ -95,11 +98,10 @@ def corrupt_features(
     else:
         noise = generator.standard_normal(values.shape, dtype=np.float32)
         scale = _gaussian_scale(name, strength, values if mask is None else values[mask])
-    with np.errstate(over="ignore", invalid="ignore"):
-        noise *= scale
+    noise *= scale
     if mask is not None:
         noise[~mask] = 0
-    return _checked(_plus(features, noise), name, strength)
+    return _checked(_combined(operator.add, features, noise), name, strength)
 
 
 def _strength(kind: str, strengths: dict[str, float | None]) -> tuple[str, float]:
@@ -158,7 +160,6 @@ def _amplitude(decibels: float) -> float:
         return math.inf
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def _gaussian_scale(name: str, strength: float, values: npt.NDArray[Any]) -> npt.NDArray[np.float32] | np.float32:
     rows = values.reshape(-1, values.shape[-1])
     if name == "sigma" or not rows.size:
@@ -172,24 +173,16 @@ def _gaussian_scale(name: str, strength: float, values: npt.NDArray[Any]) -> npt
     return np.float32(_root_mean_square(rows) * _amplitude(-strength))
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def _neftune_scale(alpha: float, shape: tuple[int, ...], mask: Mask | None) -> npt.NDArray[np.float32]:
     lengths = np.full((shape[0],), shape[1] if len(shape) == 3 else 1) if mask is None else mask.sum(axis=1)
     scale = alpha / np.sqrt(np.maximum(lengths, 1) * shape[-1])
     return scale.astype(np.float32).reshape(-1, *[1] * (len(shape) - 1))
 
 
-def _plus(features: Array, noise: Noise) -> Array:
-    if isinstance(features, torch.Tensor):
-        wide = torch.promote_types(features.dtype, torch.float32)
-        return (features.to(wide) + torch.from_numpy(noise).to(features.device, wide)).to(features.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return cast(Array, (features + noise).astype(features.dtype, copy=False))
-
-
-def _times(features: Array, factor: Noise) -> Array:
-    if isinstance(features, torch.Tensor):
-        wide = torch.promote_types(features.dtype, torch.float32)
-        return (features.to(wide) * torch.from_numpy(factor).to(features.device, wide)).to(features.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return cast(Array, (features * factor).astype(features.dtype, copy=False))
+def _combined(operation: Callable[[Any, Any], Any], features: Array, numbers: Noise) -> Array:
+    """The sum or product of features and numbers, in float32 or better, in the features' kind and dtype."""
+    if not isinstance(features, torch.Tensor):
+        return operation(features, numbers).astype(features.dtype, copy=False)
+    wide = torch.promote_types(features.dtype, torch.float32)
+    other = torch.from_numpy(numbers).to(features.device, wide)
+    return operation(features.to(wide), other).to(features.dtype)

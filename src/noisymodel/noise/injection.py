@@ -22,7 +22,6 @@ from .inputs import (
     Mask,
     as_numpy,
     class_counts,
-    class_counts_where,
     label_checksum,
     like,
     read_labels,
@@ -117,8 +116,9 @@ class Step:
             if also_wrong is not None:
                 flipped[self.indices()[also_wrong]] = True
             num_flipped = int(np.count_nonzero(flipped))
-            clean_counts, per_class = class_counts_where(clean, self.num_classes, flipped)
-            noisy_counts = class_counts(whole, self.num_classes)
+            clean_counts, per_class, noisy_counts = (
+                class_counts(labels, self.num_classes) for labels in (clean, clean[flipped], whole)
+            )
             clean_checksum, noisy_checksum = (checksum.result() for checksum in checksums)
         self._check_unchanged(clean_checksum)
         if self.counted and not all(clean_counts):
@@ -144,19 +144,21 @@ class Step:
             "library": "noisymodel",
             "library_version": __version__,
         }
-        arrays = [like(self.given, array) for array in (whole, flipped)]
-        matrix = self._composed(transition)
-        shown = like(self.given, matrix) if isinstance(matrix, np.ndarray) else cast(Any, matrix)
         return NoisyLabels(
-            arrays[0], arrays[1], shown, requested, num_flipped / clean.size, self.seed, record, self.given
+            labels=like(self.given, whole),
+            flipped=like(self.given, flipped),
+            transition=like(self.given, self._composed(transition)),
+            requested_rate=requested,
+            realized_rate=record["realized_rate"],
+            seed=self.seed,
+            record=record,
+            clean=self.given,
         )
 
-    def _composed(self, transition: object) -> object:
+    def _composed(self, transition: Any) -> Any:
         """The matrix of this step for all classes, multiplied by the matrices of the earlier steps."""
         if transition is not None and self.classes is not None:
-            chosen = np.zeros(self.num_classes, dtype=np.bool_)
-            chosen[list(self.classes)] = True
-            transition = restrict(transition, chosen)
+            transition = restrict(transition, self.classes)
         if self.before is None:
             return transition
         by_mask = self.inside is not None and self.classes is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,9 +41,11 @@ def read_class_count(num_classes: object, *, minimum: int = 1) -> int:
     return check_integer(num_classes, "num_classes", minimum=minimum, maximum=MOST_CLASSES)
 
 
-def like(given: object, array: npt.NDArray[Any]) -> Array:
-    """Convert the array to the kind (numpy or torch) and device of ``given``."""
-    return torch.from_numpy(array).to(given.device) if isinstance(given, torch.Tensor) else array
+def like(given: object, array: Any) -> Any:
+    """Convert a numpy array to the kind (numpy or torch) and device of ``given``; anything else stays as it is."""
+    if isinstance(given, torch.Tensor) and isinstance(array, np.ndarray):
+        return torch.from_numpy(array).to(given.device)
+    return array
 
 
 def like_floats(given: object, array: npt.NDArray[Any]) -> Array:
@@ -94,6 +96,12 @@ def float_rows(matrix: Array, index: slice | npt.NDArray[np.intp]) -> Floats:
     return np.asarray(matrix[index], dtype=np.float64)
 
 
+def float_blocks(matrix: Array, rows: int = 8192) -> Iterator[tuple[int, Floats]]:
+    """The number of the first row, and the rows as float64, of one block after the other."""
+    for start in range(0, len(matrix), rows):
+        yield start, float_rows(matrix, slice(start, start + rows))
+
+
 def check_finite(matrix: Array, name: str) -> None:
     """Refuse NaN and infinity in a matrix of any size."""
     step = max(1, _CHUNK // matrix.shape[1])
@@ -127,9 +135,8 @@ def check_probabilities(rows: npt.NDArray[Any], name: str, first: int = 0) -> No
 def matrix_checksum(matrix: Array) -> str:
     """SHA-256 of the shape and of the numbers as little-endian float64: the same for every dtype and device."""
     digest = hashlib.sha256(np.array(matrix.shape, dtype="<i8").tobytes())
-    step = max(1, _CHUNK // matrix.shape[-1])
-    for start in range(0, len(matrix), step):
-        digest.update(np.ascontiguousarray(float_rows(matrix, slice(start, start + step)), dtype="<f8").data)
+    for _, block in float_blocks(matrix, max(1, _CHUNK // matrix.shape[-1])):
+        digest.update(np.ascontiguousarray(block, dtype="<f8").data)
     return digest.hexdigest()
 
 
@@ -148,13 +155,3 @@ def class_counts(labels: npt.NDArray[Any], num_classes: int) -> list[int]:
     for start in range(0, labels.size, _CHUNK):
         counts += np.bincount(labels[start : start + _CHUNK].astype(np.intp, copy=False), minlength=num_classes)
     return counts.tolist()
-
-
-def class_counts_where(labels: npt.NDArray[Any], num_classes: int, where: Mask) -> tuple[list[int], list[int]]:
-    """How many labels each class has, and how many of those ``where`` marks, in one pass."""
-    counts = np.zeros((2, num_classes), dtype=np.int64)
-    for start in range(0, labels.size, _CHUNK):
-        place = labels[start : start + _CHUNK].astype(np.intp)
-        place += where[start : start + _CHUNK] * np.intp(num_classes)
-        counts += np.bincount(place, minlength=2 * num_classes).reshape(2, num_classes)
-    return counts.sum(axis=0).tolist(), counts[1].tolist()

@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri
 from .._checks import check_flag, check_integer, check_number
 from .._random import array_generator
 from .injection import Step, Subset, begin
-from .inputs import Array, Floats, Labels, check_finite, float_rows, read_matrix
+from .inputs import Array, Floats, Labels, check_finite, float_blocks, float_rows, read_matrix
 from .result import NoisyLabels
 from .selection import by_class, exact_rate, recorded_rate
 
@@ -165,8 +165,7 @@ class _Rows:
 
     def _tiles(self) -> Iterator[Floats]:
         """All rows, in pieces that do not depend on the chunk size: the rounding of sums depends on their order."""
-        for start in range(0, len(self.matrix), self.chunk):
-            block = float_rows(self.matrix, slice(start, start + self.chunk))
+        for _, block in float_blocks(self.matrix, self.chunk):
             yield from (block[first : first + TILE] for first in range(0, len(block), TILE))
 
     def _moments(self) -> None:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from .._checks import check_choice, check_flag
-from .injection import Step, Subset, begin
-from .inputs import Labels, Mask
-from .large_transitions import DENSE_CLASSES, SymmetricTransition, mapped_transition
-from .mappings import ClassMapping, NamedMapping, mapping_classes, mapping_targets
+from .injection import Subset, begin
+from .inputs import Labels
+from .laws import asymmetric_law, inject, pair_flip_law, symmetric_law
+from .mappings import ClassMapping, NamedMapping, read_mapping
 from .result import NoisyLabels
-from .selection import SELECTIONS, Selection, exact_rate, recorded_rate, select
-from .transitions import symmetric_cells
+from .selection import SELECTIONS, Selection, exact_rate
 
-__all__ = ["SELECTIONS", "NoisyLabels", "Selection", "asymmetric", "pair_flip", "symmetric"]
+__all__ = ["SELECTIONS", "Selection", "asymmetric", "pair_flip", "symmetric"]
 
 
 def symmetric(
@@ -79,23 +72,9 @@ def symmetric(
     >>> int(noisy.flipped.sum()), noisy.realized_rate
     (3, 0.3)
     """
-    include_true = check_flag(include_true, "include_true")
     step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
-    share = exact_rate(rate)
-    cells = symmetric_cells(step.num_classes, float(share), include_true)
-    selected = select_part(step, share, selection)
-    noisy = step.part.copy()
-    targets = uniform_targets(step.part, step.num_classes, include_true, step.generator(2))
-    np.copyto(noisy, targets, where=selected, casting="unsafe")
-    matrix = SymmetricTransition(step.num_classes, *cells)
-    return step.finish(
-        noisy,
-        method="symmetric",
-        parameters={"rate": recorded_rate(share), "include_true": include_true, "selection": selection},
-        requested=float(share),
-        expected=1.0 - cells[0],
-        transition=matrix.toarray() if step.num_classes <= DENSE_CLASSES else matrix,
-    )
+    law = symmetric_law(step.num_classes, exact_rate(rate), include_true=include_true)
+    return inject(step, law, selection, "symmetric", {"include_true": bool(include_true)})
 
 
 def pair_flip(
@@ -135,10 +114,8 @@ def pair_flip(
     array([1, 2, 3, 0])
     """
     step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed)
-    if step.num_classes < 2:
-        raise ValueError("`num_classes` must be at least 2, got 1: there is no other class to flip to")
-    target = np.roll(np.arange(step.num_classes), -1)
-    return _mapped(step, rate, target, selection, "pair_flip", {})
+    law = pair_flip_law(step.num_classes, exact_rate(rate))
+    return inject(step, law, selection, "pair_flip", {})
 
 
 def asymmetric(
@@ -192,50 +169,14 @@ def asymmetric(
     >>> asymmetric([9, 2, 3, 5, 4, 0], 1.0, mapping="cifar10", seed=0).labels
     array([1, 0, 5, 3, 7, 0])
     """
-    needed = mapping_classes(mapping)
+    _, needed = read_mapping(mapping)
     if num_classes is None and isinstance(mapping, str):
         num_classes = needed
     step = begin(labels, num_classes, subset=subset, classes=classes, seed=seed, at_least=needed)
-    target = mapping_targets(mapping, step.num_classes)
-    return _mapped(step, rate, target, selection, "asymmetric", {"mapping": json_mapping(mapping)})
+    law = asymmetric_law(step.num_classes, exact_rate(rate), mapping=mapping)
+    return inject(step, law, selection, "asymmetric", {"mapping": json_mapping(mapping)})
 
 
 def json_mapping(mapping: ClassMapping) -> NamedMapping | dict[str, int]:
     """The mapping as JSON holds it."""
     return mapping if isinstance(mapping, str) else {str(int(key)): int(value) for key, value in mapping.items()}
-
-
-def _mapped(
-    step: Step, rate: float, target: npt.NDArray[np.intp], selection: str, method: str, parameters: dict[str, Any]
-) -> NoisyLabels:
-    """Change each selected label y to ``target[y]``."""
-    share = exact_rate(rate)
-    selected = select_part(step, share, selection)
-    noisy = step.part.copy()
-    np.copyto(noisy, target.astype(step.part.dtype)[step.part], where=selected)
-    moved = int(np.count_nonzero((target != np.arange(step.num_classes))[step.part]))
-    return step.finish(
-        noisy,
-        method=method,
-        parameters={"rate": recorded_rate(share), **parameters, "selection": selection},
-        requested=float(share),
-        expected=float(share) * moved / step.part.size,
-        transition=mapped_transition(target, float(share), dense=step.num_classes <= DENSE_CLASSES),
-    )
-
-
-def select_part(step: Step, share: Fraction, selection: str) -> Mask:
-    """(M,): which of the labels that may change are selected; the same for every rule."""
-    check_choice(selection, "selection", SELECTIONS)
-    return select(step.part, step.num_classes, share, selection, step.generator(1))
-
-
-def uniform_targets(
-    labels: npt.NDArray[Any], num_classes: int, include_true: bool, generator: np.random.Generator
-) -> npt.NDArray[Any]:
-    """(N,): draw a uniform class for every sample, selected or not, so that the class is the same at every rate."""
-    choices = num_classes if include_true else num_classes - 1
-    drawn = generator.integers(choices, size=labels.size, dtype=np.min_scalar_type(choices).type)
-    if not include_true:
-        drawn += drawn >= labels  # skips the true class
-    return drawn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeGuard
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from .._checks import check_number
-from .inputs import Floats, Mask, read_class_count, read_numbers
+from .inputs import Floats, read_class_count, read_numbers
 
 DENSE_CLASSES = 4096
 """Up to this many classes a transition matrix is a dense array (128 MiB at 4096)."""
@@ -19,13 +19,16 @@ DENSE_CLASSES = 4096
 _SHARPEST = float(np.finfo(np.float64).tiny)  # cosines divided by a smaller temperature overflow
 
 Csr: TypeAlias = "sparse.csr_array[Any]"
-Rows: TypeAlias = "Callable[[int], tuple[npt.NDArray[np.intp], Floats]]"
-"""A function from a clean class to the classes with positive probability, ascending, and their probabilities."""
 
 
 def is_sparse(matrix: object) -> TypeGuard[Csr]:
     """Whether this is one of scipy's sparse matrices; all of them convert to CSR."""
     return sparse.issparse(matrix)
+
+
+def is_matrix(transition: object) -> bool:
+    """Whether all cells of this matrix are there, in an array or a sparse matrix."""
+    return isinstance(transition, np.ndarray) or is_sparse(transition)
 
 
 @dataclass(frozen=True)
@@ -124,20 +127,6 @@ class SimilarityTransition:
         return matrix
 
 
-def rows_of(matrix: Floats | Csr | SimilarityTransition) -> Rows:
-    """The rows of a matrix without their zeros; for similarity noise the rows of P(noisy | clean, flipped)."""
-
-    def row(label: int) -> tuple[npt.NDArray[np.intp], Floats]:
-        if is_sparse(matrix):
-            first, stop = matrix.indptr[label : label + 2]
-            return matrix.indices[first:stop].astype(np.intp), matrix.data[first:stop]
-        cells: Any = matrix.flips(label, label + 1)[0] if isinstance(matrix, SimilarityTransition) else matrix[label]
-        columns = np.flatnonzero(cells)
-        return columns, cells[columns]
-
-    return row
-
-
 def mapped_transition(target: npt.NDArray[np.intp], rate: float, *, dense: bool) -> Floats | Csr:
     """T_ii = 1 − rate and T_{i,target(i)} = rate; T_ii = 1 where target(i) = i."""
     count = len(target)
@@ -155,27 +144,23 @@ def mapped_transition(target: npt.NDArray[np.intp], rate: float, *, dense: bool)
     return matrix
 
 
-def restrict(transition: object, inside: Mask) -> object:
-    """Set the rows of classes that are not ``inside`` to those of the identity; None if no compact form exists."""
+def restrict(transition: Any, classes: Sequence[int]) -> Any:
+    """Set the rows of all but these classes to those of the identity; None if no compact form exists."""
+    if not is_matrix(transition):
+        return None
+    inside = np.isin(np.arange(transition.shape[0]), classes)
     if isinstance(transition, np.ndarray):
         return np.where(inside[:, None], transition, np.eye(len(inside)))
-    if is_sparse(transition):
-        chosen = sparse.diags_array(inside.astype(np.float64))
-        rest = sparse.diags_array((~inside).astype(np.float64))
-        matrix = sparse.csr_array(chosen @ transition + rest)
-        matrix.eliminate_zeros()
-        return matrix
-    return None
+    identity = sparse.diags_array((~inside).astype(np.float64))
+    matrix = sparse.csr_array(sparse.diags_array(inside.astype(np.float64)) @ transition + identity)
+    matrix.eliminate_zeros()
+    return matrix
 
 
-def product(first: object, second: object) -> object:
+def product(first: Any, second: Any) -> Any:
     """``first @ second``; None if the product has no compact form."""
-    structured = (SymmetricTransition, SimilarityTransition)
-    if first is None or second is None:
-        return None
-    if isinstance(first, SymmetricTransition) and isinstance(second, SymmetricTransition):
-        return first @ second
-    if isinstance(first, structured) or isinstance(second, structured):
-        return None
-    result: Any = first @ second  # pyright: ignore[reportOperatorIssue] # dense or sparse
-    return sparse.csr_array(result) if is_sparse(result) else result
+    if is_matrix(first) and is_matrix(second):
+        result = first @ second
+        return sparse.csr_array(result) if is_sparse(result) else result
+    symmetric = isinstance(first, SymmetricTransition) and isinstance(second, SymmetricTransition)
+    return first @ second if symmetric else None

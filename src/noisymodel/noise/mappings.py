@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,10 +14,6 @@ from .inputs import MOST_CLASSES
 NamedMapping: TypeAlias = Literal["cifar10", "mnist", "cifar100", "cifar100-contiguous"]
 ClassMapping: TypeAlias = NamedMapping | Mapping[int, int]
 
-CIFAR10 = {9: 1, 2: 0, 3: 5, 5: 3, 4: 7}
-"""truck → automobile, bird → airplane, cat ↔ dog, deer → horse (Patrini et al. 2017)."""
-MNIST = {7: 1, 2: 7, 3: 8, 5: 6, 6: 5}
-"""7 → 1, 2 → 7, 3 → 8, 5 ↔ 6 (Patrini et al. 2017)."""
 CIFAR100_SUPERCLASS = (
     4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13, 15, 3, 15, 0, 11, 1, 10,
     12, 14, 16, 9, 11, 5, 5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4, 17, 4, 2, 0, 17, 4, 18, 17, 10, 3, 2, 12, 12, 16,
@@ -25,60 +21,48 @@ CIFAR100_SUPERCLASS = (
     13,
 )  # fmt: skip
 """The superclass (0 to 19) of each of CIFAR-100's fine classes, which are numbered alphabetically."""
-MAPPINGS = ("cifar10", "mnist", "cifar100", "cifar100-contiguous")
 
 
-def next_in_group(groups: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """For each class the next one of its group by ascending number, and the first after the last."""
-    target = np.empty_like(groups)
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        target[members] = np.roll(members, -1)
-    return target
+def _next_in_group(groups: Iterable[int]) -> dict[int, int]:
+    """Each class to the next one of its group by ascending number, the last to the first."""
+    members: dict[int, list[int]] = {}
+    for label, group in enumerate(groups):
+        members.setdefault(group, []).append(label)
+    return {label: own[(place + 1) % len(own)] for own in members.values() for place, label in enumerate(own)}
 
 
-def named_targets(name: str) -> npt.NDArray[np.intp]:
-    """(K,): the class that each class is mistaken for, itself where there is no noise."""
-    if name == "cifar100":
-        return next_in_group(np.array(CIFAR100_SUPERCLASS))
-    if name == "cifar100-contiguous":
-        return next_in_group(np.arange(100) // 5)
-    target = np.arange(10)
-    pairs = CIFAR10 if name == "cifar10" else MNIST
-    target[list(pairs)] = list(pairs.values())
-    return target
+MAPPINGS = {
+    # truck → automobile, bird → airplane, cat ↔ dog, deer → horse (Patrini et al. 2017, as the next)
+    "cifar10": ({9: 1, 2: 0, 3: 5, 5: 3, 4: 7}, 10),
+    "mnist": ({7: 1, 2: 7, 3: 8, 5: 6, 6: 5}, 10),
+    "cifar100": (_next_in_group(CIFAR100_SUPERCLASS), 100),
+    "cifar100-contiguous": (_next_in_group(label // 5 for label in range(100)), 100),
+}
+"""The pairs (clean class: noisy class) of each published mapping, and its number of classes."""
 
 
-def mapping_classes(mapping: ClassMapping) -> int:
-    """The number of classes of a named mapping; for a dictionary the fewest that hold its classes."""
-    if isinstance(mapping, Mapping):
-        return max(max(pair) for pair in checked_pairs(mapping).items()) + 1
-    check_choice(mapping, "mapping", MAPPINGS)
-    return len(named_targets(mapping))
-
-
-def checked_pairs(mapping: Mapping[int, int]) -> dict[int, int]:
-    """A mapping with plain integers as keys and values, at least one."""
+def read_mapping(mapping: ClassMapping) -> tuple[dict[int, int], int]:
+    """The pairs of a mapping, and its number of classes; for a dictionary the fewest that hold its classes."""
+    if not isinstance(mapping, Mapping):
+        check_choice(mapping, "mapping", MAPPINGS)
+        return MAPPINGS[mapping]
     if not mapping:
         raise ValueError("`mapping` must map at least one class, got an empty mapping")
-    return {
-        check_integer(clean, "mapping", minimum=0, maximum=MOST_CLASSES - 1): check_integer(
-            noisy, "mapping", minimum=0, maximum=MOST_CLASSES - 1
-        )
-        for clean, noisy in mapping.items()
-    }
+    pairs = {_read_class(clean): _read_class(noisy) for clean, noisy in mapping.items()}
+    return pairs, max(*pairs, *pairs.values()) + 1
+
+
+def _read_class(label: object) -> int:
+    return check_integer(label, "mapping", minimum=0, maximum=MOST_CLASSES - 1)
 
 
 def mapping_targets(mapping: ClassMapping, num_classes: int) -> npt.NDArray[np.intp]:
     """(K,): the class that each class is mistaken for under ``mapping``, itself where it maps to nothing."""
-    needed = mapping_classes(mapping)
-    if isinstance(mapping, Mapping):
-        if needed > num_classes:
-            raise ValueError(f"`mapping` must be within [0, num_classes = {num_classes}), got class {needed - 1}")
-        target = np.arange(num_classes)
-        pairs = checked_pairs(mapping)
-        target[list(pairs)] = list(pairs.values())
-        return target
-    if needed != num_classes:
+    pairs, needed = read_mapping(mapping)
+    if isinstance(mapping, str) and needed != num_classes:
         raise ValueError(f"`mapping` {mapping!r} is of {needed} classes, got `num_classes` {num_classes}")
-    return named_targets(mapping)
+    if needed > num_classes:
+        raise ValueError(f"`mapping` must be within [0, num_classes = {num_classes}), got class {needed - 1}")
+    target = np.arange(num_classes)
+    target[list(pairs)] = list(pairs.values())
+    return target

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .._checks import check_choice
-from .class_counts import assign, largest_remainder, multinomial
-from .injection import Step, Subset, begin
+from .injection import Subset, begin
 from .inputs import (
     Array,
     Floats,
     Labels,
     as_numpy,
     check_finite_rows,
-    float_rows,
+    float_blocks,
     matrix_checksum,
-    read_class_count,
     read_labels,
     read_matrix,
 )
-from .labels import select_part
-from .large_transitions import DENSE_CLASSES, Csr, Rows, rows_of
+from .large_transitions import Csr
+from .laws import confusion_law, inject, similarity_law, transition_law
 from .result import NoisyLabels
-from .selection import SELECTIONS, Selection, exact_rate, recorded_rate
-from .transitions import Convention, Empty, confusion_rows, confusion_transition, read_transition, similarity_rows
+from .selection import Selection, exact_rate
+from .transitions import Convention, Empty
 
 _RECORDED = 10_000  # a matrix of at most so many numbers is part of the audit
-_ROWS = 8192  # rows read at a time
 
 
 def from_transition(
@@ -77,46 +72,10 @@ def from_transition(
     >>> int(noisy.flipped.sum()), round(noisy.requested_rate, 9)
     (2, 0.1)
     """
-    table = read_transition(matrix, convention)
-    check_classes("matrix", table.shape[0], num_classes)
+    law = transition_law(num_classes, None, matrix=matrix, convention=convention)
+    table: Any = law.transition
     step = begin(labels, int(table.shape[0]), subset=subset, classes=classes, seed=seed)
-    parameters = {"selection": selection}
-    return sample_rows(step, table, selection, "from_transition", parameters, {"matrix": recorded_matrix(table)})
-
-
-def check_classes(name: str, rows: int, num_classes: int | None) -> None:
-    """Check that an array has one row for each class."""
-    if num_classes is not None and rows != read_class_count(num_classes):
-        raise ValueError(f"`{name}` must have a row for each of `num_classes` {num_classes} classes, got {rows} rows")
-
-
-def sample_rows(
-    step: Step, table: Floats | Csr, selection: str, method: str, parameters: Mapping[str, Any], inputs: dict[str, Any]
-) -> NoisyLabels:
-    """Draw every label from its row of the matrix."""
-    check_choice(selection, "selection", SELECTIONS)
-    allocate = multinomial if selection == "bernoulli" else largest_remainder
-    targets = assign(step.part, step.num_classes, rows_of(table), allocate, step.generator(2))
-    counts = np.bincount(step.part.astype(np.intp, copy=False), minlength=step.num_classes)
-    expected = float(counts @ (1.0 - table.diagonal()) / step.part.size)
-    return step.finish(
-        targets.astype(step.part.dtype, copy=False),
-        method=method,
-        parameters=parameters,
-        requested=expected,
-        expected=expected,
-        transition=table,
-        inputs=inputs,
-    )
-
-
-def flip_rows(step: Step, share: Fraction, flips: Rows, selection: str) -> Any:
-    """(M,): draw the selected labels from their rows of ``flips``; a label's rank and new class ignore the rate."""
-    selected = select_part(step, share, selection)
-    targets = assign(step.part, step.num_classes, flips, multinomial, step.generator(2))
-    noisy = step.part.copy()
-    np.copyto(noisy, targets, where=selected, casting="unsafe")
-    return noisy
+    return inject(step, law, selection, "from_transition", {}, {"matrix": recorded_matrix(table)})
 
 
 def recorded_matrix(matrix: Floats | Csr) -> dict[str, Any]:
@@ -180,25 +139,12 @@ def from_confusion(
     2
     """
     share = None if rate is None else exact_rate(rate)
-    table = confusion_transition(counts, None if share is None else float(share), convention=convention, empty=empty)
-    check_classes("counts", len(table), num_classes)
-    step = begin(labels, len(table), subset=subset, classes=classes, seed=seed)
-    parameters = {"rate": None if share is None else recorded_rate(share), "empty": empty, "selection": selection}
-    as_rows = as_numpy(counts).T if convention == "column" else as_numpy(counts)
-    inputs = {"counts": recorded_matrix(np.asarray(as_rows, dtype=np.float64))}
-    if share is None:
-        return sample_rows(step, table, selection, "from_confusion", parameters, inputs)
-    mistakes = confusion_rows(counts, convention, empty, mistakes_only=True)
-    keeps = mistakes.diagonal()[step.part.astype(np.intp)]
-    return step.finish(
-        flip_rows(step, share, rows_of(mistakes), selection),
-        method="from_confusion",
-        parameters=parameters,
-        requested=float(share),
-        expected=float(share) * (1.0 - float(keeps.mean())),
-        transition=table,
-        inputs=inputs,
-    )
+    law = confusion_law(num_classes, share, counts=counts, convention=convention, empty=empty)
+    step = begin(labels, len(counts), subset=subset, classes=classes, seed=seed)
+    given = as_numpy(counts).astype(np.float64)
+    inputs = {"counts": recorded_matrix(given.T if convention == "column" else given)}
+    parameters = {"empty": empty} if rate is not None else {"rate": None, "empty": empty}
+    return inject(step, law, selection, "from_confusion", parameters, inputs)
 
 
 def similarity(
@@ -241,22 +187,10 @@ def similarity(
     >>> similarity([0, 1, 0, 1], 1.0, near, temperature=0.01, seed=0).labels
     array([1, 0, 1, 0])
     """
-    share = exact_rate(rate)
-    structure = similarity_rows(prototypes, float(share), temperature)
-    count = len(structure.directions)
-    check_classes("prototypes", count, num_classes)
-    step = begin(labels, count, subset=subset, classes=classes, seed=seed)
-    dense = count <= DENSE_CLASSES
-    flips = rows_of(structure.flips(0, count) if dense else structure)
-    return step.finish(
-        flip_rows(step, share, flips, selection),
-        method="similarity",
-        parameters={"rate": recorded_rate(share), "temperature": structure.temperature, "selection": selection},
-        requested=float(share),
-        expected=float(share),
-        transition=structure.toarray() if dense else structure,
-        inputs={"prototypes": recorded_matrix(as_numpy(prototypes).astype(np.float64))},
-    )
+    law = similarity_law(num_classes, exact_rate(rate), prototypes=prototypes, temperature=temperature)
+    step = begin(labels, len(prototypes), subset=subset, classes=classes, seed=seed)
+    inputs = {"prototypes": recorded_matrix(as_numpy(prototypes).astype(np.float64))}
+    return inject(step, law, selection, "similarity", {"temperature": float(temperature)}, inputs)
 
 
 def class_prototypes(features: Array, labels: Labels, *, num_classes: int | None = None) -> Floats:
@@ -281,10 +215,9 @@ def class_prototypes(features: Array, labels: Labels, *, num_classes: int | None
     array, count = read_labels(labels, num_classes)
     rows = read_matrix(features, "features", array.size)
     sums = np.zeros((count, rows.shape[1]))
-    for start in range(0, array.size, _ROWS):
-        block = float_rows(rows, slice(start, start + _ROWS))
+    for start, block in float_blocks(rows):
         check_finite_rows(block, "features", start)
-        np.add.at(sums, array[start : start + _ROWS].astype(np.intp), block)
+        np.add.at(sums, array[start : start + len(block)].astype(np.intp), block)
     sizes = np.bincount(array.astype(np.intp), minlength=count)
     if not sizes.all():
         raise ValueError(f"`labels` must have samples of every class, got none of class {int(np.argmin(sizes > 0))}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,9 @@ import numpy.typing as npt
 from .._checks import check_choice, check_flag, check_integer
 from .injection import Step, Subset, begin
 from .inputs import Array, Labels, Mask, like
-from .labels import uniform_targets
+from .laws import UniformTargets
 from .result import NoisyLabels
-from .selection import SELECTIONS, Selection, by_class, exact_rate, half_up, random_order, recorded_rate
+from .selection import SELECTIONS, Selection, counted, exact_rate, half_up, random_order, recorded_rate
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,8 +92,9 @@ def open_set(
     outlier = np.full(step.part.size, -1, dtype=np.int64)
     outlier[replaced] = _draw_outliers(int(np.count_nonzero(replaced)), pool, replace, step.generator(3))
     noisy = step.part.copy()
-    targets = uniform_targets(step.part, step.num_classes, include_true, step.generator(2)) if closed.any() else noisy
-    np.copyto(noisy, targets, where=closed, casting="unsafe")
+    if closed.any():
+        targets = UniformTargets(step.num_classes, include_true).draw(step.part, step.generator(2))
+        np.copyto(noisy, targets, where=closed, casting="unsafe")
     stays = Fraction(1, step.num_classes) if include_true else Fraction(0)
     result = step.finish(
         noisy,
@@ -123,16 +123,11 @@ def _parts(step: Step, share: Fraction, open_part: Fraction, selection: str) -> 
         uniforms = generator.random(count)
         replaced = uniforms < float(share * open_part)
         return replaced, (uniforms < float(share)) & ~replaced
-    order: npt.NDArray[np.integer] = random_order(count, generator)
-    bounds = [0, count]
-    if selection == "exact_per_class":
-        places, bounds = by_class(step.part[order], step.num_classes)
-        order = order[places]
-    for start, stop in pairwise(bounds):
-        chosen = half_up(share, stop - start)
+    for places in counted(random_order(count, generator), step.part, step.num_classes, selection):
+        chosen = half_up(share, places.size)
         opened = half_up(open_part, chosen)
-        replaced[order[start : start + opened]] = True
-        closed[order[start + opened : start + chosen]] = True
+        replaced[places[:opened]] = True
+        closed[places[opened:chosen]] = True
     return replaced, closed
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from .._checks import check_seed, check_sequence
 from .selection import exact_rate
-from .stream_keys import Key, KeyHash, key_bytes
+from .stream_keys import Key, key_bytes, uniforms
 
 Text = TypeVar("Text", str, bytes)
 
@@ -72,7 +72,11 @@ class PairNoise:
 
     def mismatched(self, key: Key) -> bool:
         """Whether the sample with this key gets a wrong caption."""
-        return KeyHash(self.seed, _DEPTH).pair(key)[0] < self.rate
+        return self._uniforms(key)[0] < self.rate
+
+    def _uniforms(self, key: Key, attempt: int = 0) -> tuple[float, float]:
+        first, second = uniforms([key], self.seed, _DEPTH + attempt)
+        return float(first[0]), float(second[0])
 
     def at(self, key: Key, text: Text) -> Text:
         """The noisy caption of one sample, from its key and its own caption alone.
@@ -88,14 +92,14 @@ class PairNoise:
         if not isinstance(text, str | bytes):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`text` must be a str or bytes, got {type(text).__name__}: apply the noise before tokens")
         own = text if isinstance(text, str) else text.decode()
-        selector, place = KeyHash(self.seed, _DEPTH).pair(key)
+        selector, place = self._uniforms(key)
         if selector >= self.rate:
             return text
         index = int(place * len(self.captions))
         attempt = 0
         while not self._wrong(index, key, own) and attempt < _TRIES:
             attempt += 1
-            index = int(KeyHash(self.seed, _DEPTH + attempt).pair(key)[0] * len(self.captions))
+            index = int(self._uniforms(key, attempt)[0] * len(self.captions))
         caption = self._next_wrong(index, key, own)
         return cast(Text, caption if isinstance(text, str) else caption.encode())
 

@@ -6,7 +6,6 @@ import copy
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
@@ -17,7 +16,7 @@ from .._checks import check_choice, check_integer, check_seed, check_sequence
 from .._random import array_generator
 from .derangement import Matches, Places, derange, pair_off, resample
 from .inputs import Array, as_numpy, label_checksum, like, read_numbers
-from .selection import exact_rate, half_up, random_order, recorded_rate
+from .selection import earlier_equals, exact_rate, given_rate, half_up, random_order, recorded_rate
 
 PairMode: TypeAlias = Literal["derangement", "permutation", "swap", "resample"]
 Ids: TypeAlias = Array | Sequence[Hashable]
@@ -187,15 +186,8 @@ def verify_pairs(
         raise TypeError(f"`audit` must be a dictionary, as .audit() gives it, got {type(audit).__name__}")
     if audit.get("method") != "shuffle_pairs":
         raise ValueError(f"`audit` must be of `shuffle_pairs`, got {audit.get('method')!r}")
-    parameters = dict(audit["parameters"])
-    rate: Any = parameters.pop("rate")
-    again = shuffle_pairs(
-        num_pairs_or_image_ids,
-        cast(float, Fraction(rate) if isinstance(rate, str) else rate),
-        **parameters,
-        caption_keys=caption_keys,
-        seed=audit["seed"],
-    )
+    parameters = {**audit["parameters"], "rate": given_rate(audit["parameters"]["rate"])}
+    again = shuffle_pairs(num_pairs_or_image_ids, **parameters, caption_keys=caption_keys, seed=audit["seed"])
     for name, value in again.record.items():
         if name != "library_version" and audit.get(name) != value:
             raise ValueError(f"`audit` does not hold: its {name} is {audit.get(name)!r}, drawn again {value!r}")
@@ -263,16 +255,12 @@ def _choose(order: Places, size: int, matches: Matches, given: tuple[Any, Any]) 
             f"raise `rate`, or take mode='resample'"
         )
     half = size // 2
-    crowded = False
-    for codes in (matches.images, matches.keys):
-        if codes is not None and size:
-            crowded |= int(np.bincount(codes[order[:size]]).max()) > half
-    if not crowded:
+    owners = [codes for codes in (matches.images, matches.keys) if codes is not None]
+    if all(np.bincount(codes[order[:size]], minlength=1).max() <= half for codes in owners):
         return order[:size]
     allowed = np.ones(order.size, dtype=np.bool_)
-    for codes in (matches.images, matches.keys):
-        if codes is not None:
-            allowed &= _ranks(codes[order]) < half
+    for codes in owners:
+        allowed &= earlier_equals(codes[order]) < half
     places = order[allowed][:size]
     if places.size == size:
         return places
@@ -286,16 +274,6 @@ def _choose(order: Places, size: int, matches: Matches, given: tuple[Any, Any]) 
                 f"chosen: lower `rate`, or take mode='resample'"
             )
     raise AssertionError("unreachable: pairs give way only where an image or a key has more than half")
-
-
-def _ranks(codes: Places) -> Places:
-    """(N,): for each code, how many equal codes come before it."""
-    index = np.argsort(codes, kind="stable")
-    ordered = codes[index]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    ranks = np.empty(codes.size, dtype=np.int64)
-    ranks[index] = np.arange(codes.size) - np.repeat(starts, np.diff(np.r_[starts, codes.size]))
-    return ranks
 
 
 def _arrange(

@@ -11,14 +11,13 @@ import numpy.typing as npt
 
 from .._checks import check_choice
 from .injection import Step, Subset, begin
-from .inputs import Array, Floats, Labels, check_probabilities, class_counts, float_rows, matrix_checksum, read_matrix
+from .inputs import Array, Floats, Labels, check_probabilities, float_blocks, matrix_checksum, read_matrix
 from .result import NoisyLabels
-from .selection import SELECTIONS, Selection, exact_rate, half_up, recorded_rate
+from .selection import SELECTIONS, Selection, counted, exact_rate, half_up, recorded_rate
 
 Kind: TypeAlias = Literal["I", "II", "III"]
 
 KINDS = ("I", "II", "III")
-_ROWS = 8192  # rows of the posterior read at a time
 
 
 def posterior_dependent(
@@ -130,38 +129,28 @@ def _flips(step: Step, chances: Floats, share: Fraction | None, selection: str) 
     if share is None:
         return uniforms < chances
     possible = int(np.count_nonzero(chances > 0))
-    if share * chances.size > possible and half_up(share, chances.size) > possible:
+    if half_up(share, chances.size) > possible:
         raise ValueError(f"`rate` {float(share):g} is more than the {possible} of {chances.size} samples that can flip")
+    selected = np.zeros(chances.size, dtype=np.bool_)
     if share == 0:
-        return np.zeros(chances.size, dtype=np.bool_)
+        return selected
     if selection == "bernoulli":
         return uniforms < factor(chances, float(share)) * chances
     priority = np.full(chances.size, np.inf)
     np.divide(uniforms, chances, out=priority, where=chances > 0)
-    if selection == "exact":
-        return _smallest(priority, half_up(share, chances.size))
-    selected = np.zeros(chances.size, dtype=np.bool_)
-    for label, size in enumerate(class_counts(step.part, step.num_classes)):
-        places = np.flatnonzero(step.part == label)
-        chosen = half_up(share, size)
-        if chosen > np.count_nonzero(chances[places] > 0):
-            raise ValueError(f"`rate` {float(share):g} is more than what can flip of class {label}")
-        selected[places] = _smallest(priority[places], chosen)
+    for places in counted(np.argsort(priority, kind="stable"), step.part, step.num_classes, selection):
+        chosen = places[: half_up(share, places.size)]
+        if not chances[chosen].all():
+            raise ValueError(f"`rate` {float(share):g} is more than what can flip of class {step.part[places[0]]}")
+        selected[chosen] = True
     return selected
-
-
-def _smallest(values: Floats, count: int) -> npt.NDArray[np.bool_]:
-    chosen = np.zeros(values.size, dtype=np.bool_)
-    chosen[np.argsort(values, kind="stable")[:count]] = True
-    return chosen
 
 
 def _confusions(step: Step, matrix: Array) -> tuple[Floats, npt.NDArray[np.intp]]:
     """For each label that may change: the margin of the posterior, and its largest class other than the label."""
     margins = np.empty(step.current.size)
     targets = np.empty(step.current.size, dtype=np.intp)
-    for start in range(0, step.current.size, _ROWS):
-        block = float_rows(matrix, slice(start, start + _ROWS))
+    for start, block in float_blocks(matrix):
         check_probabilities(block, "posterior", start)
         rows = np.arange(len(block))
         stop = start + len(block)

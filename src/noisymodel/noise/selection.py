@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from .._checks import check_number
+from .._checks import check_choice, check_number
 from .inputs import Mask
 
 Selection: TypeAlias = Literal["exact", "exact_per_class", "bernoulli"]
@@ -34,6 +34,11 @@ def exact_rate(rate: object, name: str = "rate") -> Fraction:
 def recorded_rate(share: Fraction) -> float | str:
     """The form of a rate in an audit, from which :func:`exact_rate` recovers ``share``: a float, or text like "1/3"."""
     return float(share) if Fraction(repr(float(share))) == share else str(share)
+
+
+def given_rate(recorded: Any) -> Any:
+    """The rate that :func:`recorded_rate` wrote."""
+    return Fraction(recorded) if isinstance(recorded, str) else recorded
 
 
 def half_up(share: Fraction, count: int) -> int:
@@ -75,17 +80,31 @@ def select(
     labels: npt.NDArray[Any], num_classes: int, share: Fraction, selection: str, generator: np.random.Generator
 ) -> Mask:
     """(N,) bool: the samples whose label is drawn anew. The random numbers drawn here do not depend on the rate."""
+    check_choice(selection, "selection", SELECTIONS)
     if selection == "bernoulli":
         return generator.random(labels.size) < float(share)
     if selection == "exact" and labels.size > LARGE:
         return smallest(labels.size, half_up(share, labels.size), generator)
     selected = np.zeros(labels.size, dtype=np.bool_)
-    order = random_order(labels.size, generator)
-    if selection == "exact":
-        selected[order[: half_up(share, labels.size)]] = True
-        return selected
-    small = labels.astype(np.min_scalar_type(num_classes - 1), copy=False)
-    places, bounds = by_class(small[order], num_classes)  # in random order within each class
-    for start, stop in pairwise(bounds):
-        selected[order[places[start : start + half_up(share, stop - start)]]] = True
+    for places in counted(random_order(labels.size, generator), labels, num_classes, selection):
+        selected[places[: half_up(share, places.size)]] = True
     return selected
+
+
+def counted(order: npt.NDArray[Any], labels: npt.NDArray[Any], num_classes: int, selection: str) -> list[Any]:
+    """The places, in their order, of which a share is selected: all, or in exact_per_class those of each class."""
+    if selection != "exact_per_class":
+        return [order]
+    small = labels.astype(np.min_scalar_type(num_classes - 1), copy=False)
+    places, bounds = by_class(small[order], num_classes)
+    return [order[places[start:stop]] for start, stop in pairwise(bounds)]
+
+
+def earlier_equals(codes: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.int64]:
+    """(N,): for each code, how many equal codes come before it."""
+    index = np.argsort(codes, kind="stable")
+    ordered = codes[index]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: codes.size])
+    ranks = np.empty(codes.size, dtype=np.int64)
+    ranks[index] = np.arange(codes.size) - np.repeat(starts, np.diff(np.r_[starts, codes.size]))
+    return ranks

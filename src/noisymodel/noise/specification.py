@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property, partial, reduce
 from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
+from scipy import sparse
 
-from .._checks import check_choice, check_integer, check_seed
+from .._checks import check_choice, check_flag, check_integer, check_seed
 from .injection import Subset, read_classes
-from .inputs import Array, Labels, like, read_class_count, read_labels
-from .labels import asymmetric, pair_flip, symmetric
-from .large_transitions import product, restrict
+from .inputs import Array, Floats, Labels, like, read_class_count, read_labels, read_numbers
+from .labels import asymmetric, json_mapping, pair_flip, symmetric
+from .large_transitions import is_sparse, product, restrict
+from .laws import LAWS, Law
+from .mappings import read_mapping
 from .matrix import from_confusion, from_transition, similarity
 from .result import NoisyLabels, Transition
-from .selection import SELECTIONS, exact_rate, recorded_rate
-from .stream_keys import Key, KeyHash
-from .stream_laws import LAWS, FlipLaw, Law, frozen_option, option_from_json, option_to_json
+from .selection import SELECTIONS, exact_rate, given_rate, recorded_rate
+from .stream_keys import Key, uniforms
 
-INJECTORS = {
+RATES = {"rate", "open_share", "missing", "spurious"}
+INJECTORS: dict[str, Callable[..., NoisyLabels]] = {
     "symmetric": symmetric,
     "pair_flip": pair_flip,
     "asymmetric": asymmetric,
@@ -30,7 +34,7 @@ INJECTORS = {
     "from_confusion": from_confusion,
     "similarity": similarity,
 }
-_NOT_OPTIONS = {"labels", "rate", "num_classes", "seed", "subset"}
+_ARRAYS = {"matrix", "counts", "prototypes"}
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -77,52 +81,59 @@ class LabelNoise:
     def __init__(
         self, kind: str, rate: float | Fraction | None = None, *, num_classes: int, seed: int, **options: Any
     ) -> None:
-        check_choice(kind, "kind", tuple(INJECTORS))
-        known = set(inspect.signature(INJECTORS[kind]).parameters) - _NOT_OPTIONS
-        if unknown := sorted(set(options) - known):
-            raise TypeError(f"`{unknown[0]}` is no option of {kind!r} noise; it has {', '.join(sorted(known))}")
+        check_choice(kind, "kind", LAWS)
+        parameters = inspect.signature(LAWS[kind]).parameters.values()
+        own = {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+        if unknown := sorted(set(options) - {*own, "classes", "selection"}):
+            known = ", ".join(sorted({*own, "classes", "selection"}))
+            raise TypeError(f"`{unknown[0]}` is no option of {kind!r} noise; it has {known}")
         if rate is None and kind not in {"from_transition", "from_confusion"}:
             raise TypeError(f"`rate` must be given for {kind!r} noise")
         if rate is not None and kind == "from_transition":
             raise TypeError("`rate` must be None for 'from_transition' noise: the matrix says it")
-        for name in ("matrix", "counts", "prototypes", "mapping"):
-            if name in known and name not in options:
+        for name, default in own.items():
+            if default is inspect.Parameter.empty and name not in options:
                 raise TypeError(f"`{name}` must be given for {kind!r} noise")
-        recorded = None if rate is None else recorded_rate(exact_rate(rate))
         settings = {
             "kind": kind,
-            "rate": Fraction(recorded) if isinstance(recorded, str) else recorded,
+            "rate": None if rate is None else given_rate(recorded_rate(exact_rate(rate))),
             "num_classes": read_class_count(num_classes),
             "seed": check_seed(seed),
-            "options": {name: frozen_option(name, value) for name, value in options.items()},
+            "options": {name: _frozen(name, value) for name, value in options.items()},
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
         check_choice(self.options.get("selection", "exact"), "selection", SELECTIONS)
-        _ = self._law  # raises errors now
+        _ = self._chances  # raises errors now
 
     @cached_property
     def _law(self) -> Law:
+        share = None if self.rate is None else exact_rate(self.rate)
         options = {name: value for name, value in self.options.items() if name not in {"classes", "selection"}}
-        law = LAWS[self.kind](self.rate, self.num_classes, options)
-        if (classes := self.options.get("classes")) is None:
-            return law
-        chosen = np.zeros(self.num_classes, dtype=np.bool_)
-        chosen[list(read_classes(classes, self.num_classes))] = True
-        flips = FlipLaw(np.where(chosen, law.flips.chances, 0.0), law.flips.targets)
-        return Law(flips, cast("Transition | None", restrict(law.transition, chosen)))
+        return LAWS[self.kind](self.num_classes, share, **options)
+
+    @property
+    def _classes(self) -> tuple[int, ...] | None:
+        """The classes that may change; None for all."""
+        classes = self.options.get("classes")
+        return None if classes is None else read_classes(classes, self.num_classes)
+
+    @cached_property
+    def _chances(self) -> Floats:
+        """(K,): how likely a label of each class flips."""
+        chances, classes = self._law.chances(), self._classes
+        return chances if classes is None else np.where(np.isin(np.arange(len(chances)), classes), chances, 0.0)
 
     @property
     def transition(self) -> Transition | None:
         """T[i, j] = P(noisy = j | clean = i): (K, K); above 4096 classes in a form that :class:`NoisyLabels` lists."""
-        return self._law.transition
+        return self._law.transition if self._classes is None else restrict(self._law.transition, self._classes)
 
     def apply(self, labels: Labels | NoisyLabels, *, subset: Subset | None = None) -> NoisyLabels:
         """Call the injector on an array of labels: the result of ``symmetric(labels, rate, ...)`` and the others."""
-        inject: Any = INJECTORS[self.kind]
         rate = {} if self.kind == "from_transition" else {"rate": self.rate}
-        options = dict(self.options)
-        return inject(labels, **rate, **options, num_classes=self.num_classes, subset=subset, seed=self.seed)
+        settings = {**rate, **self.options, "num_classes": self.num_classes, "subset": subset, "seed": self.seed}
+        return INJECTORS[self.kind](labels, **settings)
 
     def at(self, key: Key, label: int) -> int:
         """The noisy label of one sample, by its key alone.
@@ -145,16 +156,23 @@ class LabelNoise:
         clean = check_integer(label, "label")
         if not 0 <= clean < self.num_classes:
             raise ValueError(f"`label` must be in [0, num_classes = {self.num_classes}), got {clean}")
-        return int(self._law.flips(np.array([clean]), KeyHash(self.seed, depth).pairs([key]))[0])
+        return int(self._flipped(np.array([clean]), uniforms([key], self.seed, depth))[0])
 
     def _at_many(self, keys: Iterable[Key], labels: Labels, depth: int) -> Array:
         clean, _ = read_labels(labels, self.num_classes)
         if isinstance(keys, str | bytes) or not hasattr(keys, "__iter__") or getattr(keys, "ndim", 1) == 0:
             raise TypeError(f"`keys` must be several keys, one for each label, got {type(keys).__name__}")
-        uniforms = KeyHash(self.seed, depth).pairs(keys)
-        if len(uniforms[0]) != clean.size:
-            raise ValueError(f"`keys` must be as many as the {clean.size} labels, got {len(uniforms[0])}")
-        return like(labels, self._law.flips(clean.astype(np.intp), uniforms).astype(clean.dtype))
+        numbers = uniforms(keys, self.seed, depth)
+        if len(numbers[0]) != clean.size:
+            raise ValueError(f"`keys` must be as many as the {clean.size} labels, got {len(numbers[0])}")
+        return like(labels, self._flipped(clean.astype(np.intp), numbers).astype(clean.dtype))
+
+    def _flipped(self, labels: npt.NDArray[np.intp], numbers: tuple[Floats, Floats]) -> npt.NDArray[np.intp]:
+        """(N,): one uniform number of a sample decides whether its label flips, an independent one to which class."""
+        noisy = labels.copy()
+        places = np.flatnonzero(numbers[0] < self._chances[labels])
+        noisy[places] = self._law.targets.at(labels[places], numbers[1][places])
+        return noisy
 
     def then(self, *others: LabelNoise) -> NoiseChain:
         """A chain of this noise and ``others``, each applied to the labels of the step before."""
@@ -162,7 +180,7 @@ class LabelNoise:
 
     def to_dict(self) -> dict[str, Any]:
         """A dictionary for JSON, from which :meth:`from_dict` restores this."""
-        options = {name: option_to_json(value) for name, value in self.options.items()}
+        options = {name: to_json(value) for name, value in self.options.items()}
         rate = None if self.rate is None else recorded_rate(exact_rate(self.rate))
         return {
             "kind": self.kind, "rate": rate, "num_classes": self.num_classes, "seed": self.seed, "options": options,
@@ -178,8 +196,8 @@ class LabelNoise:
         expected = {"kind", "rate", "num_classes", "seed", "options"}
         if set(settings) != expected:
             raise ValueError(f"`settings` must have the keys {sorted(expected)}, got {sorted(settings)}")
-        rate = Fraction(settings["rate"]) if isinstance(settings["rate"], str) else settings["rate"]
-        options = {name: option_from_json(name, value) for name, value in settings["options"].items()}
+        rate = given_rate(settings["rate"])
+        options = {name: from_json(name, value) for name, value in settings["options"].items()}
         return cls(settings["kind"], rate, num_classes=settings["num_classes"], seed=settings["seed"], **options)
 
     def __eq__(self, other: object) -> bool:
@@ -233,7 +251,7 @@ class NoiseChain:
     @property
     def transition(self) -> Transition | None:
         """The product of the matrices; None where it has no compact form (above 4096 classes)."""
-        return cast("Transition | None", reduce(product, [step.transition for step in self.steps]))
+        return reduce(product, [step.transition for step in self.steps])
 
     def apply(self, labels: Labels | NoisyLabels, *, subset: Subset | None = None) -> NoisyLabels:
         """Apply the steps to an array of labels, one after the other."""
@@ -269,3 +287,44 @@ class NoiseChain:
 def compose(*steps: LabelNoise) -> NoiseChain:
     """Join label noises into one chain: see :class:`NoiseChain`."""
     return NoiseChain(steps)
+
+
+def _frozen(name: str, value: Any) -> Any:
+    """An immutable form of an option: arrays are copied and read-only."""
+    if name == "mapping" and isinstance(value, Mapping):
+        return read_mapping(value)[0]
+    if name == "include_true":
+        return check_flag(value, name)
+    if name == "classes" and value is not None:
+        return tuple(check_integer(label, "classes", minimum=0) for label in value)
+    if name not in _ARRAYS:
+        return value
+    if is_sparse(value):
+        return sparse.csr_array(value, copy=True)
+    array = np.array(read_numbers(value, name, expected="real numbers"))
+    array.flags.writeable = False
+    return array
+
+
+def to_json(value: Any) -> Any:
+    """An option as JSON holds it."""
+    if is_sparse(value):
+        cells = value.tocoo()
+        columns = {"row": cells.row.tolist(), "column": cells.col.tolist(), "value": cells.data.tolist()}
+        return {"shape": list(cells.shape), **columns}
+    if isinstance(value, Mapping):
+        return json_mapping(value)
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def from_json(name: str, value: Any) -> Any:
+    """Read an option, or a rate, from its JSON form."""
+    if name == "mapping" and isinstance(value, Mapping):
+        return {int(clean): noisy for clean, noisy in value.items()}
+    if name == "matrix" and isinstance(value, Mapping):
+        return sparse.csr_array((value["value"], (value["row"], value["column"])), shape=tuple(value["shape"]))
+    if name in RATES:
+        return given_rate(value)
+    return np.array(value) if name in _ARRAYS else value

@@ -115,10 +115,15 @@ def multi_label(
     return NoisyLabels(*arrays, requested, record["realized_rate"], seed, record, targets)
 
 
+def _table(targets: object, kinds: str, expected: str) -> npt.NDArray[Any]:
+    table = read_numbers(targets, "targets", kinds=kinds, expected=expected)
+    if table.ndim != 2 or table.size == 0:
+        raise ValueError(f"`targets` must have shape (N, K) with at least one entry, got shape {table.shape}")
+    return table
+
+
 def _binary(targets: Array) -> npt.NDArray[Any]:
-    clean = read_numbers(targets, "targets", kinds="biuf", expected="0 and 1")
-    if clean.ndim != 2 or clean.size == 0:
-        raise ValueError(f"`targets` must have shape (N, K) with at least one entry, got shape {clean.shape}")
+    clean = _table(targets, "biuf", "0 and 1")
     wrong = (clean != 0) & (clean != 1)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
@@ -201,15 +206,12 @@ def with_top_classes(targets: Array, hard: NoisyLabels) -> NoisyLabels:
     checksums = {"clean": matrix_checksum(given), "noisy": matrix_checksum(noisy)}
     record["inputs"] = {**record["inputs"], "soft": {"shape": list(clean.shape), **checksums}}
     shown = like_floats(targets, noisy)
-    matrix = like(targets, hard.transition) if isinstance(hard.transition, np.ndarray) else hard.transition
-    flipped = like(targets, as_numpy(hard.flipped))
+    matrix, flipped = like(targets, hard.transition), like(targets, as_numpy(hard.flipped))
     return NoisyLabels(shown, flipped, matrix, hard.requested_rate, hard.realized_rate, hard.seed, record, targets)
 
 
 def _probabilities(targets: object) -> npt.NDArray[Any]:
-    clean = read_numbers(targets, "targets", kinds="f", expected="floating-point probabilities")
-    if clean.ndim != 2 or clean.size == 0:
-        raise ValueError(f"`targets` must have shape (N, K) with at least one entry, got shape {clean.shape}")
+    clean = _table(targets, "f", "floating-point probabilities")
     check_probabilities(clean, "targets")
     return clean
 

@@ -14,7 +14,7 @@ import torch
 from .._checks import check_attention, check_choice, check_flag, check_integer, check_seed, check_sequence
 from .._random import array_generator
 from .inputs import Array, Mask, as_numpy, like, read_numbers
-from .selection import exact_rate, half_up
+from .selection import earlier_equals, exact_rate, half_up
 
 TokenMode: TypeAlias = Literal["substitute", "mask", "delete", "swap"]
 
@@ -112,7 +112,15 @@ def corrupt_tokens(
     check_choice(mode, "mode", TOKEN_MODES)
     check_choice(selection, "selection", TOKEN_SELECTIONS)
     include_true, seed = check_flag(include_true, "include_true"), check_seed(seed)
-    clean, attended, eligible = _read(tokens, attention_mask, pad_token, mask_token, special_tokens)
+    clean = read_numbers(tokens, "tokens", kinds="iu")
+    if clean.ndim not in {1, 2} or clean.size == 0:
+        raise ValueError(f"`tokens` must have shape (L,) or (B, L) and not be empty, got {clean.shape}")
+    reserved = _reserved(pad_token, mask_token, special_tokens)
+    if attention_mask is not None:
+        attended = check_attention(attention_mask, "attention_mask", clean.shape)
+    else:
+        attended = np.ones(clean.shape, dtype=np.bool_) if pad_token is None else clean != pad_token
+    eligible = attended & ~np.isin(clean, reserved)
     share = exact_rate(rate)
     places = np.flatnonzero(eligible)
     order, later = (array_generator(seed, _STREAM, use) for use in (1, 2))
@@ -132,9 +140,8 @@ def corrupt_tokens(
     elif mode == "mask":
         noisy.flat[places[chosen]] = _needed(mask_token, "mask_token", mode)
     elif mode == "substitute":
-        allowed = _vocabulary(
-            _needed(vocabulary_size, "vocabulary_size", mode), clean, pad_token, mask_token, special_tokens
-        )
+        size = _needed(vocabulary_size, "vocabulary_size", mode)
+        allowed = _vocabulary(size, clean, pad_token, reserved)
         drawn = _substitutes(clean.flat[places], allowed, include_true, order)
         noisy.flat[places[chosen]] = drawn[chosen]
     else:
@@ -150,32 +157,17 @@ def corrupt_tokens(
     )  # fmt: skip
 
 
-def _read(
-    tokens: object, attention_mask: object, pad_token: int | None, mask_token: int | None, special: Collection[int]
-) -> tuple[Tokens, Mask, Mask]:
-    """Read the tokens, the mask of attended tokens, and the mask of eligible tokens."""
-    clean = read_numbers(tokens, "tokens", kinds="iu")
-    if clean.ndim not in {1, 2} or clean.size == 0:
-        raise ValueError(f"`tokens` must have shape (L,) or (B, L) and not be empty, got {clean.shape}")
-    attended = np.ones(clean.shape, dtype=np.bool_)
-    if attention_mask is not None:
-        attended = check_attention(attention_mask, "attention_mask", clean.shape)
-    if attention_mask is None and pad_token is not None:
-        attended = clean != check_integer(pad_token, "pad_token")
-    return clean, attended, attended & ~np.isin(clean, _reserved(pad_token, mask_token, special))
-
-
 def _reserved(pad_token: int | None, mask_token: int | None, special: Collection[int]) -> Places:
     if not isinstance(special, AbstractSet):
         check_sequence(special, "special_tokens", "integers, or a set of them")
     if isinstance(special, np.ndarray | torch.Tensor) and special.ndim != 1:
         raise ValueError(f"`special_tokens` must be one-dimensional, got shape {tuple(special.shape)}")
-    named = [check_integer(token, "special_tokens", minimum=0) for token in special]
+    named = {check_integer(token, "special_tokens", minimum=0) for token in special}
     if pad_token is not None:
-        named.append(check_integer(pad_token, "pad_token"))
+        named.add(check_integer(pad_token, "pad_token"))
     if mask_token is not None:
-        named.append(check_integer(mask_token, "mask_token", minimum=0))
-    return np.array(sorted(set(named)), dtype=np.intp)
+        named.add(check_integer(mask_token, "mask_token", minimum=0))
+    return np.array(sorted(named), dtype=np.intp)
 
 
 def _needed(value: int | None, name: str, mode: str) -> int:
@@ -184,16 +176,13 @@ def _needed(value: int | None, name: str, mode: str) -> int:
     return check_integer(value, name, minimum=0, maximum=_MOST_TOKENS)
 
 
-def _vocabulary(
-    size: int, clean: Tokens, pad_token: int | None, mask_token: int | None, special: Collection[int]
-) -> Mask:
+def _vocabulary(size: int, clean: Tokens, pad_token: int | None, reserved: Places) -> Mask:
     """(V,): the tokens that may be drawn."""
     lowest, highest = int(clean.min()), int(clean.max())
     if highest >= size or (lowest < 0 and lowest != pad_token):
         raise ValueError(f"`tokens` must be in [0, vocabulary_size = {size}), got {lowest} to {highest}")
     if size - 1 > np.iinfo(clean.dtype).max:
         raise ValueError(f"`tokens` are {clean.dtype}, which cannot hold a vocabulary of {size}")
-    reserved = _reserved(pad_token, mask_token, special)
     allowed = np.ones(size, dtype=np.bool_)
     allowed[reserved[(reserved >= 0) & (reserved < size)]] = False
     if np.count_nonzero(allowed) < 2:
@@ -214,9 +203,7 @@ def _pair_up(places: Places, width: int, generator: np.random.Generator) -> tupl
     places = generator.permutation(places)
     places = places[np.argsort(places // width, kind="stable")]
     rows = places // width
-    starts = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]]) if rows.size else rows
-    ranks = np.arange(rows.size) - np.repeat(starts, np.diff(np.r_[starts, rows.size]))
-    first = np.flatnonzero((ranks[:-1] % 2 == 0) & (rows[1:] == rows[:-1]))
+    first = np.flatnonzero((earlier_equals(rows)[:-1] % 2 == 0) & (rows[1:] == rows[:-1]))
     return places[first], places[first + 1]
 
 

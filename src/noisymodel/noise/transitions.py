@@ -10,14 +10,18 @@ from scipy import sparse
 
 from .._checks import check_choice, check_flag, check_number
 from .inputs import Array, Floats, read_class_count, read_numbers
-from .large_transitions import Csr, SimilarityTransition, mapped_transition
-from .mappings import ClassMapping, mapping_classes, mapping_targets
+from .large_transitions import Csr, SimilarityTransition, SymmetricTransition, is_sparse, mapped_transition
+from .mappings import ClassMapping, mapping_targets, read_mapping
 
 Convention: TypeAlias = Literal["row", "column"]
 Empty: TypeAlias = Literal["error", "uniform", "keep"]
 
 CONVENTIONS = ("row", "column")
 EMPTY = ("error", "uniform", "keep")
+_CELLS = {
+    "row": "matrix[i, j] = P(noisy = j | clean = i)",
+    "column": "matrix[j, i] = P(noisy = j | clean = i), as cleanlab's",
+}
 _MOST_DENSE = 1 << 16  # a matrix of 32 GiB
 _TOLERANCE = 1e-6  # of the sum of a row
 _SMALLEST = 1e-150  # the squares of shorter lengths underflow
@@ -55,11 +59,9 @@ def symmetric_transition(num_classes: int, rate: float, include_true: bool = Fal
     >>> round(float(symmetric_transition(10, 0.5, include_true=True)[0, 0]), 9)
     0.55
     """
-    diagonal, off_diagonal = symmetric_cells(num_classes, rate, include_true)
+    cells = symmetric_cells(num_classes, rate, include_true)
     _check_dense(num_classes)
-    matrix = np.full((num_classes, num_classes), off_diagonal)
-    np.fill_diagonal(matrix, diagonal)
-    return matrix
+    return SymmetricTransition(num_classes, *cells).toarray()
 
 
 def _check_dense(num_classes: int) -> None:
@@ -104,11 +106,15 @@ def pair_transition(num_classes: int, rate: float, *, as_sparse: bool = False) -
            [0.  , 0.75, 0.25],
            [0.25, 0.  , 0.75]])
     """
-    classes = read_class_count(num_classes, minimum=2)
+    target = np.roll(np.arange(read_class_count(num_classes, minimum=2)), -1)
+    return _mapped(target, rate, as_sparse)
+
+
+def _mapped(target: npt.NDArray[np.intp], rate: float, as_sparse: bool) -> Floats | Csr:
     share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
     if not check_flag(as_sparse, "as_sparse"):
-        _check_dense(classes)
-    return mapped_transition(np.roll(np.arange(classes), -1), share, dense=not as_sparse)
+        _check_dense(len(target))
+    return mapped_transition(target, share, dense=not as_sparse)
 
 
 def asymmetric_transition(
@@ -135,12 +141,9 @@ def asymmetric_transition(
            [0. , 1. , 0. ],
            [0.5, 0. , 0.5]])
     """
-    needed = mapping_classes(mapping)
+    _, needed = read_mapping(mapping)
     classes = needed if num_classes is None else read_class_count(num_classes)
-    share = check_number(rate, "rate", minimum=0.0, maximum=1.0)
-    if not check_flag(as_sparse, "as_sparse"):
-        _check_dense(classes)
-    return mapped_transition(mapping_targets(mapping, classes), share, dense=not as_sparse)
+    return _mapped(mapping_targets(mapping, classes), rate, as_sparse)
 
 
 def similarity_transition(prototypes: Array, rate: float, temperature: float = 1.0) -> Floats:
@@ -250,29 +253,21 @@ def confusion_rows(counts: Array, convention: str, empty: str, *, mistakes_only:
 
 def read_transition(matrix: object, convention: str) -> Floats | Csr:
     """Read a row-stochastic matrix: a float64 array, or for sparse input CSR with sorted indices, no stored zeros."""
-    rows = _square(matrix, "matrix", convention)
+    rows: Any = _square(matrix, "matrix", convention)
     sums = np.asarray(rows.sum(axis=1)).reshape(-1)
-    off = np.abs(sums - 1.0) > _TOLERANCE
-    if off.any():
-        bad = int(np.argmax(off))
-        fits_other = (np.abs(np.asarray(rows.sum(axis=0)).reshape(-1) - 1.0) <= _TOLERANCE).all()
-        if fits_other and convention == "row":
+    off = np.abs(sums - 1.0)
+    if off.max() > _TOLERANCE:
+        if (np.abs(np.asarray(rows.sum(axis=0)).reshape(-1) - 1.0) <= _TOLERANCE).all():
+            other = "column" if convention == "row" else "row"
             raise ValueError(
-                "`matrix` has columns that sum to 1 and rows that do not: it is of the column convention, "
-                'matrix[j, i] = P(noisy = j | clean = i), as cleanlab\'s; pass convention="column"'
+                f"`matrix` has {other}s that sum to 1 and {convention}s that do not: it is of the {other} convention, "
+                f'{_CELLS[other]}; pass convention="{other}"'
             )
-        if fits_other:
-            raise ValueError(
-                "`matrix` has rows that sum to 1 and columns that do not: it is of the row convention, "
-                'matrix[i, j] = P(noisy = j | clean = i); pass convention="row"'
-            )
-        line = "rows" if convention == "row" else "columns"
-        raise ValueError(f"`matrix` must have {line} that sum to 1, got {sums[bad]:.9g} for clean class {bad}")
-    if (np.abs(sums - 1.0) <= _EXACT).all():
+        bad = int(np.argmax(off > _TOLERANCE))
+        raise ValueError(f"`matrix` must have {convention}s that sum to 1, got {sums[bad]:.9g} for clean class {bad}")
+    if off.max() <= _EXACT:
         return rows
-    if isinstance(rows, np.ndarray):
-        return rows / sums[:, None]
-    return _own_csr(sparse.diags_array(1.0 / sums) @ rows)
+    return _own_csr(sparse.diags_array(1.0 / sums) @ rows) if is_sparse(rows) else rows / sums[:, None]
 
 
 def _square(matrix: object, name: str, convention: str) -> Floats | Csr:

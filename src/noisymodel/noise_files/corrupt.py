@@ -79,8 +79,7 @@ def corrupt_labels(
     if column is not None:
         check_text(column, "column")
     settings = Settings(LABELS, column, None, {**known, "options": options}, False)
-    paths = check_path(source, "source"), check_path(out, "out")
-    return _corrupt(*paths, settings, check_flag(force, "force"), check_flag(progress, "progress"))
+    return _corrupt(source, out, settings, force, progress)
 
 
 def corrupt_captions(
@@ -124,12 +123,13 @@ def corrupt_captions(
     """
     noise = {"rate": rate, "mode": mode, "seed": check_seed(seed)}
     settings = Settings(CAPTIONS, column, image_column, noise, check_flag(alike, "alike"))
-    paths = check_path(source, "source"), check_path(out, "out")
-    return _corrupt(*paths, settings, check_flag(force, "force"), check_flag(progress, "progress"))
+    return _corrupt(source, out, settings, force, progress)
 
 
-def _corrupt(source: Path, out: Path, settings: Settings, force: bool, progress: bool) -> dict[str, Any]:
-    source, out = source.absolute(), out.absolute()
+def _corrupt(given: str | Path, folder: str | Path, settings: Settings, force: bool, progress: bool) -> dict[str, Any]:
+    source, out = check_path(given, "source").absolute(), check_path(folder, "out").absolute()
+    check_flag(force, "force")
+    check_flag(progress, "progress")
     if not os.path.lexists(source):
         raise InputFileError(f"there is nothing at {shown(source)}")
     _check_free(out, force)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from .columns import PackedTexts, numbered, text_codes, with_class_ids
 from .shards import is_shards, read_fields, shards_of
 
 T = TypeVar("T")
+Texts: TypeAlias = list[str] | PackedTexts
 
 LABELS, CAPTIONS = "labels", "captions"
 _DENSE = 256  # up to this many classes the audit has the counts of (clean, noisy) as a matrix
@@ -37,14 +38,26 @@ class Settings(NamedTuple):
 
 
 class Derived(NamedTuple):
-    """The derived noise: the new value of each row (None: unchanged), and its entries in an audit."""
+    """The derived noise: row i had the text ``texts[before[i]]`` and gets ``texts[after[i]]``."""
 
-    changed: Callable[[], Iterator[str | None]]
-    flips: Callable[[], Iterator[tuple[str, str, str]]]  # key, clean, noisy
-    record: dict[str, Any]
+    texts: Texts
+    before: npt.NDArray[np.int64]
+    after: npt.NDArray[np.int64]
     keys: list[str] | None  # for shards: the keys of the samples in order
     column: str
     noise: dict[str, Any]  # to draw it again: a `LabelNoise`, or the arguments of `shuffle_pairs`
+    record: dict[str, Any]  # its entries in an audit
+
+    def changed(self) -> Iterator[str | None]:
+        """The new text of each row; None: unchanged."""
+        pairs = zip(self.before.tolist(), self.after.tolist(), strict=True)
+        return (None if old == new else self.texts[new] for old, new in pairs)
+
+    def flips(self) -> Iterator[tuple[str, str, str]]:
+        """Key, clean and noisy text of each row that changes."""
+        for row in np.flatnonzero(self.before != self.after).tolist():
+            key = str(row) if self.keys is None else self.keys[row]
+            yield key, self.texts[self.before[row]], self.texts[self.after[row]]
 
 
 def derive(source: Path, settings: Settings, *, progress: bool = False) -> Derived:
@@ -54,18 +67,17 @@ def derive(source: Path, settings: Settings, *, progress: bool = False) -> Deriv
         InputFileError: for a faulty file.
         ValueError: for impossible noise, with the injector's message.
     """
-    if settings.what == LABELS:
-        made, texts = _labels(source, settings, progress)
-    else:
-        made, texts = _captions(source, settings, progress)
+    found = (_labels if settings.what == LABELS else _captions)(source, settings, progress)
+    checksum = text_checksum(found.texts[new] for new in found.after.tolist())
+    return found._replace(record={**found.record, "column_checksum": checksum})
+
+
+def text_checksum(texts: Iterable[str]) -> str:
+    """SHA-256 of texts, each ended by a zero byte."""
     digest = hashlib.sha256()
-    for index, value in enumerate(made.changed()):
-        digest.update((texts(index) if value is None else value).encode() + b"\0")
-    return made._replace(record={**made.record, "column_checksum": digest.hexdigest()})
-
-
-def _key(keys: list[str] | None, row: int) -> str:
-    return str(row) if keys is None else keys[row]
+    for text in texts:
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()
 
 
 def _shown(items: Iterable[T], unit: str, progress: bool) -> Iterator[T]:
@@ -112,21 +124,17 @@ def _read_captions(
     table = open_table(source)
     column = label_column(table, settings.column, ("caption", "text"))
     names = [column] if settings.image_column is None else [column, settings.image_column]
-    bar = _shown(table.values(*names), "row", progress)
-    if settings.image_column is None:
-        for _, (text,) in bar:
+
+    def images() -> Iterator[str]:
+        for _, (text, *image) in _shown(table.values(*names), "row", progress):
             texts.append(text)
-        return texts, None, column, None
-    return texts, text_codes(_image_of(row, texts) for _, row in bar), column, None
+            yield from image
+
+    codes = text_codes(images())  # reads all rows
+    return texts, codes if settings.image_column is not None else None, column, None
 
 
-def _image_of(row: tuple[str, ...], texts: PackedTexts) -> str:
-    """Store the caption of a row, and return the id of its image, so that each row is read once."""
-    texts.append(row[0])
-    return row[1]
-
-
-def _labels(source: Path, settings: Settings, progress: bool) -> tuple[Derived, Callable[[int], str]]:
+def _labels(source: Path, settings: Settings, progress: bool) -> Derived:
     noise = dict(settings.noise)
     found, column, keys = _read_labels(source, settings, progress)
     clean, names = numbered(found, noise.pop("num_classes"))
@@ -135,29 +143,18 @@ def _labels(source: Path, settings: Settings, progress: bool) -> tuple[Derived, 
         options = with_class_ids(options, names)
     law = LabelNoise(noise["kind"], noise["rate"], num_classes=len(names), seed=noise["seed"], **options)
     noisy = np.asarray(law.apply(clean).labels if keys is None else law.at_many(keys, clean))
-    wrong = np.flatnonzero(noisy != clean)
+    wrong = int(np.count_nonzero(noisy != clean))
     counts, numbers = np.unique(np.stack([clean, noisy], 1), axis=0, return_counts=True)
-
-    def changed() -> Iterator[str | None]:
-        return (None if old == new else names[new] for old, new in zip(clean.tolist(), noisy.tolist(), strict=True))
-
-    def flips() -> Iterator[tuple[str, str, str]]:
-        return ((_key(keys, row), names[clean[row]], names[noisy[row]]) for row in wrong.tolist())
-
     record = {
         "method": "LabelNoise.at" if keys is not None else "LabelNoise.apply",
         "classes": names,
-        **_rates(noise["rate"], len(wrong), len(clean)),
+        **_rates(noise["rate"], wrong, len(clean)),
         **_counts(counts, numbers, len(names)),
     }
-
-    def text(row: int) -> str:
-        return names[clean[row]]
-
-    return Derived(changed, flips, record, keys, column, law.to_dict()), text
+    return Derived(names, clean, noisy, keys, column, law.to_dict(), record)
 
 
-def _captions(source: Path, settings: Settings, progress: bool) -> tuple[Derived, Callable[[int], str]]:
+def _captions(source: Path, settings: Settings, progress: bool) -> Derived:
     noise = dict(settings.noise)
     texts, images, column, keys = _read_captions(source, settings, progress)
     count = len(texts)
@@ -167,20 +164,12 @@ def _captions(source: Path, settings: Settings, progress: bool) -> tuple[Derived
     given = count if images is None else images
     noisy = shuffle_pairs(given, noise["rate"], mode=noise["mode"], caption_keys=alike, seed=noise["seed"])
     origins = np.asarray(noisy.permutation)
-    moved = np.flatnonzero(origins != np.arange(count))
-
-    def changed() -> Iterator[str | None]:
-        return (None if origin == row else texts[int(origin)] for row, origin in enumerate(origins))
-
-    def flips() -> Iterator[tuple[str, str, str]]:
-        return ((_key(keys, int(row)), texts[int(row)], texts[int(origins[row])]) for row in moved)
-
     record = {
         "method": "shuffle_pairs",
         **_rates(noise["rate"], int(np.count_nonzero(noisy.mismatched)), count),
         "permutation_checksum": noisy.audit()["permutation_checksum"],
     }
-    return Derived(changed, flips, record, keys, column, noise), texts.__getitem__
+    return Derived(texts, np.arange(count), origins, keys, column, noise, record)
 
 
 def _rates(rate: Any, wrong: int, count: int) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from ..files import file_checksum, open_table, read_json
 from ..files.reading import shown
 from ..noise import LabelNoise
 from .corrupt import FLIPPED, FORMAT, audit_checksum, checksums, write_flips
-from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive
+from .derive import CAPTIONS, LABELS, Derived, Settings, bare, derive, text_checksum
 from .listing import needs_listing, write_listing
 from .shards import read_fields, shards_of
 
@@ -123,10 +122,7 @@ def _compare_column(path: Path, held: dict[str, Any], found: Derived) -> None:
         )
     else:
         values = (value for _, (value,) in open_table(path.parent / name).values(held["column"]))
-    digest = hashlib.sha256()
-    for value in values:
-        digest.update(value.encode() + b"\0")
-    if digest.hexdigest() != held["column_checksum"]:
+    if text_checksum(values) != held["column_checksum"]:
         raise InputFileError(f"{path.parent / name} does not hold the noise that its audit is of")
 
 

@@ -63,19 +63,11 @@ def scree(
     for place, (label, spectrum) in enumerate(named(spectra, Spectrum, "spectra").items()):
         values = _values(spectrum)
         unit = (values[0] or 1.0) if relative else np.sqrt(spectrum.num_samples)
-        style = line_style(place)
-        ranks = np.arange(1, len(values) + 1)
         rounding = values[0] * len(values) * np.finfo(np.float64).eps
-        axes.plot(
-            ranks,
-            np.where(values > rounding, values / unit, np.nan),
-            label=label,
-            markevery=_marks(len(ranks)),
-            **style,
-        )
+        _line(axes, place, np.where(values > rounding, values / unit, np.nan), label)
         height = spectrum.marchenko_pastur_edge(noise_variance) / unit if edge else 0.0
         if height > 0:
-            (line,) = axes.plot([0, 1], [height, height], transform=axes.get_yaxis_transform(), **style)
+            (line,) = axes.plot([0, 1], [height, height], transform=axes.get_yaxis_transform(), **line_style(place))
             line.set(linestyle=DOTTED, linewidth=1.2, markevery=[1], clip_on=False)
             drawn = True
     index_axis(axes, "index i")
@@ -117,11 +109,7 @@ def cumulative_energy(spectra: Spectra, *, level: float = 0.9, ax: Axes | None =
         share = energy / energy[-1] if energy[-1] else np.full_like(energy, np.nan)
         enough = int(np.searchsorted(share, level * (1 - 1e-12))) + 1
         text = f"{100 * level:.4g} % in {enough} of {len(values)}"
-        ranks = np.arange(1, len(values) + 1)
-        axes.plot(
-            ranks, 100 * share, label=f"{label}: {text}" if label else text, markevery=_marks(len(ranks)),
-            **line_style(place),
-        )  # fmt: skip
+        _line(axes, place, 100 * share, f"{label}: {text}" if label else text)
     axes.axhline(100 * level, color=GREY, linestyle=DOTTED, linewidth=1.2)
     index_axis(axes, "number of directions k")
     axes.set_ylabel("share of Σσ² in the first k (%)")
@@ -183,6 +171,8 @@ def _values(spectrum: Spectrum) -> npt.NDArray[np.float64]:
     return values.cpu().numpy() if isinstance(values, torch.Tensor) else values
 
 
-def _marks(count: int) -> list[int]:
-    """About ten places, evenly spaced on a logarithmic axis."""
-    return sorted({int(place) for place in np.geomspace(1, count, 10).round() - 1})
+def _line(axes: Axes, place: int, heights: npt.NDArray[np.float64], label: str) -> None:
+    """Heights against 1, 2, 3, …, with about ten marks evenly spaced on a logarithmic axis."""
+    count = len(heights)
+    marks = sorted({int(mark) for mark in np.geomspace(1, count, 10).round() - 1})
+    axes.plot(np.arange(1, count + 1), heights, label=label, markevery=marks, **line_style(place))

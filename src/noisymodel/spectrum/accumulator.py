@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
@@ -18,11 +17,11 @@ from .gram import GramPrecisionWarning, gram_values
 from .result import Spectrum
 from .scatter import Scatter
 from .singular_values import Array
-from .states import check_entries, each_rank, has_ranks, read_state, write_state
+from .states import Accumulator, check_entries
 from .triangle import Moments
 
 if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
+    pass
 
 Method: TypeAlias = Literal["tsqr", "gram"]
 METHODS = ("tsqr", "gram")
@@ -33,7 +32,7 @@ _FEWEST = 4096  # rows of a block of few features
 _NOISE = 8  # roundings of the mean, in units of ε·√n·‖mean‖
 
 
-class SpectrumAccumulator:
+class SpectrumAccumulator(Accumulator):
     """The spectrum of rows in batches: accurate, mergeable, in O(D²) memory for any number of rows.
 
     It keeps the count, the mean and the triangle R of the centred rows, RᵀR = Σ (x − mean)(x − mean)ᵀ, in float64. R
@@ -64,6 +63,8 @@ class SpectrumAccumulator:
     True
     """
 
+    _kind = "spectrum"
+
     def __init__(
         self,
         num_features: int,
@@ -80,7 +81,7 @@ class SpectrumAccumulator:
             raise ValueError(f"`center_rows` needs at least 2 features, got `num_features` = {num_features}")
         self.method: Method = method
         self._epsilon = 0.0  # of the coarsest dtype that came
-        self._kind: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
+        self._array_type: type[Tensor] | type[np.ndarray[Any, Any]] | None = None
         self._block: Tensor | None = None  # rows that wait, and room for more
         self._waiting = 0
         self._taken = self._no_rows(torch.device("cpu"))
@@ -107,8 +108,8 @@ class SpectrumAccumulator:
             check_magnitude(rows, "batch", "squares", _SMALLEST)
         if not len(rows):
             return
-        if self._kind is None:
-            self._kind = Tensor if isinstance(batch, Tensor) else np.ndarray
+        if self._array_type is None:
+            self._array_type = Tensor if isinstance(batch, Tensor) else np.ndarray
         if not self.count:
             device = torch.device("cpu") if rows.device.type == "mps" else rows.device  # mps has no float64
             self._taken = self._no_rows(device)
@@ -142,7 +143,7 @@ class SpectrumAccumulator:
         other._take_in()
         self._taken.merge(other._taken)
         self._epsilon = max(self._epsilon, other._epsilon)
-        self._kind = self._kind or other._kind
+        self._array_type = self._array_type or other._array_type
         return self
 
     def __add__(self, other: SpectrumAccumulator) -> SpectrumAccumulator:
@@ -169,26 +170,12 @@ class SpectrumAccumulator:
         expected = min(count, self.num_features)
         values = torch.nn.functional.pad(values, (0, max(0, expected - len(values))))[:expected]
         return Spectrum(
-            singular_values=values if self._kind is Tensor else values.cpu().numpy(),
+            singular_values=values if self._array_type is Tensor else values.cpu().numpy(),
             num_samples=count,
             num_features=self.num_features,
             centered=center == "column",
             epsilon=self._epsilon,
         )
-
-    def reduce(self, group: ProcessGroup | None = None) -> SpectrumAccumulator:
-        """A new accumulator with the rows of all ranks of a process group, the same to the bit on every rank.
-
-        Each rank in turn sends its (D + 1)² numbers, and all ranks merge them in order, so memory does not
-        grow with their number. Ranks may hold different numbers of rows, or none. Without an initialised process
-        group it is a copy.
-        """
-        total = SpectrumAccumulator(**self.settings())
-        if not has_ranks():
-            return total.merge(self)
-        for part in each_rank(self.packed(), group):
-            total.merge(self.unpacked(self.settings(), part))
-        return total
 
     def settings(self) -> dict[str, Any]:
         """The arguments of an empty accumulator of this kind."""
@@ -202,7 +189,7 @@ class SpectrumAccumulator:
             "mean": moments.mean.clone(),
             "factor": moments.factor.clone(),
             "epsilon": torch.tensor(self._epsilon, dtype=torch.float64, device="cpu"),
-            "torch": torch.tensor(self._kind is Tensor, dtype=torch.bool, device="cpu"),
+            "torch": torch.tensor(self._array_type is Tensor, dtype=torch.bool, device="cpu"),
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
@@ -226,24 +213,7 @@ class SpectrumAccumulator:
         elif count:
             self._taken.scatter = Scatter(count, mean.clone(), factor.clone(), math.inf)
         self._epsilon = float(state["epsilon"])
-        self._kind = (Tensor if bool(state["torch"]) else np.ndarray) if self.count else None
-
-    def save(self, path: str | Path) -> None:
-        """Write settings and state into one safetensors file, under a temporary name that is then renamed."""
-        write_state(Path(path), "spectrum", self.settings(), self.state_dict())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """Read an accumulator of `save`.
-
-        Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: for a damaged or foreign file.
-        """
-        held, state = read_state(path, "spectrum", "SpectrumAccumulator.save")
-        loaded = cls(**held)
-        loaded.load_state_dict(state)
-        return loaded
+        self._array_type = (Tensor if bool(state["torch"]) else np.ndarray) if self.count else None
 
     @property
     def _block_rows(self) -> int:
@@ -290,19 +260,6 @@ class SpectrumAccumulator:
         noise = _NOISE * torch.finfo(torch.float64).eps * math.sqrt(moments.num_rows) * moments.mean.norm()
         return torch.where(values[:1] > noise, values, 0.0)
 
-    def packed(self) -> Tensor:
-        """The state as one float64 vector of (D + 1)² + 2 numbers: count, epsilon, torch, mean and factor."""
-        state = self.state_dict()
-        size, factor = self.num_features, state["factor"].flatten()
-        head = torch.stack([state[name].to(factor) for name in ("count", "epsilon", "torch")])
-        return torch.cat([head, state["mean"], factor, factor.new_zeros(size * size - len(factor))])
-
-    @classmethod
-    def unpacked(cls, settings: Mapping[str, Any], vector: Tensor) -> Self:
-        """The accumulator of these settings that `packed` made a vector of."""
-        found = cls(**settings)
-        size = found.num_features
-        head, mean, factor = vector.split([3, size, size * size])
-        names = {"count": head[0].round().long(), "epsilon": head[1], "torch": head[2]}
-        found.load_state_dict({**names, "mean": mean, "factor": factor.view(size, size)})
-        return found
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        size = self.num_features
+        return {"count": (), "epsilon": (), "torch": (), "mean": (size,), "factor": (size, size)}

@@ -57,11 +57,8 @@ def analyze(
     (3, inf)
     """
     center, normalize = check_operations(center, normalize, preset)
-    rows, epsilon = check_rows_of(features, "features")
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
-    check_finite(rows, "features")
-    rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+    rows, epsilon = check_matrix(features, "features")
+    rows = _as_float64(rows)
     rows, factor = (rows, 1.0) if normalize else of_moderate_size(rows)
     rows = row_operations(rows, normalize=normalize, center=center == "row")
     if center == "column":
@@ -108,16 +105,45 @@ def check_rows_of(features: object, name: str, num_features: int | None = None) 
     return (rows if rows.ndim == 2 else rows.reshape(-1, rows.shape[-1] if rows.ndim else 1)), epsilon
 
 
+def check_matrix(
+    features: object, name: str, num_features: int | None = None, *, first: int = 0
+) -> tuple[torch.Tensor, float]:
+    """Finite rows (N, D) as they are, and the machine epsilon of their dtype; no rows only of known ``num_features``.
+
+    ``first`` is the number of the first row.
+    """
+    rows, epsilon = check_rows_of(features, name, num_features)
+    shape = tuple(getattr(features, "shape", ()))
+    if len(shape) != 2 or (num_features is None and 0 in shape):
+        raise ValueError(f"`{name}` must have shape (N, D) with N, D >= 1, got {shape}")
+    check_finite(rows, name, first=first)
+    return rows, epsilon
+
+
+def read_matrix(features: object, name: str, num_features: int | None = None, *, first: int = 0) -> torch.Tensor:
+    """The rows of :func:`check_matrix` in float64."""
+    return _as_float64(check_matrix(features, name, num_features, first=first)[0])
+
+
+def _as_float64(rows: torch.Tensor) -> torch.Tensor:
+    return rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+
+
 def check_finite(rows: torch.Tensor, name: str, *, first: int = 0) -> None:
     """Refuse rows (N, D) with NaN or inf by their number, counted from ``first``."""
-    if torch.isfinite(rows.sum(dtype=torch.float32 if rows.device.type == "mps" else torch.float64)):
-        return  # one pass; a finite sum has finite terms
-    finite = torch.isfinite(rows).all(dim=1)
-    if not finite.all():
+    bad = nonfinite(rows)
+    if len(bad):
         raise ValueError(
-            f"`{name}` must be finite: row {first + int(finite.int().argmin())} holds NaN or inf"
-            f" ({int((~finite).sum())} of {len(finite)} rows do); drop or repair these rows"
+            f"`{name}` must be finite: row {first + int(bad[0])} holds NaN or inf"
+            f" ({len(bad)} of {len(rows)} rows do); drop or repair these rows"
         )
+
+
+def nonfinite(rows: torch.Tensor) -> torch.Tensor:
+    """The numbers of the rows (N, D) with NaN or inf."""
+    if torch.isfinite(rows.sum(dtype=torch.float32 if rows.device.type == "mps" else torch.float64)):
+        return torch.empty(0)  # one pass; a finite sum has finite terms
+    return torch.nonzero(~torch.isfinite(rows).all(dim=1))[:, 0]
 
 
 def of_moderate_size(rows: torch.Tensor) -> tuple[torch.Tensor, float]:

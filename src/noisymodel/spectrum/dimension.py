@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_number
-from .analysis import check_finite, check_rows_of
+from .analysis import read_matrix
 from .singular_values import Array
 
 _ENTRIES = 1 << 22  # of a block of distances: 32 MiB
@@ -60,11 +60,7 @@ def intrinsic_dimension(
     discard = check_number(discard, "discard", minimum=0.0)
     if discard >= 1:
         raise ValueError(f"`discard` must be in [0, 1), got {discard}")
-    rows, _ = check_rows_of(features, "features")
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
-    check_finite(rows, "features")
-    rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
+    rows = read_matrix(features, "features")
     rows = rows - rows.mean(dim=0)
     rows = torch.unique(rows / rows.abs().max().clamp_min(torch.finfo(torch.float64).tiny), dim=0)
     if len(rows) < 3:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import torch
 from torch import Tensor
 
+from .._checks import warn_caller
 from .triangle import Moments
 
 _GRAM_TOLERANCE = 1e-6
@@ -26,10 +26,9 @@ def gram_values(moments: Moments, center: str) -> Tensor:
     values = eigenvalues.sqrt()
     error = _entropy_error(values, noise=4 * torch.finfo(torch.float64).eps * eigenvalues.sum() / math.sqrt(len(gram)))
     if error > _GRAM_TOLERANCE:
-        warnings.warn(
+        warn_caller(
             f'the Gram matrix cannot hold this spectrum: its rounding may be {error:.0e} of the SVE; use method="tsqr"',
             GramPrecisionWarning,
-            stacklevel=4,
         )
     return values
 

@@ -11,6 +11,7 @@ that of a smaller sample and the bias comes in once more. ``docs/spectra_measure
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,9 +20,10 @@ import numpy.typing as npt
 from scipy.special import ndtri, stdtrit
 
 from .._checks import check_integer
-from .analysis import Center
+from .accumulator import SpectrumAccumulator
+from .analysis import Center, check_matrix
 from .measuring import MEASURED, Measuring, Metrics, Target
-from .resampling import Parts, accumulated, blocks_of, check_matrix, joined, leave_one_out, resampled, units_of
+from .resampling import Parts, accumulated, blocks_of, joined, leave_one_out, resampled, units_of
 from .singular_values import Array
 
 
@@ -121,8 +123,7 @@ def jackknife_intervals(
     measure = Measuring.of(metrics, target, level, center, normalize, preset)
     blocks = blocks_of(features, "features", measure.settings, num_blocks, groups, seed)
     sizes = np.array([block.count for block in blocks], dtype=np.float64)
-    measure.warn_of_few_rows(int(sizes.sum()), blocks[0].num_features)
-    values, left_out = measure(joined(blocks)), np.array([measure(part) for part in leave_one_out(blocks)])
+    values, left_out = _measured(blocks, measure)
     if against is not None:
         others = blocks_of(against, "against", measure.settings, num_blocks, groups, seed)
         if [other.count for other in others] != sizes.tolist():
@@ -130,9 +131,8 @@ def jackknife_intervals(
                 f"`against` must have the rows of `features`, in blocks of {sizes.astype(int).tolist()}, "
                 f"got {[other.count for other in others]}"
             )
-        measure.warn_of_few_rows(int(sizes.sum()), others[0].num_features)
-        values = values - measure(joined(others))
-        left_out = left_out - np.array([measure(part) for part in leave_one_out(others)])
+        other_values, other_left_out = _measured(others, measure)
+        values, left_out = values - other_values, left_out - other_left_out
     mean, errors = _delete_a_block(values, left_out, sizes)
     half = float(stdtrit(len(sizes) - 1, 0.5 + level / 2)) * errors
     middle = mean if target == "population" else values
@@ -192,9 +192,9 @@ def bootstrap_intervals(
     check_integer(num_resamples, "num_resamples", minimum=2)
     measure = Measuring.of(metrics, target, level, center, normalize, preset)
     matrices = {"features": features} | ({} if against is None else {"against": against})
-    lengths = {name: check_matrix(matrix, name) for name, matrix in matrices.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"`against` must have the {len(features)} rows of `features`, got {lengths['against']}")
+    for name, matrix in matrices.items():
+        if len(check_matrix(matrix, name)[0]) != len(features):
+            raise ValueError(f"`against` must have the {len(features)} rows of `features`, got {len(matrix)}")
     for matrix in matrices.values():
         measure.warn_of_few_rows(len(matrix), matrix.shape[1])
 
@@ -216,6 +216,14 @@ def bootstrap_intervals(
     return _intervals(measure, values, bounds, errors, drawn.mean(axis=0) - values, drawn)
 
 
+def _measured(
+    blocks: Sequence[SpectrumAccumulator], measure: Measuring
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The metrics of all blocks (M,), and those without each of them (m, M)."""
+    measure.warn_of_few_rows(sum(block.count for block in blocks), blocks[0].num_features)
+    return measure(joined(blocks)), np.array([measure(part) for part in leave_one_out(blocks)])
+
+
 def _delete_a_block(
     values: npt.NDArray[np.float64], left_out: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -235,16 +243,10 @@ def _intervals(
     biases: npt.NDArray[np.float64],
     replicates: npt.NDArray[np.float64],
 ) -> dict[str, MetricInterval]:
-    return {
-        name: MetricInterval(
-            value=float(values[place]),
-            low=float(bounds[0][place]),
-            high=float(bounds[1][place]),
-            standard_error=float(errors[place]),
-            bias=float(biases[place]),
-            level=measure.level,
-            target=measure.target,
-            replicates=replicates[:, place].copy(),
-        )
-        for place, name in enumerate(measure.metrics)
-    }
+    numbers = {"value": values, "low": bounds[0], "high": bounds[1], "standard_error": errors, "bias": biases}
+    found: dict[str, MetricInterval] = {}
+    for place, name in enumerate(measure.metrics):
+        own = {attribute: float(column[place]) for attribute, column in numbers.items()}
+        drawn = replicates[:, place].copy()
+        found[name] = MetricInterval(**own, level=measure.level, target=measure.target, replicates=drawn)
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from .._checks import check_array, check_number
-from .analysis import check_finite, check_rows_of
+from .analysis import read_matrix
 from .singular_values import Array
 
 
@@ -52,12 +52,8 @@ def lidar(features: Array, labels: Array, *, delta: float = 1e-4, epsilon: float
     """
     delta = check_number(delta, "delta", minimum=0.0)
     epsilon = check_number(epsilon, "epsilon", minimum=0.0)
-    rows, _ = check_rows_of(features, "features")
-    if features.ndim != 2 or 0 in features.shape:
-        raise ValueError(f"`features` must have shape (N, D) with N, D >= 1, got {tuple(features.shape)}")
-    check_finite(rows, "features")
+    rows = read_matrix(features, "features")
     place, counts = _classes(labels, len(rows))
-    rows = rows.to("cpu" if rows.device.type == "mps" else rows.device).to(torch.float64)  # mps has no float64
     place, counts = place.to(rows.device), counts.to(rows.device)
     rows = rows - rows.mean(dim=0)
     means = rows.new_zeros(len(counts), rows.shape[1]).index_add_(0, place, rows) / counts[:, None]

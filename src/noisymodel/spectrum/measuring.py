@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .._checks import check_choice, check_number
+from .._checks import check_choice, check_number, warn_caller
 from .accumulator import SpectrumAccumulator
 from .analysis import Center, check_operations
-from .result import Spectrum
+from .result import METRICS, Spectrum
 
 Metric: TypeAlias = Callable[[Spectrum], float]
 Metrics: TypeAlias = Sequence[str] | Mapping[str, Metric]
@@ -20,15 +20,7 @@ Target: TypeAlias = Literal["sample", "population"]
 
 TARGETS = ("sample", "population")
 MEASURED = ("entropy", "largest_ratio", "effective_rank")
-SCALARS = (
-    *MEASURED,
-    "stable_rank",
-    "participation_ratio",
-    "condition_number",
-    "numerical_rank",
-    "rankme",
-    "power_law_exponent",
-)
+SCALARS = (*METRICS, "rankme", "power_law_exponent")
 """Properties, and methods without arguments, of a `Spectrum` that do not grow with its number of rows."""
 
 _ENOUGH = 4  # rows for each feature, below which the bias is no longer D/N to first order
@@ -68,11 +60,10 @@ class Measuring(NamedTuple):
     def warn_of_few_rows(self, num_rows: int, num_features: int) -> None:
         """Warn the caller's caller where there are too few rows for the question."""
         if self.target == "population" and num_rows < _ENOUGH * num_features:
-            warnings.warn(
+            warn_caller(
                 f"{num_rows} rows are too few to extrapolate the spectrum of {num_features} features to a population, "
                 f'which needs {_ENOUGH * num_features}: use target="sample", or more rows',
                 PopulationBiasWarning,
-                stacklevel=3,
             )
 
 
@@ -81,7 +72,12 @@ def _functions(metrics: Metrics) -> dict[str, Metric]:
         raise TypeError(f"`metrics` must be a list of names or a mapping, got the string {metrics!r}")
     if not isinstance(metrics, Mapping | Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
         raise TypeError(f"`metrics` must be a list of names or a mapping, got {type(metrics).__name__}")
-    functions = dict(metrics) if isinstance(metrics, Mapping) else {name: _named(name) for name in metrics}
+    if isinstance(metrics, Mapping):
+        functions = dict(metrics)
+    else:
+        for name in metrics:
+            check_choice(name, "metrics", SCALARS)
+        functions = {name: partial(number_of, name=name) for name in metrics}
     for name, function in functions.items():
         if not isinstance(name, str) or not callable(function):  # pyright: ignore[reportUnnecessaryIsInstance] # see above
             raise TypeError(f"`metrics` must map names to functions of a Spectrum, got {name!r}: {function!r}")
@@ -90,11 +86,7 @@ def _functions(metrics: Metrics) -> dict[str, Metric]:
     return functions
 
 
-def _named(name: str) -> Metric:
-    check_choice(name, "metrics", SCALARS)
-
-    def metric(spectrum: Spectrum) -> float:
-        found: Any = getattr(spectrum, name)
-        return found() if hasattr(found, "__call__") else found  # noqa: B004 - callable() would narrow Any to object
-
-    return metric
+def number_of(spectrum: Spectrum, name: str) -> float:
+    """The value of a property, or of a method without arguments."""
+    found: Any = getattr(spectrum, name)
+    return float(found() if hasattr(found, "__call__") else found)  # noqa: B004 - callable() would narrow Any to object

@@ -12,7 +12,7 @@ import torch
 from .._checks import check_array
 from .._random import array_generator
 from .accumulator import SpectrumAccumulator
-from .analysis import check_finite, check_rows_of
+from .analysis import check_matrix
 from .singular_values import Array
 
 Parts: TypeAlias = Array | Sequence[SpectrumAccumulator]
@@ -87,22 +87,14 @@ def leave_one_out(
         yield from leave_one_out(mine, joined([*rest, others] if others is not None else rest))
 
 
-def check_matrix(features: object, name: str) -> int:
-    """The number of rows of a finite matrix."""
-    rows, _ = check_rows_of(features, name)
-    if getattr(features, "ndim", 0) != 2 or 0 in rows.shape:
-        raise ValueError(f"`{name}` must have shape (N, D) with N, D >= 1, got {tuple(getattr(features, 'shape', ()))}")
-    check_finite(rows, name)
-    return len(rows)
-
-
 def blocks_of(
     features: Parts, name: str, settings: dict[str, Any], num_blocks: int, groups: object, seed: int
 ) -> list[SpectrumAccumulator]:
     """The blocks that are left out one at a time."""
     if isinstance(features, Sequence):
         return _given_blocks(features, name, settings, groups)
-    blocks = dealt(units_of(check_matrix(features, name), groups), num_blocks, seed)
+    rows, _ = check_matrix(features, name)
+    blocks = dealt(units_of(len(rows), groups), num_blocks, seed)
     return [accumulated(features, rows, settings) for rows in blocks]
 
 

@@ -208,7 +208,7 @@ class Spectrum:
         >>> analyze(np.eye(2)).to_dict()["singular_values"]
         [1.0, 1.0]
         """
-        metrics = {name: getattr(self, name) for name in _METRICS} | {"rankme": self.rankme()}
+        metrics = {name: getattr(self, name) for name in METRICS} | {"rankme": self.rankme()}
         return {
             "num_samples": self.num_samples,
             "num_features": self.num_features,
@@ -253,7 +253,7 @@ class Spectrum:
         return float(self._values[0]) * max(self.num_samples, self.num_features) * self.epsilon
 
 
-_METRICS = (
+METRICS = (
     "entropy",
     "largest_ratio",
     "effective_rank",

@@ -27,14 +27,14 @@ def compared(
     notes: list[str],
 ) -> Comparison:
     """Compare two files that have been read; ``products`` are those of their common samples, if they have any."""
-    name, other = one.source.name, base.source.name
+    name, other = one.name, base.name
     mine, theirs = found[name].metrics, found[other].metrics
     held: dict[str, MetricInterval] = {}
     if products is None:
         notes.append(f"{name} has {one.count} rows, {other} {base.count}: they have no CKA and no paired intervals")
-    elif len(one.parts) > 1:
+    elif len(one.blocks) > 1:
         with noted([]):  # each file has given these notes already
-            held = jackknife_intervals(one.parts, plan.measures, against=base.parts, center=plan.center)
+            held = jackknife_intervals(one.blocks, plan.measures, against=base.blocks, center=plan.center)
     return Comparison(
         name=name,
         baseline=other,
@@ -47,7 +47,7 @@ def compared(
 
 
 def _angles(one: Opened, base: Opened, plan: Plan, notes: list[str]) -> tuple[float, ...] | None:
-    name, other = one.source.name, base.source.name
+    name, other = one.name, base.name
     sizes = one.file.num_features, base.file.num_features
     if sizes[0] != sizes[1]:
         notes.append(f"{name} has {sizes[0]} features, {other} {sizes[1]}: there are no angles between their subspaces")

@@ -85,14 +85,13 @@ def _metric(analysis: FilesAnalysis, metric: str, rates: list[float] | None) -> 
     """Draw a metric of all files, against the noise rate if their names are rates."""
     points = {file.name: file.intervals.get(metric, file.metrics[metric]) for file in analysis.files}
     title, caption = TITLES[metric], "Bars, where there are any: 95 % intervals over rows."
+    name = metric.replace("_", "-")
     if rates is None:
         alternative = f"{title} of {', '.join(points)}."
-        return _drawn(
-            metric.replace("_", "-"), title, caption, alternative, lambda: metrics_of_models({metric: points})
-        )
+        return _drawn(name, title, caption, alternative, lambda: metrics_of_models({metric: points}))
     curve = dict(zip(rates, points.values(), strict=True))
     return _drawn(
-        metric.replace("_", "-"),
+        name,
         f"{title} against the noise rate",
         f"The names of the files are noise rates. {caption}",
         f"{title} against the noise rate in pre-training.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from ..plot.rates import AXES
 from ..spectrum import Spectrum, eigenvalue_entropy, nesum
+from ..spectrum.measuring import number_of
 
 TITLES = {**AXES, "eigenvalue_entropy": "eigenvalue entropy (nats)", "nesum": "NESum (directions)"}
 ALIASES = {"sve": "entropy", "lsvr": "largest_ratio", "alpha": "power_law_exponent"}
@@ -52,9 +52,8 @@ def _function(name: str) -> Callable[[Spectrum], float]:
         return lambda spectrum: float(eigenvalue_entropy(np.asarray(spectrum.singular_values)))
 
     def measure(spectrum: Spectrum) -> float:
-        found: Any = getattr(spectrum, name)
         try:
-            return float(found() if hasattr(found, "__call__") else found)  # noqa: B004 - callable() would narrow Any to object
+            return number_of(spectrum, name)
         except ValueError:  # the window of the power law has fewer than two values
             return math.nan
 

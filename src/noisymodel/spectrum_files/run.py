@@ -13,13 +13,11 @@ from .._checks import check_choice, check_flag, check_integer, check_path, check
 from ..spectrum import MetricInterval, jackknife_intervals
 from ..spectrum.accumulator import METHODS, Method
 from ..spectrum.analysis import Center, check_operations
-from ..spectrum.resampling import joined
 from ..subspace import SubspaceAccumulator
 from .comparing import compared
-from .dealing import Parts
 from .measures import DEFAULT, measures
 from .naming import baseline_of, sources_of
-from .passes import Pair, Reader, read
+from .passes import read
 from .planning import Opened, Plan, noted
 from .result import Comparison, FilesAnalysis, FileSpectrum
 
@@ -96,20 +94,22 @@ def analyze_files(
         _check_names(given_list, name)
     if baseline is not None:
         check_path(baseline, "baseline")
-    row_center, column = _centers(center, normalize, preset)
+    given: dict[str, Any] = {"center": center, "normalize": normalize, "preset": preset, "method": method}
+    center, normalize = check_operations(center, normalize, preset)
+    num_parts = check_integer(intervals, "intervals", minimum=0)
+    if num_parts == 1:
+        raise ValueError("`intervals` must be 0, or a number of blocks of at least 2, got 1")
     plan = Plan(
-        settings={
-            "method": method, "center_rows": row_center, "normalize": normalize or preset is not None,
-        },
-        center="column" if column else "none",
-        measures=measures([metrics] if isinstance(metrics, str) else metrics, centered=column),
+        settings={"method": method, "center_rows": center == "row", "normalize": normalize},
+        center="column" if center == "column" else "none",
+        measures=measures([metrics] if isinstance(metrics, str) else metrics, centered=center == "column"),
         top_k=None if top_k is None else check_integer(top_k, "top_k", minimum=1),
-        num_parts=_num_parts(intervals),
+        num_parts=max(1, num_parts),
         first=check_integer(first_row, "first_row", minimum=0),
         last=None if last_row is None else check_integer(last_row, "last_row", minimum=1),
         seed=check_seed(seed),
         progress=check_flag(progress, "progress"),
-    )  # fmt: skip
+    )
     check_choice(method, "method", METHODS)
     sources = sources_of(files, [keys] if isinstance(keys, str) else keys)
     against = baseline_of(sources, baseline)
@@ -118,68 +118,43 @@ def analyze_files(
     notes: list[str] = []
     opened = [Opened.of(source, plan, dtype, num_features) for source in sources]
     found, comparisons = _analyze(opened, plan, against is not None, notes)
-    given = {
-        "center": center,
-        "normalize": normalize,
-        "preset": preset,
-        "method": method,
-        "metrics": list(plan.measures),
-    }
-    given |= {"baseline": against.name if against else None, "top_k": top_k, "intervals": intervals}
-    given |= {"first_row": first_row, "last_row": last_row, "seed": seed}
+    given |= {"metrics": list(plan.measures), "baseline": against.name if against else None, "top_k": top_k}
+    given |= {"intervals": intervals, "first_row": first_row, "last_row": last_row, "seed": seed}
     return FilesAnalysis(tuple(found), tuple(comparisons), given, tuple(notes))
 
 
 def _analyze(
     opened: Sequence[Opened], plan: Plan, against: bool, notes: list[str]
 ) -> tuple[list[FileSpectrum], list[Comparison]]:
+    """The spectra of all files, and the comparisons with the first of them if it is the baseline."""
     found: dict[str, FileSpectrum] = {}
     comparisons: list[Comparison] = []
-    first, *others = opened
-    if not against:
-        for one in opened:
-            _read(one, None, plan)
-            found[one.source.name] = _measured(one, plan, notes)
-            one.parts, one.total = [], None
-        return list(found.values()), []
-    if not others:
-        _read(first, None, plan)
-    for one in others:
-        products = _read(one, first, plan)
-        for each in (first, one):
-            if each.source.name not in found:
-                found[each.source.name] = _measured(each, plan, notes)
-        comparisons.append(compared(one, first, products, plan, found, notes))
-        one.parts, one.total = [], None
-    if not others:
-        found[first.source.name] = _measured(first, plan, notes)
-        notes.append(f"{first.source.name} is the baseline and the only file: there is nothing to compare")
+    base = opened[0] if against and len(opened) > 1 else None
+    for one in opened:
+        if one is base:
+            continue  # it is read with each of the others
+        products = _read(one, base, plan)
+        for each in (base, one):
+            if each is not None and each.name not in found:
+                found[each.name] = _measured(each, plan, notes)
+        if base is not None:
+            comparisons.append(compared(one, base, products, plan, found, notes))
+        one.free()
+    if against and base is None:
+        notes.append(f"{opened[0].name} is the baseline and the only file: there is nothing to compare")
     return list(found.values()), comparisons
 
 
 def _read(one: Opened, base: Opened | None, plan: Plan) -> SubspaceAccumulator | None:
     """Read a file, in parallel with the baseline if they have the same rows; read the baseline if necessary."""
-    filled = {each.source: _parts(each, plan) for each in (one, base) if each is not None and each.total is None}
-    paired = base is not None and base.count == one.count and one.count > 1
-    products = None
-    if base is not None and paired:
-        readers = [Reader(each.source.name, each.file, filled.get(each.source)) for each in (one, base)]
+    if base is not None and base.count == one.count and one.count > 1:
         products = SubspaceAccumulator(one.file.num_features, base.file.num_features)
-        pair = Pair(products, plan.settings["normalize"], plan.settings["center_rows"])
-        read(readers, one.span, pair=pair, progress=plan.progress)
-    else:
-        for each in (one, base):
-            if each is not None and each.source in filled:
-                read([Reader(each.source.name, each.file, filled[each.source])], each.span, progress=plan.progress)
+        read([one, base], plan, products)
+        return products
     for each in (one, base):
-        if each is not None and each.source in filled:
-            each.parts = filled[each.source].finish()
-            each.total = each.parts[0] if len(each.parts) == 1 else joined(each.parts)
-    return products
-
-
-def _parts(one: Opened, plan: Plan) -> Parts:
-    return Parts(one.file.num_features, max(1, min(plan.num_parts, one.count)), plan.seed, plan.settings)
+        if each is not None and each.parts is not None:
+            read([each], plan)
+    return None
 
 
 def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
@@ -188,16 +163,16 @@ def _measured(one: Opened, plan: Plan, notes: list[str]) -> FileSpectrum:
     with noted(notes):
         spectrum = one.total.spectrum(center=plan.center)
     spectrum = replace(spectrum, singular_values=np.asarray(spectrum.singular_values))
-    name, file = one.source.name, one.file
+    name, file = one.name, one.file
     if file.dtype in HALF:
         notes.append(
             f"{name} is stored in {file.dtype}: the rounding of its features is part of the spectrum, most of its "
             "small values, and of numerical rank and condition number"
         )
     held: dict[str, MetricInterval] = {}
-    if plan.num_parts > 1 and len(one.parts) > 1:
+    if plan.num_parts > 1 and len(one.blocks) > 1:
         with noted([]):  # ignores the same warnings, repeated for each block
-            held = jackknife_intervals(one.parts, plan.measures, center=plan.center)
+            held = jackknife_intervals(one.blocks, plan.measures, center=plan.center)
     elif plan.num_parts > 1:
         notes.append(f"{name} has one row: there are no intervals")
     return FileSpectrum(
@@ -225,16 +200,3 @@ def _check_names(names: object, argument: str) -> None:
         raise TypeError(
             f"`{argument}` must be a list of names or paths, got {type(odd[0] if odd else listed).__name__}"
         )
-
-
-def _centers(center: str, normalize: bool, preset: str | None) -> tuple[bool, bool]:
-    """Whether the rows are centred, and whether the columns are."""
-    known, _ = check_operations(center, normalize, preset)  # pyright: ignore[reportArgumentType] - it is checked there
-    return known == "row", known == "column"
-
-
-def _num_parts(intervals: int) -> int:
-    count = check_integer(intervals, "intervals", minimum=0)
-    if count == 1:
-        raise ValueError("`intervals` must be 0, or a number of blocks of at least 2, got 1")
-    return max(1, count)

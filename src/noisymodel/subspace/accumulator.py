@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from .._checks import check_flag, check_integer
-from ..spectrum.analysis import check_magnitude
+from ..spectrum.analysis import check_magnitude, read_matrix
 from ..spectrum.singular_values import Array
-from ..spectrum.states import check_entries, each_rank, read_state, write_state
+from ..spectrum.states import Accumulator, check_entries
 from .angles import angles_between, directions_of_scatter
-from .products import Products
-from .rows import check_paired, rows_of
-
-if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
+from .products import Products, check_paired
 
 _SMALLEST = 1e-75  # fourth powers of larger numbers do not underflow
 
 
-class SubspaceAccumulator:
+class SubspaceAccumulator(Accumulator):
     """`principal_angles`, `dominant_rotation` and `linear_cka` of features that come in batches, in O((D + E)²) memory.
 
     Kept are, about the means, the scatters AᵀA, BᵀB, the cross-product AᵀB, and the sums that the debiased HSIC needs:
@@ -50,11 +45,12 @@ class SubspaceAccumulator:
     True
     """
 
+    _kind = "subspace"
+
     def __init__(self, num_features_a: int, num_features_b: int | None = None) -> None:
         self.num_features_a = check_integer(num_features_a, "num_features_a", minimum=1)
         other = num_features_a if num_features_b is None else num_features_b
         self.num_features_b = check_integer(other, "num_features_b", minimum=1)
-        self._origin: tuple[Tensor, Tensor] | None = None
         self._products: Products | None = None
 
     @property
@@ -69,52 +65,32 @@ class SubspaceAccumulator:
             TypeError: for anything but floating arrays.
             ValueError: for other shapes, different numbers of rows, and NaN or infinity; the state stays as it was.
         """
-        first = rows_of(a, "a", self.num_features_a, first=self.count)
-        second = rows_of(b, "b", self.num_features_b, first=self.count).to(first.device)
+        first = read_matrix(a, "a", self.num_features_a, first=self.count)
+        second = read_matrix(b, "b", self.num_features_b, first=self.count).to(first.device)
         check_paired(first, second)
         for rows, name in ((first, "a"), (second, "b")):
             check_magnitude(rows, name, "fourth powers", _SMALLEST)
         if not len(first):
             return
-        if self._origin is None:
-            self._origin = first.mean(dim=0), second.mean(dim=0)
-        batch = Products.of(first - self._origin[0], second - self._origin[1])
-        self._products = batch if self._products is None else self._products.plus(batch)
+        known = self._products
+        if known is None:
+            self._products = Products.of(first, second)
+        else:
+            self._products = known.plus(Products.of(first, second, (known.origin_a, known.origin_b)))
 
-    def merge(self, other: SubspaceAccumulator) -> SubspaceAccumulator:
+    def merge(self, other: SubspaceAccumulator) -> Self:
         """Take in the pairs of another accumulator, which does not change; returns ``self``."""
         if not isinstance(other, SubspaceAccumulator):  # pyright: ignore[reportUnnecessaryIsInstance] # callers may err
             raise TypeError(f"`other` must be a SubspaceAccumulator, got {type(other).__name__}")
-        sizes = (self.num_features_a, self.num_features_b)
-        theirs = (other.num_features_a, other.num_features_b)
-        if sizes != theirs:
+        if other.settings() != self.settings():
+            sizes = self.num_features_a, self.num_features_b
+            theirs = other.num_features_a, other.num_features_b
             raise ValueError(f"`other` must be of {sizes} features, got {theirs}")
-        if other._origin is None or other._products is None:
-            return self
-        if self._origin is None or self._products is None:
-            self._origin, self._products = other._origin, other._products
+        if self._products is None or other._products is None:
+            self._products = self._products or other._products
         else:
-            moved = other._products.moved(other._origin[0] - self._origin[0], other._origin[1] - self._origin[1])
-            self._products = self._products.plus(moved)
+            self._products = self._products.plus(other._products)
         return self
-
-    def reduce(self, group: ProcessGroup | None = None) -> SubspaceAccumulator:
-        """A new accumulator with the pairs of all ranks of a process group, the same to the bit on every rank.
-
-        Each rank in turn sends its O((D + E)²) numbers, and all merge them in the order of the ranks. Ranks may hold
-        different numbers of pairs, or none. Without an initialised process group it is a copy.
-        """
-        state = self.state_dict()
-        sizes = [tensor.numel() for tensor in state.values()]
-        device = state["origin_a"].device
-        own = torch.cat([tensor.to(device, torch.float64).flatten() for tensor in state.values()])
-        total = SubspaceAccumulator(**self.settings())
-        for vector in each_rank(own, group):
-            parts = zip(state.items(), vector.split(sizes), strict=True)
-            rank = SubspaceAccumulator(**self.settings())
-            rank.load_state_dict({name: part.view(like.shape) for (name, like), part in parts})
-            total.merge(rank)
-        return total
 
     def settings(self) -> dict[str, int]:
         """The arguments that make an empty accumulator of this kind."""
@@ -123,12 +99,12 @@ class SubspaceAccumulator:
     def state_dict(self) -> dict[str, Tensor]:
         """The state as tensors: count, the origin, and about it the sums (zeros without rows)."""
         shapes = self._shapes()
-        if self._products is None or self._origin is None:
-            found = {name: torch.zeros(shape, dtype=torch.float64, device="cpu") for name, shape in shapes.items()}
+        count = torch.tensor(self.count, dtype=torch.int64, device="cpu")
+        if self._products is None:
+            sums = [torch.zeros(shape, dtype=torch.float64, device="cpu") for shape in list(shapes.values())[1:]]
         else:
-            held = (*self._origin, *self._products[1:])
-            found = {name: value.clone() for name, value in zip(shapes, held, strict=True)}
-        return {"count": torch.tensor(self.count, dtype=torch.int64, device="cpu"), **found}
+            sums = [value.clone() for value in self._products[1:]]
+        return dict(zip(shapes, [count, *sums], strict=True))
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Become what `state_dict` was taken from; the settings must be the same.
@@ -137,34 +113,15 @@ class SubspaceAccumulator:
             ValueError: for missing entries, and shapes that do not fit the numbers of features.
         """
         shapes = self._shapes()
-        check_entries(state, {"count", *shapes})
+        check_entries(state, set(shapes))
         for name, shape in shapes.items():
             if state[name].shape != shape:
                 raise ValueError(
                     f"`state` must be of {self.num_features_a} and {self.num_features_b} features, with {name!r} of "
                     f"shape {shape}, got {tuple(state[name].shape)}"
                 )
-        count = int(state["count"])
-        held = [state[name].to(torch.float64).clone() for name in shapes]
-        self._origin = (held[0], held[1]) if count else None
-        self._products = Products(count, *held[2:]) if count else None
-
-    def save(self, path: str | Path) -> None:
-        """Write settings and state into one safetensors file, under a temporary name that is then renamed."""
-        write_state(Path(path), "subspace", self.settings(), self.state_dict())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """The accumulator that `save` wrote.
-
-        Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: for a damaged or foreign file.
-        """
-        held, state = read_state(path, "subspace", "SubspaceAccumulator.save")
-        loaded = cls(**held)
-        loaded.load_state_dict(state)
-        return loaded
+        count, *held = (state[name].to(torch.float64).clone() for name in shapes)
+        self._products = Products(int(count), *held) if count else None
 
     def linear_cka(self, *, debiased: bool = False) -> float:
         """As `linear_cka`."""
@@ -180,26 +137,17 @@ class SubspaceAccumulator:
                 f"angles need as many features on both sides, got {self.num_features_a} and {self.num_features_b}"
             )
         products, k = self._filled().centred(), check_integer(k, "k", minimum=1)
-        means = self._means()
-        sides = [(products.aa, means[0], "a"), (products.bb, means[1], "b")]
-        return angles_between(
-            *(directions_of_scatter(scatter, mean, k, name, products.num_rows) for scatter, mean, name in sides)
-        )
+        first = directions_of_scatter(products.aa, products.origin_a, k, "a", products.num_rows)
+        return angles_between(first, directions_of_scatter(products.bb, products.origin_b, k, "b", products.num_rows))
 
     def dominant_rotation(self, *, k: int) -> float:
         """As `dominant_rotation`."""
         return float(self.principal_angles(k=k)[-1])
 
-    def _means(self) -> tuple[Tensor, Tensor]:
-        products = self._filled()
-        origin = self._origin or (0.0, 0.0)
-        return origin[0] + products.sum_a / products.num_rows, origin[1] + products.sum_b / products.num_rows
-
     def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """What the state is made of."""
         d, e = (self.num_features_a,), (self.num_features_b,)
-        sums = [d, e, d + d, e + e, d + e, (), (), (), d, e, d, e]
-        return {"origin_a": d, "origin_b": e, **dict(zip(Products._fields[1:], sums, strict=True))}
+        shapes = [(), d, e, d, e, d + d, e + e, d + e, (), (), (), d, e, d, e]
+        return dict(zip(("count", *Products._fields[1:]), shapes, strict=True))
 
     def _filled(self) -> Products:
         if self._products is None:

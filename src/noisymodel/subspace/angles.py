@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .._checks import check_integer
-from ..spectrum.analysis import of_moderate_size
+from .._checks import check_integer, warn_caller
+from ..spectrum.analysis import of_moderate_size, read_matrix
 from ..spectrum.singular_values import Array
-from .rows import rows_of
 
 _GAP = 1e-8  # relative difference of σ_k and σ_{k+1} below which the k-th direction is anybody's guess
 
@@ -51,7 +49,7 @@ def principal_angles(a: Array, b: Array, *, k: int) -> Array:
     >>> principal_angles(features, features @ turn, k=1).round(6)
     array([0.3])
     """
-    first, second = (of_moderate_size(rows_of(rows, name))[0] for rows, name in ((a, "a"), (b, "b")))
+    first, second = (of_moderate_size(read_matrix(rows, name))[0] for rows, name in ((a, "a"), (b, "b")))
     if first.shape[1] != second.shape[1]:
         raise ValueError(f"`a` and `b` must have as many features, got {first.shape[1]} and {second.shape[1]}")
     k = check_integer(k, "k", minimum=1)
@@ -105,11 +103,10 @@ def _check_gap(values: Tensor, k: int, name: str, *, rounding: float) -> None:
         rank = int((values > rounding * largest).sum())
         raise ValueError(f"`k` must be at most the rank of `{name}`, {rank}, got {k}")
     if k < len(values) and last - float(values[k]) <= _GAP * largest:
-        warnings.warn(
+        warn_caller(
             f"singular values {k} and {k + 1} of `{name}` are equal to rounding ({last:.6g}): the top-{k} subspace is "
             "not unique; take another k",
             IllDefinedSubspaceWarning,
-            stacklevel=4,
         )
 
 

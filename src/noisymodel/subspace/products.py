@@ -10,9 +10,11 @@ from torch import Tensor
 
 
 class Products(NamedTuple):
-    """Sums over pairs of rows (a, b) about some origin; s = ‖a‖², t = ‖b‖²."""
+    """Sums over pairs of rows (a, b) about an origin; s = ‖a‖², t = ‖b‖²."""
 
     num_rows: int
+    origin_a: Tensor  # (D,), from which a is counted
+    origin_b: Tensor  # (E,)
     sum_a: Tensor  # (D,) Σ a
     sum_b: Tensor  # (E,) Σ b
     aa: Tensor  # (D, D) Σ a aᵀ
@@ -27,19 +29,23 @@ class Products(NamedTuple):
     tb: Tensor  # (E,) Σ t b
 
     @classmethod
-    def of(cls, a: Tensor, b: Tensor) -> Products:
-        """The sums of rows (n, D) and (n, E), float64."""
+    def of(cls, a: Tensor, b: Tensor, origin: tuple[Tensor, Tensor] | None = None) -> Products:
+        """The sums of rows (n, D) and (n, E), float64, about an origin; None: about their means."""
+        origin = (a.mean(dim=0), b.mean(dim=0)) if origin is None else origin
+        a, b = a - origin[0], b - origin[1]
         s, t = a.square().sum(dim=1), b.square().sum(dim=1)
         scatters = a.T @ a, b.T @ b, a.T @ b
-        return cls(len(a), a.sum(dim=0), b.sum(dim=0), *scatters, s @ t, s @ s, t @ t, s @ a, s @ b, t @ a, t @ b)
+        sums = a.sum(dim=0), b.sum(dim=0), *scatters, s @ t, s @ s, t @ t, s @ a, s @ b, t @ a, t @ b
+        return cls(len(a), *origin, *sums)
 
     def plus(self, other: Products) -> Products:
-        """The sums of the rows of both, about the same origin."""
-        sums = (one + two for one, two in zip(self[1:], other[1:], strict=True))
-        return Products(self.num_rows + other.num_rows, *sums)
+        """The sums of the rows of both."""
+        moved = other.moved(other.origin_a - self.origin_a, other.origin_b - self.origin_b)
+        sums = (one + two for one, two in zip(self[3:], moved[3:], strict=True))
+        return Products(self.num_rows + other.num_rows, self.origin_a, self.origin_b, *sums)
 
     def moved(self, u: Tensor, v: Tensor) -> Products:
-        """The same sums of a + u and b + v."""
+        """The same sums of a + u and b + v, about an origin that much lower."""
         n, p, q = self.num_rows, self.sum_a, self.sum_b
         uu, vv = u @ u, v @ v
         s, t = self.aa.diagonal().sum(), self.bb.diagonal().sum()  # Σ s, Σ t
@@ -59,7 +65,8 @@ class Products(NamedTuple):
         aa = self.aa + torch.outer(p, u) + torch.outer(u, p) + n * torch.outer(u, u)
         bb = self.bb + torch.outer(q, v) + torch.outer(v, q) + n * torch.outer(v, v)
         ab = self.ab + torch.outer(p, v) + torch.outer(u, q) + n * torch.outer(u, v)
-        return Products(n, p + n * u, q + n * v, aa, bb, ab, st, ss, tt, sa, sb, ta, tb)
+        origin = self.origin_a - u, self.origin_b - v
+        return Products(n, *origin, p + n * u, q + n * v, aa, bb, ab, st, ss, tt, sa, sb, ta, tb)
 
     def centred(self) -> Products:
         """The same sums about the means."""
@@ -88,3 +95,9 @@ def unbiased(trace: Tensor, sums: Tensor, rows: Tensor, count: int) -> float:
 def ratio(cross: float, one: float, other: float) -> float:
     """CKA of three HSICs; NaN where one of the matrices is constant."""
     return cross / math.sqrt(one * other) if one > 0 and other > 0 else math.nan
+
+
+def check_paired(first: Tensor, second: Tensor) -> None:
+    """Two matrices of the same samples have as many rows."""
+    if len(first) != len(second):
+        raise ValueError(f"`a` and `b` must be of the same samples, got {len(first)} and {len(second)} rows")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from .._checks import check_flag
-from ..spectrum.analysis import of_moderate_size
+from ..spectrum.analysis import of_moderate_size, read_matrix
 from ..spectrum.singular_values import Array
-from .products import Products, ratio, unbiased
-from .rows import check_paired, rows_of
+from .products import Products, check_paired, ratio, unbiased
 
 
 def linear_cka(a: Array, b: Array, *, debiased: bool = False) -> float:
@@ -45,7 +44,7 @@ def linear_cka(a: Array, b: Array, *, debiased: bool = False) -> float:
     1.0
     """
     debiased = check_flag(debiased, "debiased")
-    first, second = rows_of(a, "a"), rows_of(b, "b")
+    first, second = read_matrix(a, "a"), read_matrix(b, "b")
     check_paired(first, second)
     least = 4 if debiased else 2
     if len(first) < least:
@@ -53,10 +52,10 @@ def linear_cka(a: Array, b: Array, *, debiased: bool = False) -> float:
             f"`a` must have at least {least} rows{' to be debiased' if debiased else ''}, got {len(first)}"
         )
     first, second = (of_moderate_size(rows)[0] for rows in (first, second))  # CKA does not depend on the scale
-    means = first.mean(dim=0), second.mean(dim=0)
-    one, other = first - means[0], second - means[1].to(first.device)
-    if max(one.shape[1], other.shape[1]) <= len(one):
-        return Products.of(one, other).cka(debiased=debiased)
+    second = second.to(first.device)
+    if max(first.shape[1], second.shape[1]) <= len(first):
+        return Products.of(first, second).cka(debiased=debiased)
+    one, other = first - first.mean(dim=0), second - second.mean(dim=0)
     return _cka_of_kernels(one @ one.T, other @ other.T, debiased=debiased)
 
 
