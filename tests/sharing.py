@@ -1,7 +1,7 @@
-"""Which tests share a worker of ``pytest -n``: those of a file, and all files whose tests need several ranks.
+"""Which tests share a worker of ``pytest -n``: those of a file, of a few folders, and all that need several ranks.
 
-A fixture of a module is then made once, and the four processes of ``ranks.py`` start once. xdist's own ``loadgroup``
-groups nothing under pytest 9.2, and does not say so (pytest-xdist issue 1386).
+What they share is then made once: the fixtures of a module, a study or its report, the four processes of ``ranks.py``.
+xdist's own ``loadgroup`` groups nothing under pytest 9.2, and does not say so (pytest-xdist issue 1386).
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from pathlib import Path
 
 from xdist.scheduler import LoadFileScheduling
 
+FOLDERS = ("tests/study/export", "tests/study/report")
+"""Their conftest.py has a whole study or report for the session."""
+
 
 @cache
 def of_ranks(path: Path) -> bool:
@@ -18,8 +21,11 @@ def of_ranks(path: Path) -> bool:
 
 
 class Sharing(LoadFileScheduling):
-    """Each worker gets whole files; all files of ranks are one."""
+    """Each worker gets whole files, or several that belong together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "ranks" if of_ranks(self.config.rootpath / file) else file
+        if of_ranks(self.config.rootpath / file):
+            return "ranks"
+        folder = file.rpartition("/")[0]
+        return folder if folder in FOLDERS else file
