@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
+
+# The suite runs on as many processes as there are cores; numpy and scipy read this when they are imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
 
 from ranks import Ranks
 
-torch.set_num_threads(1)  # the suite runs on as many processes as there are cores
+torch.set_num_threads(1)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what it runs with `&`; tests press Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -24,18 +30,33 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-def uses(item: pytest.Item, fixture: str) -> bool:
-    return fixture in getattr(item, "fixturenames", ())
-
-
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browsers and Ray are slow; the tests of a file share a worker, and so do all tests of several ranks."""
+    """Browsers and Ray are slow."""
     for item in items:
-        if item.get_closest_marker("browser") or uses(item, "ray"):
+        if item.get_closest_marker("browser") or "ray" in getattr(item, "fixturenames", ()):
             item.add_marker("slow")
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group("ranks" if uses(item, "on_ranks") else item.path.as_posix()))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """What imports make is no garbage, and to look through all of it takes half a second each time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)  # there without xdist too
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    if config.getvalue("dist") != "loadfile":  # asked for on the command line
+        return None
+    from sharing import Sharing
+
+    return Sharing(config, log)
 
 
 @pytest.fixture(scope="session")

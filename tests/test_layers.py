@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 SOURCE = Path(__file__).parent.parent / "src" / "noisymodel"
@@ -52,6 +53,7 @@ def runtime_nodes(tree: ast.AST):
         stack.extend(ast.iter_child_nodes(node))
 
 
+@cache
 def imported_rooms(path: Path, source: str | None = None) -> set[str]:
     """The rooms of noisymodel that a file imports, at the top or inside functions."""
     rooms: set[str] = set()

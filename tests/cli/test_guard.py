@@ -97,16 +97,19 @@ def test_a_narrow_terminal_gets_question_marks(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 def test_output_that_cannot_be_written(features: Path) -> None:
     """A full disk, a closed descriptor: in new interpreters, since it is what happens when they end."""
-    base = f"{sys.executable} -m noisymodel"
-    work = f"{base} analyze {features} --metrics entropy"
+    (features.parent / "brief.py").write_text(
+        "import sys\nfrom noisymodel.cli.guard import guarded\nsys.exit(guarded(lambda: print('found') or 0))\n"
+    )
+    work, brief = f"{sys.executable} -m noisymodel analyze {features} --metrics entropy", f"{sys.executable} -m brief"
     full = "noisymodel: the standard output cannot be written: No space left on device"
     for command, code, message in [
         (f"env -u PYTHONUNBUFFERED {work} >/dev/full", 1, full),
-        (f"PYTHONUNBUFFERED=1 {work} >/dev/full", 1, full),
-        (f"{base} study presets >&-", 1, "standard output is closed: give it a file or /dev/null"),
-        (f"{base} study presets 2>&- >/dev/null", 0, ""),
+        (f"env -u PYTHONUNBUFFERED {brief} >/dev/full", 1, full),
+        (f"PYTHONUNBUFFERED=1 {brief} >/dev/full", 1, full),
+        (f"{brief} >&-", 1, "standard output is closed: give it a file or /dev/null"),
+        (f"{brief} 2>&- >/dev/null", 0, ""),
     ]:
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+        done = subprocess.run(["sh", "-c", command], cwd=features.parent, capture_output=True, text=True, check=False)
         assert done.returncode == code, done.stderr
         assert message in done.stderr
         assert len(done.stderr.splitlines()) == bool(message), done.stderr

@@ -57,15 +57,6 @@ def told(log: list[tuple]) -> int:
     return max((step[1] for step in log if step[0] == "told"), default=0)
 
 
-@pytest.fixture(autouse=True)
-def _little_garbage():
-    """What was there before is no garbage, so that collecting what a dead writer leaves takes no time."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
 def killed(folder: Path, step: int, share: float) -> int:
     """Run until the step, die there, and return how many rows the writer had been told to be committed."""
     recorder = Recorder(folder, kill_at=step, share_written=share)

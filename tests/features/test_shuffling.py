@@ -200,17 +200,24 @@ def resident_anonymous() -> int:
     return int(line.split()[1]) * 1024
 
 
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 256 MB."""
+    store_bytes, width, shards = 256 << 20, 1024, 8
+    folder = tmp_path_factory.mktemp("large") / "s"
+    with FeatureStore.create(folder, num_features=width, dtype="float16", shard_rows=4096) as store:
+        for _ in range(shards):
+            store.append(torch.ones(store_bytes // shards // width // 2, width, dtype=torch.float16))
+    return folder
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 @pytest.mark.parametrize(
     "options", [{}, {"shuffle": True, "seed": 0}, {"shuffle": True, "seed": 0, "window_rows": 4096}]
 )
-def test_memory_is_bounded(tmp_path: Path, options: Any) -> None:
-    store_bytes, budget = 256 << 20, 64 << 20  # what the allocator keeps of earlier tests changes by some megabytes
-    width, shards = 1024, 8
-    with FeatureStore.create(tmp_path / "s", num_features=width, dtype="float16", shard_rows=4096) as store:
-        for _ in range(shards):
-            store.append(torch.ones(store_bytes // shards // width // 2, width, dtype=torch.float16))
-    store = FeatureStore.open(tmp_path / "s")
+def test_memory_is_bounded(large: Path, options: Any) -> None:
+    budget = 64 << 20  # what the allocator keeps of earlier tests changes by some megabytes
+    store = FeatureStore.open(large)
     before = peak = resident_anonymous()
     total = 0
     for number, batch in enumerate(store.batches(64, **options)):

@@ -46,18 +46,30 @@ def _without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 quick = pytest.mark.usefixtures("_without_figures")
 
 
-@pytest.fixture(scope="module", params=["glyphs", pytest.param("digits", marks=pytest.mark.slow)])
-def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
-    config = getattr(tiny, request.param)()
-    out = tmp_path_factory.mktemp(request.param) / "out"
+def run_once(data: str, factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
+    config = getattr(tiny, data)()
+    out = factory.mktemp(data) / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("noisymodel.study.report.files.study_figures", lambda _: [])
         study.run(config, out, workers=1)
     return config, out
 
 
-def test_all_files_are_there_and_nothing_else(finished: tuple[StudyConfig, Path]) -> None:
-    config, out = finished
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, Path]:
+    return run_once("glyphs", tmp_path_factory)
+
+
+@pytest.fixture(scope="module", params=["glyphs", pytest.param("digits", marks=pytest.mark.slow)])
+def finished_of_each(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[StudyConfig, Path]:
+    """For what may depend on the data; the care for folders does not."""
+    return request.getfixturevalue("finished") if request.param == "glyphs" else run_once("digits", tmp_path_factory)
+
+
+def test_all_files_are_there_and_nothing_else(finished_of_each: tuple[StudyConfig, Path]) -> None:
+    config, out = finished_of_each
     assert {path.name for path in out.iterdir()} == FILES | {"tables", "cache", LOCK_FILE}
     record = json.loads((out / "results.json").read_text())
     assert StudyConfig.from_mapping(record["config"]) == StudyConfig.load(out / "config.json") == config
@@ -73,8 +85,8 @@ def test_all_files_are_there_and_nothing_else(finished: tuple[StudyConfig, Path]
 
 
 @quick
-def test_results_in_memory_are_those_on_disk(finished: tuple[StudyConfig, Path]) -> None:
-    config, out = finished
+def test_results_in_memory_are_those_on_disk(finished_of_each: tuple[StudyConfig, Path]) -> None:
+    config, out = finished_of_each
     result = study.run(config, out, resume=True)
     assert result.path == out
     with (out / "results.csv").open(newline="") as file:
@@ -109,8 +121,8 @@ def test_nothing_is_written_without_an_output_folder(
 
 @quick
 @pytest.mark.slow
-def test_processes_give_the_same_bytes(finished: tuple[StudyConfig, Path], tmp_path: Path) -> None:
-    config, out = finished
+def test_processes_give_the_same_bytes(finished_of_each: tuple[StudyConfig, Path], tmp_path: Path) -> None:
+    config, out = finished_of_each
     study.run(config, tmp_path / "parallel", workers=2)
     for name in ("results.csv", "summary.csv", "spectra.safetensors"):
         assert (tmp_path / "parallel" / name).read_bytes() == (out / name).read_bytes(), name
@@ -133,9 +145,9 @@ KILLED = "import sys; from noisymodel import study; study.run(sys.argv[1], sys.a
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 3])
 def test_killed_and_resumed_gives_the_same_bytes(
-    finished: tuple[StudyConfig, Path], tmp_path: Path, after: int
+    finished_of_each: tuple[StudyConfig, Path], tmp_path: Path, after: int
 ) -> None:
-    config, whole = finished
+    config, whole = finished_of_each
     out = tmp_path / "out"
     command = [sys.executable, "-c", KILLED, str(whole / "config.json"), str(out)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

@@ -334,6 +334,7 @@ def test_what_is_no_list_of_texts_is_refused_before_it_is_billed(server: Embeddi
         def __iter__(self):
             return iter(self.columns)
 
+    one = client(server)
     for given, told in [
         ("document", r'got one string; \["document"\] is a list of one'),
         (b"document", "got one piece of bytes"),
@@ -343,13 +344,13 @@ def test_what_is_no_list_of_texts_is_refused_before_it_is_billed(server: Embeddi
         (np.array([["a"]]), "more than one dimension"),
         (3, "got int"),
     ]:
-        for call in (client(server).embed, client(server).estimate):
+        for call in (one.embed, one.estimate):
             with pytest.raises(TypeError, match=told):
                 call(given)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"`texts\[1\]` has half a surrogate pair at character 2"):
-        client(server).embed(["a", "x \ud800"])
+        one.embed(["a", "x \ud800"])
     assert not server.calls
-    assert len(client(server).embed(np.array(["a", "b"]))) == 2  # type: ignore[arg-type]
+    assert len(one.embed(np.array(["a", "b"]))) == 2  # type: ignore[arg-type]
 
 
 BAD = {TEXTS[3], TEXTS[13]}
@@ -486,11 +487,11 @@ def test_the_key_is_masked_in_every_form(server: EmbeddingServer) -> None:
         "pass/word-of-mine", "pass%2Fword-of-mine",
     ]  # fmt: skip
     pieces = {key[start : start + 8].lower() for start in range(len(key) - 7)} | {"pass/wor", "word-of-", "pass%2fw"}
+    one = OpenAIEmbeddings("m", address, api_key=key, max_retries=0)
     for form in forms:
         for status in (401, 500, 200):
             body = {"error": {"message": f"Incorrect key: {form}.", "code": "401"}}
             server.plan = lambda number, texts, body=body, status=status: Answer(status, body)
-            one = OpenAIEmbeddings("m", address, api_key=key, max_retries=0)
             with pytest.raises(EmbeddingError, match="Incorrect key: ") as caught:
                 one.embed(["x"])
             shown = "".join(traceback.format_exception(caught.value)) + repr(one) + repr(caught.value.__context__)

@@ -89,7 +89,7 @@ def test_accumulated_gradient_is_the_mean_of_the_batches_gradients(
 
 
 @pytest.mark.parametrize("term", TERMS)
-@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+@pytest.mark.parametrize("steps", [2, 8])
 def test_the_gradient_of_each_term_is_right_under_accumulation(
     bert, tokens, tmp_path, monkeypatch, steps, term
 ) -> None:
