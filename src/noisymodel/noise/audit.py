@@ -43,6 +43,7 @@ def verify(audit: Mapping[str, Any], labels: Labels, *, subset: Subset | None = 
         ValueError: labels, a subset or an input other than the audit's; a missing array; a noisy label or a figure
             that differs; a method that this version does not know.
 
+    >>> from noisymodel.noise import symmetric
     >>> audit = symmetric([0, 1, 2, 0], 0.5, seed=1).audit()
     >>> verify(audit, [0, 1, 2, 0]).labels
     array([2, 0, 2, 0])
