@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest.importorskip("torchmetrics")
+
 from noisymodel import metrics
 from noisymodel.errors import MissingExtraError
 from noisymodel.spectrum import SpectrumAccumulator, analyze

@@ -7,7 +7,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from noisymodel import NMTune
@@ -68,6 +67,8 @@ def errors(
     model = Objective(gather, top_k)
     own = [torch.split(part, list(sizes))[rank] for part in rows]
     if sharded:  # the backbone's parameters lie in pieces on the ranks, the head is replicated
+        from torch.distributed.fsdp import fully_shard  # not in torch 2.4
+
         fully_shard(model.backbone, mesh=init_device_mesh("cpu", (len(sizes),)))
         wrapped = model
     else:

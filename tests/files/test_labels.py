@@ -15,7 +15,7 @@ from noisymodel.files import class_order, label_text, read_labels
 
 def formats(folder: Path, labels: list[str]) -> list[Path]:
     """The same labels in every format, as a text and, where that is the same text, as integers."""
-    import pyarrow as pa
+    pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
     found = [folder / f"labels{ending}" for ending in (".csv", ".tsv", ".txt", ".jsonl", ".parquet", ".npy", ".npz")]

@@ -65,6 +65,7 @@ def test_a_quote_swallows_no_row(tmp_path: Path) -> None:
 
 
 def test_what_is_no_table_is_named_in_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
     deep = "[" * 100_000
     wrong = {
         "short.csv": ("label,id\na,1\nb\n", "line 3: 1 fields, the header has 2"),
@@ -117,7 +118,7 @@ def test_pipes_folders_and_devices_are_refused_at_once(tmp_path: Path) -> None:
 
 
 def test_parquet_keeps_types_and_names_rows(tmp_path: Path) -> None:
-    import pyarrow as pa
+    pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
     columns = {

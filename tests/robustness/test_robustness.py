@@ -26,6 +26,7 @@ def test_some_kills() -> None:
 
 
 def test_some_changes_of_files() -> None:
+    pytest.importorskip("pyarrow")
     assert "unclear: 0; silent in files with checksums: 0" in run("flips.py", "4", "1", seconds=120)
 
 
