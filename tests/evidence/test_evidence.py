@@ -135,6 +135,13 @@ def test_gains_are_paired(evidence: Any) -> None:
     assert same == [0.0, 0.0, 0.0]
 
 
+def test_characters_that_a_font_lacks_are_left_out(evidence: Any) -> None:
+    data = import_module("matplotlib").get_data_path()
+    face = evidence("fonts").Face(Path(data) / "fonts" / "ttf" / "DejaVuSans.ttf", "sans", "dejavu-core")
+    _, labels = evidence("font_study")._pictures([face], "A\u4e00B")
+    assert labels.tolist() == [0, 2]
+
+
 def test_methods_of_every_part_are_known(evidence: Any) -> None:
     parts, methods = evidence("parts"), evidence("methods")
     for part in parts.parts().values():
