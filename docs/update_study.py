@@ -14,12 +14,14 @@ r"""Put the figures and tables of finished studies into ``docs/``.
 
     python -m docs.evidence fonts --cache /tmp/evidence
     DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts.toml --out /tmp/fonts
-    python docs/update_study.py fonts=/tmp/fonts
+    DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts_captions.toml --seeds 5 \
+        --out /tmp/captions
+    python docs/update_study.py fonts=/tmp/fonts captions=/tmp/captions
 
-Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study_results.md`` (``whitebox``: of
-``methods.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that made it.
-The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
-``figures/full-groups.png`` and ``figures/fonts-groups.png``, the page of ``full`` to
+Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of its page in ``PAGES``, by default
+``study_results.md``, with the date, the machine and the command that made it. The figures of ``default`` go to
+``figures/study-*.png``, those of accuracy of ``fonts`` and ``captions`` to ``figures/fonts-accuracy.png`` and
+``figures/captions-accuracy.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
 ``published/full_study_report.html``.
 """
 
@@ -43,8 +45,16 @@ COMMANDS = {
     "whitebox": "noisymodel study --config examples/studies/whitebox_methods.toml",
     "full": "noisymodel study --preset full",
     "fonts": "noisymodel study --config examples/studies/fonts.toml",
+    "captions": "noisymodel study --config examples/studies/fonts_captions.toml --seeds 5",
     "weights": "python examples/choose_weights.py",
 }
+PAGES = {
+    "whitebox": "methods.md",
+    "full": "full_study.md",
+    "fonts": "fonts_study.md",
+    "captions": "fonts_study.md",
+}
+MORE = ("change-id", "change-ood", "shifts")  # tables of ``fonts`` and ``captions`` beside tables.txt
 
 
 def block(name: str, source: Path) -> str:
@@ -59,14 +69,16 @@ def block(name: str, source: Path) -> str:
         day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date().isoformat()
         text = source.read_text(encoding="utf-8").strip()
     made = f"Made by `{COMMANDS[name]}` on {day} ({where}):"
-    return f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n<!-- end {name} -->"
+    wanted = MORE if PAGES.get(name) == "fonts_study.md" else ()
+    more = [(source / "tables" / f"{table}.md").read_text(encoding="utf-8") for table in wanted]
+    parts = [f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n", *more]
+    return "\n".join(parts) + f"<!-- end {name} -->"
 
 
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
     for name, folder in (argument.split("=", 1) for argument in arguments):
-        pages = {"whitebox": "methods.md", "full": "full_study.md", "fonts": "fonts_study.md"}
-        page = DOCS / pages.get(name, "study_results.md")
+        page = DOCS / PAGES.get(name, "study_results.md")
         text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
         if not pattern.search(text):
@@ -76,9 +88,10 @@ def main(arguments: list[str]) -> None:
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
-        if name in ("full", "fonts"):
-            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / f"{name}-groups.png")
+        if name in ("fonts", "captions"):
+            shutil.copyfile(Path(folder) / "figures" / "accuracy.png", DOCS / "figures" / f"{name}-accuracy.png")
         if name == "full":
+            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
             shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study_report.html")
 
 
