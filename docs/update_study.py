@@ -14,14 +14,12 @@ r"""Put the figures and tables of finished studies into ``docs/``.
 
     python -m docs.evidence fonts --cache /tmp/evidence
     DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts.toml --out /tmp/fonts
-    DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts_captions.toml --seeds 5 \
-        --out /tmp/captions
-    python docs/update_study.py fonts=/tmp/fonts captions=/tmp/captions
+    python docs/update_study.py fonts=/tmp/fonts
 
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of its page in ``PAGES``, by default
 ``study_results.md``, with the date, the machine and the command that made it. The figures of ``default`` go to
-``figures/study-*.png``, those of accuracy of ``fonts`` and ``captions`` to ``figures/fonts-accuracy.png`` and
-``figures/captions-accuracy.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
+``figures/study-*.png``, those of accuracy of ``fonts`` to ``figures/fonts-supervised.png`` and
+``figures/fonts-contrastive.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
 ``published/full_study_report.html``.
 """
 
@@ -45,16 +43,10 @@ COMMANDS = {
     "whitebox": "noisymodel study --config examples/studies/whitebox_methods.toml",
     "full": "noisymodel study --preset full",
     "fonts": "noisymodel study --config examples/studies/fonts.toml",
-    "captions": "noisymodel study --config examples/studies/fonts_captions.toml --seeds 5",
     "weights": "python examples/choose_weights.py",
 }
-PAGES = {
-    "whitebox": "methods.md",
-    "full": "full_study.md",
-    "fonts": "fonts_study.md",
-    "captions": "fonts_study.md",
-}
-MORE = ("change-id", "change-ood", "shifts")  # tables of ``fonts`` and ``captions`` beside tables.txt
+PAGES = {"whitebox": "methods.md", "full": "full_study.md", "fonts": "fonts_study.md"}
+MORE = {"fonts": ("change-id", "change-ood", "shifts")}  # tables of each group beside tables.txt
 
 
 def block(name: str, source: Path) -> str:
@@ -69,10 +61,12 @@ def block(name: str, source: Path) -> str:
         day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date().isoformat()
         text = source.read_text(encoding="utf-8").strip()
     made = f"Made by `{COMMANDS[name]}` on {day} ({where}):"
-    wanted = MORE if PAGES.get(name) == "fonts_study.md" else ()
-    more = [(source / "tables" / f"{table}.md").read_text(encoding="utf-8") for table in wanted]
-    parts = [f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n", *more]
-    return "\n".join(parts) + f"<!-- end {name} -->"
+    more = [
+        f"{path.parent.name.split('-')[1].capitalize()}:\n\n{path.read_text(encoding='utf-8')}"
+        for table in MORE.get(name, ())
+        for path in sorted(source.glob(f"tables/*/{table}.md"), reverse=True)
+    ]
+    return "\n".join([f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n", *more, f"<!-- end {name} -->"])
 
 
 def main(arguments: list[str]) -> None:
@@ -88,8 +82,10 @@ def main(arguments: list[str]) -> None:
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
-        if name in ("fonts", "captions"):
-            shutil.copyfile(Path(folder) / "figures" / "accuracy.png", DOCS / "figures" / f"{name}-accuracy.png")
+        if name == "fonts":
+            for figure in (Path(folder) / "figures").glob("*/accuracy.png"):
+                objective = figure.parent.name.split("-")[1]
+                shutil.copyfile(figure, DOCS / "figures" / f"fonts-{objective}.png")
         if name == "full":
             shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
             shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study_report.html")
