@@ -16,10 +16,10 @@ r"""Put the figures and tables of finished studies into ``docs/``.
     DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts.toml --out /tmp/fonts
     python docs/update_study.py fonts=/tmp/fonts
 
-Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of ``study_results.md`` (``whitebox``: of
-``methods_results.md``; ``full`` and ``fonts``: of ``NAME_study.md``), with the date, the machine and the command that
-made it. The figures of ``default`` go to ``figures/study-*.png``, the overviews of ``full`` and ``fonts`` to
-``figures/full-groups.png`` and ``figures/fonts-groups.png``, the page of ``full`` to
+Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of its page in ``PAGES``, by default
+``study_results.md``, with the date, the machine and the command that made it. The figures of ``default`` go to
+``figures/study-*.png``, those of accuracy of ``fonts`` to ``figures/fonts-supervised.png`` and
+``figures/fonts-contrastive.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
 ``published/full_study_report.html``; ``full_study.md`` gets only the table of all groups.
 """
 
@@ -45,6 +45,8 @@ COMMANDS = {
     "fonts": "noisymodel study --config examples/studies/fonts.toml",
     "weights": "python examples/choose_weights.py",
 }
+PAGES = {"whitebox": "methods_results.md", "full": "full_study.md", "fonts": "fonts_study.md"}
+MORE = {"fonts": ("change-id", "change-ood", "shifts")}  # tables of each group beside tables.txt
 
 
 def block(name: str, source: Path) -> str:
@@ -61,14 +63,18 @@ def block(name: str, source: Path) -> str:
         day = datetime.fromtimestamp(source.stat().st_mtime, UTC).date().isoformat()
         text = source.read_text(encoding="utf-8").strip()
     made = f"Made by `{COMMANDS[name]}` on {day} ({where}):"
-    return f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n<!-- end {name} -->"
+    more = [
+        f"{path.parent.name.split('-')[1].capitalize()}:\n\n{path.read_text(encoding='utf-8')}"
+        for table in MORE.get(name, ())
+        for path in sorted(source.glob(f"tables/*/{table}.md"), reverse=True)
+    ]
+    return "\n".join([f"<!-- begin {name} -->\n{made}\n\n```text\n{text}\n```\n", *more, f"<!-- end {name} -->"])
 
 
 def main(arguments: list[str]) -> None:
     """Replace the blocks and figures."""
     for name, folder in (argument.split("=", 1) for argument in arguments):
-        pages = {"whitebox": "methods_results.md", "full": "full_study.md", "fonts": "fonts_study.md"}
-        page = DOCS / pages.get(name, "study_results.md")
+        page = DOCS / PAGES.get(name, "study_results.md")
         text = page.read_text(encoding="utf-8")
         pattern = re.compile(rf"<!-- begin {name} -->.*?<!-- end {name} -->", re.DOTALL)
         if not pattern.search(text):
@@ -78,9 +84,12 @@ def main(arguments: list[str]) -> None:
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
-        if name in ("full", "fonts"):
-            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / f"{name}-groups.png")
+        if name == "fonts":
+            for figure in (Path(folder) / "figures").glob("*/accuracy.png"):
+                objective = figure.parent.name.split("-")[1]
+                shutil.copyfile(figure, DOCS / "figures" / f"fonts-{objective}.png")
         if name == "full":
+            shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
             shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study_report.html")
 
 

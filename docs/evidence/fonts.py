@@ -96,11 +96,16 @@ def _draws_letters(path: Path) -> bool:
     """All letters and digits are there, and capitals are not drawn for small letters."""
     try:
         font = ImageFont.truetype(path, 32)
-        masks = {letter: bytes(font.getmask(letter)) for letter in LETTERS + DIGITS + "\uffff"}
+        return bytes(font.getmask("a")) != bytes(font.getmask("A")) and not lacking(path, LETTERS + DIGITS)
     except OSError:
         return False
-    drawn_ones = [masks[character] for character in LETTERS + DIGITS]
-    return masks["a"] != masks["A"] and all(drawn_ones) and masks["\uffff"] not in drawn_ones
+
+
+def lacking(path: Path, characters: str) -> set[str]:
+    """Characters for which a font draws nothing, or its box for unknown ones."""
+    font = ImageFont.truetype(path, 32)
+    nothing = {b"", bytes(font.getmask("\uffff"))}
+    return {character for character in characters if bytes(font.getmask(character)) in nothing}
 
 
 def drawn(face: Face, characters: str, size: int) -> Iterator[np.ndarray]:

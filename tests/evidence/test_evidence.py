@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,21 @@ def test_gains_are_paired(evidence: Any) -> None:
     assert 6 < low < middle < high < 14
     same = intervals.interval(intervals.gain_draws(weak, weak)["id"])
     assert same == [0.0, 0.0, 0.0]
+
+
+def test_differences_of_the_fonts_page_are_in_the_tables_of_its_study() -> None:
+    page = (ROOT / "docs" / "fonts_study.md").read_text(encoding="utf-8").replace("\u00a0", " ")
+    said, tables = re.split("<!-- begin fonts -->", page)
+    differences = re.findall(r"[+−]\d+\.\d+ (?:± \d+\.\d+|\[.*?\])", re.sub(r"\s+", " ", said))
+    assert len(differences) > 10
+    assert [one for one in differences if one not in tables] == []
+
+
+def test_characters_that_a_font_lacks_are_left_out(evidence: Any) -> None:
+    data = import_module("matplotlib").get_data_path()
+    face = evidence("fonts").Face(Path(data) / "fonts" / "ttf" / "DejaVuSans.ttf", "sans", "dejavu-core")
+    _, labels = evidence("font_study")._pictures([face], "A\u4e00B")
+    assert labels.tolist() == [0, 2]
 
 
 def test_methods_of_every_part_are_known(evidence: Any) -> None:
