@@ -27,6 +27,15 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     FeatureStore.create(tmp_path / "s", num_features=1, append=True).close()
 
 
+def test_a_rank_of_torchrun_without_a_group_hears_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        FeatureStore.create(tmp_path / "s", num_features=1),
+        pytest.raises(FeatureStoreError, match=r"call torch\.distributed\.init_process_group first"),
+    ):
+        FeatureStore.create(tmp_path / "s", num_features=1, append=True)
+
+
 def test_a_lock_without_a_text_is_a_lock_too(tmp_path: Path) -> None:
     lock = writer_lock(tmp_path)
     lock.path.write_text("")

@@ -59,9 +59,12 @@ def writer_lock(folder: Path) -> Lock:
     try:
         return Lock(folder / LOCK_NAME)
     except LockedError as holder:
+        grouped = torch.distributed.is_available() and torch.distributed.is_initialized()
+        ranks = os.environ.get("WORLD_SIZE", "1") != "1" and not grouped
         raise FeatureStoreError(
             f"{folder} is being written by {holder}: a store has one writer at a time; wait for it, or end it "
             f"({LOCK_NAME} is its lock)"
+            + ("; for one store from all ranks call torch.distributed.init_process_group first" if ranks else "")
         ) from None
 
 
