@@ -19,13 +19,14 @@ import torch
 
 Array: TypeAlias = npt.NDArray[Any] | torch.Tensor
 
+_FLAGS = (bool, np.bool_)  # not a union: torch.compile reads unions since torch 2.7 only
 _INTEGERS = 2**63  # integers of this size or more fit no tensor
 _KINDS = {"b": "booleans", "i": "integers", "u": "integers", "f": "floating point"}
 
 
 def check_flag(value: object, name: str) -> bool:
     """True or False, and nothing that is merely true: "False" is no boolean."""
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, _FLAGS):
         return bool(value)
     raise TypeError(f"`{name}` must be True or False, got {_shown(value)}")
 

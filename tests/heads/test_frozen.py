@@ -1,6 +1,7 @@
 """Fitted heads on small fixed data give the numbers that they gave.
 
-``python tests/heads/test_frozen.py`` writes ``frozen.json`` anew: only where a change of these numbers is meant.
+``python tests/heads/test_frozen.py`` writes ``frozen.json`` anew: only where a change of these numbers is meant. Dropout
+has no part here: its masks differ between versions of torch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from noisymodel import LinearProbe, MLPProbe, NMTune, fit
 FILE = Path(__file__).with_name("frozen.json")
 HEADS = {
     "nmtune": NMTune,
-    "nmtune-residual": lambda *a, **k: NMTune(*a, residual=True, dropout=0.2, depth=2, **k),
+    "nmtune-residual": lambda *a, **k: NMTune(*a, residual=True, depth=2, **k),
     "paper": lambda *a, **k: NMTune.from_preset("paper", *a, **k),
     "official": lambda *a, **k: NMTune.from_preset("official", *a, **k),
     "mlp": MLPProbe,

@@ -36,6 +36,8 @@ class KernelProbe(SavedModule):
     torch.Size([8, 3])
     """
 
+    landmarks: Tensor
+
     def __init__(self, in_features: int, num_classes: int, *, landmarks: int, gamma: float = 1.0) -> None:
         super().__init__()
         self.in_features = check_integer(in_features, "in_features", minimum=1)
@@ -63,8 +65,7 @@ class KernelProbe(SavedModule):
     def forward(self, features: Tensor, return_features: bool = False) -> Tensor | NMTuneOutput:
         """Logits (..., K) of features (..., D), or an `NMTuneOutput` with ``return_features=True``."""
         check_rows(features, num_features=self.in_features)
-        landmarks = self.get_buffer("landmarks")
-        logits = self.classifier(kernel(functional.normalize(features, dim=-1), landmarks, self.gamma))
+        logits = self.classifier(kernel(functional.normalize(features, dim=-1), self.landmarks, self.gamma))
         return NMTuneOutput(logits, self.tune(features)) if return_features else logits
 
 
