@@ -22,7 +22,7 @@ from .files import downloaded, hub, load_classifier, save_classifier
 from .fitting import Task, fit_rows
 from .predicting import outputs
 from .procedure import Selection
-from .reading import check_backbone, features_of, given_rows, training_rows
+from .reading import as_array, check_backbone, features_of, given_rows, training_rows
 from .settings import check_settings, device_of, random_integer
 from .suspicion import suspect_features
 
@@ -202,6 +202,7 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         if y is None:
             check_backbone(X, self.backbone_)
             rows, y, _ = training_rows(X, y)
+        y = np.asarray(as_array(y))
         unseen = np.setdiff1d(y, self.classes_)
         if len(unseen):
             shown = ", ".join(map(repr, unseen[:5].tolist()))

@@ -99,14 +99,14 @@ def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:
         if y is None:
             if any(not isinstance(batch, list | tuple) or len(batch) < 2 for batch in pairs):
                 raise ValueError("`X` must give batches of (features, labels), got batches without labels: give `y`")
-            y = np.concatenate([np.asarray(_array(batch[1])) for batch in pairs]) if pairs else np.zeros(0)
+            y = np.concatenate([np.asarray(as_array(batch[1])) for batch in pairs]) if pairs else np.zeros(0)
         features = _joined(pairs)
     check_readable(features, "X", text=False)
     check_readable(y, "y", text=True)
     with naming("`X` must be features (N, D) and `y` labels (N,)"):
-        y = None if y is None else _array(y)
+        y = None if y is None else as_array(y)
         _refuse_missing(y)
-        return _array(features), y, known
+        return as_array(features), y, known
 
 
 def check_backbone(X: Any, backbone: dict[str, Any] | None) -> None:
@@ -125,7 +125,7 @@ def rows_of(X: Any, backbone: dict[str, Any] | None) -> Any:
     if type(X) is not np.ndarray or X.dtype.kind != "f":
         check_readable(X, "X", text=False)
     with naming("`X` must be features (N, D)"):
-        return _array(X)
+        return as_array(X)
 
 
 def _is_stream(X: Any) -> bool:
@@ -141,13 +141,13 @@ def _batches(X: Any) -> list[Any]:
 def _joined(batches: list[Any]) -> npt.NDArray[Any]:
     """Join the features (N, D) of batches; a batch is the features, or a tuple that begins with them."""
     with naming("`X` must give batches of features (N, D)"):
-        parts = [np.asarray(_array(batch[0] if isinstance(batch, list | tuple) else batch)) for batch in batches]
+        parts = [np.asarray(as_array(batch[0] if isinstance(batch, list | tuple) else batch)) for batch in batches]
         if not parts:
             raise ValueError("`X` must give at least one batch, got none: an iterator can be read once only")
         return np.concatenate(parts)
 
 
-def _array(values: Any) -> Any:
+def as_array(values: Any) -> Any:
     """A tensor of any type and device as an array; everything else as it is."""
     if not isinstance(values, Tensor):
         return values

@@ -118,7 +118,8 @@ def classifier(in_features: int, num_classes: int, init: str, generator: torch.G
 
 def empty_linear(in_features: int, out_features: int) -> nn.Linear:
     """A layer whose making draws nothing from torch's global generator."""
-    return cast(nn.Linear, skip_init(nn.Linear, in_features, out_features, device=torch.get_default_device()))
+    device = torch.empty(0).device  # the default: torch.get_default_device() misses `with torch.device(...)` up to 2.6
+    return cast(nn.Linear, skip_init(nn.Linear, in_features, out_features, device=device))
 
 
 def _draw_uniform(parameter: Tensor, bound: float, generator: torch.Generator | None) -> None:

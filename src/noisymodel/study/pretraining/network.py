@@ -135,7 +135,7 @@ def he_linear(before: int, after: int, generator: torch.Generator) -> nn.Linear:
 
 def linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
     """Weights U(−√(scale/before), √(scale/before)); biases zero."""
-    device = "meta" if torch.get_default_device().type == "meta" else "cpu"  # meta: only sizes are needed, no values
+    device = "meta" if torch.empty(0).is_meta else "cpu"  # meta: only sizes are needed, no values
     layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias, device=device))
     bound = math.sqrt(scale / before)
     nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
