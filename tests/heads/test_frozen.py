@@ -1,7 +1,7 @@
 """Fitted heads on small fixed data give the numbers that they gave.
 
-``python tests/heads/test_frozen.py`` writes ``frozen.json`` anew: only where a change of these numbers is meant. Dropout
-has no part here: its masks differ between versions of torch.
+``python tests/heads/test_frozen.py`` writes ``frozen.json`` anew: only where a change of these numbers is meant.
+Dropout has no part here: its masks differ between versions of torch.
 """
 
 from __future__ import annotations

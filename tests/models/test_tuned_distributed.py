@@ -9,12 +9,15 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import fsdp
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from noisymodel import LinearProbe, NMTune, NMTuneLoss, TunedModel
 from ranks import Ranks
+
+if not hasattr(fsdp, "fully_shard"):
+    pytest.skip("torch has fully_shard since 2.6", allow_module_level=True)
 
 INPUTS, FEATURES, CLASSES, WORLD = 6, 12, 3, 2
 SIZES = [(3, 4), (12, 9), (7, 0)]  # below and above the features, and a rank without rows
@@ -81,12 +84,12 @@ def relative(got: Tensor, wanted: Tensor) -> float:
 
 
 def sharded(model: TunedModel) -> TunedModel:
-    fully_shard(model.backbone, mesh=init_device_mesh("cpu", (WORLD,)))
+    fsdp.fully_shard(model.backbone, mesh=init_device_mesh("cpu", (WORLD,)))
     return model
 
 
 def sharded_whole(model: TunedModel) -> TunedModel:
-    fully_shard(model, mesh=init_device_mesh("cpu", (WORLD,)))
+    fsdp.fully_shard(model, mesh=init_device_mesh("cpu", (WORLD,)))
     return model
 
 
