@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from ..._checks import check_path, check_text
 from ...errors import InputFileError
 from ...files.reading import PICKLES, check_file, is_folder, reason, shown, suffix_of
 from ..manifest import MANIFEST_NAME
-from ..store import FeatureStore
 from .arrays import open_arrays, open_raw
 from .delimited import open_delimited
 from .rows import FeatureFile
-from .stored import StoredFile, open_parquet, open_store
+from .stored import open_parquet, open_store
 
 KNOWN = "a feature store's folder, .npy, .npz, .safetensors, .parquet (or a folder of them), .csv, .tsv, or .bin"
 RAW = (".bin", ".raw")
@@ -72,32 +68,6 @@ def open_file(
         return _BY_SUFFIX[suffix](file, key)
     except OSError as error:
         raise InputFileError(f"{shown(file)} cannot be read ({reason(error)})") from None
-
-
-def open_features(path: str | Path, *, key: str | None = None) -> FeatureStore | npt.NDArray[Any]:
-    """Open features (N, D) for a fit or a prediction: a store, or an array that is mapped into memory if possible.
-
-    The files are those of `open_file`. ``.npy`` and safetensors are mapped (bfloat16 is read as float32); archives,
-    Parquet and CSV are read into memory.
-
-    Args:
-        path: the folder or file.
-        key: the array or column, see `open_file`.
-
-    Raises:
-        InputFileError: as `open_file`.
-        MissingExtraError: the file is a Parquet file, and pyarrow is not installed.
-
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from noisymodel.features import open_features
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     np.save(f"{folder}/features.npy", np.eye(3, 2, dtype=np.float32))
-    ...     open_features(f"{folder}/features.npy").shape
-    (3, 2)
-    """
-    file = open_file(path, key)
-    return file.store if isinstance(file, StoredFile) else file.array()
 
 
 def stores_within(path: str | Path) -> dict[str, Path]:
