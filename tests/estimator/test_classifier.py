@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import pickle
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -523,5 +524,7 @@ def test_verbose_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
     NMTuneClassifier(**FAST, verbose=1).fit(*blobs())
     shown = capsys.readouterr()
     assert "kernel probe: 9 penalties, 5 folds" in shown.out + shown.err
+    first, last = (re.findall(rf"{name} probe: [^%]*?(\d+)%", shown.err) for name in ("linear", "kernel"))
+    assert max(map(int, first)) <= int(last[0]) < int(last[-1]) == 100  # the bar knows what is still to come
     NMTuneClassifier(**QUICK).fit(*blobs())
     assert capsys.readouterr().err == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,18 @@ from ..heads import AveragedHead
 from ..heads.convex import fold_ids
 from ..heads.convex_probes import KERNEL_PENALTIES, LINEAR_PENALTIES
 from ..sweeping import Choice
-from .members import FREE, KERNEL, LANDMARKS, LINEAR, MOST_EPOCHS, Data, Member, epochs_of, heads_member, probe_member
+from .members import (
+    FREE,
+    KERNEL,
+    LANDMARKS,
+    LINEAR,
+    MOST_EPOCHS,
+    Data,
+    Member,
+    epochs_of,
+    heads_member,
+    probe_member,
+)
 
 FEW = 20
 """Below this many labels a class, only probes are tried."""
@@ -25,6 +37,7 @@ FEW_ROWS = 400
 WITHIN = 1.1
 """A member is averaged only if its out-of-fold log-loss is at most so many times the lowest."""
 _FOLDS = 5
+_BAR = "{desc}{percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
 _MANY_ROWS = 20_000  # above, members are evaluated on a part of the rows
 _JUDGED = 10_000
 _KERNEL_SIZE = 10**9  # rows · landmarks · classes up to which the kernel is tried
@@ -97,30 +110,46 @@ def decide(
     own = {name: value for name, value in training.items() if name != "minimum_steps"} | {"epochs": epochs}
     found: list[Member] = []
     history: list[dict[str, float]] = []
-    for name in names:
-        began = time.perf_counter()
-        one = _try(data, name, settings, own, shown=shown)
-        found.append(one)
-        record = {"epoch": len(found), "validation_loss": one.log_loss, "validation_accuracy": one.accuracy}
-        history.append({**record, "seconds": time.perf_counter() - began})
-        if shown:
-            tqdm.write(f"{name}: out-of-fold log-loss {one.log_loss:.3f}, accuracy {100 * one.accuracy:.1f} %")
-        if on_member is not None:
-            on_member(_averaged([one], 1.0), history[-1])
+    works = {name: _work(data, name, own["epochs"], settings["hidden_features"]) for name in names}
+    total = sum(work.steps * work.cost for work in works.values())
+    with tqdm(total=total, disable=not shown, bar_format=_BAR) as bar:
+        for name, work in works.items():
+            began, end = time.perf_counter(), bar.n + work.steps * work.cost
+            bar.set_description(f"{name}: {work.what}")
+            step = partial(_advance, bar, work.cost, end)
+            one = heads_member(data, settings, own, step) if name == FREE else probe_member(data, name, step)
+            _advance(bar, end, end)  # a path of penalties may end early
+            found.append(one)
+            record = {"epoch": len(found), "validation_loss": one.log_loss, "validation_accuracy": one.accuracy}
+            history.append({**record, "seconds": time.perf_counter() - began})
+            if shown:
+                bar.write(f"{name}: out-of-fold log-loss {one.log_loss:.3f}, accuracy {100 * one.accuracy:.1f} %")
+            if on_member is not None:
+                on_member(_averaged([one], 1.0), history[-1])
     return _average(data, found, history)
 
 
-def _try(data: Data, name: str, settings: Mapping[str, Any], training: Mapping[str, Any], *, shown: bool) -> Member:
-    """Fit one member, under a progress bar where it is to be shown."""
+class _Work(NamedTuple):
+    """What a member does: in words, in steps, and the cost of a step in products of numbers."""
+
+    what: str
+    steps: int
+    cost: float
+
+
+def _work(data: Data, name: str, epochs: int, hidden: int) -> _Work:
+    count, width = data.features.shape
     if name == FREE:
-        steps, what = training["epochs"], f"{len(data.insides)} heads, {training['epochs']} epochs"
-    else:
-        penalties, folds = len(LINEAR_PENALTIES if name == LINEAR else KERNEL_PENALTIES), len(data.fold_list)
-        steps, what = penalties * folds, f"{penalties} penalties, {folds} folds"
-    with tqdm(total=steps, desc=f"{name}: {what}", disable=not shown) as bar:
-        return (
-            heads_member(data, settings, training, bar.update) if name == FREE else probe_member(data, name, bar.update)
-        )
+        heads = len(data.insides)
+        return _Work(f"{heads} heads, {epochs} epochs", epochs, 12.0 * heads * count * width * hidden)
+    penalties, columns = (LINEAR_PENALTIES, width) if name == LINEAR else (KERNEL_PENALTIES, min(LANDMARKS, count))
+    folds = len(data.fold_list)
+    cost = 60.0 * count * data.num_classes * columns  # some 30 iterations of two products each
+    return _Work(f"{len(penalties)} penalties, {folds} folds", len(penalties) * folds, cost)
+
+
+def _advance(bar: tqdm[Any], cost: float, end: float) -> None:
+    bar.update(min(cost, end - bar.n))
 
 
 def _average(data: Data, found: list[Member], history: list[dict[str, float]]) -> Fitted:
