@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -114,3 +116,11 @@ def test_data_describes_its_folds() -> None:
     assert data.fold_list == [0, 1]
     assert [inside.tolist() for inside in data.insides] == [[1, 2], [0, 2, 3]]
     assert data.judged(torch.zeros(4, 2))[0].shape == (3, 2)
+
+
+def test_the_mlp_says_which_smoothing_and_rate_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("noisymodel.estimator.fitting.FEW_ROWS", 60)
+    settings = {"minimum_steps": 0, "epochs": 20, "hidden_features": 8, "random_state": 0}
+    said = NMTuneClassifier(method="mlp", **settings).fit(*blobs(90, spread=3.0)).explanation_
+    chosen = r"label smoothing [\d.]+ and learning rate 0\.\d+, chosen on a fifth of the rows"
+    assert re.fullmatch(rf"One head with {chosen}, 20 epochs\.", said)

@@ -137,7 +137,7 @@ def _one_head(task: Task, before: nn.Module | None) -> Fitted:
     )
     suspect_training(result.history, task.num_classes)
     fitted: nn.Module = result.head.cpu().eval()
-    what = "the given weights" if choice is None else f"{choice.configuration}, chosen on a fifth of the rows"
+    what = "the given weights" if choice is None else f"{_told(choice)}, chosen on a fifth of the rows"
     why = f"One head with {what}, {len(result.history)} epochs."
     if validation is not None and parameters["calibrate"]:
         factor = temperature(*_answers(fitted, validation, task.num_classes))
@@ -164,6 +164,12 @@ def _chosen(task: Task) -> Choice:
         sample_weight=task.rows.weights,
         progress=bool(task.parameters["verbose"]),
     )
+
+
+def _told(choice: Choice) -> str:
+    """What the choice was between: "label smoothing 0.1 and learning rate 0.003"."""
+    numbers = {name: choice.configuration[name] for name in ("label_smoothing", "learning_rate")}
+    return " and ".join(f"{name.replace('_', ' ')} {number:g}" for name, number in numbers.items())
 
 
 def _answers(head: nn.Module, validation: Validation, num_classes: int) -> tuple[Tensor, Tensor]:
