@@ -173,7 +173,10 @@ def check_array(values: object, name: str, *, kinds: str = "iuf", expected: str 
     if array.dtype.kind not in kinds and array.size:
         odd = [one for one in array.flat if type(one) is not int] if array.dtype.kind == "O" else []
         got = f"object, with {_shown(odd[0])} in it" if odd else f"{array.dtype}"
-        raise TypeError(f"`{name}` must be {wanted}, got {got}; convert it explicitly")
+        text = array.dtype.kind in "US" or isinstance(next(iter(odd), None), str)
+        numbered = f"np.unique({name}, return_inverse=True)[1] numbers them"
+        cure = numbered if text and kinds == "iu" else "convert it explicitly"
+        raise TypeError(f"`{name}` must be {wanted}, got {got}; {cure}")
     return array
 
 

@@ -321,7 +321,8 @@ def test_rate_must_be_a_share(rate: float) -> None:
         (torch.tensor([0.0, 1.0]), "float32"),
         ([True, False], "bool"),
         (torch.tensor([True, False]), "bool"),
-        (["cat", "dog"], "<U3"),
+        (["cat", "dog"], r"<U3; np.unique\(labels, return_inverse=True\)\[1\] numbers them"),
+        (np.array(["cat", "dog"], object), r"object, with 'cat' in it; np.unique"),
         ([None, 1], "object"),
     ],
 )

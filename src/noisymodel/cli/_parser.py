@@ -20,6 +20,14 @@ class Parser(argparse.ArgumentParser):
         self._words = list(args or [])
         return super().parse_known_args(args, namespace)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride] # overloads of namespaces
+        """Parse, and refuse words that no command knows in the name of the command."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = f"{self.prog} {options.command}"
+            self.exit(BAD_INPUT, f"{command}: unrecognized arguments: {' '.join(unknown)} (see {command} --help)\n")
+        return options
+
     def error(self, message: str) -> NoReturn:
         known = self._option_string_actions
         unknown = [word for word in self._words if word.startswith("--") and word.split("=")[0] not in known]
