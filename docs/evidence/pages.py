@@ -162,9 +162,12 @@ def predictors(part: str) -> str:
 
 def about(part: str) -> str:
     """Date, machine and versions of a part."""
-    told = _read(part)["about"]
-    versions = ", ".join(f"{name} {version}" for name, version in told["versions"].items())
-    return f"({told['date']}; {told['machine']}; {versions}.)\n"
+    found = _read(part)
+    runs = [
+        f"{told['date']}; {told['machine']}; " + ", ".join(f"{key} {value}" for key, value in told["versions"].items())
+        for told in (found["about"], *found.get("earlier", []))
+    ]
+    return f"({'; some rows: '.join(dict.fromkeys(runs))}.)\n"
 
 
 def figure(part: str, name: str, *words: str) -> str:  # noqa: ARG001 - all tables begin with their part

@@ -201,12 +201,38 @@ def calibration(part: Part, cache: Path, *, stale: bool) -> list[dict[str, Any]]
     return lines
 
 
+def merged(result: dict[str, Any], before: dict[str, Any], part: Part) -> dict[str, Any]:
+    """A part's result with the rows and gains of places that were measured before and not now, in the part's order."""
+
+    def place(line: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(line[name] for name in ("task", "layer", "size", "noise", "rate"))
+
+    now, order = {place(row) for row in result["rows"]}, list(dict.fromkeys(map(_place, part.cells)))
+    lines = {
+        key: sorted(
+            [*result[key], *(line for line in before[key] if place(line) not in now and place(line) in order)],
+            key=lambda line: order.index(place(line)),
+        )
+        for key in ("rows", "gains")
+    }
+    kept = len(lines["rows"]) > len(result["rows"])
+    earlier = [one for one in (before["about"], *before.get("earlier", [])) if kept and one != result["about"]]
+    return {**result, "earlier": earlier, **lines}
+
+
 def write_all(every: dict[str, Part], cache: Path, *, stale: bool) -> Iterator[Path]:
-    """``results/PART.json`` of every part that has records, and the figures."""
+    """``results/PART.json`` of every part that has records, and the figures.
+
+    Places without records keep what the file says of them. The figures over all tasks need the records of all, so the
+    tables have only what is in the cache.
+    """
     for name, part in every.items():
         result = collect(part, cache, stale=stale)
         if not result["rows"]:
             continue
+        path = FOLDER / f"{name}.json"
+        if name != "tables" and path.exists():
+            result = merged(result, json.loads(path.read_text(encoding="utf-8")), part)
         if name == "tables":
             result["aims"] = aims(cache, part, stale=stale)
             result["spectra"] = spectra(part, cache)

@@ -136,6 +136,24 @@ def test_gains_are_paired(evidence: Any) -> None:
     assert same == [0.0, 0.0, 0.0]
 
 
+def test_places_that_are_not_measured_again_stay(evidence: Any) -> None:
+    results, cells = evidence("results"), evidence("cells")
+    places = [cells.Cell("webster", "output", size, 0) for size in (4, 16, 64)]
+    part = evidence("parts").Part("", places, [])
+
+    def lines(run: str, *sizes: int) -> list[dict[str, Any]]:
+        one = {"task": "webster", "layer": "output", "noise": "", "rate": 0.0, "run": run}
+        return [{**one, "size": size} for size in sizes]
+
+    before = {"about": "first", "rows": lines("first", 4, 16, 64, 256), "gains": lines("first", 4, 16)}
+    now = {"about": "second", "rows": lines("second", 16), "gains": lines("second", 16)}
+    found = results.merged(now, before, part)
+    assert [(row["size"], row["run"]) for row in found["rows"]] == [(4, "first"), (16, "second"), (64, "first")]
+    assert [(row["size"], row["run"]) for row in found["gains"]] == [(4, "first"), (16, "second")]
+    assert (found["about"], found["earlier"]) == ("second", ["first"])
+    assert results.merged({**now, "rows": lines("second", 4, 16, 64)}, before, part)["earlier"] == []
+
+
 def test_differences_of_the_fonts_page_are_in_the_tables_of_its_study() -> None:
     page = (ROOT / "docs" / "fonts_study.md").read_text(encoding="utf-8").replace("\u00a0", " ")
     said, tables = re.split("<!-- begin fonts -->", page)

@@ -128,9 +128,9 @@ def compare(
         raise ValueError(f"`labels` must have one entry per row of `features` {rows.shape}, got {labels.shape}")
     check_classification_targets(labels)
     kept, out = _split(labels, validation_fraction, seed)
-    width, training = rows.shape[1], (rows[kept], labels[kept])
+    width, inside = rows.shape[1], np.ones(len(labels))
+    inside[out] = 0  # rows of weight zero are no training rows, and nothing copies those that are
     evaluated = {VALIDATION: (rows[out], labels[out])}
-    del rows  # a store's rows are there once, not twice
     for name, (test, wanted) in (tests or {}).items():
         given, wanted, _ = training_rows(test, wanted) if isinstance(test, FeatureStore) else (test, wanted, None)
         rows_of(test, backbone)
@@ -140,7 +140,7 @@ def compare(
     classifiers: dict[str, NMTuneClassifier] = {}
     right: dict[tuple[str, str], npt.NDArray[np.bool_]] = {}
     for own in dict.fromkeys([method, *baselines]):
-        one = NMTuneClassifier(**_settings(own, method, settings), random_state=seed).fit(*training)
+        one = NMTuneClassifier(**_settings(own, method, settings), random_state=seed).fit(rows, labels, inside)
         one.backbone_ = backbone
         classifiers[own] = one
         right.update({(own, name): one.predict(x) == y for name, (x, y) in evaluated.items()})

@@ -18,6 +18,7 @@ from .._random import array_generator
 
 _FOLDS = 0x666F6C64
 _PATH_STEPS, _PATH_TOLERANCE = 30, 1e-4  # of L-BFGS for each penalty, begun where the stronger penalty ended
+_NEARLY = 0.9  # of the rows, above which they are not copied
 _WORSE = 2  # penalties in a row that may lose before the path ends
 _FACTORS = (-3.0, 5.0)  # natural logarithms of the smallest and the largest factor on logits
 
@@ -133,14 +134,9 @@ def cross_validate(
         out = torch.zeros(len(rows), targets.shape[1], dtype=rows.dtype, device=rows.device)
         for fold in kinds:
             inside = folds != fold
+            own = _training(rows, targets, weights, inside)
             found = multinomial(
-                rows[inside],
-                targets[inside],
-                penalty,
-                weights=None if weights is None else weights[inside],
-                start=starts[fold],
-                iterations=_PATH_STEPS,
-                tolerance=_PATH_TOLERANCE,
+                *own[:2], penalty, weights=own[2], start=starts[fold], iterations=_PATH_STEPS, tolerance=_PATH_TOLERANCE
             )
             starts[fold] = found
             out[~inside] = torch.addmm(found[-1], rows[~inside], found[:-1])
@@ -159,6 +155,15 @@ def cross_validate(
         i for i in range(best + 1) if i == best or within_errors(right[best], right[i], mass, standard_errors)
     )
     return Path(torch.stack(logits), list(penalties[: len(logits)]), chosen, factors[chosen])
+
+
+def _training(
+    rows: Tensor, targets: Tensor, weights: Tensor | None, inside: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The rows inside, their targets and weights; where they are nearly all, all rows, the others with weight zero."""
+    if bool(inside.double().mean() > _NEARLY):
+        return rows, targets, inside.to(rows) if weights is None else weights * inside
+    return rows[inside], targets[inside], None if weights is None else weights[inside]
 
 
 def within_errors(best: Tensor, other: Tensor, weights: Tensor | None, errors: float) -> bool:
