@@ -40,6 +40,10 @@ def test_relative_gaussian_noise_follows_each_feature() -> None:
     np.testing.assert_allclose(noise, 0.5 * ROWS.std(axis=0) * unit, rtol=1e-5, atol=1e-12)
 
 
+def test_a_single_row_has_no_spread() -> None:
+    assert np.array_equal(corrupt_features(ROWS[:1], relative_sigma=0.5, seed=0), ROWS[:1])
+
+
 @pytest.mark.parametrize("decibels", [-10, 0, 20])
 def test_signal_to_noise_ratio(decibels: float) -> None:
     noise = corrupt_features(ROWS, snr=decibels, seed=0) - ROWS
