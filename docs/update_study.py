@@ -14,12 +14,13 @@ r"""Put the figures and tables of finished studies into ``docs/``.
 
     python -m docs.evidence fonts --cache /tmp/evidence
     DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts.toml --out /tmp/fonts
-    python docs/update_study.py fonts=/tmp/fonts
+    DATA=/tmp/evidence/font-study noisymodel study --config examples/studies/fonts_resnet.toml --out /tmp/fonts-resnet
+    python docs/update_study.py fonts=/tmp/fonts fonts-resnet=/tmp/fonts-resnet
 
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of its page in ``PAGES``, by default
 ``study_results.md``, with the date, the machine and the command that made it. The figures of ``default`` go to
-``figures/study-*.png``, those of accuracy of ``fonts`` to ``figures/fonts-supervised.png`` and
-``figures/fonts-contrastive.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
+``figures/study-*.png``, those of accuracy of the fonts to ``fonts-supervised.png``, ``fonts-contrastive.png``,
+``fonts-resnet-supervised.png`` and ``fonts-resnet-contrastive.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
 ``published/full_study_report.html``; ``full_study.md`` gets only the table of all groups.
 """
 
@@ -43,10 +44,12 @@ COMMANDS = {
     "whitebox": "noisymodel study --config examples/studies/whitebox_methods.toml",
     "full": "noisymodel study --preset full",
     "fonts": "noisymodel study --config examples/studies/fonts.toml",
+    "fonts-resnet": "noisymodel study --config examples/studies/fonts_resnet.toml",
     "weights": "python examples/choose_weights.py",
 }
-PAGES = {"whitebox": "methods_results.md", "full": "full_study.md", "fonts": "fonts_study.md"}
-MORE = {"fonts": ("change-id", "change-ood", "shifts")}  # tables of each group beside tables.txt
+PAGES = {"whitebox": "methods_results.md", "full": "full_study.md", "fonts": "fonts_study_tables.md"}
+PAGES["fonts-resnet"] = PAGES["fonts"]
+MORE = dict.fromkeys(("fonts", "fonts-resnet"), ("change-id", "change-ood", "shifts"))  # tables of each group beside tables.txt
 
 
 def block(name: str, source: Path) -> str:
@@ -84,10 +87,10 @@ def main(arguments: list[str]) -> None:
         if name == "default":
             for figure in FIGURES:
                 shutil.copyfile(Path(folder) / "figures" / f"{figure}.png", DOCS / "figures" / f"study-{figure}.png")
-        if name == "fonts":
+        if name in MORE:
             for figure in (Path(folder) / "figures").glob("*/accuracy.png"):
                 objective = figure.parent.name.split("-")[1]
-                shutil.copyfile(figure, DOCS / "figures" / f"fonts-{objective}.png")
+                shutil.copyfile(figure, DOCS / "figures" / f"{name}-{objective}.png")
         if name == "full":
             shutil.copyfile(Path(folder) / "figures" / "groups.png", DOCS / "figures" / "full-groups.png")
             shutil.copyfile(Path(folder) / "report.html", DOCS / "published" / "full_study_report.html")
