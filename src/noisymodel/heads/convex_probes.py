@@ -30,6 +30,7 @@ from .probes import LinearProbe
 LINEAR_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 3e-4)
 KERNEL_PENALTIES = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 FOLDS = 5
+_PIECE = 8192  # rows that are scaled at a time
 _EXACT = 10**7  # entries of the rows up to which the last fit is in float64
 
 P = TypeVar("P", LinearProbe, KernelProbe)
@@ -108,7 +109,7 @@ def fit_linear_probe(
     check_choice(normalize, "normalize", ("l2", None))
     problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
     if normalize is not None:
-        problem = problem._replace(rows=unit_rows(problem.rows))
+        problem = problem._replace(rows=_of_one_length(problem.rows))
     basis = _span(problem.rows)
     if basis is not None:
         problem = problem._replace(rows=problem.rows @ basis)
@@ -203,6 +204,14 @@ def _solve(
         rows, targets, weights = rows.double(), targets.double(), None if weights is None else weights.double()
     found = multinomial(rows, targets, penalty, weights=weights)
     return path, penalty, found if path is None else found * path.factor
+
+
+def _of_one_length(rows: Tensor) -> Tensor:
+    """`unit_rows`, a part at a time, so that only one copy of all rows is made."""
+    scaled = torch.empty_like(rows)
+    for part, own in zip(scaled.split(_PIECE), rows.split(_PIECE), strict=True):
+        part.copy_(unit_rows(own))
+    return scaled
 
 
 def _span(rows: Tensor) -> Tensor | None:
