@@ -28,7 +28,11 @@ REFERENCE = "default"
 
 
 def collect(part: Part, cache: Path, *, stale: bool) -> dict[str, Any]:
-    """Rows and paired differences of a part, of the seeds that all methods have that have any."""
+    """Rows and paired differences of a part.
+
+    The rows are means over the seeds that all their methods have; a method with fewer seeds than the reference has no row.
+    Differences are over the seeds that both methods have.
+    """
     found: dict[tuple[Any, ...], dict[str, dict[int, Record]]] = {}
     for cell in part.cells:
         for method in part.methods:
@@ -37,10 +41,11 @@ def collect(part: Part, cache: Path, *, stale: bool) -> dict[str, Any]:
                 found.setdefault(_place(cell), {}).setdefault(method, {})[cell.seed] = record
     rows, gains = [], []
     for place, methods in found.items():
-        common = set.intersection(*(set(by_seed) for by_seed in methods.values()))
-        for method, by_seed in methods.items():
-            rows.append(_row(place, method, [by_seed[seed] for seed in sorted(common or by_seed)]))
         ours = methods.get(REFERENCE, {})
+        whole = {method: by_seed for method, by_seed in methods.items() if set(by_seed) >= set(ours)}
+        common = set.intersection(*(set(by_seed) for by_seed in whole.values()))
+        for method, by_seed in whole.items():
+            rows.append(_row(place, method, [by_seed[seed] for seed in sorted(common or by_seed)]))
         for other, theirs in methods.items():
             seeds = sorted(set(ours) & set(theirs))
             if other != REFERENCE and seeds:
