@@ -1,8 +1,9 @@
 """Kill a run at each of its steps on the disk, run it again, and compare with a run that nobody disturbed.
 
-``python tests/robustness/kills.py [every]`` kills at every step (or every n-th) and prints the counts. A step is what
-Python's audit hooks report of a folder: a file opened, a name changed or removed, a folder made. The child is a fork
-that ends itself by SIGKILL, so nothing of it is tidied up.
+``python tests/robustness/kills.py [every [run ...]]`` kills at every step (or every n-th) and prints the counts. A step
+is what Python's audit hooks report of a folder: a file opened, a name changed or removed, a folder made. The child is a
+fork that ends itself by SIGKILL, so nothing of it is tidied up. A study leaves its hidden ``.partial`` files, since others
+may write beside it; everything else removes them.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from noisymodel.features import FeatureStore, embed, extract, from_npy
 from noisymodel.noise_files import corrupt_labels, verify_audit
+from noisymodel.study import run as run_study
 
 EVENTS = {
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "sqlite3.connect", "tempfile.mkdtemp",
@@ -69,9 +72,27 @@ def importing(folder: Path) -> None:
         from_npy(ROWS.numpy(), folder / "s", shard_rows=5)
 
 
+def study(folder: Path) -> None:
+    """A study without its figures, which take most of the time."""
+    with mock.patch("noisymodel.study.report.files.study_figures", return_value=[]):
+        run_study(STUDY_CONFIG, folder / STUDY, workers=1, resume=True)
+
+
 RUNS: dict[str, Callable[[Path], None]] = {
-    "noise": noise, "store": store, "extract": extraction, "embed": embedding, "from_npy": importing,
+    "noise": noise, "store": store, "extract": extraction, "embed": embedding, "from_npy": importing, "study": study,
 }  # fmt: skip
+STUDY = "study-folder"
+STUDY_CONFIG: dict[str, Any] = {
+    "seeds": [1, 2],
+    "noise_rates": [0, 0.3],
+    "methods": ["linear_probe", "nmtune_tuned"],
+    "shots": 4,
+    "shifts": ["small", "salt"],
+    "data_options": {"pretraining_images": 120, "check_images": 60, "test_images": 60, "shift_images": 40},
+    "pretraining": {"epochs": 2, "widths": [16, 8], "checkpoint_seconds": 0},
+    "tuning": {"epochs": 2},
+}
+OF_STUDY = (".csv", ".txt", ".md", ".bib")  # the other files of a study hold times
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -81,11 +102,13 @@ def content(folder: Path) -> dict[str, Any]:
         name = path.relative_to(folder).as_posix()
         if path.name.endswith(".lock"):  # nobody's any more; a run that finds all its work done leaves it
             continue
+        if STUDY in path.parts and path.name.endswith(".partial"):
+            continue
         if path.name == "manifest.json":
             opened = FeatureStore.open(path.parent)
             opened.verify()
             found[name] = opened.features[:].tolist()
-        elif path.is_dir() or path.suffix == ".safetensors":
+        elif path.is_dir() or path.suffix == ".safetensors" or (STUDY in path.parts and path.suffix not in OF_STUDY):
             found[name] = None
         elif path.name == "audit.json":  # it holds the input's path
             found[name] = verify_audit(path)["column_checksum"]
@@ -142,14 +165,14 @@ def kill_everywhere(name: str, every: int, work: Path) -> int:
         step += every
 
 
-def main(every: int = 1) -> None:
-    """All runs, and the counts."""
+def main(every: str = "1", *runs: str) -> None:
+    """The runs, all by default, and the counts."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        counts = {name: kill_everywhere(name, every, Path(folder)) for name in RUNS}
+        counts = {name: kill_everywhere(name, int(every), Path(folder)) for name in runs or RUNS}
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
     print(f"kills: {sum(counts.values())} ({listed}); runs that did not go on: 0; results that differed: 0")
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*sys.argv[1:])

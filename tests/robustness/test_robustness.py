@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+SMALL = ("noise", "store", "extract", "embed", "from_npy")
 
 
 def run(script: str, *arguments: str, seconds: int) -> str:
@@ -22,7 +23,7 @@ def run(script: str, *arguments: str, seconds: int) -> str:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_some_kills() -> None:
-    assert "runs that did not go on: 0; results that differed: 0" in run("kills.py", "11", seconds=120)
+    assert "runs that did not go on: 0; results that differed: 0" in run("kills.py", "11", *SMALL, seconds=120)
 
 
 def test_some_changes_of_files() -> None:
@@ -32,8 +33,9 @@ def test_some_changes_of_files() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_kill_at_every_step() -> None:
-    assert "runs that did not go on: 0; results that differed: 0" in run("kills.py", "1", seconds=600)
+@pytest.mark.parametrize(("every", "runs"), [("1", SMALL), ("29", ("study",))])
+def test_a_kill_at_every_step(every: str, runs: tuple[str, ...]) -> None:
+    assert "runs that did not go on: 0; results that differed: 0" in run("kills.py", every, *runs, seconds=600)
 
 
 @pytest.mark.slow

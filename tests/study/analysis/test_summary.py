@@ -13,6 +13,8 @@ from noisymodel.study.rows import Row
 from study.analysis.test_intervals import naive_holm
 from study.report.synthetic_record import METHODS, RATES, REPORT_SHIFTS, joined, synthetic_record
 
+THERE = [name for name in BASELINES if name in {note.name for note in METHODS}]
+
 
 @pytest.fixture(scope="module")
 def summary() -> list[SummaryRow]:
@@ -84,7 +86,7 @@ def test_the_clean_rate_has_no_change_against_itself(summary: list[SummaryRow]) 
 def test_the_holm_family_is_the_headline(summary: list[SummaryRow]) -> None:
     family = [row for row in summary if not math.isnan(row.p_holm)]
     assert family == [row for row in summary if is_headline(row)]
-    assert len(family) == 3 * len(BASELINES) * 2
+    assert len(family) == 3 * len(THERE) * 2
     np.testing.assert_allclose([row.p_holm for row in family], naive_holm([row.p_value for row in family]))
     assert {(row.split, row.shift, row.noise_rate) for row in family} == {
         ("id", "none", "noisy"), ("ood", "mean", "noisy"),
@@ -94,8 +96,18 @@ def test_the_holm_family_is_the_headline(summary: list[SummaryRow]) -> None:
 def test_the_other_baselines_are_compared_with_the_first(summary: list[SummaryRow]) -> None:
     pairs = {(row.method, row.baseline) for row in summary if row.baseline not in ("", "clean")}
     variants = [note.name for note in METHODS if note.name.startswith("nmtune")]
-    expected = {(variant, baseline) for variant in variants for baseline in BASELINES}
-    assert pairs == expected | {(name, "linear_probe") for name in BASELINES[1:]}
+    expected = {(variant, baseline) for variant in variants for baseline in THERE}
+    assert pairs == expected | {(name, "linear_probe") for name in THERE[1:]}
+
+
+def test_nmtune_is_compared_with_convex_probes_too() -> None:
+    record = synthetic_record(seeds=(1, 2, 3))
+    convex = [
+        row._replace(method=name) for name in ("linear", "kernel") for row in record.table if row.method == "mlp"
+    ]
+    rows = [row for row in summarize([*record.table, *convex], record.shifts) if is_headline(row)]
+    assert {row.baseline for row in rows if row.method == "nmtune_tuned"} == {*THERE, "linear", "kernel"}
+    assert {row.baseline for row in rows if row.method == "kernel"} == {"linear_probe", "linear"}
 
 
 def test_one_seed_gives_means_alone() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, Row, ShiftNote
 from .intervals import Interval, holm, mean_interval, paired_interval
 
-BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing")
+BASELINES = ("linear_probe", "mlp", "mlp_tuned", "mlp_label_smoothing", "linear", "kernel")
 """The baselines of each NMTune variant, if present; the other baselines are compared with the first, too."""
 
 COUNTERPARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -233,7 +233,7 @@ def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cel
 
 
 def _baselines(method: str) -> tuple[str, ...]:
-    return BASELINES[:1] if method in BASELINES[1:] else compared_with(method)
+    return compared_with(method) or (BASELINES[:1] if method in BASELINES[1:] else ())
 
 
 def _row(cell: _Cell, interval: Interval) -> SummaryRow:
