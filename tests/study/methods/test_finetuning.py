@@ -196,7 +196,7 @@ def test_missing_peft_is_known_before_anything_is_computed(monkeypatch: pytest.M
 
 
 def test_every_neighbour_has_counterparts_that_exist() -> None:
-    assert set(COUNTERPARTS) == set(NEIGHBOURS)
+    assert set(COUNTERPARTS) == {*NEIGHBOURS, "linear", "kernel"}
     assert {name for pair in COUNTERPARTS.values() for name in pair} <= set(ALL_METHODS)
     assert all(pair[0] == BASELINES[0] for pair in COUNTERPARTS.values())
     assert {name for name in NEIGHBOURS if is_variant(name)} == {

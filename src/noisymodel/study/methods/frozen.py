@@ -185,6 +185,22 @@ ON_FEATURES: Mapping[str, Method] = MappingProxyType(
             {"learning_rate": 1e-2, "epochs_factor": 4},
             options=("label_smoothing",),
         ),
+        "linear": SolvedMethod(
+            "convex linear probe",
+            "Logistic regression by L-BFGS on the frozen features as rows of one length, the penalty by five-fold "
+            "cross-validation: the strongest within one standard error of the best.",
+            "baseline",
+            _linear,
+            _SOLVED,
+        ),
+        "kernel": SolvedMethod(
+            "kernel probe",
+            "Logistic regression on a Gaussian kernel (γ = 1, at most 1,500 landmarks) of the frozen features as rows "
+            "of length one, the penalty as of the convex linear probe.",
+            "baseline",
+            _kernel,
+            {**_SOLVED, "gamma": 1.0, "landmarks": 1500},
+        ),
         "mlp": _network_method(
             "MLP",
             "NMTune's network without its regularizers, learning rate 0.001.",
@@ -236,22 +252,6 @@ ON_FEATURES: Mapping[str, Method] = MappingProxyType(
 
 OTHERS: Mapping[str, Method] = MappingProxyType(
     {
-        "linear": SolvedMethod(
-            "convex linear probe",
-            "Logistic regression by L-BFGS on the frozen features as rows of one length, the penalty by five-fold "
-            "cross-validation: the strongest within one standard error of the best.",
-            "baseline",
-            _linear,
-            _SOLVED,
-        ),
-        "kernel": SolvedMethod(
-            "kernel probe",
-            "Logistic regression on a Gaussian kernel (γ = 1, at most 1,500 landmarks) of the frozen features as rows "
-            "of length one, the penalty as of the convex linear probe.",
-            "baseline",
-            _kernel,
-            {**_SOLVED, "gamma": 1.0, "landmarks": 1500},
-        ),
         "whitened_probe": MaterialMethod(
             "whitening + linear probe",
             "A linear probe on ZCA-whitened features, shrinkage 0.1, learning rate 0.01.",
