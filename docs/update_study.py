@@ -20,8 +20,9 @@ r"""Put the figures and tables of finished studies into ``docs/``.
 Each table goes between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of its page in ``PAGES``, by default
 ``study_results.md``, with the date, the machine and the command that made it. The figures of ``default`` go to
 ``figures/study-*.png``, those of accuracy of the fonts to ``fonts-supervised.png``, ``fonts-contrastive.png``,
-``fonts-resnet-supervised.png`` and ``fonts-resnet-contrastive.png``, the overview of ``full`` to ``figures/full-groups.png`` and its page to
-``published/full_study_report.html``; ``full_study.md`` gets only the table of all groups.
+``fonts-resnet-supervised.png`` and ``fonts-resnet-contrastive.png``, the overview of ``full`` to
+``figures/full-groups.png`` and its page to ``published/full_study_report.html``; ``full_study.md`` gets only the table
+of all groups.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ COMMANDS = {
 }
 PAGES = {"whitebox": "methods_results.md", "full": "full_study.md", "fonts": "fonts_study_tables.md"}
 PAGES["fonts-resnet"] = PAGES["fonts"]
-MORE = dict.fromkeys(("fonts", "fonts-resnet"), ("change-id", "change-ood", "shifts"))  # tables of each group beside tables.txt
+MORE = dict.fromkeys(("fonts", "fonts-resnet"), ("change-id", "change-ood", "shifts"))  # tables beside tables.txt
 
 
 def block(name: str, source: Path) -> str:

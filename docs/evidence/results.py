@@ -30,8 +30,8 @@ REFERENCE = "default"
 def collect(part: Part, cache: Path, *, stale: bool) -> dict[str, Any]:
     """Rows and paired differences of a part.
 
-    The rows are means over the seeds that all their methods have; a method with fewer seeds than the reference has no row.
-    Differences are over the seeds that both methods have.
+    The rows are means over the seeds that all their methods have; a method with fewer seeds than the reference has no
+    row. Differences are over the seeds that both methods have.
     """
     found: dict[tuple[Any, ...], dict[str, dict[int, Record]]] = {}
     for cell in part.cells:

@@ -2,8 +2,8 @@
 
 ``python tests/robustness/kills.py [every [run ...]]`` kills at every step (or every n-th) and prints the counts. A step
 is what Python's audit hooks report of a folder: a file opened, a name changed or removed, a folder made. The child is a
-fork that ends itself by SIGKILL, so nothing of it is tidied up. A study leaves its hidden ``.partial`` files, since others
-may write beside it; everything else removes them.
+fork that ends itself by SIGKILL, so nothing of it is tidied up. A study leaves its hidden ``.partial`` files, since
+others may write beside it; everything else removes them.
 """
 
 from __future__ import annotations

@@ -102,9 +102,7 @@ def test_the_other_baselines_are_compared_with_the_first(summary: list[SummaryRo
 
 def test_nmtune_is_compared_with_convex_probes_too() -> None:
     record = synthetic_record(seeds=(1, 2, 3))
-    convex = [
-        row._replace(method=name) for name in ("linear", "kernel") for row in record.table if row.method == "mlp"
-    ]
+    convex = [row._replace(method=name) for name in ("linear", "kernel") for row in record.table if row.method == "mlp"]
     rows = [row for row in summarize([*record.table, *convex], record.shifts) if is_headline(row)]
     assert {row.baseline for row in rows if row.method == "nmtune_tuned"} == {*THERE, "linear", "kernel"}
     assert {row.baseline for row in rows if row.method == "kernel"} == {"linear_probe", "linear"}

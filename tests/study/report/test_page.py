@@ -231,7 +231,7 @@ def test_several_groups_have_one_page(several: StudyRecord) -> None:
     assert set(links) <= set(ids)
     text = words(html)
     assert "Does noise in pre-training help or hurt" in text
-    assert "All groups: changes and differences in points" in text
+    assert "All groups: changes, and the best NMTune minus the linear probe" in text
     assert "chosen in each column by that very mean and therefore flattered" in text
     assert "explains nothing by itself" in text
     assert "Ablation: paired differences, mean over the noisy rates" in text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..analysis.summary import NOISY, SummaryRow, is_variant
+from ..analysis.summary import NOISY, SOLVED, SummaryRow, is_variant
 from ..rows import FEATURES
 from .results import Results, View
 from .tables import Line, Table, filled, lines
@@ -69,7 +69,7 @@ def overview_tables(groups: Sequence[Named]) -> list[Table]:
 
 
 def overview_table(groups: Sequence[Named]) -> Table:
-    """A line for each group: the effect of noise in and out of domain, the spectrum, and the gain by NMTune."""
+    """A line for each group: the effect of noise, the spectrum, and the gain of NMTune over the linear probe."""
     rows = tuple(_line(group) for group in groups)
     header = (
         "group",
@@ -82,7 +82,7 @@ def overview_table(groups: Sequence[Named]) -> Table:
         "best NMTune, in-domain",
         "best NMTune, under shift",
     )
-    caption = "All groups: changes and differences in points, 95 % intervals"
+    caption = "All groups: changes, and the best NMTune minus the linear probe, in points, 95 % intervals"
     return Table("overview", caption, header, rows)
 
 
@@ -104,7 +104,9 @@ def _line(group: Named) -> tuple[Entry, ...]:
 
 
 def _best(results: Results, split: str) -> Entry:
-    reference = results.reference_method
+    """The largest difference of a variant of NMTune to the solved linear probe, or else to the reference method."""
+    names = [note.name for note in results.methods]
+    reference = next((name for name in SOLVED if name in names), results.reference_method)
     found = [results.find(note.name, NOISY, baseline=reference, split=split) for note in results.methods]
     rows: list[SummaryRow] = [row for row in found if row is not None and is_variant(row.method)]
     return interval_entry(max(rows, key=lambda row: row.mean, default=None))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from ..analysis.intervals import holm
-from ..analysis.summary import NOISY, SummaryRow
+from ..analysis.summary import NOISY, SOLVED, SummaryRow
 from ..rows import FEATURES
 from .results import Results, changes_by_rate
 from .tables import SPECTRAL
@@ -58,6 +58,8 @@ def _slight_noise(results: Results) -> Finding | None:
         return None
     rate, row = next(iter(changes.items()))
     said = outcome(row)
+    solved = ((note.label, results.change(note.name, rate)) for note in results.methods if note.name in SOLVED)
+    level = [text for kind, told in by_outcome(solved, "{} ({})").items() if kind != "gain" for text in told]
     others = ((note.label, results.change(note.name, rate)) for note in results.methods if note.name != method)
     texts = rendered(
         results,
@@ -65,10 +67,13 @@ def _slight_noise(results: Results) -> Finding | None:
         rate=rate_text(rate),
         size=interval_entry(row).text,
         said=said,
+        level=level,
+        reference=f"the {results.label(method)}",
         others=by_outcome(others, "{} {}"),
     )
     tones: dict[Outcome, Tone] = {"gain": "yes", "loss": "no", "not significant": "open", "no interval": "open"}
-    return Finding(tone=tones[said], evidence=_by_rate(changes), header=_change_header(results), **texts)
+    tone = "mixed" if said == "gain" and level else tones[said]
+    return Finding(tone=tone, evidence=_by_rate(changes), header=_change_header(results), **texts)
 
 
 def _any_noise(results: Results) -> Finding | None:
