@@ -1,6 +1,6 @@
 """Draw the front page's figure from a finished study: ``python docs/front_figure.py STUDY docs/figures``.
 
-``STUDY`` is a folder that ``noisymodel study`` wrote. Four lines: the linear probe and NMTune with tuned weights,
+``STUDY`` is a folder that ``noisymodel study`` wrote. Four lines: the solved linear probe and NMTune with tuned weights,
 in-domain and under shift (the mean of all shifts), each with its 95 % interval over the seeds.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from noisymodel.study.analysis.intervals import Interval, mean_interval
 
-METHODS = {"linear_probe": ("linear probe", "#5F5F5F"), "nmtune_tuned": ("NMTune", "#0072B2")}
+METHODS = {"linear": ("linear probe", "#5F5F5F"), "nmtune_tuned": ("NMTune", "#0072B2")}
 SPLITS = {"id": ("in-domain", "-", "o"), "ood": ("under shift", "--", "s")}
 
 
@@ -43,10 +43,10 @@ def finding(found: dict[tuple[str, str], dict[float, Interval]]) -> str:
     """What the highest noise rate does to the linear probe, in words."""
     changes: list[str] = []
     for split, (where, _, _) in SPLITS.items():
-        line = found["linear_probe", split]
+        line = found["linear", split]
         points = round(line[max(line)].mean - line[min(line)].mean)
         changes.append(f"{'gains' if points > 0 else 'loses'} {abs(points)} points {where}")
-    rate = max(found["linear_probe", "id"])
+    rate = max(found["linear", "id"])
     return f"With {100 * rate:.0f} % wrong labels in pre-training the linear probe\n{' and '.join(changes)}"
 
 
