@@ -45,7 +45,7 @@ def finding(found: dict[tuple[str, str], dict[float, Interval]]) -> str:
     for split, (where, _, _) in SPLITS.items():
         line = found["linear", split]
         points = round(line[max(line)].mean - line[min(line)].mean)
-        changes.append(f"{'gains' if points > 0 else 'loses'} {abs(points)} points {where}")
+        changes.append(f"{'gains' if points > 0 else 'loses'} {abs(points)} point{'s' if abs(points) != 1 else ''} {where}")
     rate = max(found["linear", "id"])
     return f"With {100 * rate:.0f} % wrong labels in pre-training the linear probe\n{' and '.join(changes)}"
 
