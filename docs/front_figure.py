@@ -1,7 +1,7 @@
 """Draw the front page's figure from a finished study: ``python docs/front_figure.py STUDY docs/figures``.
 
-``STUDY`` is a folder that ``noisymodel study`` wrote. Four lines: the solved linear probe and NMTune with tuned weights,
-in-domain and under shift (the mean of all shifts), each with its 95 % interval over the seeds.
+``STUDY`` is a folder that ``noisymodel study`` wrote. Four lines: the solved linear probe and NMTune with tuned
+weights, in-domain and under shift (the mean of all shifts), each with its 95 % interval over the seeds.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ def finding(found: dict[tuple[str, str], dict[float, Interval]]) -> str:
     for split, (where, _, _) in SPLITS.items():
         line = found["linear", split]
         points = round(line[max(line)].mean - line[min(line)].mean)
-        changes.append(f"{'gains' if points > 0 else 'loses'} {abs(points)} point{'s' if abs(points) != 1 else ''} {where}")
+        ending = "" if abs(points) == 1 else "s"
+        changes.append(f"{'gains' if points > 0 else 'loses'} {abs(points)} point{ending} {where}")
     rate = max(found["linear", "id"])
     return f"With {100 * rate:.0f} % wrong labels in pre-training the linear probe\n{' and '.join(changes)}"
 
