@@ -64,7 +64,7 @@ def _gains(gains: list[dict[str, Any]]) -> Path:
         axis.set(xscale="log", title=name, xlabel="labels a class")
         axis.set_xticks([4, 16, 64, 256, 1024], ["4", "16", "64", "256", "all"])
     axes[0].set_ylabel("points over the best baseline")
-    axes[0].legend(fontsize=7)
+    axes[0].legend(fontsize=7, loc="lower right")
     return _saved(figure, GAINS)
 
 
