@@ -161,7 +161,7 @@ def _training(
     rows: Tensor, targets: Tensor, weights: Tensor | None, inside: Tensor
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The rows inside, their targets and weights; where they are nearly all, all rows, the others with weight zero."""
-    if bool(inside.double().mean() > _NEARLY):
+    if int(inside.sum()) > _NEARLY * len(inside):
         return rows, targets, inside.to(rows) if weights is None else weights * inside
     return rows[inside], targets[inside], None if weights is None else weights[inside]
 

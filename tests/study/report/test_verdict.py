@@ -40,18 +40,23 @@ def test_slight_noise(change: float, words: str, tone: str) -> None:
     assert [row[0].text for row in finding.evidence] == ["5\u00a0%", "10\u00a0%", "20\u00a0%", "30\u00a0%"]
 
 
-@pytest.mark.parametrize(("change", "tone"), [(0.0, "mixed"), (0.04, "yes")])
-def test_a_gain_that_a_solved_probe_does_not_have_is_one_of_training(change: float, tone: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "tone"),
+    [({"linear": 0.0}, "mixed"), ({"linear": 0.04}, "yes"), ({"linear": 0.04, "kernel": 0.0}, "yes")],
+)
+def test_a_gain_that_no_solved_probe_has_is_one_of_training(changes: dict[str, float], tone: str) -> None:
     directions = {"seeds": tuple(range(5)), "spread": 0.002, "shifts": REPORT_SHIFTS[:3]}
-    record, solved = (synthetic_record(**directions, id_change=by, methods=("linear_probe",)) for by in (0.04, change))
-    rows = [row._replace(method="linear") for row in solved.table if row.method == "linear_probe"]
-    notes = [note._replace(name="linear", label="Solved probe") for note in solved.methods]
-    record = replace(record, table=(*record.table, *rows), methods=(*record.methods, *notes))
+    record = synthetic_record(**directions, id_change=0.04, methods=("linear_probe",))
+    for name, change in changes.items():
+        solved = synthetic_record(**directions, id_change=change, methods=("linear_probe",))
+        rows = [row._replace(method=name) for row in solved.table if row.method == "linear_probe"]
+        notes = [note._replace(name=name, label=f"Solved {name}") for note in solved.methods]
+        record = replace(record, table=(*record.table, *rows), methods=(*record.methods, *notes))
     summary = summarize(record.table, record.shifts)
     finding = of(findings(Results(record, summary, views(summary)[0])), "Does slight")
     assert finding.tone == tone
-    assert ("no significant gain for Solved probe (" in finding.answer) == (tone == "mixed")
-    assert ("no significant gain for Solved probe (" in finding.sentence) == (tone == "mixed")
+    assert ("no significant gain for Solved linear (" in finding.answer) == (tone == "mixed")
+    assert ("no significant gain for Solved linear (" in finding.sentence) == (tone == "mixed")
 
 
 def test_the_other_methods_are_told_apart() -> None:

@@ -59,7 +59,8 @@ def _slight_noise(results: Results) -> Finding | None:
     rate, row = next(iter(changes.items()))
     said = outcome(row)
     solved = ((note.label, results.change(note.name, rate)) for note in results.methods if note.name in SOLVED)
-    level = [text for kind, told in by_outcome(solved, "{} ({})").items() if kind != "gain" for text in told]
+    told = by_outcome(solved)
+    level = [] if told["gain"] else [text for texts in told.values() for text in texts]
     others = ((note.label, results.change(note.name, rate)) for note in results.methods if note.name != method)
     texts = rendered(
         results,
