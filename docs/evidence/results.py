@@ -25,6 +25,7 @@ from .parts import Part
 
 FOLDER = Path(__file__).parent / "results"
 REFERENCE = "default"
+PLACE = ("task", "layer", "size", "noise", "rate")
 
 
 def collect(part: Part, cache: Path, *, stale: bool) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def _place(cell: Cell) -> tuple[Any, ...]:
 
 
 def _named(place: tuple[Any, ...]) -> dict[str, Any]:
-    return dict(zip(("task", "layer", "size", "noise", "rate"), place, strict=True))
+    return dict(zip(PLACE, place, strict=True))
 
 
 def _row(place: tuple[Any, ...], method: str, records: list[Record]) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def merged(result: dict[str, Any], before: dict[str, Any], part: Part) -> dict[s
     """A part's result with the rows and gains of places that were measured before and not now, in the part's order."""
 
     def place(line: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(line[name] for name in ("task", "layer", "size", "noise", "rate"))
+        return tuple(line[name] for name in PLACE)
 
     now, order = {place(row) for row in result["rows"]}, list(dict.fromkeys(map(_place, part.cells)))
     lines = {

@@ -78,9 +78,9 @@ def multinomial(
         value = -(share * targets * logs).sum() + penalty / 2 * solution[:-1].square().sum()
         error = share * (mass * logs.exp() - targets)
         gradient = torch.cat([torch.addmm(solution[:-1], rows.mT, error, beta=penalty), error.sum(0, keepdim=True)])
-        return float(value), gradient.double().cpu().numpy().ravel()
+        return float(value), gradient.cpu().double().numpy().ravel()
 
-    first = np.zeros((width + 1) * classes) if start is None else start.double().cpu().numpy().ravel()
+    first = np.zeros((width + 1) * classes) if start is None else start.cpu().double().numpy().ravel()
     options: Any = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
     with _blas().limit(limits=1, user_api="blas"):
         found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
@@ -176,7 +176,8 @@ def within_errors(best: Tensor, other: Tensor, weights: Tensor | None, errors: f
 
 def _right(logits: Tensor, targets: Tensor) -> Tensor:
     """(N,) the probability that the label is the class of the largest logit: 0 or 1 for class ids."""
-    return targets.gather(1, logits.argmax(1, keepdim=True))[:, 0].double()
+    found = targets.gather(1, logits.argmax(1, keepdim=True))[:, 0]
+    return found if found.device.type == "mps" else found.double()
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
