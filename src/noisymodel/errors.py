@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -37,6 +38,12 @@ def import_extra(package: str, *, extra: str, purpose: str) -> Any:
         if error.name is not None and error.name.partition(".")[0] != package:
             raise
         raise MissingExtraError(package, extra=extra, purpose=purpose) from None
+
+
+def check_extra(package: str, *, extra: str, purpose: str) -> None:
+    """Raise a `MissingExtraError` unless an optional package is installed; it is not imported."""
+    if find_spec(package) is None:
+        raise MissingExtraError(package, extra=extra, purpose=purpose)
 
 
 class ConfigError(ValueError):

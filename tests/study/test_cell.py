@@ -26,14 +26,20 @@ SEED = {"seeds": [1]}
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Cell:
     cell = Cell(plan(tiny.glyphs(**SEED)), tiny.cell_name(1), PartCache(tmp_path_factory.mktemp("cache")))
-    told: list[str] = []
-    assert cell.compute(told.append) == []
-    assert told == ["pretraining", "features", "linear_probe", "nmtune_tuned"]
+    looked: list[int] = []
+    assert cell.compute(lambda: looked.append(len(cell.plan.missing(cell.name, cell.cache)))) == []
+    assert looked == [3, 2, 1, 0]
     return cell
 
 
 def collected(cell: Cell, **changes: object) -> Collected:
     return collect(plan(tiny.glyphs(**SEED, **changes)), cell.cache)
+
+
+def test_overrides_reach_the_pretraining(tmp_path: Path) -> None:
+    settings = {**tiny.GLYPHS["pretraining"], "overrides": {"mlp": {"epochs": 3}, "vit": {"epochs": 4}}}
+    cell = Cell(plan(tiny.glyphs(**SEED, pretraining=settings)), tiny.cell_name(1), PartCache(tmp_path))
+    assert cell.request.config.epochs == 3
 
 
 def test_rows_are_complete(cell: Cell) -> None:
@@ -81,10 +87,10 @@ def never(*_: object, **__: object) -> None:
 def test_what_is_there_is_not_computed_again(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("noisymodel.study.cell.pretrain", never)
     other = Cell(plan(tiny.glyphs(**SEED, methods=["linear_probe", "mlp"], shots=3)), cell.name, cell.cache)
-    assert other.compute(lambda _: None) == []
+    assert other.compute() == []
     monkeypatch.setattr("noisymodel.study.methods.base.fit", never)
     again = Cell(plan(tiny.glyphs(**SEED)), cell.name, PartCache(cell.cache.folder))
-    assert again.compute(lambda _: None) == []
+    assert again.compute() == []
 
 
 def test_stored_networks_are_the_trained_ones_to_the_bit(cell: Cell) -> None:

@@ -31,16 +31,16 @@ def _fixed_costs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_fixed_costs")
 def test_times_are_of_what_is_missing(tmp_path: Path) -> None:
     cache = PartCache(tmp_path / "cache")
-    found = estimate(CONFIG, cache, workers=8)
+    found = estimate(CONFIG, cache.folder, workers=8)
     assert (found.cells, found.missing_cells, found.parts, found.missing_parts) == (2, 2, 12, 12)
     assert (found.pretraining_seconds, found.evaluation_seconds, found.tuning_seconds) == (20, 2, 16)
     assert (found.workers, found.seconds) == (2, 19), "no more processes than cells"
-    assert estimate(CONFIG, cache, workers=1).seconds == 38
+    assert estimate(CONFIG, cache.folder, workers=1).seconds == 38
     execute(plan(tiny.digits(seeds=[1], shots=[3, 4])), cache, workers=1)
-    half = estimate(CONFIG, cache, workers=1)
+    half = estimate(CONFIG, cache.folder, workers=1)
     assert (half.missing_cells, half.missing_parts, half.seconds) == (1, 6, 19)
     more = estimate(
-        tiny.digits(seeds=[1], shots=[3, 4], methods=["linear_probe", "mlp", "mlp_tuned"]), cache, workers=1
+        tiny.digits(seeds=[1], shots=[3, 4], methods=["linear_probe", "mlp", "mlp_tuned"]), cache.folder, workers=1
     )
     assert (more.missing_parts, more.pretraining_seconds, more.tuning_seconds) == (2, 0, 4), "networks are stored"
 

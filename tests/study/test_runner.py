@@ -222,7 +222,7 @@ def test_bad_configuration_is_found_before_anything_is_written(tmp_path: Path) -
 
 
 def test_missing_extra_is_found_before_computing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "find_spec", lambda name: None if name == "matplotlib" else object())
+    monkeypatch.setattr("noisymodel.errors.find_spec", lambda name: None if name == "matplotlib" else object())
     with pytest.raises(
         MissingExtraError, match=r"`matplotlib` is needed for the study's report: .*noisymodel\[study\]"
     ):

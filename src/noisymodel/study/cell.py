@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -24,23 +24,27 @@ from .plan import NETWORKS, CellName, Part, Plan
 from .pretraining import Network, Pretrained, PretrainingRequest, measures, pretrain, untrained
 from .rows import CLEAN_SHIFT
 
+T = TypeVar("T")
 
-def compute_cell(plan: Plan, name: CellName, cache: PartCache, tell: Callable[[str], None]) -> list[Failure]:
+
+def compute_cell(
+    plan: Plan, name: CellName, cache: PartCache, look: Callable[[], None] = lambda: None
+) -> list[Failure]:
     """Compute the missing parts of one cell; a cell that cannot be opened fails as a whole."""
     try:
         cell = Cell(plan, name, cache)
     except Exception as error:
         return [failure(name, plan.spoken(NETWORKS), error)]
-    return cell.compute(tell)
+    return cell.compute(look)
 
 
-class FrozenFeatures(NamedTuple):
-    """The features of a task by a pre-trained network."""
+class OfTask(NamedTuple, Generic[T]):
+    """The examples of a task, or their features ``(n, D)`` by a pre-trained network."""
 
-    training: Mapping[int, Tensor]
-    """Features ``(n, D)`` of the training examples, by the number of shots."""
-    tests: Mapping[str, Tensor]
-    """Features of each test set; ``"none"`` is the in-domain one."""
+    training: Mapping[int, T]
+    """By the number of shots."""
+    tests: Mapping[str, T]
+    """By shift; ``"none"`` is the in-domain test set."""
 
 
 class Cell:
@@ -57,14 +61,14 @@ class Cell:
         self.rates = plan.config.noise_rates
         self.source = plan.source_of(name)
         self.tasks: Mapping[str, Task] = chosen_tasks(plan.config, self.source)
-        self._examples: dict[str, tuple[Mapping[int, Examples], Mapping[str, Examples]]] = {}
-        self._frozen: dict[tuple[float, str], FrozenFeatures] = {}
+        self._examples: dict[str, OfTask[Examples]] = {}
+        self._frozen: dict[tuple[float, str], OfTask[Tensor]] = {}
         self._pretrained: Pretrained | None = None
 
     # ---- parts -------------------------------------------------------------------------------------------------------
 
-    def compute(self, tell: Callable[[str], None]) -> list[Failure]:
-        """Compute and store the missing parts; call ``tell`` with the name of each finished part.
+    def compute(self, look: Callable[[], None] = lambda: None) -> list[Failure]:
+        """Compute and store the missing parts; call ``look`` after each finished part.
 
         If a part fails, the others are still computed, unless it is the pre-training, on which all depend.
         """
@@ -78,17 +82,15 @@ class Cell:
                 if not pretrained:
                     return failures
                 continue
-            tell(self.plan.spoken(part))
+            look()
         return failures
 
     def complete(self, part: Part) -> None:
         """Compute and store a part, unless it is stored."""
-        identity = self.plan.identity(self.name, part)
-        curves = part.stage == "tuning" and self.plan.config.learning_curves
-        if self.cache.load(identity, curves=curves) is None:
+        if self.plan.stored(self.name, part, self.cache) is None:
             network = self.pretrained().network.name
             compute = {"networks": self._networks, "features": self._features, "tuning": self._tuning}[part.stage]
-            self.cache.save(identity, compute(part)._replace(network=network))
+            self.cache.save(self.plan.identity(self.name, part), compute(part)._replace(network=network))
 
     # ---- networks ----------------------------------------------------------------------------------------------------
 
@@ -121,7 +123,7 @@ class Cell:
             seed=self.name.seed,
             classes=self.source.pretraining_classes,
             vocabulary=self.source.vocabulary,
-            config=self.plan.config.pretraining.resolved(self.name.objective, self.name.architecture),
+            config=self.plan.settings_of(self.name),
             checkpoints=self.cache.checkpoints(self.plan.pretraining(self.name)),
         )
 
@@ -140,24 +142,24 @@ class Cell:
 
     # ---- features ----------------------------------------------------------------------------------------------------
 
-    def frozen(self, rate: float, task: str) -> FrozenFeatures:
+    def frozen(self, rate: float, task: str) -> OfTask[Tensor]:
         """Features of a task by the network that was pre-trained at ``rate``."""
         if (rate, task) not in self._frozen:
             network = self.pretrained().one(self.rates.index(rate))
             training, tests = self.examples_of(task)
-            self._frozen[rate, task] = FrozenFeatures(
+            self._frozen[rate, task] = OfTask(
                 {shots: features_of(network, examples) for shots, examples in training.items()},
                 {shift: features_of(network, examples) for shift, examples in tests.items()},
             )
         return self._frozen[rate, task]
 
-    def examples_of(self, name: str) -> tuple[Mapping[int, Examples], Mapping[str, Examples]]:
-        """Downstream training examples of a task by shots, and test examples by shift; the same for all networks."""
+    def examples_of(self, name: str) -> OfTask[Examples]:
+        """Downstream training and test examples of a task; the same for all networks."""
         if name not in self._examples:
             task = self.tasks[name]
             training = {shots: task.training(shots) for shots in self.plan.config.shots}
             shifted = {shift: task.shifted(shift) for shift in self.plan.shifts[name]}
-            self._examples[name] = training, {CLEAN_SHIFT: task.test(), **shifted}
+            self._examples[name] = OfTask(training, {CLEAN_SHIFT: task.test(), **shifted})
         return self._examples[name]
 
     # ---- computing ---------------------------------------------------------------------------------------------------
@@ -192,7 +194,7 @@ class Cell:
             frozen = self.frozen(rate, part.task)
             tests = {
                 shift: examples if method.sees_pictures else examples._replace(inputs=frozen.tests[shift].numpy())
-                for shift, examples in self.examples_of(part.task)[1].items()
+                for shift, examples in self.examples_of(part.task).tests.items()
             }
             recorder = CurveRecorder(rate, tests) if self.plan.config.learning_curves else None
             network = self.pretrained().one(self.rates.index(rate))
@@ -208,7 +210,7 @@ class Cell:
 
     def material(self, network: Network, features: Tensor, part: Part) -> Material:
         """The material that a method may train on, including a network's features of the training examples."""
-        training = self.examples_of(part.task)[0][part.shots]
+        training = self.examples_of(part.task).training[part.shots]
         return Material(
             network=network,
             inputs=training.inputs,

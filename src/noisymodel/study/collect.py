@@ -31,11 +31,8 @@ def collect(plan: Plan, cache: PartCache, failures: Sequence[Failure] = ()) -> C
     found = Collected([], {}, [], [])
     several = len({cell[:3] for cell in plan.cells}) * len(plan.tasks) > 1
     reasons = {(failure.cell, failure.part): failure.message for failure in failures}
-    curves = plan.config.learning_curves
     for cell in plan.cells:
-        stored = {
-            part: cache.load(plan.identity(cell, part), curves=curves and part.stage == "tuning") for part in plan.parts
-        }
+        stored = {part: plan.stored(cell, part, cache) for part in plan.parts}
         network = next((values.network for values in stored.values() if values is not None), "")
         for part, values in stored.items():
             group = _group(plan, cell, part, network)
@@ -47,7 +44,7 @@ def collect(plan: Plan, cache: PartCache, failures: Sequence[Failure] = ()) -> C
                 continue
             row = partial(_row, group, method, part.shots, cell.seed)
             found.table.extend(row(*number) for number in values.numbers)
-            if curves:
+            if plan.config.learning_curves:
                 found.curves.extend(CurveRow(*row(*point[:4]), epoch=point[4]) for point in values.curves or ())
             prefix = f"{'/'.join(group)}/" if several else ""
             for shift, by_rate in values.spectra.items():

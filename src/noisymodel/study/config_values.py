@@ -113,11 +113,8 @@ def convert(value: Any, kind: Any, key: str) -> Any:
         return {str(name): convert(item, element, f"{key}.{name}") for name, item in value.items()}
     if kind is Any:
         return _plain(value, key)
-    if kind is bool:
-        demand(isinstance(value, bool), key, "true or false", value)
-        return value
-    if kind is str:
-        demand(isinstance(value, str), key, "a string", value)
+    if kind in _PLAIN:
+        demand(isinstance(value, kind), key, _PLAIN[kind], value)
         return value
     article = "an integer" if kind is int else "a number"
     known = numbers.Integral if kind is int else numbers.Real
@@ -166,4 +163,5 @@ def check_types(config: Any, prefix: str) -> None:
             object.__setattr__(config, name, convert(value, kind, prefix + name))
 
 
+_PLAIN: Mapping[Any, str] = {bool: "true or false", str: "a string"}
 _NOUNS: Mapping[Any, str] = {int: "integer", float: "number", str: "string"}

@@ -14,7 +14,7 @@ import numpy as np
 from .cell import Cell, features_of
 from .config import StudyConfig
 from .data import Examples
-from .execution import missing_parts, one_thread
+from .execution import one_thread
 from .part_cache import PartCache
 from .plan import Part, Plan, plan
 from .pretraining import PretrainingRequest, pretrain, untrained
@@ -68,7 +68,7 @@ class Estimate:
         )
 
 
-def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int) -> Estimate:
+def estimate(config: StudyConfig, cache: str | Path, *, workers: int) -> Estimate:
     """Measure some steps of each kind of work of a study, and extrapolate.
 
     Each objective with each architecture pre-trains a few batches on the study's own data, each method tunes one
@@ -76,7 +76,7 @@ def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int
 
     Args:
         config: the study.
-        cache: the cache of its finished parts, which take no time.
+        cache: the folder of its finished parts, which take no time.
         workers: the number of processes that will share the cells.
 
     Raises:
@@ -84,13 +84,12 @@ def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int
     """
     planned = plan(config)
     planned.check_packages()
-    parts = cache if isinstance(cache, PartCache) else PartCache(cache)
-    missing = {name: missing_parts(planned, name, parts) for name in planned.cells}
+    parts = PartCache(cache)
+    missing = {name: planned.missing(name, parts) for name in planned.cells}
     open_cells = {name: lacking for name, lacking in missing.items() if lacking}
-    kinds = {name[:2]: name for name in reversed(planned.cells)}
+    kinds = {name[:2]: Cell(planned, name, parts) for name in reversed(planned.cells)}
     with one_thread():
-        needed = {name[:2] for name in open_cells}
-        costs = {kind: _Costs(Cell(planned, name, parts)) for kind, name in kinds.items() if kind in needed}
+        costs = {kind: _Costs(kinds[kind]) for kind in {name[:2] for name in open_cells}}
     untrained_yet = [name for name in open_cells if not parts.has_networks(planned.pretraining(name))]
     tuned = [(name[:2], part) for name, lacking in open_cells.items() for part in lacking if part.method]
     return Estimate(
@@ -102,7 +101,7 @@ def estimate(config: StudyConfig, cache: PartCache | str | Path, *, workers: int
         tuning_seconds=sum(costs[kind].tuning[part] for kind, part in tuned),
         evaluation_seconds=sum(costs[name[:2]].features for name in open_cells),
         workers=max(1, min(workers, len(open_cells))),
-        disk_bytes=_disk(planned, {kind: Cell(planned, name, parts) for kind, name in kinds.items()}),
+        disk_bytes=_disk(planned, kinds),
     )
 
 
@@ -118,13 +117,13 @@ class _Costs:
 
     def _pretraining(self) -> float:
         request = self.cell.request
-        settings = request.settings
+        settings = request.config
         batch = settings.batch_size
         steps = settings.epochs * math.ceil(len(request.examples.inputs) / batch)
 
         def sample(count: int) -> PretrainingRequest:
-            config = replace(settings, epochs=1, overrides={})
             examples = _some(request.examples, count * batch)
+            config = replace(settings, epochs=1)
             return replace(request, examples=examples, config=config, checkpoints=None, gather=False)
 
         pretrain(sample(1))  # excludes one-time costs
@@ -142,7 +141,7 @@ class _Costs:
     def _tuning(self, part: Part) -> float:
         """Seconds of tuning, from one measured epoch."""
         method = self.cell.plan.methods[part.method]
-        features = features_of(self.network, self.cell.examples_of(part.task)[0][part.shots])
+        features = features_of(self.network, self.cell.examples_of(part.task).training[part.shots])
         material = self.cell.material(self.network, features, part)
         short = replace(self.config.tuning, epochs=1)
         one = _seconds(lambda: method.fitted(material._replace(tuning=short))) / method.epochs(1)

@@ -7,11 +7,10 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from ..errors import OutputFolderError
-from ..files import write_file
-from ..files.reading import parse_json
+from ..errors import InputFileError, OutputFolderError
+from ..files import read_json, write_file
 from .config import StudyConfig
 
 CONFIG_FILE = "config.json"
@@ -43,10 +42,9 @@ REPORT = (
 def read_claim(path: Path) -> dict[str, Any] | None:
     """The configuration of the study in a folder, or ``None``."""
     try:
-        held = parse_json((path / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path / CONFIG_FILE)
+    except InputFileError:
         return None
-    return cast("dict[str, Any]", held) if isinstance(held, Mapping) else None
 
 
 def is_finished(path: Path, config: StudyConfig) -> bool:

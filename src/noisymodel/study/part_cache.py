@@ -12,8 +12,7 @@ from typing import Any, NamedTuple, cast
 import safetensors
 import torch
 
-from ..files import encode_tensors, read_tensors, write_file
-from ..files.reading import parse_json
+from ..files import encode_tensors, read_json, read_tensors, write_file
 from .identity import Identity
 
 Number = tuple[float, str, str, float]
@@ -66,11 +65,11 @@ class PartCache:
     def load(self, identity: Identity, *, curves: bool = False) -> Values | None:
         """The values of a part, or ``None``; with ``curves``, values without curves count as missing."""
         try:
-            content = parse_json(self.path(identity).read_text(encoding="utf-8"))
+            content = read_json(self.path(identity))
             if content.pop("identity") != identity.record():
                 return None
             values = _checked(Values(**content))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
         return None if curves and values.curves is None else values
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import cached_property
-from importlib.util import find_spec
 from itertools import product
 from typing import Any, NamedTuple
 
-from ..errors import ConfigError, MissingExtraError
+from ..errors import ConfigError, check_extra
 from .config import PretrainingConfig, StudyConfig
 from .data import Source, chosen_tasks, open_source, reported_shifts
 from .identity import LIBRARY_OF, Identity, library_versions, network_record
 from .methods import chosen_methods
+from .part_cache import PartCache, Values
 from .pretraining.compatibility import fits
 
 _EXTRA_OF = {"timm": "timm", "transformers": "hf", "open_clip": "open-clip"}
@@ -122,6 +122,15 @@ class Plan:
         record = {**method.record, "training": asdict(self.config.tuning)}
         return replace(known, shots=part.shots, method=record, libraries=libraries)
 
+    def stored(self, cell: CellName, part: Part, cache: PartCache) -> Values | None:
+        """The values of a part, or ``None`` if they are not completely stored."""
+        curves = self.config.learning_curves and part.stage == "tuning"
+        return cache.load(self.identity(cell, part), curves=curves)
+
+    def missing(self, cell: CellName, cache: PartCache) -> list[Part]:
+        """The parts of a cell that are not completely stored."""
+        return [part for part in self.parts if self.stored(cell, part, cache) is None]
+
     @cached_property
     def _data(self) -> dict[str, Any]:
         return {"source": self.config.data, **self.source.input_record()}
@@ -144,8 +153,8 @@ class Plan:
         """
         for architecture in self.config.architectures:
             library, colon, _ = architecture.partition(":")
-            if colon and find_spec(library) is None:
-                raise MissingExtraError(library, extra=_EXTRA_OF[library], purpose=f"pre-training models of {library}")
+            if colon:
+                check_extra(library, extra=_EXTRA_OF[library], purpose=f"pre-training models of {library}")
 
 
 def plan(config: StudyConfig) -> Plan:

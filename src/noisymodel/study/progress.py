@@ -11,7 +11,6 @@ from typing import Any
 from ..errors import OutputFolderError
 from ..files.reading import parse_json
 from .config import StudyConfig
-from .execution import missing_parts
 from .output_folder import CACHE_FOLDER, FAILURES_FILE, RESULTS_FILE, read_claim
 from .part_cache import PartCache
 from .plan import NETWORKS, CellName, Plan, plan
@@ -95,7 +94,7 @@ def status(path: str | Path, *, cache: str | Path | None = None) -> StudyStatus:
 
 
 def _cell(planned: Plan, name: CellName, cache: PartCache, failures: list[dict[str, str]]) -> CellStatus:
-    missing = missing_parts(planned, name, cache)
+    missing = planned.missing(name, cache)
     said = [f"{failed['part']}: {failed['message']}" for failed in failures if failed["cell"] == str(name)]
     age = _checkpoint_age(cache.checkpoints(planned.pretraining(name))) if NETWORKS in missing else None
     return CellStatus(name, len(planned.parts), tuple(map(planned.spoken, missing)), tuple(said), age)

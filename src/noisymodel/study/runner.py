@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._checks import check_choice
-from ..errors import MissingExtraError, StudyError, StudyWarning
+from ..errors import StudyError, StudyWarning, check_extra
 from ..files import write_file
 from .collect import Collected, collect
 from .config import StudyConfig
@@ -97,7 +96,8 @@ def run(
     began = time.monotonic()
     path = None if out is None else Path(out).absolute()
     if path is not None:
-        _check_report_packages()
+        for package in ("matplotlib", "jinja2"):
+            check_extra(package, extra="study", purpose="the study's report")
         claim_folder(path, planned.config, resume=resume, force=force)
     temporary = tempfile.TemporaryDirectory(prefix="noisymodel-") if path is None else nullcontext(path / CACHE_FOLDER)
     with temporary as folder:
@@ -116,7 +116,7 @@ def run(
 
 
 def run_shard(
-    config: StudyConfig | Mapping[str, Any] | str | Path | None,
+    config: StudyConfig,
     out: str | Path,
     shard: Shard,
     *,
@@ -131,10 +131,10 @@ def run_shard(
     Raises:
         ConfigError, OutputFolderError: as `run`.
     """
-    planned = plan(_as_config(config))
+    planned = plan(config)
     _check_machine(planned, "processes")
     path = Path(out)
-    claim_folder(path, planned.config, resume=True, force=False)
+    claim_folder(path, config, resume=True, force=False)
     return execute(planned, PartCache(cache or path / CACHE_FOLDER), workers=workers, progress=progress, shard=shard)
 
 
@@ -169,29 +169,14 @@ def _check_machine(planned: Plan, backend: str) -> None:
 
     Raises:
         ConfigError, MissingExtraError: one of them is missing.
+        ValueError: an unknown backend.
     """
     planned.check_packages()
-    check_backend(backend)
-    if backend == "processes":
-        training_device(planned.config.pretraining.device)
-
-
-def check_backend(backend: str) -> None:
-    """Check that the backend is known and its packages are installed.
-
-    Raises:
-        ValueError: an unknown name.
-        MissingExtraError: Ray is not installed.
-    """
     check_choice(backend, "backend", BACKENDS)
-    if backend == "ray" and find_spec("ray") is None:
-        raise MissingExtraError("ray", extra="ray", purpose="a study as Ray tasks")
-
-
-def _check_report_packages() -> None:
-    for package in ("matplotlib", "jinja2"):
-        if find_spec(package) is None:
-            raise MissingExtraError(package, extra="study", purpose="the study's report")
+    if backend == "ray":
+        check_extra("ray", extra="ray", purpose="a study as Ray tasks")
+    else:
+        training_device(planned.config.pretraining.device)
 
 
 # ---- the record ------------------------------------------------------------------------------------------------------

@@ -8,14 +8,13 @@ import pytest
 
 from noisymodel import study
 from noisymodel.errors import MissingExtraError, StudyError
-from noisymodel.study import runner
 from study import tiny
 
 
 def test_a_missing_ray_and_an_unknown_backend_are_said_before_computing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"`backend` must be one of .*got 'spark'"):
         study.run(tiny.digits(), backend="spark")
-    monkeypatch.setattr(runner, "find_spec", lambda name: None)
+    monkeypatch.setattr("noisymodel.errors.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"`ray` is needed for a study as Ray tasks: .*noisymodel\[ray\]"):
         study.run(tiny.digits(), backend="ray")
 

@@ -46,7 +46,7 @@ def test_features_are_those_of_the_study_to_the_bit(name: str, folder_of, zoo_of
             assert loaded.audit["requested_rate"] == rate
             assert loaded.network.name == cell.pretrained().network.name
             frozen = cell.frozen(rate, task)
-            for shift, examples in cell.examples_of(task)[1].items():
+            for shift, examples in cell.examples_of(task).tests.items():
                 assert torch.equal(loaded.features(examples.inputs), frozen.tests[shift])
             tensor = torch.from_numpy(examples.inputs)
             assert torch.equal(loaded.features(tensor), frozen.tests[shift])

@@ -29,7 +29,7 @@ TRAINED = [name for name, method in NEIGHBOURS.items() if isinstance(method, Mat
 
 
 def needs_peft(name: str) -> object:
-    missing = NEIGHBOURS[name].needs_peft and importlib.util.find_spec("peft") is None
+    missing = bool(NEIGHBOURS[name].packages) and importlib.util.find_spec("peft") is None
     return pytest.param(name, marks=pytest.mark.skipif(missing, reason="needs peft"))
 
 
@@ -77,7 +77,7 @@ def test_every_setting_changes_the_result(name: str, material: Material) -> None
 def test_a_study_of_all_methods_has_a_number_for_each(cell: Cell) -> None:
     pytest.importorskip("peft")
     planned = plan(tiny.glyphs(methods=["linear_probe", "neighbours", "whitebox"], seeds=[1]))
-    assert Cell(planned, tiny.cell_name(1), cell.cache).compute(lambda _: None) == []
+    assert Cell(planned, tiny.cell_name(1), cell.cache).compute() == []
     rows = collect(planned, cell.cache).table
     for name in ("linear_probe", *NEIGHBOURS):
         accuracies = [row.value for row in rows if row.method == name and row.metric == "accuracy"]
@@ -90,7 +90,7 @@ def test_a_study_of_all_methods_has_a_number_for_each(cell: Cell) -> None:
 def test_accuracy_is_that_of_the_fitted_head_on_pictures(cell: Cell, material: Material) -> None:
     planned = plan(tiny.glyphs(methods=["full_fine_tuning"], seeds=[1]))
     single = Cell(planned, tiny.cell_name(1), cell.cache)
-    single.compute(lambda _: None)
+    single.compute()
     head = NEIGHBOURS["full_fine_tuning"].fitted(material)
     pictures = single.tasks["fine"].shifted("salt")
     correct = head(torch.from_numpy(pictures.inputs).flatten(1)).argmax(1).numpy() == pictures.labels
@@ -189,7 +189,7 @@ def test_options_of_a_neighbour_are_its_settings() -> None:
 
 
 def test_missing_peft_is_known_before_anything_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noisymodel.study.methods.base.find_spec", lambda name: None)
+    monkeypatch.setattr("noisymodel.errors.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"noisymodel\[peft\]"):
         chosen_methods(StudyConfig(methods=("nmtune_lora",)))
     assert list(chosen_methods(StudyConfig(methods=("full_fine_tuning",)))) == ["full_fine_tuning"]

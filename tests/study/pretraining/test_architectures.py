@@ -149,13 +149,13 @@ def test_white_box_methods_tune_every_network(architecture: str, method: str) ->
     network = used(untrained(request(architecture=architecture)), architecture)
     before = copy.deepcopy(network.state_dict())
     inputs = rows(inputs_of(architecture))
-    backbone, penalties = None, []
+    backbone, penalty = None, None
     if method == "lora":
         pytest.importorskip("peft")
         backbone = with_lora(network, rank=2, alpha=2, generator=tensor_generator(0))
     if method == "l2_sp":
-        penalties = [towards_the_start(network, alpha=0.1, beta=0.1)]
-    head = TunedNetwork(network, 3, backbone=backbone, penalties=penalties, generator=tensor_generator(0)).eval()
+        penalty = towards_the_start(network, alpha=0.1, beta=0.1)
+    head = TunedNetwork(network, 3, backbone=backbone, penalty=penalty, generator=tensor_generator(0)).eval()
     torch.testing.assert_close(head.tune(inputs), network.features(inputs_of(architecture)))
     start = copy.deepcopy(head.state_dict())
     trained = {name for name, parameter in head.named_parameters() if parameter.requires_grad}
@@ -184,14 +184,10 @@ def test_lora_leaves_the_last_layer_of_multihead_attention_alone() -> None:
 
 
 def test_architectures_that_do_not_go_with_the_inputs() -> None:
-    with pytest.raises(ConfigError, match=r"`architectures`: expected one of 'mlp', .*'resnet18'.*mean 'resnet'"):
-        untrained(request(architecture="resnet18"))
     with pytest.raises(ConfigError, match="'transformer' is not for pictures"):
         untrained(request(architecture="transformer", examples=pictures()))
     with pytest.raises(ConfigError, match="'vit' is not for texts"):
         untrained(request("masked_token", "vit"))
-    with pytest.raises(ConfigError, match="open_clip's models are for the objective 'contrastive'"):
-        untrained(request(architecture="open_clip:RN50"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])

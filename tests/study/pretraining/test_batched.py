@@ -11,11 +11,21 @@ from torch import nn
 
 from noisymodel import noise
 from noisymodel.study import PretrainingConfig
-from noisymodel.study.data import Glyphs
-from noisymodel.study.pretraining import Pretrained
-from noisymodel.study.pretraining.batched import SmallNetwork, build_network, pretrain_together
+from noisymodel.study.data import Examples, Glyphs
+from noisymodel.study.pretraining import ClassifyingNetwork, Pretrained, PretrainingRequest, untrained
+from noisymodel.study.pretraining.batched import pretrain_together
 
 CONFIG = PretrainingConfig(widths=(24, 12), epochs=3, batch_size=50, warmup=1.5)
+
+
+def network_of(config: PretrainingConfig, seed: int) -> ClassifyingNetwork:
+    """At its initial values, for pictures of 16 × 16 pixels in ten classes."""
+    examples = Examples(np.zeros((1, 16, 16), np.float32), np.zeros(1, np.int64))
+    return untrained(PretrainingRequest("supervised", "mlp", "symmetric", (0.0,), examples, seed, 10, config=config))
+
+
+def together(images: torch.Tensor, labels: torch.Tensor, config: PretrainingConfig, seed: int) -> Pretrained:
+    return pretrain_together(network_of(config, seed), images, labels, config, seed=seed)
 
 
 def labels_at(rates: tuple[float, ...], labels: np.ndarray) -> torch.Tensor:
@@ -31,14 +41,14 @@ def pictures() -> tuple[torch.Tensor, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def trained(pictures: tuple[torch.Tensor, np.ndarray]) -> Pretrained:
-    return pretrain_together(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=9)
+    return together(pictures[0], labels_at((0.0, 0.3), pictures[1]), CONFIG, seed=9)
 
 
-def naive(images: torch.Tensor, labels: torch.Tensor, config: PretrainingConfig, seed: int) -> SmallNetwork:
+def naive(images: torch.Tensor, labels: torch.Tensor, config: PretrainingConfig, seed: int) -> ClassifyingNetwork:
     """One network in the plainest loop there is."""
     from noisymodel._random import tensor_generator
 
-    network = build_network(images[0].numel(), 10, config, seed=seed)
+    network = network_of(config, seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1.0, weight_decay=config.weight_decay)
     generator = tensor_generator(seed, 1)
     per_epoch = math.ceil(len(images) / config.batch_size)
@@ -85,15 +95,15 @@ def test_every_setting_reaches_the_training(
     images, labels = pictures
     config = PretrainingConfig(**{"widths": (24, 12), "epochs": 3, "batch_size": 50, "warmup": 1.5, **change})
     noisy = labels_at((0.0,), labels)
-    other = pretrain_together(images, noisy, 10, config, seed=9)
+    other = together(images, noisy, config, seed=9)
     alone = naive(images, noisy[0], config, seed=9)
     torch.testing.assert_close(other.one(0).features(images), alone.features(images), rtol=1e-3, atol=1e-4)
     assert not torch.allclose(other.one(0).features(images), trained.one(0).features(images), atol=1e-2)
 
 
 def test_same_seed_same_networks_to_the_bit(pictures: tuple[torch.Tensor, np.ndarray], trained: Pretrained) -> None:
-    again = pretrain_together(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=9)
-    other = pretrain_together(pictures[0], labels_at((0.0, 0.3), pictures[1]), 10, CONFIG, seed=10)
+    again = together(pictures[0], labels_at((0.0, 0.3), pictures[1]), CONFIG, seed=9)
+    other = together(pictures[0], labels_at((0.0, 0.3), pictures[1]), CONFIG, seed=10)
     for index in (0, 1):
         for name, value in trained.states[index].items():
             assert torch.equal(value, again.states[index][name]), name
@@ -103,7 +113,7 @@ def test_same_seed_same_networks_to_the_bit(pictures: tuple[torch.Tensor, np.nda
 def test_networks_start_equal_and_differ_by_labels_alone(
     pictures: tuple[torch.Tensor, np.ndarray], trained: Pretrained
 ) -> None:
-    twice = pretrain_together(pictures[0], labels_at((0.0, 0.0), pictures[1]), 10, CONFIG, seed=9)
+    twice = together(pictures[0], labels_at((0.0, 0.0), pictures[1]), CONFIG, seed=9)
     torch.testing.assert_close(twice.states[0], twice.states[1])
     assert not torch.allclose(trained.states[0]["classifier.weight"], trained.states[1]["classifier.weight"])
 
@@ -125,11 +135,11 @@ def test_a_network_taken_out_is_frozen_and_does_not_touch_the_states(trained: Pr
 
 
 def test_initial_values() -> None:
-    network = build_network(256, 10, PretrainingConfig(), seed=1)
+    network = network_of(PretrainingConfig(), 1)
     assert network.name == "mlp-256-128-64-64"
     assert network.backbone[0].weight.abs().max().item() == pytest.approx((6 / 256) ** 0.5, rel=1e-2)
     assert network.classifier.weight.abs().max().item() == pytest.approx(1 / 8, rel=2e-2)
-    wide = build_network(256, 10, PretrainingConfig(classifier_init="kaiming"), seed=1)
+    wide = network_of(PretrainingConfig(classifier_init="kaiming"), 1)
     torch.testing.assert_close(wide.classifier.weight, network.classifier.weight * 6**0.5)
     assert network.backbone[0].bias is None
     assert not network.classifier.bias.any()

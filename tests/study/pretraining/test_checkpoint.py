@@ -160,17 +160,17 @@ def test_order_of_the_examples_from_any_step() -> None:
     straight = Order(10, 4, seed=3)
     batches, positions = [], []
     for step in range(9):
-        positions.append(straight.position(step, 3))
-        batches.append(straight(step, 3))
+        positions.append(straight.position(step))
+        batches.append(straight(step))
     for epoch in range(3):
         assert sorted(torch.cat(batches[3 * epoch : 3 * epoch + 3]).tolist()) == list(range(10))
     for step in range(9):
         resumed = Order(10, 4, seed=3)
-        resumed.go_to(positions[step], 3)
+        resumed.go_to(positions[step])
         for later in range(step, 9):
-            assert torch.equal(resumed(later, 3), batches[later]), (step, later)
+            assert torch.equal(resumed(later), batches[later]), (step, later)
             if later < 8:
-                got: tuple[int, Tensor] = resumed.position(later + 1, 3)
+                got: tuple[int, Tensor] = resumed.position(later + 1)
                 assert torch.equal(got[1], positions[later + 1].order)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .execute import BACKENDS, execute, missing_parts, one_thread
+from .execute import BACKENDS, execute, one_thread
 from .pretraining_only import pretrain_study, process_group
 from .shard import Shard
 
-__all__ = ["BACKENDS", "Shard", "execute", "missing_parts", "one_thread", "pretrain_study", "process_group"]
+__all__ = ["BACKENDS", "Shard", "execute", "one_thread", "pretrain_study", "process_group"]

@@ -39,7 +39,7 @@ def execute(
         shard: the cells to compute; all by default.
     """
     cells = plan.cells[shard.index :: shard.count] if shard else plan.cells
-    lacking = {cell: missing for cell in cells if (missing := missing_parts(plan, cell, cache))}
+    lacking = {cell: missing for cell in cells if (missing := plan.missing(cell, cache))}
     with _progress(plan, lacking, cache, shown=progress) as look:
         if backend == "ray":
             from .ray_tasks import run_as_ray_tasks  # the extra
@@ -51,17 +51,7 @@ def execute(
 
             return run_in_processes(plan, list(lacking), cache, count, look)
         with one_thread():
-            return [failure for cell in lacking for failure in compute_cell(plan, cell, cache, lambda _: look())]
-
-
-def missing_parts(plan: Plan, cell: CellName, cache: PartCache) -> list[Part]:
-    """The parts of a cell that are not completely stored."""
-    curves = plan.config.learning_curves
-    return [
-        part
-        for part in plan.parts
-        if cache.load(plan.identity(cell, part), curves=curves and part.stage == "tuning") is None
-    ]
+            return [failure for cell in lacking for failure in compute_cell(plan, cell, cache, look)]
 
 
 @contextmanager

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import distributed
 
 from ...errors import ConfigError, StudyError
@@ -20,21 +19,20 @@ from ..output_folder import CACHE_FOLDER, claim_folder
 from ..part_cache import PartCache
 from ..plan import CellName, Plan, plan
 from ..rows import PRETRAINING
+from .execute import one_thread
 
 _PATIENCE = timedelta(days=7)
 """The longest wait of a rank for another rank that does work of its own."""
 
 
-def pretrain_study(
-    config: StudyConfig | Mapping[str, Any], out: str | Path, *, cache: str | Path | None = None
-) -> list[Failure]:
+def pretrain_study(config: StudyConfig, out: str | Path, *, cache: str | Path | None = None) -> list[Failure]:
     """Pre-train all networks of a study into ``out``, and nothing else; ``run(..., resume=True)`` does the rest.
 
     In a process group (``torchrun``) the ranks share every batch, see :func:`~noisymodel.study.pretraining.pretrain`.
     Rank 0 writes, and all ranks must see the folder. Without a process group this process works alone.
 
     Args:
-        config: the study, or its keys.
+        config: the study.
         out: the output folder; an unfinished run in it is resumed.
         cache: folder of finished parts, if it is not the one inside ``out``.
 
@@ -45,11 +43,10 @@ def pretrain_study(
         ConfigError: an error in the configuration.
         OutputFolderError: ``out`` holds something else.
     """
-    chosen = config if isinstance(config, StudyConfig) else StudyConfig.from_mapping(config)
-    planned = plan(chosen)
+    planned = plan(config)
     path = Path(out)
-    _at_rank_zero(lambda: claim_folder(path, chosen, resume=True, force=False))
-    parts = PartCache(cache if cache is not None else path / CACHE_FOLDER)
+    _at_rank_zero(lambda: claim_folder(path, config, resume=True, force=False))
+    parts = PartCache(cache or path / CACHE_FOLDER)
     failures: list[Failure] = []
     for name in planned.cells:
         try:
@@ -74,12 +71,10 @@ def process_group(device: str) -> Generator[bool]:
     if "WORLD_SIZE" not in os.environ:
         raise ConfigError("expected WORLD_SIZE beside RANK in the environment: start the command with torchrun")
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo", timeout=_PATIENCE)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the ranks share the cores
     try:
-        yield _first()
+        with one_thread():  # the ranks share the cores
+            yield _first()
     finally:
-        torch.set_num_threads(threads)
         distributed.destroy_process_group()
 
 

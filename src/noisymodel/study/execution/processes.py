@@ -135,4 +135,4 @@ def _end_with(parent: int) -> None:
 
 def _compute(cell: CellName) -> list[Failure]:
     plan, cache = _study[0]
-    return compute_cell(plan, cell, cache, lambda _: None)
+    return compute_cell(plan, cell, cache)

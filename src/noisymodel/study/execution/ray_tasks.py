@@ -50,4 +50,4 @@ def _compute(plan: Plan, cell: CellName, folder: str) -> list[Failure]:
     import torch
 
     torch.set_num_threads(1)
-    return compute_cell(plan, cell, PartCache(folder), lambda _: None)
+    return compute_cell(plan, cell, PartCache(folder))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...errors import import_extra
 from ..data import Source
+from ..identity import made_with
 
 _NOUNS = {"supervised": "labels", "contrastive": "captions", "masked_token": "words"}
 _MEASURES = {
@@ -29,7 +30,6 @@ def model_card(
     checks: Mapping[str, float],
     source: Source,
     licence: str,
-    versions: Mapping[str, str],
 ) -> str:
     """The ``README.md`` of one network.
 
@@ -39,7 +39,6 @@ def model_card(
         checks: its measures by name; empty if the study had not computed them.
         source: its training data.
         licence: the licence of the weights.
-        versions: the versions of the software that made it.
 
     Raises:
         MissingExtraError: huggingface_hub or jinja2 is not installed.
@@ -54,15 +53,14 @@ def model_card(
         checks={_spoken(name): _number(name, value) for name, value in checks.items()},
         source=source,
         licence=licence,
-        versions=versions,
         noun=_NOUNS[record["objective"]],
     )
 
 
-def overview(source: Source, records: Sequence[Mapping[str, Any]], licence: str, versions: Mapping[str, str]) -> str:
+def overview(source: Source, records: Sequence[Mapping[str, Any]], licence: str) -> str:
     """The ``README.md`` of all networks, with a row for each."""
     checks = [_main_checks(record["checks"]) for record in records]
-    return _rendered("overview", records=records, checks=checks, source=source, licence=licence, versions=versions)
+    return _rendered("overview", records=records, checks=checks, source=source, licence=licence)
 
 
 def _rendered(name: str, **values: object) -> str:
@@ -73,7 +71,7 @@ def _rendered(name: str, **values: object) -> str:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(f"{name}.md.j2").render(values)
+    return environment.get_template(f"{name}.md.j2").render(values, versions=made_with())
 
 
 def _spoken(name: str) -> str:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ...errors import ConfigError, InputFileError
 from ...files import file_checksum, read_json
-from ...files.reading import parse_json
 from ..config import PretrainingConfig
 from ..config_values import build
 from ..data import Examples, Inputs, batches
@@ -100,9 +99,9 @@ def verify_exported(folder: str | Path) -> dict[str, Any]:
     """
     place = Path(folder)
     try:
-        manifest = parse_json((place / MANIFEST_FILE).read_text(encoding="utf-8"))
+        manifest = read_json(place / MANIFEST_FILE)
         layout, files = manifest["format"], dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         raise InputFileError(f"{str(folder)!r} holds no exported network: it has no readable {MANIFEST_FILE}") from None
     if layout != FORMAT:
         raise InputFileError(f"{str(folder)!r} is of format {layout}; this version of the library reads {FORMAT}")
@@ -211,7 +210,7 @@ def _check_sizes(place: Path, request: PretrainingRequest) -> None:
             held = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
     except (OSError, safetensors.SafetensorError) as error:
         raise InputFileError(f"{str(path)!r} cannot be read: {error}") from None
-    settings, config = request.settings, Path(request.architecture.partition(":")[2]) / "config.json"
+    settings, config = request.config, Path(request.architecture.partition(":")[2]) / "config.json"
     deep = [settings.transformer_depth, len(settings.widths), len(settings.resnet_widths)]
     if config.is_file():
         deep += [value for key, value in read_json(config).items() if "layer" in key and type(value) is int]
@@ -255,5 +254,4 @@ def _request(place: Path, record: Mapping[str, Any]) -> PretrainingRequest:
         classes=record["classes"],
         vocabulary=record["vocabulary"],
         config=settings,
-        gather=False,
     )

@@ -99,7 +99,7 @@ def _write_all(folder: Path, planned: Plan, cells: Iterable[Cell], licence: str)
     records = [record for cell in cells for record in _write_cell(folder, cell, licence)]
     config = planned.config.to_dict()
     _write_json(folder / STUDY_FILE, config)
-    (folder / CARD_FILE).write_text(overview(planned.source, records, licence, made_with()), encoding="utf-8")
+    (folder / CARD_FILE).write_text(overview(planned.source, records, licence), encoding="utf-8")
     described = [{key: record[key] for key in _IN_THE_LIST} for record in records]
     write_manifest(folder, {"study": config, "versions": made_with(), "networks": described})
     return tuple(record["folder"] for record in records)
@@ -113,9 +113,9 @@ def _write_cell(folder: Path, cell: Cell, licence: str) -> Iterator[dict[str, An
     trained = cell.stored_networks()
     if trained is None:
         raise InputFileError(f"the networks of {cell.name} are damaged in {str(cell.cache.folder)!r}: delete them")
-    config, numbers = cell.plan.config, _numbers(cell)
-    for index, rate in enumerate(config.noise_rates):
-        record = _described(config, cell, trained.network, rate, folder)
+    numbers = _numbers(cell)
+    for index, rate in enumerate(cell.rates):
+        record = _described(cell, trained.network, rate, folder)
         audit = noise_audit(cell.request, rate)
         place = folder / record["folder"]
         place.mkdir()
@@ -130,15 +130,14 @@ def _write_cell(folder: Path, cell: Cell, licence: str) -> Iterator[dict[str, An
         if library == "transformers":  # loading must not need the folder, or the Hub
             transformers_configuration(name, local=True).save_pretrained(place / ARCHITECTURE_FOLDER)
         checks = numbers.get(rate, {})
-        card = model_card(record, audit, checks, cell.source, licence, made_with())
-        (place / CARD_FILE).write_text(card, encoding="utf-8")
+        (place / CARD_FILE).write_text(model_card(record, audit, checks, cell.source, licence), encoding="utf-8")
         write_manifest(place, {})
         yield {**record, "audit": audit, "checks": checks}
 
 
-def _described(config: StudyConfig, cell: Cell, network: Network, rate: float, folder: Path) -> dict[str, Any]:
+def _described(cell: Cell, network: Network, rate: float, folder: Path) -> dict[str, Any]:
     """The content of a network's ``config.json``; its own folder is to be a new one in ``folder``."""
-    name, request = cell.name, cell.request
+    name, request, config = cell.name, cell.request, cell.plan.config
     captions = request.examples.captions
     architecture = _without_folder(name.architecture)
     return {
@@ -157,7 +156,7 @@ def _described(config: StudyConfig, cell: Cell, network: Network, rate: float, f
         "vocabulary": cell.source.vocabulary,
         "classes": cell.source.pretraining_classes,
         "num_features": network.num_features,
-        "pretraining": request.settings.training(),
+        "pretraining": request.config.training(),
         "loading": "noisymodel.study.load_exported(folder).features(inputs)",
     }
 
@@ -193,7 +192,7 @@ def _numbers(cell: Cell) -> dict[float, dict[str, float]]:
     """Rate -> in-domain numbers of its network and of its features by name; of each task where there are several."""
     found: dict[float, dict[str, float]] = {}
     for part in (NETWORKS, *(Part("features", task) for task in cell.tasks)):
-        values = cell.cache.load(cell.plan.identity(cell.name, part))
+        values = cell.plan.stored(cell.name, part, cell.cache)
         suffix = f" ({part.task})" if len(cell.tasks) > 1 and part.task else ""
         for rate, shift, metric, value in values.numbers if values is not None else ():
             if shift == CLEAN_SHIFT:

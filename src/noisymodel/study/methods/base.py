@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ..._random import tensor_generator
 from ...baselines import interpolate
-from ...errors import MissingExtraError
+from ...errors import check_extra
 from ...heads import Head, KernelProbe
 from ...training import fit
 from ..config import TuningConfig
@@ -71,7 +70,8 @@ class Method:
     """Raise this version when the results of the same settings change."""
     sees_pictures: bool = False
     """Whether the head's rows are pictures, not features."""
-    needs_peft: bool = False
+    packages: tuple[str, ...] = ()
+    """Packages besides torch that it needs and whose version its results depend on; each is an extra of its own."""
 
     of_the_training = OF_EVERY_METHOD
     """Settings of the training that a study may change."""
@@ -124,19 +124,14 @@ class Method:
         settings = {name: float(value) for name, value in {**defaults, **self.settings}.items()}
         return {"build": self.build.__qualname__, "settings": settings, "version": self.version}
 
-    @property
-    def packages(self) -> tuple[str, ...]:
-        """Packages besides torch whose version its results depend on."""
-        return ("peft",) if self.needs_peft else ()
-
     def epochs(self, tuning_epochs: int) -> int:
         """Epochs of training, for the given ``tuning.epochs``; at least one."""
         return max(1, round(tuning_epochs * self.settings.get("epochs_factor", 1)))
 
     def check_packages(self) -> None:
-        """Raise a `MissingExtraError` if peft is needed and not installed."""
-        if self.needs_peft and find_spec("peft") is None:
-            raise MissingExtraError("peft", extra="peft", purpose="LoRA in the study")
+        """Raise a `MissingExtraError` if a package is not installed."""
+        for package in self.packages:
+            check_extra(package, extra=package, purpose=f"{self.label} in the study")
 
 
 @dataclass(frozen=True)

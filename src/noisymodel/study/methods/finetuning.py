@@ -43,17 +43,17 @@ def _from_a_probe(material: Material, *, generator: torch.Generator, probe_learn
 
 def _near_the_start(material: Material, *, generator: torch.Generator, alpha: float, beta: float) -> Head:
     penalty = towards_the_start(material.network, alpha=alpha, beta=beta)
-    return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
+    return TunedNetwork(material.network, material.classes, penalty=penalty, generator=generator)
 
 
 def _shrunk(material: Material, *, generator: torch.Generator, weight: float, num_smallest: float) -> Head:
     penalty = small_spectrum(weight=weight, num_smallest=round(num_smallest))
-    return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
+    return TunedNetwork(material.network, material.classes, penalty=penalty, generator=generator)
 
 
 def _undistorted(material: Material, *, generator: torch.Generator, weight: float) -> Head:
     penalty = moved_embeddings(weight=weight)
-    return TunedNetwork(material.network, material.classes, penalties=[penalty], generator=generator)
+    return TunedNetwork(material.network, material.classes, penalty=penalty, generator=generator)
 
 
 def _nmtune(
@@ -95,7 +95,6 @@ def _nmtune(
         backbone=backbone,
         after=after,
         objective=objective,
-        with_reference=after is not None,
         generator=generator,
     )
 
@@ -110,7 +109,8 @@ _LORA = {"rank": 8, "alpha": 8}
 def _method(label: str, description: str, role: str, build: Callable[..., Head], **settings: float) -> MaterialMethod:
     """A method that tunes the network at learning rate 0.001; with a ``rank`` it needs peft."""
     known = {"learning_rate": 1e-3, **settings}
-    return MaterialMethod(label, description, role, build, known, sees_pictures=True, needs_peft="rank" in settings)
+    packages = ("peft",) if "rank" in settings else ()
+    return MaterialMethod(label, description, role, build, known, sees_pictures=True, packages=packages)
 
 
 IN_THE_NETWORK: Mapping[str, MaterialMethod] = MappingProxyType(

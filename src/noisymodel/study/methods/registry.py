@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -10,7 +9,7 @@ from typing import Any
 
 from ...errors import ConfigError
 from ..config import StudyConfig
-from ..config_values import demand_known
+from ..config_values import demand, demand_known
 from ..rows import FEATURES, PRETRAINING, MethodNote
 from .ablation import ABLATIONS, FULL
 from .base import Method
@@ -101,19 +100,16 @@ _RANGES: Mapping[str, _Range] = {
 def _variant(name: str, given: dict[str, Any]) -> Method:
     """The method that a configuration defines as ``variants.NAME``."""
     key = f"variants.{name}"
-    if name in KNOWN or name in GROUPS or name in (*ALIASES, PRETRAINING, FEATURES):
-        raise ConfigError(f"config key `{key}`: expected a name that no method has, got {name!r}")
-    base = given.pop("method", None)
-    if base is None:
+    taken = {*KNOWN, *GROUPS, *ALIASES, PRETRAINING, FEATURES}
+    demand(name not in taken, key, "a name that no method has", name)
+    if "method" not in given:
         raise ConfigError(f"config key `{key}.method`: expected the name of a method to vary, got none")
-    base = ALIASES.get(str(base), str(base))
+    base, label = str(given.pop("method")), given.pop("label", name)
+    base = ALIASES.get(base, base)
     demand_known(f"{key}.method", base, KNOWN)
-    label = given.pop("label", name)
-    if not isinstance(label, str):
-        raise ConfigError(f"config key `{key}.label`: expected a string, got {label!r}")
+    demand(isinstance(label, str), f"{key}.label", "a string", label)
     for setting, value in given.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise ConfigError(f"config key `{key}.{setting}`: expected a number, got {value!r}")
+        demand(isinstance(value, int | float), f"{key}.{setting}", "a number", value)
     options = {setting: float(value) for setting, value in given.items()}
     varied = _with_options(KNOWN[base], options, key)
     return replace(varied, label=label, role="ablation", base=base)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Self, cast
 
 import torch
@@ -42,10 +42,10 @@ class TunedNetwork(Head):
         pretrained: the network; it does not change, and provides the pre-trained features.
         num_classes: K.
         backbone: the module to train; by default a copy of the network's backbone with all parameters.
-        after: a module between backbone and classifier, which keeps the features' width.
+        after: a module between backbone and classifier, which keeps the features' width. With it the consistency term
+            compares with the pre-trained features; without it there is none.
         objective: task loss, and regularizers on the classifier's input; by default no regularizers.
-        with_reference: whether the consistency term compares with the pre-trained features; otherwise there is none.
-        penalties: terms that are added only to ``total`` of the loss.
+        penalty: a term that is added only to ``total`` of the loss.
         generator: draws the classifier's initial values.
 
     Such heads exist only in the study: they are neither saved nor loaded separately.
@@ -59,8 +59,7 @@ class TunedNetwork(Head):
         backbone: nn.Module | None = None,
         after: nn.Module | None = None,
         objective: NMTuneLoss | None = None,
-        with_reference: bool = False,
-        penalties: Sequence[Penalty] = (),
+        penalty: Penalty | None = None,
         generator: torch.Generator,
     ) -> None:
         self._width = pretrained.num_features
@@ -73,8 +72,8 @@ class TunedNetwork(Head):
             generator=generator,
         )
         self._pretrained = (pretrained.backbone,)  # the tuple keeps it out of this module: neither trained nor saved
-        self.with_reference = with_reference
-        self.penalties = tuple(penalties)
+        self.with_reference = after is not None
+        self.penalty = penalty
 
     def reset(self, num_classes: int | None, *, generator: torch.Generator | None = None) -> None:
         """Make a new classifier on the features, whose width differs from that of the rows."""
@@ -98,7 +97,7 @@ class TunedNetwork(Head):
         reference: Tensor | None = None,
         sample_weight: Tensor | None = None,
     ) -> NMTuneTerms:
-        """The terms of a batch of pixels (N, P); the penalties are in ``total`` alone."""
+        """The terms of a batch of pixels (N, P); the penalty is in ``total`` alone."""
         embedded = self._network.backbone(features)
         tuned = self._network.after(embedded)
         logits = cast(nn.Linear, self.classifier)(tuned)
@@ -111,8 +110,9 @@ class TunedNetwork(Head):
             reference=reference,
             sample_weight=sample_weight,
         )
-        penalties = (penalty(self, features, embedded) for penalty in self.penalties)
-        return terms._replace(total=sum(penalties, terms.total))
+        if self.penalty is not None:
+            terms = terms._replace(total=terms.total + self.penalty(self, features, embedded))
+        return terms
 
     @property
     def _network(self) -> _Network:

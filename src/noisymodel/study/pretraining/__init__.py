@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .architectures import untrained
 from .compatibility import ARCHITECTURES, NOISE_KINDS, NOISE_OF, OBJECTIVES, fits
 from .network import ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, Pretrained
 from .objectives import measures
-from .pretrain import pretrain, untrained
+from .pretrain import pretrain
 from .request import PretrainingRequest
 
 __all__ = [

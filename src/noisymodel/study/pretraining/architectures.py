@@ -10,36 +10,30 @@ from torch import nn
 
 from ..._random import seeded, tensor_generator
 from ...errors import ConfigError
+from ...heads.network import classifier
 from ..config import PretrainingConfig
-from ..config_values import unknown_name
-from .batched import build_network, small_mlp
-from .compatibility import ARCHITECTURES, is_architecture
+from .batched import small_mlp
 from .libraries import open_clip_network, timm_body, transformers_pictures, transformers_texts
-from .network import Body, ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork, classifier
+from .network import Body, ClassifyingNetwork, MaskedTokenNetwork, Network, PairedNetwork
 from .pictures import SmallVisionTransformer, small_resnet
 from .request import INITIALISATION, PretrainingRequest
 from .texts import SmallTransformer
 
 
-def build(request: PretrainingRequest) -> Network:
+def untrained(request: PretrainingRequest) -> Network:
     """A network for the request's objective; every noise rate starts from it.
 
     Raises:
-        ConfigError: an architecture that is unknown here or to its library, or that does not fit the objective and the
-            inputs.
+        ConfigError: an architecture that is unknown here or to its library, or that does not fit the inputs.
         MissingExtraError: the library is not installed.
     """
-    config, architecture = request.settings, request.architecture
-    if not is_architecture(architecture):
-        raise unknown_name("architectures", architecture, ARCHITECTURES)
+    config = request.config
     shape = picture_shape(request.examples.inputs.shape)
-    if request.objective == "supervised" and architecture == "mlp" and not request.texts:
-        return build_network(math.prod(shape), request.classes, config, seed=request.seed)
     generator = tensor_generator(request.seed, INITIALISATION)
     with seeded(generator.initial_seed()):  # layers of torch and of the libraries draw from its global generator
-        if architecture.startswith("open_clip:"):
+        if request.architecture.startswith("open_clip:"):
             return _open_clip(request, shape)
-        body = _text_body(request) if request.texts else _picture_body(architecture, shape, config, generator)
+        body = _text_body(request) if request.texts else _picture_body(request, shape, generator)
         if request.objective == "masked_token":
             return MaskedTokenNetwork(body, request.vocabulary)
         if request.objective == "contrastive":
@@ -54,9 +48,8 @@ def picture_shape(shape: Sequence[int]) -> tuple[int, ...]:
     return (1, *shape[1:]) if len(shape) == 3 else tuple(shape[1:])
 
 
-def _picture_body(
-    architecture: str, shape: tuple[int, ...], config: PretrainingConfig, generator: torch.Generator
-) -> Body:
+def _picture_body(request: PretrainingRequest, shape: tuple[int, ...], generator: torch.Generator) -> Body:
+    architecture, config = request.architecture, request.config
     library, _, name = architecture.partition(":")
     rows = math.prod(shape)
     if architecture == "mlp":
@@ -80,8 +73,8 @@ def _text_body(request: PretrainingRequest) -> Body:
     library, _, name = request.architecture.partition(":")
     length, tokens = request.examples.inputs.shape[1], request.vocabulary + 1
     if request.architecture == "transformer":
-        width, depth = request.settings.transformer_width, request.settings.transformer_depth
-        return Body(f"transformer-{width}x{depth}", _transformer(tokens, length, request.settings), length, width)
+        width, depth = request.config.transformer_width, request.config.transformer_depth
+        return Body(f"transformer-{width}x{depth}", _transformer(tokens, length, request.config), length, width)
     if library == "transformers":
         return transformers_texts(name, tokens, length)
     raise ConfigError(f"config key `architectures`: {request.architecture!r} is not for texts")
@@ -95,7 +88,7 @@ def _transformer(tokens: int, length: int, config: PretrainingConfig) -> SmallTr
 
 def _paired(request: PretrainingRequest, body: Body) -> PairedNetwork:
     """Any backbone of pictures with a small transformer of captions."""
-    config = request.settings
+    config = request.config
     length = 0 if request.examples.captions is None else request.examples.captions.shape[1]
     captions = _transformer(request.vocabulary, length, config)
     projections = (
@@ -106,8 +99,6 @@ def _paired(request: PretrainingRequest, body: Body) -> PairedNetwork:
 
 
 def _open_clip(request: PretrainingRequest, shape: tuple[int, ...]) -> PairedNetwork:
-    if request.objective != "contrastive":
-        raise ConfigError("config key `architectures`: open_clip's models are for the objective 'contrastive'")
     name = request.architecture.partition(":")[2]
-    body, captions = open_clip_network(name, shape, request.settings.image_size, request.vocabulary)
-    return PairedNetwork(body, captions, (nn.Identity(), nn.Identity()), request.settings.temperature)
+    body, captions = open_clip_network(name, shape, request.config.image_size, request.vocabulary)
+    return PairedNetwork(body, captions, (nn.Identity(), nn.Identity()), request.config.temperature)

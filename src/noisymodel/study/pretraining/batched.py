@@ -9,57 +9,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from ..._random import tensor_generator
 from ..config import PretrainingConfig
-from .network import Body, ClassifyingNetwork, Pretrained, classifier, he_linear
-from .request import INITIALISATION, ORDER
+from .network import Body, ClassifyingNetwork, Pretrained
+from .request import ORDER
 from .schedule import Schedule, diverged
 
 
-class SmallNetwork(ClassifyingNetwork):
-    """Pixels to features to classes: blocks of Linear – BatchNorm – ReLU, then a linear classifier.
-
-    ``forward(images)`` maps ``(n, height, width)`` to logits ``(n, classes)``; ``features(images)`` to the output of
-    the last block, ``(n, widths[-1])``, non-negative. Weights of the blocks are He-uniform; those of the classifier are
-    uniform in ±1/√D, or He-uniform with ``classifier_init="kaiming"``, 2.4 times as large. Linear layers before a
-    BatchNorm have no bias: it would have no effect, and its gradient is rounding noise that AdamW turns into steps of
-    full length.
-    """
-
-    def __init__(
-        self, pixels: int, widths: Sequence[int], classes: int, *, classifier_init: str, generator: torch.Generator
-    ) -> None:
-        body = small_mlp(pixels, widths, generator)
-        super().__init__(body, classifier(widths[-1], classes, classifier_init, generator))
-
-
 def small_mlp(pixels: int, widths: Sequence[int], generator: torch.Generator) -> Body:
-    """Blocks of Linear – BatchNorm – ReLU."""
+    """Blocks of Linear – BatchNorm – ReLU; the features are non-negative.
+
+    The linear layers have He-uniform weights, U(±√(6/inputs)), and no bias: before a BatchNorm it would have no effect,
+    and its gradient is rounding noise that AdamW turns into steps of full length.
+    """
     blocks: list[nn.Module] = []
+    device = "meta" if torch.empty(0).is_meta else "cpu"  # meta: only sizes are needed, no values
     for before, after in zip([pixels, *widths[:-1]], widths, strict=True):
-        blocks += [he_linear(before, after, generator), nn.BatchNorm1d(after), nn.ReLU()]
+        linear = cast(nn.Linear, skip_init(nn.Linear, before, after, bias=False, device=device))
+        bound = math.sqrt(6 / before)
+        nn.init.uniform_(linear.weight, -bound, bound, generator=generator)
+        blocks += [linear, nn.BatchNorm1d(after), nn.ReLU()]
     name = "-".join(["mlp", *map(str, [pixels, *widths])])
     return Body(name, nn.Sequential(*blocks), pixels, widths[-1])
 
 
-def build_network(pixels: int, classes: int, config: PretrainingConfig, *, seed: int) -> SmallNetwork:
-    """The network of a seed at its initial values."""
-    generator = tensor_generator(seed, INITIALISATION)
-    return SmallNetwork(pixels, config.widths, classes, classifier_init=config.classifier_init, generator=generator)
-
-
 class StackedNetworks(nn.Module):
-    """Copies of one :class:`SmallNetwork` that are trained together: their matrix products are one batched product.
+    """Copies of one `small_mlp` with a classifier, trained together: their matrix products are one batched product.
 
     ``forward(images)`` maps ``(n, height, width)`` to the logits of every network, ``(networks, n, classes)``, with
     each network's own batch statistics. Otherwise they act like ``networks`` separate modules.
     """
 
-    def __init__(self, network: SmallNetwork, networks: int) -> None:
+    def __init__(self, network: ClassifyingNetwork, networks: int) -> None:
         super().__init__()
         self.names = list(network.state_dict())
         for name, value in network.state_dict().items():
@@ -72,7 +59,7 @@ class StackedNetworks(nn.Module):
         self.networks = networks
 
     def stacked(self, name: str) -> Tensor:
-        """A parameter or buffer of all networks, ``(networks, ...)``, under its name in :class:`SmallNetwork`."""
+        """A parameter or buffer of all networks, ``(networks, ...)``, under its name in one network."""
         return getattr(self, _attribute(name))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -97,7 +84,7 @@ class StackedNetworks(nn.Module):
         return normalised.view(rows, networks, width).transpose(0, 1)
 
     def states(self) -> tuple[dict[str, Tensor], ...]:
-        """A state dictionary of :class:`SmallNetwork` per network."""
+        """A state dictionary per network."""
         values = {name: self.stacked(name).detach() for name in self.names}
         return tuple({name: value[index].clone() for name, value in values.items()} for index in range(self.networks))
 
@@ -107,18 +94,18 @@ def _attribute(name: str) -> str:
 
 
 def pretrain_together(
-    images: Tensor, labels: Tensor, classes: int, config: PretrainingConfig, *, seed: int
+    network: ClassifyingNetwork, images: Tensor, labels: Tensor, config: PretrainingConfig, *, seed: int
 ) -> Pretrained:
     """Train one network per row of labels on the same pictures.
 
     AdamW with a linear warm-up times a cosine decay to zero; the loss is the mean cross-entropy of the batch.
 
     Args:
+        network: a `small_mlp` with a classifier, at the initial values of all networks.
         images: ``(n, height, width)``, floating point.
-        labels: ``(networks, n)``, integers in ``range(classes)``.
-        classes: number of classes.
-        config: width, length and optimiser of the training.
-        seed: fixes the initial values and the order of the pictures, both the same for all networks.
+        labels: ``(networks, n)``, the classes.
+        config: length and optimiser of the training.
+        seed: fixes the order of the pictures, the same for all networks.
 
     Each network equals one that is trained alone, up to the rounding of batched products.
 
@@ -126,7 +113,6 @@ def pretrain_together(
         StudyError: the loss is not finite.
     """
     count, rows = labels.shape
-    network = build_network(images[0].numel(), classes, config, seed=seed)
     together = StackedNetworks(network, count)
     optimizer = torch.optim.AdamW(
         together.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ...errors import StudyError
 from ...files import encode_tensors, read_tensors, write_file
+from ...training.checkpoint import part_of
 from ..data import Inputs
 from .request import PretrainingRequest
 from .schedule import Schedule
@@ -73,10 +74,10 @@ class Checkpoint:
         if not isinstance(record, dict) or record.get("noisymodel pre-training") != _VERSION:
             raise StudyError(f"{self.path} is no checkpoint of this version's pre-training: name another folder")
         self._check(record["run"])
-        parts = _split(tensors)
-        network.load_state_dict(parts["network"])
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": _states(parts.get("optimizer", {}), optimizer)})
-        return Position(record["step"], parts["random"]["order"])
+        network.load_state_dict(part_of("network/", tensors))
+        state = _states(part_of("optimizer/", tensors), optimizer)
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+        return Position(record["step"], tensors["random/order"])
 
     def _check(self, saved: Mapping[str, Any]) -> None:
         changed = [key for key in self.described if saved.get(key) != self.described[key]]
@@ -99,14 +100,6 @@ def _states(tensors: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> 
     return states
 
 
-def _split(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    parts: dict[str, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        first, _, rest = name.partition("/")
-        parts.setdefault(first, {})[rest] = value
-    return parts
-
-
 def described(request: PretrainingRequest, rate: float) -> dict[str, Any]:
     """Everything that determines a training, JSON-ready, for errors; of inputs in files only the shape."""
     names = ("objective", "architecture", "noise_kind", "seed", "classes", "vocabulary")
@@ -114,7 +107,7 @@ def described(request: PretrainingRequest, rate: float) -> dict[str, Any]:
     return {
         **{name: getattr(request, name) for name in names},
         "noise_rate": rate,
-        **request.settings.training(),
+        **request.config.training(),
         "inputs": checksum(examples.inputs),
         "labels": checksum(examples.labels),
         "captions": "" if examples.captions is None else checksum(examples.captions),

@@ -91,7 +91,7 @@ def token_noise(request: PretrainingRequest, rate: float) -> noise.NoisyTokens:
 
 
 def _checked(request: PretrainingRequest, known: tuple[str, ...]) -> dict[str, Any]:
-    options = request.settings.noise_options
+    options = request.config.noise_options
     for name in options:
         if name not in known:
             raise unknown_name("pretraining.noise_options", name, known or ("no option of this kind of noise",))

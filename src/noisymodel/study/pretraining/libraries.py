@@ -49,10 +49,6 @@ class Prepared(nn.Module):
             )
         return (pictures.expand(-1, self.channels, -1, -1) - self.mean) / self.std
 
-    def extra_repr(self) -> str:
-        """Shapes, for ``print``."""
-        return f"shape={self.shape}, size={self.size}, channels={self.channels}"
-
 
 def timm_body(name: str, shape: Sequence[int], image_size: int) -> Body:
     """A timm model with random weights, without its classifier.

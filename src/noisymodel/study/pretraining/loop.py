@@ -30,29 +30,30 @@ class Order:
 
     def __init__(self, rows: int, batch_size: int, seed: int) -> None:
         self.rows, self.batch_size = rows, batch_size
+        self.per_epoch = math.ceil(rows / batch_size)
         self.generator = tensor_generator(seed, ORDER)
         self.start = self.generator.get_state()
         self.epoch = -1
         self.batches: tuple[Tensor, ...] = ()
 
-    def go_to(self, position: Position, per_epoch: int) -> None:
+    def go_to(self, position: Position) -> None:
         """Continue from the position of a checkpoint."""
         self.generator.set_state(position.order)
         self.start = position.order
-        self.epoch = position.step // per_epoch - 1
+        self.epoch = position.step // self.per_epoch - 1
 
-    def __call__(self, step: int, per_epoch: int) -> Tensor:
+    def __call__(self, step: int) -> Tensor:
         """The examples of a step."""
-        epoch = step // per_epoch
+        epoch = step // self.per_epoch
         if epoch != self.epoch:
             self.start = self.generator.get_state()
             self.batches = torch.randperm(self.rows, generator=self.generator).split(self.batch_size)
             self.epoch = epoch
-        return self.batches[step % per_epoch]
+        return self.batches[step % self.per_epoch]
 
-    def position(self, step: int, per_epoch: int) -> Position:
+    def position(self, step: int) -> Position:
         """The position for a checkpoint before this step."""
-        done = step // per_epoch > self.epoch
+        done = step // self.per_epoch > self.epoch
         return Position(step, self.generator.get_state() if done else self.start)
 
 
@@ -77,7 +78,7 @@ class Training:
         checkpoint: Checkpoint | None,
         group: ProcessGroup | None,
     ) -> None:
-        config = request.settings
+        config = request.config
         self.request, self.rate, self.network, self.objective = request, rate, network, objective
         self.checkpoint, self.group = checkpoint, group
         self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
@@ -109,7 +110,7 @@ class Training:
         self.network.eval()
 
     def _step(self, step: int) -> None:
-        batch = Batch(self.order(step, self.schedule.per_epoch), step, self.device, self.group)
+        batch = Batch(self.order(step), step, self.device, self.group)
         rank = 0 if self.group is None else distributed.get_rank(self.group)
         dropout = tensor_generator(self.request.seed, DROPOUT, step, rank).initial_seed()
         self.optimizer.param_groups[0]["lr"] = self.schedule(step)
@@ -139,11 +140,11 @@ class Training:
                 "that all of them share"
             )
         if position is not None:
-            self.order.go_to(position, self.schedule.per_epoch)
+            self.order.go_to(position)
         return step
 
     def _due(self, step: int) -> bool:
-        config = self.request.settings
+        config = self.request.config
         if config.checkpoint_steps and step % config.checkpoint_steps == 0:
             return True
         return time.monotonic() - self.clock >= config.checkpoint_seconds
@@ -151,7 +152,7 @@ class Training:
     def _save(self, step: int) -> None:
         if self.checkpoint is None:
             return
-        position = self.order.position(step, self.schedule.per_epoch)
+        position = self.order.position(step)
         if self.writes:
             self.checkpoint.save(self.network, self.optimizer, self.schedule, position)
         self.saved, self.clock = Saved(self.checkpoint.path, step), time.monotonic()

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-_SCALES = {"linear": 1.0, "kaiming": 6.0}
+from ..data import as_rows
+
 _HOTTEST = math.log(100.0)
 
 
@@ -40,8 +41,7 @@ class Network(nn.Module):
 
     def features(self, inputs: Tensor) -> Tensor:
         """Features ``(n, num_features)`` of inputs ``(n, ...)``."""
-        rows = inputs.flatten(1)
-        return self.backbone(rows if rows.is_floating_point() else rows.float())
+        return self.backbone(as_rows(inputs))
 
 
 class ClassifyingNetwork(Network):
@@ -121,24 +121,3 @@ class Pretrained(NamedTuple):
         network = copy.deepcopy(self.network)
         network.load_state_dict(dict(self.states[index]))
         return network.eval().requires_grad_(False)
-
-
-def classifier(width: int, classes: int, init: str, generator: torch.Generator) -> nn.Linear:
-    """Weights U(±1/√D), or U(±√(6/D)) with ``init="kaiming"``; biases zero."""
-    return linear(width, classes, _SCALES[init], generator, bias=True)
-
-
-def he_linear(before: int, after: int, generator: torch.Generator) -> nn.Linear:
-    """Weights U(±√(6/before)), no bias."""
-    return linear(before, after, _SCALES["kaiming"], generator, bias=False)
-
-
-def linear(before: int, after: int, scale: float, generator: torch.Generator, *, bias: bool) -> nn.Linear:
-    """Weights U(−√(scale/before), √(scale/before)); biases zero."""
-    device = "meta" if torch.empty(0).is_meta else "cpu"  # meta: only sizes are needed, no values
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, before, after, bias=bias, device=device))
-    bound = math.sqrt(scale / before)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    if bias:
-        nn.init.zeros_(layer.bias)
-    return layer

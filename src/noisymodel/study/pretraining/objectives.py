@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..._random import tensor_generator
 from ..data import Examples, Inputs, batches, take
+from ..evaluation import accuracy
 from .corruption import noisy_captions, noisy_labels, noisy_tokens
 from .distributed import all_rows, own_part
 from .network import ClassifyingNetwork, Embeddings, MaskedTokenNetwork, Network, PairedNetwork
@@ -96,7 +97,7 @@ class MaskedToken:
 
     def __init__(self, request: PretrainingRequest, rate: float) -> None:
         self.tokens = torch.from_numpy(noisy_tokens(request, rate))
-        self.vocabulary, self.share, self.seed = request.vocabulary, request.settings.mask_share, request.seed
+        self.vocabulary, self.share, self.seed = request.vocabulary, request.config.mask_share, request.seed
 
     def loss(self, network: MaskedTokenNetwork, batch: Batch) -> Tensor:
         """Of this rank's texts; the masks of all are drawn on every rank."""
@@ -113,7 +114,7 @@ def masked(tokens: Tensor, vocabulary: int, share: float, generator: torch.Gener
     return drawn & (tokens != 0) & (tokens < vocabulary)
 
 
-OBJECTIVE: dict[str, type[Supervised] | type[Contrastive] | type[MaskedToken]] = {
+OBJECTIVE: Mapping[str, Callable[[PretrainingRequest, float], Objective]] = {
     "supervised": Supervised,
     "contrastive": Contrastive,
     "masked_token": MaskedToken,
@@ -144,16 +145,8 @@ def measures(request: PretrainingRequest, rate: float, network: Network, check: 
             return {"retrieval_accuracy": _retrieval(network, check)}
         if isinstance(network, MaskedTokenNetwork):
             return {"masked_token_accuracy": _found(request, network, check)}
-        given = noisy_labels(request, rate)
-        return {
-            "noisy_label_fit": _accuracy(network, request.examples.inputs, given),
-            "clean_accuracy": _accuracy(network, check.inputs, check.labels),
-        }
-
-
-def _accuracy(network: nn.Module, inputs: Inputs, labels: NDArray[np.int64]) -> float:
-    predicted = torch.cat([network(batch).argmax(1) for batch in batches(inputs)])
-    return float((predicted == torch.from_numpy(labels)).double().mean())
+        given = request.examples._replace(labels=noisy_labels(request, rate))
+        return {"noisy_label_fit": accuracy(network, given), "clean_accuracy": accuracy(network, check)}
 
 
 def _retrieval(network: PairedNetwork, check: Examples) -> float:
@@ -167,7 +160,7 @@ def _found(request: PretrainingRequest, network: MaskedTokenNetwork, check: Exam
     generator = tensor_generator(request.seed, MASKS, _CHECK)
     right: list[Tensor] = []
     for tokens in batches(check.inputs):
-        where = masked(tokens, request.vocabulary, request.settings.mask_share, generator)
+        where = masked(tokens, request.vocabulary, request.config.mask_share, generator)
         logits = network(tokens.masked_fill(where, network.mask_token), where)
         right.append(logits.argmax(1) == tokens[where])
     return float(torch.cat(right).double().mean())

@@ -10,22 +10,6 @@ from torch import Tensor, nn
 from .attention import Block
 
 
-class Shaped(nn.Module):
-    """Rows ``(n, C·H·W)`` as pictures ``(n, C, H, W)``."""
-
-    def __init__(self, shape: Sequence[int]) -> None:
-        super().__init__()
-        self.shape = tuple(shape)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """``(n, C, H, W)``."""
-        return rows.unflatten(1, self.shape)
-
-    def extra_repr(self) -> str:
-        """The shape, for ``print``."""
-        return f"shape={self.shape}"
-
-
 class ResidualBlock(nn.Module):
     """ReLU(x + BN(conv(ReLU(BN(conv(x)))))), two 3×3 convolutions.
 
@@ -58,7 +42,7 @@ def small_resnet(shape: Sequence[int], widths: Sequence[int]) -> nn.Module:
     stem = [nn.Conv2d(shape[0], widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU()]
     pairs = zip([widths[0], *widths[:-1]], widths, strict=True)
     blocks = [ResidualBlock(before, after, 2 if index else 1) for index, (before, after) in enumerate(pairs)]
-    network = nn.Sequential(Shaped(shape), *stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(nn.Unflatten(1, tuple(shape)), *stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     if any(width % 8 for width in widths):  # with 4 channels torch 2.13 writes out of bounds in backward
         return network
     for part in network.modules():
@@ -77,7 +61,7 @@ class SmallVisionTransformer(nn.Module):
         super().__init__()
         channels, height, wide = shape
         tokens = -(-height // patch) * -(-wide // patch)
-        self.shaped = Shaped(shape)
+        self.shape = tuple(shape)
         self.padding = (0, -wide % patch, 0, -height % patch)
         self.unfold = nn.Unfold(patch, stride=patch)
         self.embed = nn.Linear(channels * patch**2, width)
@@ -88,6 +72,6 @@ class SmallVisionTransformer(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Features ``(n, width)``."""
-        pictures = nn.functional.pad(self.shaped(rows), self.padding)
+        pictures = nn.functional.pad(rows.unflatten(1, self.shape), self.padding)
         tokens = self.embed(self.unfold(pictures).mT) + self.positions
         return self.norm(self.blocks(tokens)).mean(1)

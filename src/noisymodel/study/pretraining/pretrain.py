@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,16 +13,14 @@ from torch import Tensor
 
 from ..._gather import resolve_group
 from ...errors import ConfigError
-from .architectures import build
+from .architectures import untrained
 from .batched import pretrain_together
 from .checkpoint import Checkpoint, described
 from .corruption import noisy_labels
 from .loop import Training
-from .network import Network, Pretrained
+from .network import ClassifyingNetwork, Network, Pretrained
 from .objectives import OBJECTIVE
 from .request import PretrainingRequest
-
-untrained = build
 
 
 def pretrain(request: PretrainingRequest) -> Pretrained:
@@ -41,16 +40,19 @@ def pretrain(request: PretrainingRequest) -> Pretrained:
     each rank draws by itself). Rank 0 writes the checkpoints, and all ranks read them.
 
     Raises:
-        ConfigError: unknown names, or names that do not fit together.
+        ConfigError: an architecture that its library does not know, or noise that these data cannot have.
         MissingExtraError: the architecture's library is not installed.
         StudyError: loss or gradient is not finite (the message has the step, the learning rate and the last
             checkpoint), or a checkpoint is of another training.
     """
     group = resolve_group(request.gather)
+    network = untrained(request)
     if _batched(request) and group is None:
-        return _together(request)
-    network = build(request)
-    device = training_device(request.settings.device)
+        labels = np.stack([noisy_labels(request, rate) for rate in request.noise_rates])
+        images = torch.from_numpy(np.asarray(request.examples.inputs))
+        together = cast(ClassifyingNetwork, network)
+        return pretrain_together(together, images, torch.from_numpy(labels), request.config, seed=request.seed)
+    device = training_device(request.config.device)
     states: list[Mapping[str, Tensor]] = []
     for rate in request.noise_rates:
         trained = copy.deepcopy(network).to(device)
@@ -64,14 +66,8 @@ def pretrain(request: PretrainingRequest) -> Pretrained:
 
 
 def _batched(request: PretrainingRequest) -> bool:
-    plain = isinstance(request.examples.inputs, np.ndarray) and not request.texts and request.settings.device == "cpu"
-    return request.objective == "supervised" and request.architecture == "mlp" and plain
-
-
-def _together(request: PretrainingRequest) -> Pretrained:
-    labels = np.stack([noisy_labels(request, rate) for rate in request.noise_rates])
-    images = torch.from_numpy(np.asarray(request.examples.inputs))
-    return pretrain_together(images, torch.from_numpy(labels), request.classes, request.settings, seed=request.seed)
+    in_memory = isinstance(request.examples.inputs, np.ndarray) and request.config.device == "cpu"
+    return request.objective == "supervised" and request.architecture == "mlp" and in_memory
 
 
 def training_device(name: str) -> torch.device:

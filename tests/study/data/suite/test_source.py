@@ -14,7 +14,6 @@ from noisymodel.study.cell import Cell
 from noisymodel.study.collect import collect
 from noisymodel.study.data import LazyInputs, Source, open_source, reported_shifts
 from noisymodel.study.data.suite import Suite
-from noisymodel.study.execution import missing_parts
 from noisymodel.study.part_cache import PartCache
 from noisymodel.study.plan import CellName
 from study.data.suite.lookalikes import encoded, folder, opened, suite, write
@@ -204,10 +203,10 @@ def test_a_study_on_it_runs_and_computes_anew_when_the_data_change(tmp_path: Pat
 
     def missing() -> list[str]:
         planned = plan(StudyConfig.from_mapping(own))
-        return list(map(planned.spoken, missing_parts(planned, name, cache)))
+        return list(map(planned.spoken, planned.missing(name, cache)))
 
     planned = plan(StudyConfig.from_mapping(own))
-    assert Cell(planned, name, cache).compute(lambda _: None) == []
+    assert Cell(planned, name, cache).compute() == []
     accuracies = {(row.data, row.shift) for row in collect(planned, cache).table if row.metric == "accuracy"}
     assert accuracies == {("suite", "none"), ("suite", "dark")}
     assert missing() == []
