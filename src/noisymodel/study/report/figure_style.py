@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import import_extra
+from ...plot.drawing import new_figure
 from ..analysis.summary import SummaryRow, is_variant
 from .results import Results
 from .wording import rate_text
@@ -67,16 +68,6 @@ def encode(draw: Callable[[bool], Figure], formats: Sequence[str], *, narrow: bo
             encoded.append(buffer.getvalue())
             figure.set_layout_engine("none")  # the first format laid the figure out, for all alike
     return encoded
-
-
-def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
-    """A figure with its own canvas, independent of pyplot and its backend."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained" if constrained else None)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def panels(count: int, *, narrow: bool, height: float, extra: float = 0.8) -> tuple[Figure, list[Axes]]:
