@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...plot.drawing import new_figure
+from ...plot.drawing import INK, new_figure
 from ..analysis.means import means
 from ..analysis.summary import MEAN_SHIFT, NOISY, SummaryRow
 from . import figure_style as style
@@ -225,5 +225,5 @@ def _numbers(axes: Axes, rows: Sequence[Sequence[SummaryRow | None]], colors: ND
             luminance = float(np.array([0.2126, 0.7152, 0.0722]) @ colors[y, x, :3] ** 2.2)
             axes.text(
                 x, y, f"({signed(row.mean)})" if plain else signed(row.mean), ha="center", va="center", fontsize=9,
-                color="white" if luminance < 0.2 else style.INK, fontstyle="italic" if plain else "normal",
+                color="white" if luminance < 0.2 else INK, fontstyle="italic" if plain else "normal",
             )  # fmt: skip

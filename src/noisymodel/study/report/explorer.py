@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from ..analysis.summary import CLEAN, MEAN_SHIFT, SummaryRow
@@ -26,10 +27,8 @@ def _group(results: Results) -> dict[str, Any]:
     sets = [(CLEAN_SHIFT, "in-domain"), *([(MEAN_SHIFT, "mean of shifts")] if results.shifts else [])]
     sets += [(f"shift:{name}", name) for name in results.shifts]
     notes = [*results.methods, *results.ablations]
-    styles = method_styles(results)
-    further = [(color, marker, ":") for marker in "osvD^PX" for color in PLAIN_COLORS]
-    extra = {note.name: further[place % len(further)] for place, note in enumerate(results.ablations)}
-    looks = [styles.get(note.name) or extra[note.name] for note in notes]
+    further = cycle((color, marker, ":") for marker in "osvD^PX" for color in PLAIN_COLORS)
+    looks = [*method_styles(results).values(), *islice(further, len(results.ablations))]
     return {
         "title": results.title,
         "slug": results.slug,

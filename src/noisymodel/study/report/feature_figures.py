@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...plot.drawing import new_figure
+from ...plot.drawing import LINES, new_figure
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
 from ..analysis.means import means
 from ..rows import FEATURES
@@ -61,7 +61,7 @@ def draw_spectra(results: Results, narrow: bool) -> Figure:
         for place, (rate, values) in enumerate(by_rate.items()):
             axes.plot(
                 np.arange(1, len(values) + 1), np.where(values > 0, values, math.nan), label=rate_text(rate),
-                color=colors[rate], linestyle=style.RATE_LINES[place % len(style.RATE_LINES)], linewidth=1.8,
+                color=colors[rate], linestyle=LINES[place % len(LINES)], linewidth=1.8,
             )  # fmt: skip
         axes.set_yscale("log")
         axes.set_title(style.TITLES[split])

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ...plot.drawing import new_figure
-from .figure_style import INK
+from ...plot.drawing import INK, new_figure
 from .results import Results
 
 if TYPE_CHECKING:
