@@ -71,6 +71,23 @@ class SetTable:
     border: NotNegative = 0
     """Pixels cut from each side of a picture first."""
 
+    def columns(self, there: Sequence[str], usual: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Role -> column: those declared, and the first usual one that is there; the path or the text, never both."""
+        declared = {
+            "path": self.path_column,
+            "label": self.label_column,
+            "caption": self.caption_column,
+            "text": self.text_column,
+            "text_pair": self.text_pair_column,
+        }
+        found = {role: name for role, name in declared.items() if name}
+        for role, names in usual.items():
+            taken = role in found or (role in ("path", "text") and {"path", "text"} & set(found))
+            present = [name for name in names if name in there]
+            if present and not taken:
+                found[role] = present[0]
+        return found
+
 
 @dataclass(frozen=True)
 class ShiftTable(SetTable):

@@ -22,13 +22,12 @@ from ..source import Examples, Inputs
 from .answers import Matched, label_map_paths, match_shift, match_test
 from .declaration import SetTable, SuiteTable, read_declaration
 from .opening import open_set
-from .pictures import Floats, LazyPictures
+from .pictures import TO_GREY, Floats, LazyPictures
 from .presets import check_presets, expand_presets
 from .rows import Integers, Rows, Text, identity
-from .tokens import Tokenizer, make_tokenizer
+from .tokens import PretrainedTokenizer, WordTokenizer
 
 _SHOTS = 0  # the only stream of random numbers that a seed is split into
-_TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Suite:
@@ -62,8 +61,6 @@ class Suite:
         self.pretraining_classes = len(names)
         if names:
             self._check = match_test(self._check, names, "suite.pretraining_check")
-        if not len(self._check):
-            raise ConfigError(f"config key `suite.pretraining_check`: {self._check.place} holds no rows")
         self.tasks = {
             task.name: SuiteTask(place, self._declared, sets, seed=seed, examples=self.examples)
             for place, task in enumerate(self._declared.tasks)
@@ -74,7 +71,7 @@ class Suite:
             for note in task.shifts:
                 notes.setdefault(note.name, note)
         self.shifts = tuple(notes.values())
-        self.check_shots((1,))
+        self.check_shots(1)
 
     @property
     def description(self) -> str:
@@ -138,7 +135,7 @@ class Suite:
         other.tasks = {name: task.reseeded(seed) for name, task in self.tasks.items()}
         return other
 
-    def check_shots(self, shots: tuple[int, ...], tasks: tuple[str, ...] = ()) -> None:
+    def check_shots(self, shots: int, tasks: tuple[str, ...] = ()) -> None:
         """Check that every class of every task (or of the named ones) has enough training samples.
 
         Raises:
@@ -146,8 +143,7 @@ class Suite:
         """
         for name, task in self.tasks.items():
             if not tasks or name in tasks:
-                for number in shots:
-                    task.check_shots(number)
+                task.check_shots(shots)
 
     # ---- examples ----------------------------------------------------------------------------------------------------
 
@@ -169,11 +165,13 @@ class Suite:
         return 0 if self.kind == "pictures" else self._tokenizer.vocabulary
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> WordTokenizer | PretrainedTokenizer:
         """The declared tokenizer; a vocabulary of words is counted only in the pre-training texts."""
         rows, declared = self._pretraining, self._declared
         texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
-        return make_tokenizer(declared.texts, declared.resolve(declared.texts.tokenizer), texts)
+        if declared.texts.tokenizer == "words":
+            return WordTokenizer(texts, declared.texts.vocabulary)
+        return PretrainedTokenizer(declared.resolve(declared.texts.tokenizer))
 
     def _encoded(self, texts: list[Text]) -> Integers:
         return self._tokenizer.encode(texts, self._declared.texts.length)
@@ -205,7 +203,7 @@ class Suite:
         firsts = np.unique(rows.codes, return_index=True)[1][:count].tolist()
         chosen = self._inputs(rows.take(np.array(list(islice(cycle(firsts), count)), dtype=np.int64)))
         pictures = chosen[np.arange(count)]
-        return pictures[:, 0] if pictures.shape[1] == 1 else np.tensordot(pictures, _TO_GREY, ((1,), (0,)))
+        return pictures[:, 0] if pictures.shape[1] == 1 else np.tensordot(pictures, TO_GREY, ((1,), (0,)))
 
 
 def _opened(declared: SuiteTable) -> dict[str, Rows]:
@@ -231,11 +229,6 @@ def _check_contents(sets: Mapping[str, Rows], kind: str) -> None:
         for what in needed + further * ("pretraining" in key):
             if getattr(rows.found, what) is None:
                 raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
-
-
-def declared_sets(suite: Mapping[str, Any]) -> dict[str, SetTable]:
-    """Every set of a table ``suite`` by its key, without looking for any file."""
-    return read_declaration(expand_presets(suite)).sets()
 
 
 # ---- tasks -----------------------------------------------------------------------------------------------------------

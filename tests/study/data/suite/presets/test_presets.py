@@ -16,9 +16,9 @@ from pyarrow import parquet
 from scipy.io import savemat
 
 from noisymodel.errors import ConfigError, MissingDataError
-from noisymodel.study.data.suite import PRESETS, Suite, declared_sets, describe, presets
+from noisymodel.study.data.suite import PRESETS, Suite, describe, presets
 from noisymodel.study.data.suite.presets import check_presets, expand_presets, missing_files
-from study.data.suite.lookalikes import encoded, folder, many_folders, shard, suite, write
+from study.data.suite.lookalikes import declared_sets, encoded, folder, many_folders, shard, suite, write
 
 SYNSETS = [f"n{number:08d}" for number in range(1000)]
 

@@ -62,10 +62,6 @@ class Preset:
     tasks: tuple[PresetTask, ...] = ()
 
 
-NAMES = ("imagenet-1k", "yfcc15m", "cc12m", "vision-14", "domainnet", "imagenet-variants", "glue", "glue-x")
-"""Each is ``NAME.toml`` beside this file."""
-
-
 def _read(name: str) -> Preset:
     held = tomllib.loads(files(__package__ or "").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
     parts = {own: Part(**part) for own, part in held.pop("parts").items()}
@@ -76,8 +72,11 @@ def _read(name: str) -> Preset:
     return Preset(**held, parts=parts, tasks=tasks)
 
 
-PRESETS: Mapping[str, Preset] = {name: _read(name) for name in NAMES}
-"""Name in a configuration -> preset."""
+PRESETS: Mapping[str, Preset] = {
+    name: _read(name)
+    for name in ("imagenet-1k", "yfcc15m", "cc12m", "vision-14", "domainnet", "imagenet-variants", "glue", "glue-x")
+}
+"""Name in a configuration -> preset; each is ``NAME.toml`` beside this file."""
 
 _PICTURES = {"size": 224, "shorter_side": 256}
 
