@@ -205,13 +205,12 @@ def _check(suite: SuiteTable) -> None:
     for place, task in enumerate(suite.tasks):
         _distinct([shift.name for shift in task.shifts], f"suite.tasks[{place}].shifts")
         demand("/" not in task.name, f"suite.tasks[{place}].name", "a name without `/`", task.name)
-        for number, shift in enumerate(task.shifts):
-            key = f"suite.tasks[{place}].shifts[{number}]"
-            demand(shift.name != "none", f"{key}.name", "another name: `none` is the task's own test set", shift.name)
-            both = shift.label_map is not None and bool(shift.label_map_file)
-            demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
     for key, table in suite.sets().items():
         _check_set(table, key)
+        if isinstance(table, ShiftTable):
+            demand(table.name != "none", f"{key}.name", "another name: `none` is the task's own test set", table.name)
+            both = table.label_map is not None and bool(table.label_map_file)
+            demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
 
 
 def _check_set(table: SetTable, key: str) -> None:

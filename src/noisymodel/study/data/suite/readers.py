@@ -71,13 +71,11 @@ def read_arrays(path: Path, table: SetTable) -> Found:
         shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise InputFileError(f"{path}: arrays differ in their number of rows: {shown}")
     count = lengths[counted[0]]
-    classes, labels = None, arrays.get("labels")
-    if "classes" in arrays:
-        classes = tuple(map(str, arrays["classes"].tolist()))
+    classes = tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else None
     return Found(
         str(path),
         numbered(count),
-        None if labels is None else _array_labels(path, labels, classes, table),
+        _array_labels(path, arrays["labels"], classes, table) if "labels" in arrays else None,
         classes,
         pictures=ArrayPictures(arrays["images"], str(path)) if "images" in arrays else None,
         texts=[(str(text),) for text in arrays["texts"].tolist()] if "texts" in arrays else None,
