@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from ....errors import ConfigError
 from ...config_values import Least, Positive, build, demand
+from .places import expanded
 
 Classes: TypeAlias = tuple[str | int, ...]
 LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
@@ -159,8 +159,7 @@ class SuiteTable:
 
     def resolve(self, path: str) -> Path:
         """The absolute form of a path: ``~`` and ``$VARIABLES`` are expanded; relative paths start at ``root``."""
-        own = Path(os.path.expandvars(path)).expanduser()
-        return (Path(os.path.expandvars(self.root)).expanduser() / own).absolute()
+        return (expanded(self.root) / expanded(path)).absolute()
 
     def sets(self) -> dict[str, SetTable]:
         """Every set by its key in the configuration."""

@@ -42,6 +42,11 @@ class HubPictures(NamedTuple):
         return np.asarray(value, dtype=np.uint8)
 
 
+def is_saved(path: Path) -> bool:
+    """Whether ``save_to_disk`` wrote a folder."""
+    return any((path / name).is_file() for name in ("state.json", "dataset_dict.json"))
+
+
 def read_hub(path: Path | str, table: SetTable) -> Found:
     """Columns ``image`` (or ``text``), ``label`` and ``caption``, or those that are declared."""
     place = f"{path}" + "".join(f" [{part}]" for part in (table.subset, table.split) if part)
@@ -71,7 +76,7 @@ def read_hub(path: Path | str, table: SetTable) -> Found:
 def _loaded(path: Path | str, table: SetTable, place: str) -> Any:
     datasets = import_extra("datasets", extra="datasets", purpose="Hugging Face data sets")
     try:
-        if isinstance(path, Path) and any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        if isinstance(path, Path) and is_saved(path):
             found: Any = datasets.load_from_disk(str(path))
         else:
             found = datasets.load_dataset(str(path), table.subset or None)

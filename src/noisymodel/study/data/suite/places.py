@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from glob import glob
 from pathlib import Path
@@ -9,6 +10,11 @@ from pathlib import Path
 from ....errors import InputFileError
 
 _BRACES = re.compile(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}")
+
+
+def expanded(path: str) -> Path:
+    """A path with its ``~`` and ``$VARIABLES`` expanded."""
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def expand_braces(pattern: str) -> list[str]:

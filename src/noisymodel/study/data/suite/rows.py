@@ -55,14 +55,13 @@ class Found:
             InputFileError: a file is missing, or not a regular file.
         """
         digest = sha256()
-        pictures = self.pictures if isinstance(self.pictures, FilePictures) else FilePictures(Path(), [])
         for path in self.lists:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
+        files = [(path.name, path) for path in self.files]
+        if isinstance(self.pictures, FilePictures):
+            files += [(name, self.pictures.folder / name) for name in self.pictures.paths]
         missing: list[Path] = []
-        for name, path in [
-            *((path.name, path) for path in self.files),
-            *((name, pictures.folder / name) for name in pictures.paths),
-        ]:
+        for name, path in files:
             try:
                 status = path.stat()
             except OSError:
@@ -149,13 +148,7 @@ def _numbered(
 ) -> tuple[Integers, tuple[str, ...] | None]:
     if by_index:
         own = given or None
-        try:
-            codes = np.array([int(label) for label in labels], dtype=np.int64)
-        except ValueError:
-            wrong = next(label for label in labels if not label.lstrip("-").isdigit())
-            raise InputFileError(
-                f'{found.place}: label {wrong!r} is no integer; `labels = "name"` takes names'
-            ) from None
+        codes = np.array([_integer(label, found.place) for label in labels], dtype=np.int64)
         if codes.min() < 0 or (own is not None and codes.max() >= len(own)):
             bad = int(codes.min() if codes.min() < 0 else codes.max())
             of = "at least 0" if own is None else f"of 0 to {len(own) - 1}"
@@ -169,6 +162,13 @@ def _numbered(
             f"{found.place}: labels {listed(map(repr, unknown))} are not among the {len(own)} classes given"
         )
     return np.array([numbers[label] for label in labels], dtype=np.int64), own
+
+
+def _integer(label: str, place: str) -> int:
+    try:
+        return int(label)
+    except ValueError:
+        raise InputFileError(f'{place}: label {label!r} is no integer; `labels = "name"` takes names') from None
 
 
 def _part(rows: Rows, table: SetTable) -> Rows:

@@ -6,7 +6,6 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,9 @@ class Suite:
         self._declared = read_declaration(expand_presets(suite))
         self.title, self.kind = self._declared.title, self._declared.kind
         sets = _opened(self._declared)
-        _check_contents(sets, self.kind)
-        self._pretraining = sets["suite.pretraining"]
-        self._check = sets["suite.pretraining_check"]
+        _check_contents(self._declared, sets)
+        self._pretraining = sets[self._declared.pretraining]
+        self._check = sets[self._declared.pretraining_check]
         names = class_names(self._pretraining)
         self.pretraining_classes = len(names)
         if names:
@@ -200,21 +199,19 @@ class Suite:
         return found
 
     def _shown(self, rows: Rows, count: int) -> NDArray[np.float32]:
-        firsts = np.unique(rows.codes, return_index=True)[1][:count].tolist()
-        chosen = self._inputs(rows.take(np.array(list(islice(cycle(firsts), count)), dtype=np.int64)))
-        pictures = chosen[np.arange(count)]
+        firsts = np.unique(rows.codes, return_index=True)[1][:count]
+        pictures = self._inputs(rows.take(np.resize(firsts, count)))[np.arange(count)]
         return pictures[:, 0] if pictures.shape[1] == 1 else np.tensordot(pictures, TO_GREY, ((1,), (0,)))
 
 
-def _opened(declared: SuiteTable) -> dict[str, Rows]:
-    """Every set by its key; one error lists all missing sets."""
-    opened: dict[str, Rows] = {}
+def _opened(declared: SuiteTable) -> dict[SetTable, Rows]:
+    """Every set by its declaration; one error lists all missing sets."""
+    opened: dict[SetTable, Rows] = {}
     wrong: list[str] = []
-    known: dict[SetTable, Rows] = {}  # the pre-training set may also be a task's training set
     for key, table in declared.sets().items():
         try:
-            opened[key] = known[table] if table in known else open_set(table, key, declared)
-            known[table] = opened[key]
+            if table not in opened:  # the pre-training set may also be a task's training set
+                opened[table] = open_set(table, key, declared)
         except ConfigError as error:
             wrong.append(str(error))
     if wrong:
@@ -222,13 +219,15 @@ def _opened(declared: SuiteTable) -> dict[str, Rows]:
     return opened
 
 
-def _check_contents(sets: Mapping[str, Rows], kind: str) -> None:
+def _check_contents(declared: SuiteTable, sets: Mapping[SetTable, Rows]) -> None:
+    kind = declared.kind
     needed = ["texts"] if kind == "texts" else ["pictures"]
     further = {"pairs": ["captions"], "pictures": ["labels"]}.get(kind, [])
-    for key, rows in sets.items():
+    for key, table in declared.sets().items():
         for what in needed + further * ("pretraining" in key):
-            if getattr(rows.found, what) is None:
-                raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
+            if getattr(sets[table].found, what) is None:
+                place = sets[table].place
+                raise ConfigError(f"config key `{key}`: {place} has no {what}, and `suite.kind` is {kind!r}")
 
 
 # ---- tasks -----------------------------------------------------------------------------------------------------------
@@ -240,7 +239,7 @@ class SuiteTask:
     Args:
         place: its number among the tasks.
         suite: the suite of the task.
-        sets: all sets of the suite by their keys.
+        sets: all sets of the suite by their declarations.
         seed: of the training samples.
         examples: makes inputs and labels of rows, with answers.
 
@@ -252,7 +251,7 @@ class SuiteTask:
         self,
         place: int,
         suite: SuiteTable,
-        sets: Mapping[str, Rows],
+        sets: Mapping[SetTable, Rows],
         *,
         seed: int,
         examples: Callable[[Rows, Integers | None], Examples],
@@ -260,16 +259,14 @@ class SuiteTask:
         key, declared = f"suite.tasks[{place}]", suite.tasks[place]
         self.name = declared.name
         self.seed, self._examples = seed, examples
-        self.train = sets[f"{key}.train"]
+        self.train = sets[declared.train]
         self.names = class_names(self.train)
         """The classes, in the order of the training set."""
         if not self.names:
             raise ConfigError(f"config key `{key}.train`: {self.train.place} has no labels")
-        self.in_domain = match_test(sets[f"{key}.test"], self.names, f"{key}.test")
+        self.in_domain = match_test(sets[declared.test], self.names, f"{key}.test")
         self.matched: dict[str, Matched] = {
-            shift.name: match_shift(
-                sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite
-            )
+            shift.name: match_shift(sets[shift], self.names, shift, f"{key}.shifts[{number}]", suite)
             for number, shift in enumerate(declared.shifts)
         }
         self.classes = len(self.names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from .....errors import ConfigError, InputFileError, MissingDataError
 from ....config_values import demand, demand_known
-from ..places import matching
+from ..places import expanded, matching
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def check_presets(values: Mapping[str, Any]) -> None:
         MissingDataError: files are missing; the message lists them all, their source, and the layout.
     """
     chosen = _named(values)
-    root = Path(os.path.expandvars(str(values.get("root", "")))).expanduser()
+    root = expanded(str(values.get("root", "")))
     tasks = _tasks(values)
     wanted: dict[str, Part] = {}
     for preset in chosen.values():
