@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -293,11 +293,11 @@ class SuiteTask:
         if not shots:
             return self._examples(self.train, None)
         self.check_shots(shots)
-        draw = partial(array_generator, self.seed, _SHOTS)
-        chosen = [
-            draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
-        ]
-        return self._examples(self.train.take(np.sort(np.concatenate(chosen))), None)
+        chosen: list[int] = []
+        for code in range(self.classes):
+            members = np.flatnonzero(self.train.codes == code)
+            chosen += array_generator(self.seed, _SHOTS, code).permutation(members)[:shots].tolist()
+        return self._examples(self.train.take(np.sort(chosen)), None)
 
     def check_shots(self, shots: int) -> None:
         """Check that every class has enough training samples.
