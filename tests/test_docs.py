@@ -93,7 +93,7 @@ def test_configurations_are_valid(code: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").rglob("*.toml")), ids=lambda path: path.stem)
 def test_example_studies_are_valid(path: Path) -> None:
     from noisymodel.study import StudyConfig, plan
-    from noisymodel.study.data.suite import declared_sets
+    from study.data.suite.lookalikes import declared_sets
 
     config = StudyConfig.load(path)
     if config.data == "suite":  # the data themselves are somebody's own

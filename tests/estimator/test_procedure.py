@@ -11,6 +11,7 @@ import torch
 from noisymodel import NMTune, NMTuneClassifier
 from noisymodel.estimator import procedure
 from noisymodel.estimator.members import FREE, KERNEL, LINEAR, Data, Member
+from noisymodel.estimator.procedure import Fitted
 from noisymodel.heads import AveragedHead, LinearProbe
 
 
@@ -67,10 +68,102 @@ def members(losses: dict[str, float]) -> list[Member]:
         ({LINEAR: 1.02, KERNEL: 1.01, FREE: 1.0}, [FREE]),
         ({LINEAR: 1.0, KERNEL: 1.3, FREE: 1.3}, [LINEAR]),
         ({LINEAR: 1.0, KERNEL: 1.05, FREE: 1.08}, [LINEAR, KERNEL, FREE]),
+        ({LINEAR: 1.1, KERNEL: 1.0}, [LINEAR, KERNEL]),
+        ({LINEAR: 1.2, KERNEL: 1.0, FREE: 1.11}, [KERNEL]),
     ],
 )
 def test_the_rule(losses: dict[str, float], chosen: list[str]) -> None:
     assert [one.name for one in procedure._chosen(members(losses))] == chosen
+
+
+def data(count: int, width: int, classes: int) -> Data:
+    targets = np.arange(count) % classes
+    return Data(torch.zeros(count, width), targets, None, np.arange(count) % 2, classes, 0)
+
+
+def decided(monkeypatch: pytest.MonkeyPatch, given: Data, losses: dict[str, float], **options: object) -> Fitted:
+    """`decide` with members of known losses in place of fitted ones."""
+    out = torch.zeros(len(given.targets), given.num_classes)
+    known = {one.name: one._replace(out_of_fold=out) for one in members(losses)}
+    monkeypatch.setattr(procedure, "probe_member", lambda _, name, step: (step(), known[name])[1])
+    monkeypatch.setattr(procedure, "heads_member", lambda *_: known[FREE])
+    training = {"batch_size": 64, "epochs": 10, "minimum_steps": 0}
+    return procedure.decide(given, {"hidden_features": 4}, training, **options)
+
+
+LOSSES = {LINEAR: 0.5, KERNEL: 0.52, FREE: 0.54}
+
+
+@pytest.mark.parametrize(
+    ("shape", "tried"),
+    [
+        ((400, 8, 20), 3),
+        ((400, 8, 21), 2),  # 19 labels a class
+        ((399, 8, 3), 2),
+        ((400, 400, 3), 3),
+        ((400, 401, 3), 2),
+    ],
+)
+def test_the_limits_of_few(shape: tuple[int, int, int], tried: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(decided(monkeypatch, data(*shape), LOSSES).history) == tried
+
+
+@pytest.mark.parametrize(("limit", "tried"), [(60 * 60 * 3, [LINEAR, KERNEL]), (60 * 60 * 3 - 1, [LINEAR])])
+def test_the_kernel_is_tried_up_to_a_size(limit: int, tried: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(procedure, "_KERNEL_SIZE", limit)
+    found = decided(monkeypatch, data(60, 8, 3), LOSSES)
+    assert [row["member"] for row in found.selection.table] == tried
+    monkeypatch.setattr(procedure, "_KERNEL_SIZE", 60 * 20 * 3 - 1)
+    monkeypatch.setattr(procedure, "LANDMARKS", 20)
+    assert len(decided(monkeypatch, data(60, 8, 3), LOSSES).history) == 1
+
+
+def test_members_are_told_as_they_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[tuple[torch.nn.Module, dict[str, float]]] = []
+    given = data(400, 8, 2)
+    found = decided(monkeypatch, given, LOSSES, on_member=lambda *one: told.append(one))
+    assert capsys.readouterr() == ("", "")
+    assert [record["epoch"] for _, record in told] == [1, 2, 3]
+    assert [record["validation_loss"] for record in found.history] == list(LOSSES.values())
+    assert all(isinstance(module, LinearProbe) for module, _ in told)
+    decided(monkeypatch, given, LOSSES, shown=True)
+    shown = "".join(capsys.readouterr())
+    assert all(f"{name}: out-of-fold log-loss {loss:.3f}, accuracy 50.0 %" in shown for name, loss in LOSSES.items())
+
+
+def test_an_average_has_factors_and_shares() -> None:
+    one, other = members({LINEAR: 1.0, KERNEL: 1.0})
+    assert procedure._averaged([one], 3.0) is one.modules[0], "its logits are calibrated already"
+    warm = procedure._averaged([one._replace(factor=2.0)], 3.0)
+    assert isinstance(warm, AveragedHead)
+    assert (warm.factors, warm.factor) == ([2.0], 3.0)
+    both = procedure._averaged([one._replace(factor=2.0), other._replace(modules=other.modules * 2, factor=5.0)], 3.0)
+    assert both.factors == [2.0, 5.0, 5.0]
+    assert both.shares == [0.5, 0.25, 0.25]
+    twice = procedure._averaged([one._replace(modules=one.modules * 2)], 3.0)
+    assert isinstance(twice, AveragedHead), "two modules, though both are calibrated"
+
+
+def test_the_explanation_names_what_was_taken_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    many, few = data(400, 8, 2), data(30, 8, 3)
+    assert decided(monkeypatch, many, {**LOSSES, FREE: 0.4}).explanation == (
+        "The NMTune heads, taken alone: of the lowest out-of-fold log-loss (linear probe 0.500, kernel probe 0.520, "
+        "NMTune heads 0.400) with 200 labels a class."
+    )
+    assert decided(monkeypatch, few, LOSSES).explanation == (
+        "The linear probe and the kernel probe, averaged: close in out-of-fold log-loss (linear probe 0.500, kernel "
+        "probe 0.520) with 10 labels a class; so few rows do not carry a network, probes only were tried."
+    )
+    assert (
+        "; fewer rows (400) than features (401) do not" in decided(monkeypatch, data(400, 401, 2), LOSSES).explanation
+    )
+
+
+def test_up_to_20_000_rows_are_all_held_out_once_and_more_are_not() -> None:
+    labels = np.zeros(20_000, dtype=np.int64)
+    assert np.bincount(procedure.folds_of(labels, 0)).tolist() == [4000] * 5
+    folds = procedure.folds_of(np.zeros(20_001, dtype=np.int64), 0)
+    assert ((folds == 0).sum(), (folds == -1).sum()) == (10_000, 10_001)
 
 
 def test_many_rows_are_judged_on_a_part_by_three_heads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +208,7 @@ def test_data_describes_its_folds() -> None:
     data = Data(torch.zeros(4, 2), np.array([0, 1, 0, 1]), None, np.array([0, 1, -1, 0]), 2, 0)
     assert data.fold_list == [0, 1]
     assert [inside.tolist() for inside in data.insides] == [[1, 2], [0, 2, 3]]
-    assert data.judged(torch.zeros(4, 2))[0].shape == (3, 2)
+    assert data.judged[0].tolist() == [[1, 0], [0, 1], [0, 1]]
 
 
 def test_the_mlp_says_which_smoothing_and_rate_it_chose(monkeypatch: pytest.MonkeyPatch) -> None:

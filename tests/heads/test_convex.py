@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from noisymodel.heads.convex import cross_validate, fold_ids, log_loss, multinomial, temperature
+from noisymodel.heads.convex import Problem, cross_validate, fold_ids, log_loss, multinomial, temperature
 
 
 def problem(count: int = 90, features: int = 5, classes: int = 3) -> tuple[torch.Tensor, np.ndarray]:
@@ -25,7 +25,8 @@ def one_hot(ids: np.ndarray) -> torch.Tensor:
 def test_it_is_scikit_learns_solution(weighted: bool) -> None:
     rows, ids = problem()
     weights = np.random.default_rng(0).uniform(0.1, 3, len(ids)) if weighted else None
-    found = multinomial(rows, one_hot(ids), 0.03, weights=None if weights is None else torch.from_numpy(weights))
+    given = Problem(rows, torch.from_numpy(ids), 3, None if weights is None else torch.from_numpy(weights))
+    found = multinomial(given, 0.03)
     mass = len(ids) if weights is None else weights.sum()
     other = LogisticRegression(C=1 / (0.03 * mass), tol=1e-9, max_iter=5000).fit(rows.numpy(), ids, weights)
     ours = (rows @ found[:-1] + found[-1]).softmax(1).numpy()
@@ -35,8 +36,8 @@ def test_it_is_scikit_learns_solution(weighted: bool) -> None:
 def test_soft_targets_are_the_mean_of_hard_ones() -> None:
     rows, ids = problem(30)
     other = (ids + 1) % 3
-    soft = multinomial(rows, 0.5 * one_hot(ids) + 0.5 * one_hot(other), 0.1)
-    both = multinomial(torch.cat([rows, rows]), torch.cat([one_hot(ids), one_hot(other)]), 0.1)
+    soft = multinomial(Problem(rows, 0.5 * one_hot(ids) + 0.5 * one_hot(other), 3), 0.1)
+    both = multinomial(Problem(torch.cat([rows, rows]), torch.from_numpy(np.concatenate([ids, other])), 3), 0.1)
     torch.testing.assert_close(soft, both, atol=1e-5, rtol=1e-5)
 
 
@@ -55,13 +56,15 @@ def test_the_path_prefers_strong_penalties_and_ends_early() -> None:
     random = torch.Generator().manual_seed(1)
     rows, ids = torch.randn(60, 20, generator=random, dtype=torch.float64), np.arange(60) % 2
     folds = torch.from_numpy(fold_ids(ids, 3, seed=0))
-    path = cross_validate(rows, one_hot(ids), folds, [10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4])
-    best = cross_validate(rows, one_hot(ids), folds, [10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4], standard_errors=0.0)
+    path = cross_validate(Problem(rows, torch.from_numpy(ids), 2), folds, [10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4])
+    best = cross_validate(
+        Problem(rows, torch.from_numpy(ids), 2), folds, [10.0, 1.0, 0.1, 0.01, 1e-3, 1e-4], standard_errors=0.0
+    )
     assert path.chosen <= best.chosen
     assert path.out_of_fold.shape == (len(path.penalties), 60, 2)
     informative, ids = problem()
     folds = torch.from_numpy(fold_ids(ids, 3, seed=0))
-    good = cross_validate(informative, one_hot(ids), folds, [1.0, 0.1])
+    good = cross_validate(Problem(informative, torch.from_numpy(ids), 3), folds, [1.0, 0.1])
     assert (good.out_of_fold[good.chosen].argmax(1).numpy() == ids).mean() > 0.5
 
 

@@ -454,6 +454,11 @@ def test_audits_need_the_arrays_that_they_have_only_a_checksum_of() -> None:
     with pytest.raises(ValueError, match="`subset` must be given"):
         noise.verify(masked, labels)
     assert noise.verify(masked, labels, subset=labels > 1).realized_rate == masked["realized_rate"]
+    everywhere = noise.symmetric(labels, 0.4, seed=0).audit()
+    with pytest.raises(ValueError, match="`subset` must be None: the audit is of noise on all samples"):
+        noise.verify(everywhere, labels, subset=labels > 1)
+    both = noise.pair_flip(noise.symmetric(labels, 0.4, subset=labels > 1, seed=0), 0.2, seed=0)
+    assert np.array_equal(noise.verify(both.audit(), labels, subset=labels > 1).labels, both.labels)
     with pytest.raises(ValueError, match="`audit` is of method 'magic'; this version knows symmetric"):
         noise.verify({**audit, "method": "magic"}, labels)
     chain = noise.pair_flip(noise.symmetric(labels, 0.4, seed=0), 0.2, seed=0)

@@ -107,3 +107,6 @@ def test_bad_input() -> None:
         PairNoise(1.0, POOL, seed=0).at("k", [1, 2])
     with pytest.raises(TypeError, match="`key` must be a str, bytes or an integer"):
         PairNoise(1.0, POOL, seed=0).at(None, "a")
+    assert PairNoise(1.0, POOL, seed=0).at(2**64 - 1, "own") in POOL
+    with pytest.raises(ValueError, match="`key` must be"):
+        PairNoise(1.0, POOL, seed=0).at(2**64, "own")

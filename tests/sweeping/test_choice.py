@@ -101,6 +101,36 @@ def test_default_grids_can_be_swept_and_chosen_from(method: str) -> None:
         assert choose(D, K, features, targets, seed=1, epochs=1).configuration == choice.configuration
 
 
+def test_the_default_grids_are_the_documented_ones() -> None:
+    grid = default_grid()
+    values = {
+        name: {entry[name] for entry in grid} for name in ("consistency_weight", "label_smoothing", "learning_rate")
+    }
+    assert values == {
+        "consistency_weight": {0.3, 1.0, 3.0}, "label_smoothing": {0.0, 0.1}, "learning_rate": {1e-3, 3e-3},
+    }  # fmt: skip
+    assert {(entry["residual"], entry["covariance_weight"]) for entry in grid} == {(False, 3.0), (True, 0.02)}
+    assert {(entry["reduction"], entry["dominant_weight"]) for entry in grid} == {("batchmean", 0.1)}
+    assert len({tuple(sorted(entry.items())) for entry in grid}) == 24
+    assert {(entry["method"], entry["label_smoothing"], entry["learning_rate"]) for entry in default_grid("mlp")} == {
+        ("mlp", smoothing, rate) for smoothing in (0.0, 0.1, 0.3) for rate in (1e-3, 3e-3)
+    }
+
+
+def test_one_standard_error_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = result([[1] * 90 + [0] * 10, [0] * 2 + [1] * 88 + [0] * 10])  # 1.4 standard errors apart
+    monkeypatch.setattr(module, "sweep", lambda *_, **__: found)
+    settings = {"grid": WEIGHTS[:2], "seed": 0}
+    assert choose(D, K, *blobs(), **settings).configuration == WEIGHTS[0]
+    assert choose(D, K, *blobs(), **settings, standard_errors=2.0).configuration == WEIGHTS[1]
+
+
+def test_a_single_held_out_row_has_no_spread() -> None:
+    choice = chosen(WEIGHTS[:2], result([[1], [0]]))
+    assert [row["standard_error"] for row in choice.table] == [0.0, 0.0]
+    assert choice.configuration == WEIGHTS[0]
+
+
 def test_it_is_a_sweep_on_the_rows_that_were_kept() -> None:
     features, targets = blobs()
     weight = np.linspace(1, 2, 90)

@@ -153,7 +153,8 @@ class NMTuneClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         """Fit on features ``X`` (N, D) and labels ``y`` (N,), with optional ``sample_weight`` (N,) ≥ 0.
 
         ``X`` may be an array, a tensor of any floating type on any device, a `FeatureStore` or a ``DataLoader`` of
-        (features, labels). Stores and loaders are read into memory; if ``y`` is ``None``, their own labels are used.
+        (features, labels); if ``y`` is ``None``, the labels of the store or loader are used. Maps of files and stores
+        stay on disk, and copies of more than 128 MiB lie in temporary files; a loader is read into memory.
         After a fit on a store, the other methods refuse stores of another backbone.
         """
         parameters = self.get_params(deep=False)

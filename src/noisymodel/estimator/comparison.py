@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from .._checks import check_choice, check_number, check_seed
 from ..features import FeatureStore
+from ..files.spilled import taken
 from ..heads.nmtune import PRESETS
 from .classifier import NMTuneClassifier
 from .reading import rows_of, training_rows
@@ -130,7 +131,7 @@ def compare(
     kept, out = _split(labels, validation_fraction, seed)
     width, inside = rows.shape[1], np.ones(len(labels))
     inside[out] = 0  # rows of weight zero are no training rows, and nothing copies those that are
-    evaluated = {VALIDATION: (rows[out], labels[out])}
+    evaluated = {VALIDATION: (taken(rows, out), labels[out])}
     for name, (test, wanted) in (tests or {}).items():
         given, wanted, _ = training_rows(test, wanted) if isinstance(test, FeatureStore) else (test, wanted, None)
         rows_of(test, backbone)

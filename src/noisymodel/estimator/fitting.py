@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from .._checks import check_number
 from .._random import tensor_generator
+from ..files.spilled import taken
 from ..heads import HEADS, AveragedHead
-from ..heads.convex import log_loss, temperature
-from ..heads.convex_probes import class_probabilities
+from ..heads.convex import log_loss, probabilities, temperature
 from ..sweeping import Choice, choose, default_grid
 from ..training import fit, held_out
 from .members import Data, kernel_probe, linear_probe
@@ -176,8 +176,9 @@ def _answers(head: nn.Module, validation: Validation, num_classes: int) -> tuple
     """Logits and class probabilities (N, K) of held-out rows."""
     with torch.no_grad():
         logits: Tensor = head(validation[0])
-    return logits, class_probabilities(torch.from_numpy(validation[1]), num_classes).to(logits)
+    return logits, probabilities(torch.from_numpy(validation[1]), num_classes, logits.dtype)
 
 
 def _tensor(rows: Rows) -> Tensor:
-    return torch.from_numpy(rows.features.astype(np.float32, copy=False))
+    single = rows.features.dtype == np.float32
+    return torch.from_numpy(rows.features if single else taken(rows.features, np.arange(len(rows.targets)), np.float32))

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from .._random import tensor_generator
+from ..files.spilled import PIECE
 from ..heads import FittedProbe, KernelProbe, LinearProbe, NMTune, fit_kernel_probe, fit_linear_probe
-from ..heads.convex import log_loss, temperature
+from ..heads.convex import log_loss, probabilities, temperature
 from ..sweeping import train_heads
 
 LINEAR, KERNEL, FREE = "linear probe", "kernel probe", "NMTune heads"
@@ -21,7 +22,6 @@ LANDMARKS = 1500
 MOST_EPOCHS, MOST_STEPS = 10, 6000
 _HEADS_OF_ONE = 3
 _STARTS, _SEEDS = 20, 21
-_PIECE = 8192
 
 Step = Callable[[], object]
 
@@ -52,39 +52,34 @@ class Data(NamedTuple):
         return [np.flatnonzero(self.folds != fold) for fold in (folds if len(folds) > 1 else folds * _HEADS_OF_ONE)]
 
     @property
-    def probabilities(self) -> Tensor:
-        """One-hot targets (N, K)."""
-        ids = torch.from_numpy(self.targets).to(self.features.device)
-        return nn.functional.one_hot(ids, self.num_classes).to(self.features.dtype)
+    def held(self) -> npt.NDArray[np.int64]:
+        """(H,) the rows that a fold holds out."""
+        return np.flatnonzero(self.folds >= 0)
 
     @property
-    def weight(self) -> Tensor | None:
-        """The weights as a tensor."""
-        return None if self.weights is None else torch.from_numpy(self.weights).to(self.features)
-
-    def judged(self, logits: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Logits, class probabilities and weights of the rows that a fold holds out."""
-        held = torch.from_numpy(self.folds >= 0).to(logits.device)
-        weight = self.weight
-        return logits[held], self.probabilities[held], None if weight is None else weight[held]
+    def judged(self) -> tuple[Tensor, Tensor | None]:
+        """Class probabilities (H, K) and weights (H,) of the rows that a fold holds out."""
+        held, device = self.held, self.features.device
+        targets = probabilities(torch.from_numpy(self.targets[held]).to(device), self.num_classes, torch.float32)
+        return targets, None if self.weights is None else torch.from_numpy(self.weights[held]).to(targets)
 
     def factor(self, logits: Tensor) -> float:
-        """The factor that calibrates out-of-fold logits (N, K); 1 without ``calibrate``."""
-        out, targets, weight = self.judged(logits)
-        return temperature(out, targets, weights=weight) if self.calibrate else 1.0
+        """The factor that calibrates out-of-fold logits (H, K); 1 without ``calibrate``."""
+        targets, weight = self.judged
+        return temperature(logits, targets, weights=weight) if self.calibrate else 1.0
 
     def scores(self, logits: Tensor) -> tuple[float, float]:
-        """Log-loss and accuracy of out-of-fold logits (N, K)."""
-        out, targets, weight = self.judged(logits)
-        right = (out.argmax(1) == targets.argmax(1)).to(out.dtype)
+        """Log-loss and accuracy of out-of-fold logits (H, K)."""
+        targets, weight = self.judged
+        right = (logits.argmax(1) == targets.argmax(1)).to(logits.dtype)
         accuracy = right.mean() if weight is None else (right * weight).sum() / weight.sum()
-        return log_loss(out, targets, weights=weight), float(accuracy)
+        return log_loss(logits, targets, weights=weight), float(accuracy)
 
 
 class Member(NamedTuple):
     """Modules to be averaged, and their log-loss and accuracy on rows that they were not trained on.
 
-    The modules' logits are to be multiplied by ``factor``; the logits ``out_of_fold`` (N, K) already are.
+    The modules' logits are to be multiplied by ``factor``; the logits ``out_of_fold`` (H, K) already are.
     """
 
     name: str
@@ -122,7 +117,7 @@ def _options(data: Data, step: Step | None) -> dict[str, Any]:
 def probe_member(data: Data, name: str, step: Step) -> Member:
     """The linear or the kernel probe as a member."""
     found = linear_probe(data, step=step) if name == LINEAR else kernel_probe(data, step=step)
-    out = torch.zeros_like(data.probabilities) if found.out_of_fold is None else found.out_of_fold
+    out = torch.zeros_like(data.judged[0]) if found.out_of_fold is None else found.out_of_fold
     return _member(data, name, [found.head], 1.0, out, {"penalty": found.penalty})
 
 
@@ -131,8 +126,7 @@ def heads_member(data: Data, settings: Mapping[str, Any], training: Mapping[str,
 
     With a single fold, these are three heads with different seeds.
     """
-    count, width = data.features.shape
-    device, insides = data.features.device, data.insides
+    width, device, insides = data.features.shape[1], data.features.device, data.insides
     fewest = min(len(inside) for inside in insides)  # heads with the same number of rows are one batched model
     heads = [
         NMTune(width, data.num_classes, generator=tensor_generator(data.seed, _STARTS, number), **settings)
@@ -149,12 +143,12 @@ def heads_member(data: Data, settings: Mapping[str, Any], training: Mapping[str,
         on_epoch=lambda _: step(),
         **training,
     )
-    out = torch.zeros(count, data.num_classes, dtype=torch.float32, device=device)
+    held = torch.from_numpy(data.held)
+    out = torch.zeros(len(held), data.num_classes, dtype=torch.float32, device=device)
     with torch.no_grad():
         for head, inside in zip(heads, insides, strict=True):
-            outside = np.setdiff1d(np.flatnonzero(data.folds >= 0), inside, assume_unique=True)
-            for piece in torch.from_numpy(outside).to(device).split(_PIECE):
-                out[piece] = head(data.features[piece])
+            for piece in torch.from_numpy(np.flatnonzero(~np.isin(data.held, inside))).split(PIECE):
+                out[piece.to(device)] = head(data.features[held[piece].to(device)])
     factor = data.factor(out)
     return _member(data, FREE, heads, factor, out * factor, dict(training))
 

@@ -41,11 +41,11 @@ def outputs(head: nn.Module, features: npt.NDArray[Any], device: torch.device, w
     """``"logits"`` (N, K) or ``"tuned"`` (N, D) of features (N, D), computed in float64 (on MPS in float32)."""
     exact = _exact(head, device)
     kind = torch.float32 if device.type == "mps" else torch.float64
-    rows = torch.from_numpy(np.require(features, requirements=["C", "W"]))
     parts: list[Tensor] = []
     with torch.inference_mode():
-        for piece in rows.split(ROWS):
-            given = piece.to(device, kind)
+        for begin in range(0, len(features), ROWS):
+            piece = np.require(features[begin : begin + ROWS], requirements=["C", "W"])
+            given = torch.from_numpy(piece).to(device, kind)
             found = exact(given) if what == "logits" else exact.tune(given)  # pyright: ignore[reportCallIssue]
             parts.append(found.double().cpu())
     return (parts[0] if len(parts) == 1 else torch.cat(parts)).numpy()

@@ -25,6 +25,7 @@ from .predicting import are_plain
 from .rows import Integers, Rows, fitting_rows
 
 Array = npt.NDArray[Any]
+_SINGLE = (np.float32, np.float16)  # half precision becomes float32 later, in pieces
 
 
 def given_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Rows, Array, dict[str, Any] | None]:
@@ -35,7 +36,7 @@ def given_rows(estimator: Any, X: Any, y: Any, sample_weight: Any) -> tuple[Rows
     """
     rows, y, backbone = training_rows(X, y)
     with naming("`X` must be features (N, D) and `y` labels (N,)"):
-        found, y = validate_data(estimator, rows, y, dtype=[np.float32, np.float64], ensure_min_samples=2)
+        found, y = validate_data(estimator, rows, y, dtype=[*_SINGLE, np.float64], ensure_min_samples=2)
         check_classification_targets(y)
     features = cast("Array", found)
     if sample_weight is not None:
@@ -78,7 +79,9 @@ def features_of(estimator: Any, X: Any) -> Array:
     if not hasattr(estimator, "feature_names_in_") and are_plain(features, estimator.n_features_in_):
         return features
     with naming("`X` must be features (N, D)"):
-        return cast("Array", validate_data(estimator, features, dtype=[np.float64, np.float32], reset=False))
+        return cast(
+            "Array", validate_data(estimator, features, dtype=[np.float64, np.float32, np.float16], reset=False)
+        )
 
 
 def training_rows(X: Any, y: Any) -> tuple[Any, Any, dict[str, Any] | None]:

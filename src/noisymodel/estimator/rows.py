@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._random import array_generator
+from ..files.spilled import taken
 
 _ORDER = 0x6F72
 _CHUNK = 1 << 10
@@ -26,7 +27,7 @@ class Rows(NamedTuple):
     def take(self, index: Integers) -> Rows:
         """The rows of an index."""
         weights = None if self.weights is None else self.weights[index]
-        return Rows(self.features[index], self.targets[index], weights)
+        return Rows(taken(self.features, index), self.targets[index], weights)
 
 
 def fitting_rows(
@@ -36,7 +37,7 @@ def fitting_rows(
 
     Rows with equal features and class become one row with the sum of their weights. So a row of weight 3 and three
     equal rows give the same fit, and no row is both trained on and held out. The class weights (K,) multiply the
-    weights of the rows; all are then divided by their mean.
+    weights of the rows; all are then divided by their mean. Half precision becomes float32.
     """
     index = canonical_order(features, targets)
     weights = np.ones(len(index)) if sample_weight is None else np.asarray(sample_weight, np.float64)[index]
@@ -47,7 +48,8 @@ def fitting_rows(
         weights = weights * class_weight[targets[index]]
         index, weights = index[weights > 0], weights[weights > 0]
     alike = bool(np.all(weights == weights[0]))
-    return Rows(features[index], targets[index], None if alike else weights / weights.mean())
+    kept = np.promote_types(features.dtype, np.float32)
+    return Rows(taken(features, index, kept), targets[index], None if alike else weights / weights.mean())
 
 
 def _differs(features: Floats, targets: Integers, index: Integers) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,7 @@ class SuspiciousFeaturesWarning(UserWarning):
 
 def suspect_features(features: npt.NDArray[Any], *, scaled: bool) -> None:
     """Warn of constant features and of wild scales, from at most 10,000 rows; ``scaled``: the head scales rows."""
-    some = features[:: max(1, len(features) // _ROWS)].astype(np.float64)
+    some = features[:: math.ceil(len(features) / _ROWS)].astype(np.float64)
     spread, size = some.std(axis=0), np.sqrt(np.mean(some**2))
     constant = spread <= 1e-12 * max(1.0, size)
     if constant.all():

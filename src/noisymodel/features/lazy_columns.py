@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..files.spilled import PIECE, joined
 from .manifest import ColumnType
 from .shardfile import DTYPES, Shard
 
@@ -21,8 +22,8 @@ class ShardedRows:
     ``rows[i]``, ``rows[a:b]``, ``rows[indices]`` and ``rows[mask]`` give torch tensors. A slice (with a positive step)
     within one shard is a view of the mapped file; anything else is a copy. ``np.asarray(rows)``, ``rows.tolist()`` and
     the functions of torch (``torch.bincount(rows)``) read all rows, as a view if there is one shard. Numpy lacks
-    bfloat16 and gets float32. Treat views as read-only: a write never reaches the file, but later reads of the same
-    open store see it.
+    bfloat16 and gets float32; a large array of several shards is a map of a temporary file. Treat views as read-only:
+    a write never reaches the file, but later reads of the same open store see it.
     """
 
     def __init__(self, shards: Sequence[Shard], name: str, kind: ColumnType) -> None:
@@ -64,11 +65,12 @@ class ShardedRows:
             yield from shard[self._name]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        everything = self[:]
-        if everything.dtype == torch.bfloat16:
-            everything = everything.float()
-        array = everything.numpy()
-        return array.copy() if copy and len(self._shards) == 1 else array.astype(dtype or array.dtype, copy=False)
+        if len(self._shards) == 1 and self.dtype != torch.bfloat16:
+            array = self[:].numpy()
+            return array.copy() if copy else array.astype(dtype or array.dtype, copy=False)
+        kind = torch.float32 if self.dtype == torch.bfloat16 else self.dtype
+        parts = (part.to(kind).numpy() for shard in self._shards for part in shard[self._name].split(PIECE))
+        return joined(parts, self.shape, np.dtype(dtype or torch.empty(0, dtype=kind).numpy().dtype))
 
     @classmethod
     def __torch_function__(

@@ -15,6 +15,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .._random import array_generator
+from ..files.spilled import Matrix, chosen, pieces
 
 _FOLDS = 0x666F6C64
 _PATH_STEPS, _PATH_TOLERANCE = 30, 1e-4  # of L-BFGS for each penalty, begun where the stronger penalty ended
@@ -25,10 +26,31 @@ _FACTORS = (-3.0, 5.0)  # natural logarithms of the smallest and the largest fac
 Progress = Callable[[], object]
 
 
+class Problem(NamedTuple):
+    """Rows (N, D) of any floating type and on any device, their targets, and the classes' number K.
+
+    ``targets``: class ids (N,), or class probabilities (N, K) of the rows' type. ``weights``: (N,) ≥ 0; ``None``: all
+    alike.
+    """
+
+    rows: Matrix
+    targets: Tensor
+    num_classes: int
+    weights: Tensor | None = None
+
+    def where(self, mask: Tensor) -> Problem:
+        """The rows where ``mask`` (N,) is true, which are copied; nearly all: all, the others with weight zero."""
+        if int(mask.sum()) > _NEARLY * len(mask):
+            weights = mask.to(self.rows.dtype) if self.weights is None else self.weights * mask
+            return self._replace(weights=weights)
+        weights = None if self.weights is None else self.weights[mask]
+        return self._replace(rows=chosen(self.rows, mask), targets=self.targets[mask], weights=weights)
+
+
 class Path(NamedTuple):
     """Cross-validation over penalties, strongest first.
 
-    ``out_of_fold`` (P, N, K): each row's logits by the model that did not see it; rows that no fold holds out are zero.
+    ``out_of_fold`` (P, H, K): the logits of the H rows that a fold holds out, by the model that did not see them.
     ``penalties``: the P that were tried. ``chosen``: the index of the penalty taken. ``factor``: on its logits.
     """
 
@@ -39,11 +61,9 @@ class Path(NamedTuple):
 
 
 def multinomial(
-    rows: Tensor,
-    targets: Tensor,
+    problem: Problem,
     penalty: float,
     *,
-    weights: Tensor | None = None,
     start: Tensor | None = None,
     iterations: int = 500,
     tolerance: float = 1e-6,
@@ -51,40 +71,58 @@ def multinomial(
     """Weights and, as the last row, biases (D + 1, K) of multinomial logistic regression.
 
     min Σ_n w_n CE(x_n W + b, t_n) / Σ_n w_n + (λ/2)·‖W‖², the biases free of penalty, by L-BFGS, until no
-    entry of the gradient exceeds ``tolerance``. scikit-learn's C is 1/(λN).
+    entry of the gradient exceeds ``tolerance``. scikit-learn's C is 1/(λN). The solution has the type and the device of
+    the rows, which are read in pieces.
 
     Args:
-        rows: (N, D), of any floating type and on any device; the solution is computed there.
-        targets: (N, K) class probabilities.
+        problem: rows, targets and weights.
         penalty: λ > 0.
-        weights: (N,) ≥ 0; ``None``: all alike.
         start: (D + 1, K); ``None``: zero.
         iterations: at most so many.
         tolerance: of the gradient.
 
     >>> import torch
     >>> rows = torch.tensor([[1.0], [-1.0]], dtype=torch.float64)
-    >>> multinomial(rows, torch.eye(2, dtype=torch.float64), 0.1).shape
+    >>> multinomial(Problem(rows, torch.tensor([0, 1]), 2), 0.1).shape
     torch.Size([2, 2])
     """
+    rows, targets, classes, weights = problem
     count, width = rows.shape
-    share = torch.full_like(targets[:, 0], 1 / count) if weights is None else weights / weights.sum()
-    share, mass = share[:, None], targets.sum(1, keepdim=True)
-    classes = targets.shape[1]
+    alike = torch.full((count,), 1 / count, dtype=rows.dtype, device=rows.device)
+    share = alike if weights is None else weights / weights.sum()
 
     def objective(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        solution = torch.from_numpy(flat.reshape(width + 1, classes)).to(rows)
-        logs = torch.addmm(solution[-1], rows, solution[:-1]).log_softmax(1)
-        value = -(share * targets * logs).sum() + penalty / 2 * solution[:-1].square().sum()
-        error = share * (mass * logs.exp() - targets)
-        gradient = torch.cat([torch.addmm(solution[:-1], rows.mT, error, beta=penalty), error.sum(0, keepdim=True)])
+        solution = torch.from_numpy(flat.reshape(width + 1, classes)).to(rows.device, rows.dtype)
+        gradient = penalty * solution
+        gradient[-1] = 0
+        value = penalty / 2 * solution[:-1].square().sum()
+        for x, ids, part in zip(pieces(rows), pieces(targets), pieces(share[:, None]), strict=True):
+            wanted = probabilities(ids, classes, rows.dtype)
+            logs = torch.addmm(solution[-1], x, solution[:-1]).log_softmax(1)
+            value -= (part * wanted * logs).sum()
+            error = part * (wanted.sum(1, keepdim=True) * logs.exp() - wanted)
+            gradient[:-1].addmm_(x.mT, error)
+            gradient[-1] += error.sum(0)
         return float(value), gradient.cpu().double().numpy().ravel()
 
     first = np.zeros((width + 1) * classes) if start is None else start.cpu().double().numpy().ravel()
     options: Any = {"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 1e-13}
     with _blas().limit(limits=1, user_api="blas"):
         found = minimize(objective, first, jac=True, method="L-BFGS-B", options=options)
-    return torch.from_numpy(found.x.reshape(width + 1, classes)).to(rows)
+    return torch.from_numpy(found.x.reshape(width + 1, classes)).to(rows.device, rows.dtype)
+
+
+def probabilities(targets: Tensor, num_classes: int, dtype: torch.dtype) -> Tensor:
+    """Class probabilities (N, K) of class ids (N,); probabilities stay as they are."""
+    if targets.ndim == 2:
+        return targets
+    certain = torch.zeros(len(targets), num_classes, dtype=dtype, device=targets.device)
+    return certain.scatter_(1, targets[:, None], 1.0)
+
+
+def logits_of(rows: Matrix, solution: Tensor) -> Tensor:
+    """(N, K) x W + b of a solution (D + 1, K)."""
+    return torch.cat([torch.addmm(solution[-1], piece, solution[:-1]) for piece in pieces(rows)])
 
 
 @lru_cache(maxsize=1)
@@ -109,12 +147,10 @@ def fold_ids(targets: npt.NDArray[np.int64], folds: int, seed: int, most: int | 
 
 
 def cross_validate(
-    rows: Tensor,
-    targets: Tensor,
+    problem: Problem,
     folds: Tensor,
     penalties: Sequence[float],
     *,
-    weights: Tensor | None = None,
     standard_errors: float = 1.0,
     progress: Progress | None = None,
 ) -> Path:
@@ -124,46 +160,40 @@ def cross_validate(
     (of equal accuracies the one of lower log-loss after its own temperature). The path ends early after two penalties
     that are below the best in accuracy and log-loss alike.
     """
-    held, kinds = folds >= 0, sorted(set(folds[folds >= 0].tolist()))
-    wanted, mass = targets[held], None if weights is None else weights[held]
+    rows, held = problem.rows, folds >= 0
+    kinds: list[int] = folds[held].unique().tolist()
+    mass = None if problem.weights is None else problem.weights[held]
+    wanted = probabilities(problem.targets[held], problem.num_classes, rows.dtype)
     starts: dict[int, Tensor | None] = dict.fromkeys(kinds)
     logits: list[Tensor] = []
     factors: list[float] = []
     scores: list[tuple[float, float]] = []
     for penalty in penalties:
-        out = torch.zeros(len(rows), targets.shape[1], dtype=rows.dtype, device=rows.device)
+        out = torch.empty_like(wanted)
         for fold in kinds:
-            inside = folds != fold
-            own = _training(rows, targets, weights, inside)
+            outside = folds == fold
             found = multinomial(
-                *own[:2], penalty, weights=own[2], start=starts[fold], iterations=_PATH_STEPS, tolerance=_PATH_TOLERANCE
+                problem.where(~outside),
+                penalty,
+                start=starts[fold],
+                iterations=_PATH_STEPS,
+                tolerance=_PATH_TOLERANCE,
             )
             starts[fold] = found
-            out[~inside] = torch.addmm(found[-1], rows[~inside], found[:-1])
+            out[outside[held]] = logits_of(chosen(rows, outside), found)
             if progress is not None:
                 progress()
         logits.append(out)
-        factors.append(temperature(out[held], wanted, weights=mass))
-        loss = log_loss(factors[-1] * out[held], wanted, weights=mass)
-        scores.append((-float(_mean(_right(out[held], wanted), mass)), loss))
+        factors.append(temperature(out, wanted, weights=mass))
+        loss = log_loss(factors[-1] * out, wanted, weights=mass)
+        scores.append((-float(_mean(_right(out, wanted), mass)), loss))
         recent = scores[-_WORSE:]
         if len(scores) > _WORSE and all(s[0] > min(scores)[0] and s[1] > min(s[1] for s in scores) for s in recent):
             break
-    right = [_right(one[held], wanted) for one in logits]
+    right = [_right(one, wanted) for one in logits]
     best = scores.index(min(scores))
-    chosen = next(
-        i for i in range(best + 1) if i == best or within_errors(right[best], right[i], mass, standard_errors)
-    )
-    return Path(torch.stack(logits), list(penalties[: len(logits)]), chosen, factors[chosen])
-
-
-def _training(
-    rows: Tensor, targets: Tensor, weights: Tensor | None, inside: Tensor
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The rows inside, their targets and weights; where they are nearly all, all rows, the others with weight zero."""
-    if int(inside.sum()) > _NEARLY * len(inside):
-        return rows, targets, inside.to(rows) if weights is None else weights * inside
-    return rows[inside], targets[inside], None if weights is None else weights[inside]
+    index = next(i for i in range(best + 1) if i == best or within_errors(right[best], right[i], mass, standard_errors))
+    return Path(torch.stack(logits), list(penalties[: len(logits)]), index, factors[index])
 
 
 def within_errors(best: Tensor, other: Tensor, weights: Tensor | None, errors: float) -> bool:

@@ -22,7 +22,8 @@ from .._checks import (
     check_seed,
     check_sequence,
 )
-from .convex import Path, Progress, cross_validate, fold_ids, multinomial
+from ..files.spilled import Matrix, mapped, pieces
+from .convex import Path, Problem, Progress, cross_validate, fold_ids, multinomial
 from .kernel import KernelProbe, kernel, landmarks_of
 from .normalization import unit_rows
 from .probes import LinearProbe
@@ -30,7 +31,6 @@ from .probes import LinearProbe
 LINEAR_PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 3e-4)
 KERNEL_PENALTIES = (1e-1, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6)
 FOLDS = 5
-_PIECE = 8192  # rows that are scaled at a time
 _EXACT = 10**7  # entries of the rows up to which the last fit is in float64
 
 P = TypeVar("P", LinearProbe, KernelProbe)
@@ -41,22 +41,13 @@ class FittedProbe(NamedTuple, Generic[P]):
 
     ``head``: the probe, on the features' device, whose logits are calibrated. ``penalty``: λ. ``factor``: what the
     logits were multiplied by, 1 without ``calibrate``. ``out_of_fold`` (N, K): the calibrated logits of each row by a
-    model that did not see it; zero where no fold holds the row out, and ``None`` without cross-validation.
+    model that did not see it, without the rows that no fold holds out; ``None`` without cross-validation.
     """
 
     head: P
     penalty: float
     factor: float
     out_of_fold: Tensor | None
-
-
-class _Problem(NamedTuple):
-    """Rows (N, D), class probabilities (N, K), fold of each row (N,), and weights (N,) or None, on one device."""
-
-    rows: Tensor
-    targets: Tensor
-    folds: Tensor
-    weights: Tensor | None
 
 
 def fit_linear_probe(
@@ -107,17 +98,17 @@ def fit_linear_probe(
     True
     """
     check_choice(normalize, "normalize", ("l2", None))
-    problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
-    if normalize is not None:
-        problem = problem._replace(rows=_of_one_length(problem.rows))
-    basis = _span(problem.rows)
+    given = _rows(features)
+    problem, ids = _problem(given, targets, num_classes, folds, sample_weight, seed)
+    rows = given if normalize is None else mapped(unit_rows, given, given.shape[1])
+    basis = _span(rows)
     if basis is not None:
-        problem = problem._replace(rows=problem.rows @ basis)
-    path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
+        rows = torch.cat([piece @ basis for piece in pieces(rows)])
+    path, penalty, found = _solve(problem._replace(rows=rows), ids, penalties, calibrate, standard_errors, progress)
     if basis is not None:
         found = torch.cat([basis.to(found) @ found[:-1], found[-1:]])
     start = torch.Generator().manual_seed(0)  # of no effect: the weights are replaced
-    head = LinearProbe(features.shape[1], problem.targets.shape[1], normalize=normalize, generator=start)
+    head = LinearProbe(features.shape[1], problem.num_classes, normalize=normalize, generator=start)
     return _filled(head, found, features, path, penalty)
 
 
@@ -163,19 +154,28 @@ def fit_kernel_probe(
     """
     gamma = check_number(gamma, "gamma", minimum=0, exclusive_minimum=True)
     check_integer(landmarks, "landmarks", minimum=1)
-    problem = _problem(features, targets, num_classes, folds, sample_weight, seed)
-    chosen, root = landmarks_of(problem.rows, most=landmarks, gamma=gamma, seed=seed)
-    mapped = kernel(functional.normalize(problem.rows, dim=1), chosen, gamma) @ root
-    problem = problem._replace(rows=mapped)
-    path, penalty, found = _solve(problem, penalties, calibrate, standard_errors, progress)
-    head = KernelProbe(features.shape[1], problem.targets.shape[1], landmarks=len(chosen), gamma=gamma)
+    rows = _rows(features)
+    problem, ids = _problem(rows, targets, num_classes, folds, sample_weight, seed)
+    chosen, root = landmarks_of(rows, most=landmarks, gamma=gamma, seed=seed)
+
+    def feature_map(piece: Tensor) -> Tensor:
+        return kernel(functional.normalize(piece, dim=1), chosen, gamma) @ root
+
+    problem = problem._replace(rows=mapped(feature_map, rows, len(chosen)))
+    path, penalty, found = _solve(problem, ids, penalties, calibrate, standard_errors, progress)
+    head = KernelProbe(features.shape[1], problem.num_classes, landmarks=len(chosen), gamma=gamma)
     head.register_buffer("landmarks", chosen.to(features.dtype))
     folded = torch.cat([root.to(found) @ found[:-1], found[-1:]])
     return _filled(head, folded, features, path, penalty)
 
 
 def _solve(
-    problem: _Problem, penalties: Sequence[float], calibrate: bool, errors: float, progress: Progress | None
+    problem: Problem,
+    folds: Tensor,
+    penalties: Sequence[float],
+    calibrate: bool,
+    errors: float,
+    progress: Progress | None,
 ) -> tuple[Path | None, float, Tensor]:
     """The path, the penalty, and the solution (D + 1, K) on all rows, calibrated where that is asked for."""
     check_sequence(penalties, "penalties", "numbers")
@@ -187,39 +187,26 @@ def _solve(
     if not ordered or ordered != sorted(ordered, reverse=True):
         raise ValueError(f"`penalties` must be at least one number, strongest first, got {list(penalties)}")
     path = None
-    if (len(ordered) > 1 or calibrate) and bool((problem.folds >= 0).any()):
-        path = cross_validate(
-            problem.rows,
-            problem.targets,
-            problem.folds,
-            ordered,
-            weights=problem.weights,
-            standard_errors=errors,
-            progress=progress,
-        )
+    if (len(ordered) > 1 or calibrate) and bool((folds >= 0).any()):
+        path = cross_validate(problem, folds, ordered, standard_errors=errors, progress=progress)
         path = path if calibrate else path._replace(factor=1.0)
     penalty = ordered[0] if path is None else path.penalties[path.chosen]
     rows, targets, weights = problem.rows, problem.targets, problem.weights
-    if rows.numel() <= _EXACT and rows.device.type != "mps":
-        rows, targets, weights = rows.double(), targets.double(), None if weights is None else weights.double()
-    found = multinomial(rows, targets, penalty, weights=weights)
+    if isinstance(rows, Tensor) and rows.numel() <= _EXACT and rows.device.type != "mps":
+        exact = None if weights is None else weights.double()
+        problem = problem._replace(
+            rows=rows.double(), targets=targets.double() if targets.ndim == 2 else targets, weights=exact
+        )
+    found = multinomial(problem, penalty)
     return path, penalty, found if path is None else found * path.factor
 
 
-def _of_one_length(rows: Tensor) -> Tensor:
-    """`unit_rows`, a part at a time, so that only one copy of all rows is made."""
-    scaled = torch.empty_like(rows)
-    for part, own in zip(scaled.split(_PIECE), rows.split(_PIECE), strict=True):
-        part.copy_(unit_rows(own))
-    return scaled
-
-
-def _span(rows: Tensor) -> Tensor | None:
+def _span(rows: Matrix) -> Tensor | None:
     """(D, N) an orthonormal basis that holds the rows (N, D), or ``None`` unless N < D.
 
     The penalty keeps the solution in the span of the rows, so that the problem in the basis has the same one.
     """
-    return torch.linalg.qr(rows.mT).Q if len(rows) < rows.shape[1] else None
+    return torch.linalg.qr(torch.cat(list(pieces(rows))).mT).Q if len(rows) < rows.shape[1] else None
 
 
 def _filled(head: P, found: Tensor, features: Tensor, path: Path | None, penalty: float) -> FittedProbe[P]:
@@ -233,33 +220,38 @@ def _filled(head: P, found: Tensor, features: Tensor, path: Path | None, penalty
     return FittedProbe(head.eval(), penalty, path.factor, path.out_of_fold[path.chosen] * path.factor)
 
 
+def _rows(features: Tensor) -> Tensor:
+    """The checked features (N, D), in float32 or float64."""
+    rows = check_rows(features).detach()
+    if rows.ndim != 2:
+        raise ValueError(f"`features` must have shape (N, D), got {tuple(rows.shape)}")
+    return rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
+
+
 def _problem(
-    features: Tensor,
+    rows: Tensor,
     targets: Tensor | npt.NDArray[Any],
     num_classes: int | None,
     folds: int | npt.NDArray[np.int64],
     sample_weight: Tensor | npt.NDArray[Any] | None,
     seed: int,
-) -> _Problem:
-    rows = check_rows(features).detach()
-    if rows.ndim != 2:
-        raise ValueError(f"`features` must have shape (N, D), got {tuple(rows.shape)}")
-    rows = rows if rows.dtype in (torch.float32, torch.float64) else rows.float()
-    given = as_numbers(targets, "targets")
-    probabilities = class_probabilities(given, num_classes).to(rows)
-    if len(probabilities) != len(rows):
-        raise ValueError(f"`targets` must have one entry per row of `features` ({len(rows)}), got {len(probabilities)}")
+) -> tuple[Problem, Tensor]:
+    """The checked problem, and the fold of each row (N,)."""
+    given, classes = _targets(as_numbers(targets, "targets"), num_classes)
+    given = given.to(rows) if given.ndim == 2 else given.to(rows.device)
+    if len(given) != len(rows):
+        raise ValueError(f"`targets` must have one entry per row of `features` ({len(rows)}), got {len(given)}")
     weights = None if sample_weight is None else row_weights(sample_weight, len(rows)).to(rows)
     if weights is not None and not bool((weights > 0).any()):
         raise ValueError("`sample_weight` must not be all zero")
     if isinstance(folds, np.ndarray):
         ids = _given_folds(folds, len(rows))
     else:
-        classes = probabilities.argmax(1).cpu().numpy()
-        smallest = int(np.bincount(classes)[np.unique(classes)].min())
+        most_likely = (given if given.ndim == 1 else given.argmax(1)).cpu().numpy()
+        smallest = int(np.bincount(most_likely)[np.unique(most_likely)].min())
         count = min(check_integer(folds, "folds", minimum=2), max(2, smallest))
-        ids = fold_ids(classes, count, check_seed(seed))
-    return _Problem(rows, probabilities, torch.from_numpy(ids).to(rows.device), weights)
+        ids = fold_ids(most_likely, count, check_seed(seed))
+    return Problem(rows, given, classes, weights), torch.from_numpy(ids).to(rows.device)
 
 
 def as_numbers(values: object, name: str, *, kinds: str = "iuf", expected: str = "") -> Tensor:
@@ -287,14 +279,14 @@ def _given_folds(folds: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
     return np.asarray(ids).astype(np.int64)
 
 
-def class_probabilities(targets: Tensor, num_classes: int | None) -> Tensor:
-    """(N, K) of class ids (N,) or, as they are, of class probabilities (N, K)."""
+def _targets(targets: Tensor, num_classes: int | None) -> tuple[Tensor, int]:
+    """Class ids (N,) or class probabilities (N, K), checked, and K."""
     if targets.ndim == 2 and targets.is_floating_point():
         if num_classes is not None and targets.shape[1] != check_integer(num_classes, "num_classes", minimum=1):
             raise ValueError(f"`targets` must have {num_classes} columns, got shape {tuple(targets.shape)}")
         if not bool(torch.isfinite(targets).all()) or bool((targets < 0).any()):
             raise ValueError("`targets` must be finite and not negative where they are class probabilities")
-        return targets.detach()
+        return targets.detach(), targets.shape[1]
     if targets.ndim != 1 or targets.is_floating_point() or len(targets) == 0:
         raise ValueError(f"`targets` must be class ids (N,) or class probabilities (N, K), got {tuple(targets.shape)}")
     targets = targets.long()
@@ -302,4 +294,4 @@ def class_probabilities(targets: Tensor, num_classes: int | None) -> Tensor:
     count = largest if num_classes is None else check_integer(num_classes, "num_classes", minimum=1)
     if largest > count or int(targets.min()) < 0:
         raise ValueError(f"`targets` must be in [0, {count}), got {int(targets.min())} to {largest - 1}")
-    return functional.one_hot(targets, count)
+    return targets, count

@@ -81,10 +81,10 @@ def landmarks_of(rows: Tensor, *, most: int, gamma: float, seed: int) -> tuple[T
 
     Source: Williams and Seeger, "Using the Nyström method to speed up kernel machines" (2001).
     """
+    if len(rows) > most:
+        taken = array_generator(seed, _LANDMARKS).permutation(len(rows))[:most]
+        rows = rows[torch.from_numpy(np.sort(taken)).to(rows.device)]
     unit = functional.normalize(rows, dim=1)
-    if len(unit) > most:
-        taken = array_generator(seed, _LANDMARKS).permutation(len(unit))[:most]
-        unit = unit[torch.from_numpy(np.sort(taken)).to(unit.device)]
     exact = unit.double() if unit.device.type != "mps" else unit
     values, vectors = torch.linalg.eigh(kernel(exact, exact, gamma))
     values = values.clamp_min(_FLOOR * float(values[-1]))

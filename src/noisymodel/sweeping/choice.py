@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from .._checks import check_choice, check_number
+from ..files.spilled import taken
 from ..training.holding_out import held_out
 from .sweep import SweepResult, sweep
 
@@ -115,7 +117,7 @@ def choose(
         in_features,
         num_classes,
         entries,
-        features[kept],
+        _rows(features, kept),
         targets[kept],
         validation=(features[out], targets[out]),
         seeds=(seed,),
@@ -123,6 +125,13 @@ def choose(
         **options,
     )
     return _chosen(entries, result, standard_errors)
+
+
+def _rows(features: Tensor, index: npt.NDArray[np.int64]) -> Tensor:
+    """The rows of an index; those of an array on the CPU may lie in a temporary file."""
+    if features.device.type == "cpu" and features.dtype in (torch.float32, torch.float64):
+        return torch.from_numpy(taken(features.numpy(), index))
+    return features[index]
 
 
 def _chosen(entries: list[dict[str, Any]], result: SweepResult, standard_errors: float) -> Choice:

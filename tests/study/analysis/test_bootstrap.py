@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from noisymodel.study.analysis.bootstrap import Scorer, estimate, resampled_seeds, scores
+from noisymodel.study.analysis.bootstrap import estimate, resampled_seeds, scores
 
 few = settings(deadline=None, max_examples=25)
 OPTIONS = [(rates_too, ranks) for rates_too in (False, True) for ranks in (False, True)]
@@ -98,14 +98,3 @@ def test_often_undefined_resamples_give_no_interval() -> None:
     found = estimate(*(scores(left, drawn, rates_too=False, ranks=False),) * 2, seeds=4)
     assert found.value == pytest.approx(1)
     assert math.isnan(found.low)
-
-
-def test_the_scorer_computes_the_same_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = np.random.default_rng(0).normal(size=(3, 4))
-    scorer = Scorer(seed=2, resamples=10)
-    found = scorer(values, rates_too=True, ranks=True)
-    expected = scores(values, resampled_seeds(3, seed=2, resamples=10), rates_too=True, ranks=True)
-    np.testing.assert_array_equal(found, expected)
-    assert scorer(values.copy(), rates_too=True, ranks=True) is found
-    assert scorer(values, rates_too=False, ranks=True) is not found
-    assert scorer(values.reshape(4, 3), rates_too=True, ranks=True) is not found

@@ -16,19 +16,14 @@ few = settings(deadline=None, max_examples=25)
 samples = st.lists(st.floats(-10, 10), min_size=2, max_size=12)
 
 
-@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
 @pytest.mark.parametrize("count", [2, 3, 10])
-def test_mean_interval_is_scipys_t_interval(count: int, level: float) -> None:
+def test_mean_interval_is_scipys_t_interval(count: int) -> None:
     values = np.random.default_rng(count).normal(0.3, 1, size=count)
-    interval = mean_interval(values, level)
-    low, high = stats.t.interval(level, count - 1, loc=values.mean(), scale=stats.sem(values))
+    interval = mean_interval(values)
+    low, high = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))
     np.testing.assert_allclose([interval.mean, interval.low, interval.high], [values.mean(), low, high], rtol=1e-12)
     np.testing.assert_allclose(interval.p_value, stats.ttest_1samp(values, 0).pvalue, rtol=1e-10)
     assert interval.count == count
-
-
-def test_the_default_level_is_95_percent() -> None:
-    assert mean_interval([1.0, 2.0, 4.0]) == mean_interval([1.0, 2.0, 4.0], 0.95)
 
 
 def test_one_value_has_no_bounds() -> None:
@@ -71,12 +66,6 @@ def test_mean_interval_wants_a_row_of_values(values: object, shape: str) -> None
         mean_interval(values)
 
 
-@pytest.mark.parametrize("level", [0, 1, -0.5, 1.5])
-def test_mean_interval_wants_a_level_between_0_and_1(level: float) -> None:
-    with pytest.raises(ValueError, match="`level`"):
-        mean_interval([1.0, 2.0], level)
-
-
 @few
 @given(samples, st.floats(-5, 5), st.floats(0.1, 4))
 def test_interval_moves_and_stretches_with_the_values(values: list[float], offset: float, scale: float) -> None:
@@ -104,23 +93,6 @@ def test_paired_interval_is_scipys_paired_test() -> None:
 
 def test_pairs_are_made_by_seed_and_not_by_position() -> None:
     assert paired_interval({1: 1.0, 2: 2.0}, {2: 1.5, 1: 0.5}).low == 0.5
-
-
-def test_paired_interval_passes_the_level_on() -> None:
-    left, right = {1: 0.1, 2: 0.4}, {1: 0.0, 2: 0.1}
-    assert paired_interval(left, right, 0.5).low > paired_interval(left, right, 0.95).low
-
-
-@pytest.mark.parametrize(
-    ("left", "right", "message"),
-    [
-        ({1: 0.0}, {1: 0.0, 4: 0.0}, "the mlp must have.*seed 4 is missing"),
-        ({1: 0.0, 5: 0.0}, {1: 0.0}, "the baseline of the mlp must have.*seed 5 is missing"),
-    ],
-)
-def test_a_seed_without_partner_is_named(left: dict[int, float], right: dict[int, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        paired_interval(left, right, what="the mlp")
 
 
 def naive_holm(p_values: list[float]) -> list[float]:

@@ -9,6 +9,8 @@ import pytest
 
 from noisymodel.study.data import Captions, Glyphs
 from noisymodel.study.data.captions import GLYPHS, PATTERNS, SIZES, THICKNESSES
+from noisymodel.study.data.source import balanced
+from study.data.words import in_words
 
 SMALL = {"pretraining_images": 900, "check_images": 60, "test_images": 60, "shift_images": 40}
 
@@ -20,7 +22,7 @@ def source() -> Captions:
 
 def test_golden_captions() -> None:
     captions = Captions(seed=0, pretraining_images=4)
-    assert captions.decoded(captions.pretraining().captions) == (
+    assert in_words(captions.pretraining().captions, captions.spelling) == (
         "a regular sign-0 drawn middling",
         "this shows a big sign-0 in thin strokes",
         "a thin sign-1 drawn large",
@@ -55,8 +57,8 @@ def read(caption: str) -> tuple[int, int, int]:
 
 def test_captions_tell_what_is_drawn(source: Captions) -> None:
     pairs = source.pretraining()
-    told = np.array([read(caption) for caption in source.decoded(pairs.captions)])
-    drawing = source.drawing(source.balanced(900), 1)
+    told = np.array([read(caption) for caption in in_words(pairs.captions, source.spelling)])
+    drawing = source.drawing(balanced(900, source.classes), 1)
     edges = np.array([0.75, 0.85, 0.95, 1.05]), np.array([0.09, 0.34 / 3, 0.41 / 3, 0.16])
     assert np.array_equal(told[:, 0], np.digitize(drawing.scale, edges[0][1:-1]))
     assert np.array_equal(told[:, 1], np.digitize(drawing.thickness, edges[1][1:-1]))
@@ -72,7 +74,7 @@ def test_captions_vary_within_a_class(source: Captions) -> None:
     for label in range(10):
         captions = pairs.captions[pairs.labels == label]
         assert len(np.unique(captions, axis=0)) > 60, "of 90"
-    decoded = source.decoded(pairs.captions)
+    decoded = in_words(pairs.captions, source.spelling)
     shapes = {re.sub(r"\S+-\d+", "G", caption) for caption in decoded}
     used = {word for shape in shapes for word in shape.split()}
     assert used >= {*PATTERNS.words, *(word for forms in (*SIZES, *THICKNESSES) for word in forms)}
@@ -86,10 +88,3 @@ def test_check_captions_are_fresh(source: Captions) -> None:
 def test_vocabulary_grows_with_the_classes() -> None:
     assert Captions(seed=0).vocabulary == len(Captions(seed=0).spelling)
     assert Captions(seed=0, base_glyphs=12).vocabulary == Captions(seed=0).vocabulary + 4
-
-
-def test_sample_texts_are_captions_of_the_samples(source: Captions) -> None:
-    texts = source.sample_texts(8)
-    assert list(texts) == ["clean"]
-    assert len(texts["clean"]) == len(source.samples(8)["clean"]) == 8
-    assert [read(caption)[2] for caption in texts["clean"]] == (source.sample_labels(8) // 2).tolist()

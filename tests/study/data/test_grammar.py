@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from noisymodel.study.data.grammar import FORMS, PATTERNS, STYLES, Language, is_function_word, language
-from noisymodel.study.data.patterns import PADDING, decode
+from noisymodel.study.data.patterns import PADDING
+from study.data.words import in_words
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_writing_says_what_is_meant(words: Language) -> None:
         " ".join(row["ANVBM".index(word)] if word in "ANVBM" else word for word in PATTERNS.patterns[pattern].split())
         for row, pattern in zip(spelt, meaning.patterns[0], strict=True)
     )
-    assert decode(words.write(meaning), words.spelling) == (expected,)
+    assert in_words(words.write(meaning), words.spelling) == (expected,)
 
 
 def test_other_forms_are_other_words_for_the_same(words: Language) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from noisymodel.study.data.patterns import PADDING, Patterns, decode, pack
+from noisymodel.study.data.patterns import PADDING, Patterns, pack
+from study.data.words import in_words
 
 PATTERNS = Patterns(("the A N .", "so N !", "N N A"), slots="AN")
 
@@ -20,7 +21,7 @@ def test_fill_puts_fillings_into_their_slots() -> None:
     fillings = np.array([[[10, 20], [11, 21]], [[12, 22], [13, 23]]])
     tokens = PATTERNS.fill(np.array([[0, 1], [2, -1]]), fillings)
     assert tokens.shape == (2, 2, 4)
-    assert decode(tokens.reshape(4, 4), spelling) == ("the w10 w20 .", "so w21 !", "w22 w22 w12", "")
+    assert in_words(tokens.reshape(4, 4), spelling) == ("the w10 w20 .", "so w21 !", "w22 w22 w12", "")
 
 
 def test_pack_keeps_words_and_their_order() -> None:

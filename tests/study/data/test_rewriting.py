@@ -17,7 +17,7 @@ REWRITES: dict[str, Callable[[Integers, np.random.Generator], Integers]] = {
     "misspell": partial(rewriting.misspell, share=0.3),
     "shuffle": rewriting.shuffle,
     "swap_neighbours": partial(rewriting.swap_neighbours, share=0.5),
-    "truncate": lambda tokens, _: rewriting.truncate(tokens, 4),
+    "truncate": partial(rewriting.truncate, words=4),
     "content_only": lambda tokens, _: rewriting.content_only(tokens),
     "stutter": partial(rewriting.stutter, share=0.3),
 }
@@ -97,7 +97,7 @@ def test_swapping_exchanges_neighbours_alone(tokens: Integers) -> None:
 
 
 def test_truncating_keeps_the_first_words(tokens: Integers) -> None:
-    assert [words(row) for row in rewriting.truncate(tokens, 4)] == [words(row)[:4] for row in tokens]
+    assert [words(row) for row in rewriting.truncate(tokens, words=4)] == [words(row)[:4] for row in tokens]
 
 
 def test_content_words_are_those_of_no_pattern(tokens: Integers) -> None:

@@ -10,7 +10,9 @@ from noisymodel.study import StudyConfig
 from noisymodel.study.data import Texts, open_source
 from noisymodel.study.data.grammar import FORMS, PATTERNS, is_function_word
 from noisymodel.study.data.patterns import PADDING, UNKNOWN
+from noisymodel.study.data.source import balanced
 from noisymodel.study.data.texts import SHIFTS
+from study.data.words import in_words
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +23,21 @@ def texts() -> Texts:
 @pytest.fixture(scope="module")
 def samples(texts: Texts) -> dict[str, list[list[str]]]:
     """The same texts under each shift, in words."""
-    return {name: [text.split() for text in lines] for name, lines in texts.sample_texts(18).items()}
+    return {name: [text.split() for text in lines] for name, lines in clean_and_shifted(texts, 18).items()}
+
+
+def clean_and_shifted(texts: Texts, count: int) -> dict[str, tuple[str, ...]]:
+    """The same ``count`` texts, clean and under each shift."""
+    topics = balanced(count, texts.classes) * max(texts.classes // count, 1) % texts.classes
+    shown = {"clean": texts.written(topics, 6)}
+    shown |= {name: texts.written(topics, 6, shift=shift) for name, shift in SHIFTS.items()}
+    return {name: in_words(examples.inputs, texts.spelling) for name, examples in shown.items()}
 
 
 def test_golden_text() -> None:
     source = Texts(seed=0)
-    assert source.sample_texts(1)["clean"] == ("moreover a sadol gikon the genel . moreover a fofet dasit the vilar .",)
+    golden = ("moreover a sadol gikon the genel . moreover a fofet dasit the vilar .",)
+    assert clean_and_shifted(source, 1)["clean"] == golden
     assert source.pretraining().inputs.sum() == 8972367
 
 
@@ -97,7 +108,7 @@ def test_shifts_change_what_they_say_and_nothing_else(texts: Texts, samples: dic
 
 
 def test_strength_of_the_shifts(texts: Texts) -> None:
-    many = Texts(seed=5).sample_texts(18 * 30)
+    many = clean_and_shifted(Texts(seed=5), 18 * 30)
     clean = [text.split() for text in many["clean"]]
     assert sum(len(text.split()) for text in many["dropped"]) / sum(map(len, clean)) == pytest.approx(0.6, abs=0.02)
     unknown = [word == "<unknown>" for text in many["typos"] for word in text.split()]

@@ -18,7 +18,7 @@ from noisymodel.study.report.accuracy_figures import (
 from noisymodel.study.report.feature_figures import draw_correlations, draw_drift
 from noisymodel.study.report.figure_style import look
 from noisymodel.study.report.figures import group_figures, study_figures
-from noisymodel.study.report.groups import by_shots, named
+from noisymodel.study.report.groups import numbered_families
 from noisymodel.study.report.results import Results, bases, views
 from study.report.synthetic_record import synthetic_record
 
@@ -112,16 +112,16 @@ def test_curves_are_means_over_seeds_and_shifts(results: Results) -> None:
 
 
 def test_groups_and_shots() -> None:
-    groups = named(made(shots=(10, 40), curves=False))
+    groups = made(shots=(10, 40), curves=False)
     assert [figure.name for figure in group_figures(groups)] == ["groups", "shots"]
     assert group_figures(groups[:1]) == []
     axes = draw_groups(groups, False).axes[0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["40 labels per class", "10 labels per class"]
-    row = groups[0].results.change("linear_probe", "0.1")
+    row = groups[0].change("linear_probe", "0.1")
     assert row is not None
     assert axes.containers[0].lines[0].get_xdata()[0] == pytest.approx(100 * row.mean)
-    family = by_shots(groups)[0]
+    family = numbered_families(groups)[""]
     axes = draw_shots(family, False).axes[1]
-    expected = [100 * group.results.find("mlp", "noisy", split="ood").mean for group in family]
+    expected = [100 * group.find("mlp", "noisy", split="ood").mean for group in family]
     np.testing.assert_allclose(np.asarray(axes.containers[1].lines[0].get_ydata(), dtype=float), expected)
     assert [text.get_text() for text in axes.get_xticklabels()] == ["10", "40"]

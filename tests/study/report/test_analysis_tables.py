@@ -13,13 +13,12 @@ from noisymodel.study.report.results import Results, bases, views
 from noisymodel.study.report.tables import (
     ablation_by_rate_table,
     ablation_table,
-    analysis_tables,
     correlation_entry,
     correlation_table,
     correlation_tables,
     drift_table,
     effect_table,
-    further_analysis_tables,
+    group_tables,
 )
 from noisymodel.study.report.wording import interval_entry, plus_minus
 from study.report.synthetic_record import synthetic_record
@@ -113,4 +112,5 @@ def test_effects(results: Results) -> None:
 
 def test_what_there_is_not_has_no_table() -> None:
     results = made(rates=(0.0, 0.1), drift=False, ablations={}, methods=("mlp",))
-    assert analysis_tables(results) == further_analysis_tables(results) == []
+    tables = group_tables(results)
+    assert tables["analysis"] == tables["more_analysis"] == []

@@ -8,7 +8,6 @@ import pytest
 
 from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.explorer import explorer_data
-from noisymodel.study.report.groups import named
 from noisymodel.study.report.results import Results, bases, views
 from study.report.synthetic_record import synthetic_record
 
@@ -18,7 +17,7 @@ def data(**directions: object):
     record = synthetic_record(**directions)
     summary = summarize(record.table, record.shifts, bases(record.methods))
     results = [Results(record, summary, view) for view in views(summary)]
-    return explorer_data(named(results)), results
+    return explorer_data(results), results
 
 
 def test_points_are_the_summary_in_percent() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from noisymodel.errors import MissingExtraError
+from noisymodel.plot.drawing import new_figure
 from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.accuracy_figures import draw_accuracy, draw_differences, draw_shifts
 from noisymodel.study.report.feature_figures import (
@@ -20,7 +21,7 @@ from noisymodel.study.report.feature_figures import (
     mean_spectra,
     reshaping_methods,
 )
-from noisymodel.study.report.figure_style import encode, look, method_styles, new_figure, rate_colors
+from noisymodel.study.report.figure_style import encode, look, method_styles, rate_colors
 from noisymodel.study.report.figures import study_figures
 from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.sample_figures import draw_samples, sample_groups, strip
@@ -92,7 +93,7 @@ def test_letters_of_a_pdf_are_embedded_whole(written) -> None:
 def test_equal_studies_give_equal_bytes(written, name: str) -> None:
     record = synthetic_record(seeds=(7000, 7001, 7002), spread=0.002)
     figure = next(figure for figure in study_figures(read(record)) if figure.name == name)
-    png, svg, pdf = figure.encode("png", "svg", "pdf")
+    png, svg, pdf = encode(figure.draw, ["png", "svg", "pdf"])
     assert pdf == (written.folder / "figures" / f"{name}.pdf").read_bytes()
     assert png == (written.folder / "figures" / f"{name}.png").read_bytes()
     assert svg == (written.folder / "figures" / f"{name}.svg").read_bytes()
@@ -124,7 +125,7 @@ def test_the_callers_settings_do_not_show() -> None:
 def test_narrow_figures_are_narrow(results: Results) -> None:
     for figure in study_figures(results):
         with look():
-            wide, narrow = figure.draw(), figure.draw(narrow=True)
+            wide, narrow = figure.draw(False), figure.draw(True)
         assert narrow.get_figwidth() < 5 < 9 < wide.get_figwidth()
 
 
@@ -215,15 +216,15 @@ def test_points_are_seeds(results: Results, style: None) -> None:
     assert len(groups) == len(results.rates)
     offsets = groups[0].get_offsets()
     assert offsets.shape == (3, 2)
-    entropy = by_seed(results, "features", "id", "singular_value_entropy")
-    accuracy = by_seed(results, "linear_probe", "id", "accuracy")
+    entropy = by_seed(results, "features", "singular_value_entropy")["id"]
+    accuracy = by_seed(results, "linear_probe", "accuracy")["id"]
     np.testing.assert_allclose(offsets[1], [entropy["0.0", 2], 100 * accuracy["0.0", 2]])
 
 
 def test_by_seed_averages_over_shifts(results: Results) -> None:
     rows = [row for row in results.record.table if (row.method, row.split, row.metric) == ("mlp", "ood", "accuracy")]
     expected = np.mean([row.value for row in rows if row.seed == 2 and row.noise_rate == 0.1])
-    assert by_seed(results, "mlp", "ood", "accuracy")["0.1", 2] == pytest.approx(expected)
+    assert by_seed(results, "mlp", "accuracy")["ood"]["0.1", 2] == pytest.approx(expected)
 
 
 def test_before_and_after_tuning(results: Results, style: None) -> None:

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from noisymodel.study.analysis.summary import SummaryRow, is_headline, summarize
 from noisymodel.study.report import files as report
 from noisymodel.study.report.files import ordered_rows, plain_text, terminal_tables, write_report
+from noisymodel.study.report.results import Results, views
 from noisymodel.study.report.tables import Table
 from noisymodel.study.report.wording import Entry
 from noisymodel.study.rows import Row, StudyRecord
@@ -168,7 +169,8 @@ def test_an_empty_table_is_refused(tmp_path: Path) -> None:
 
 
 def shown(record: StudyRecord) -> str:
-    return terminal_tables(record, summarize(record.table, record.shifts))
+    summary = summarize(record.table, record.shifts)
+    return terminal_tables([Results(record, summary, view) for view in views(summary)])
 
 
 def test_terminal_tables_fit_and_say_it_all() -> None:

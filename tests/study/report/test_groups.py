@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from noisymodel.study.analysis.summary import summarize
-from noisymodel.study.report.groups import Named, by_shots, named, overview_table, shots_table
+from noisymodel.study.report.groups import numbered_families, overview_table, shots_table
 from noisymodel.study.report.results import Results, View, views
 from noisymodel.study.report.wording import interval_entry, plus_minus
 from study.report.synthetic_record import joined, synthetic_record
 
 
-def shown(*records, shots=(40,)) -> list[Named]:
+def shown(*records, shots=(40,)) -> list[Results]:
     record = joined(*records)
     summary = summarize(record.table, record.shifts)
-    return named([Results(record, summary, view) for view in views(summary)])
+    return [Results(record, summary, view) for view in views(summary)]
 
 
 def small(**directions: object):
@@ -26,18 +26,18 @@ def small(**directions: object):
 
 
 @pytest.fixture(scope="module")
-def groups() -> list[Named]:
+def groups() -> list[Results]:
     return shown(small(shots=(0, 10, 40), data="glyphs/fine"), small(objective="contrastive", generator_seed=4))
 
 
-def test_names_say_what_differs(groups: list[Named]) -> None:
+def test_names_say_what_differs(groups: list[Results]) -> None:
     assert [group.short for group in groups] == [
         "glyphs/fine, supervised, all labels", "glyphs/fine, supervised, 40 labels per class",
         "glyphs/fine, supervised, 10 labels per class", "glyphs, contrastive, 40 labels per class",
     ]  # fmt: skip
     assert groups[0].title == "glyphs/fine: supervised, mlp, symmetric noise, all labels"
     assert groups[3].slug == "glyphs-contrastive-mlp-symmetric-40"
-    assert groups[3].results.noise == "caption noise"
+    assert groups[3].noise == "caption noise"
 
 
 def test_one_group_has_no_slug() -> None:
@@ -52,10 +52,10 @@ def test_slugs_are_safe_and_differ() -> None:
     assert all(slug.replace("-", "").isalnum() for slug in slugs)
 
 
-def test_overview(groups: list[Named]) -> None:
+def test_overview(groups: list[Results]) -> None:
     table = overview_table(groups)
     assert [row[0].text for row in table.rows] == [group.short for group in groups]
-    results = groups[3].results
+    results = groups[3]
     row = table.rows[3]
     assert row[1].text == "3"
     assert row[2].text == plus_minus(results.find("linear_probe", "0.0"))
@@ -67,16 +67,18 @@ def test_overview(groups: list[Named]) -> None:
     assert row[7] == interval_entry(results.find("nmtune_tuned", "noisy", baseline="linear_probe"))
 
 
-def test_families_of_shots(groups: list[Named]) -> None:
-    (family,) = by_shots(groups)
-    assert [group.results.view.shots for group in family] == [10, 40, 0]
+def test_families_of_shots(groups: list[Results]) -> None:
+    families = numbered_families(groups)
+    assert list(families) == [""]
+    family = families[""]
+    assert [group.view.shots for group in family] == [10, 40, 0]
     table = shots_table(family, "ood", "-2")
     assert table.name == "shots-2-ood"
     assert table.header == ("method", "10", "40", "all")
     assert [row[0].text for row in table.rows[:2]] == ["clean pre-training", "Linear probe"]
-    expected = family[1].results.find("nmtune_tuned", "noisy", split="ood")
+    expected = family[1].find("nmtune_tuned", "noisy", split="ood")
     assert table.rows[-1][2].text == plus_minus(expected)
-    assert by_shots(shown(small())) == []
+    assert numbered_families(shown(small())) == {}
 
 
 def test_a_group_holds_its_rows_alone() -> None:

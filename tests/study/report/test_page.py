@@ -19,7 +19,6 @@ from noisymodel.errors import MissingExtraError
 from noisymodel.study.analysis import correlate
 from noisymodel.study.analysis.summary import summarize
 from noisymodel.study.report.files import figures_by_folder
-from noisymodel.study.report.groups import named
 from noisymodel.study.report.page import render_page
 from noisymodel.study.report.results import Results, bases, views
 from noisymodel.study.rows import StudyRecord
@@ -261,13 +260,13 @@ def test_many_groups_have_figures_of_one_width_and_the_main_ones_alone() -> None
         for name in "abcd"
     ]
     record = joined(*records)
-    groups = named(several_results(record))
+    groups = several_results(record)
     figures = figures_by_folder(groups)
     assert [figure.name for figure in figures[f"{groups[0].slug}/"]] == ["accuracy"]
     assert [figure.name for figure in figures[""]] == ["groups"]
     figures = {groups[0].slug + "/": figures[f"{groups[0].slug}/"], "": figures[""]}
     files = {f"figures/{folder}{figure.name}.svg": b"<svg/>" for folder in figures for figure in figures[folder]}
-    outline = Outline(render_page(record, [group.results for group in groups], figures, files))
+    outline = Outline(render_page(record, groups, figures, files))
     assert len(outline.all("img")) == 2
     assert len(outline.all("source")) == 1  # of the figure over all groups
 

@@ -67,7 +67,6 @@ def test_scale_and_digits_are_used() -> None:
 def test_one_seed_has_no_half_width() -> None:
     assert plus_minus(difference(0.5)) == "50.0"
     assert signed_plus_minus(difference(-0.5)) == "−50.0"
-    assert bounds(difference(0.5)) == "no interval"
 
 
 def test_nothing_listed() -> None:

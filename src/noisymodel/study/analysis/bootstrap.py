@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
+
+from .intervals import Estimate
 
 RESAMPLES = 2000
 FEWEST_SEEDS = 3
@@ -16,14 +17,6 @@ _UNDEFINED = 0.05
 """If a larger share of the resamples has no correlation, there is no interval either."""
 
 Values = NDArray[np.float64]
-
-
-class Estimate(NamedTuple):
-    """A correlation coefficient in [−1, 1] with its 95 % interval; NaN if undefined."""
-
-    value: float
-    low: float
-    high: float
 
 
 def resampled_seeds(seeds: int, *, seed: int, resamples: int = RESAMPLES) -> NDArray[np.int64]:
@@ -57,27 +50,6 @@ def scores(values: Values, resamples: NDArray[np.int64], *, rates_too: bool, ran
     flat = flat - flat.mean(axis=1, keepdims=True)
     length = np.linalg.norm(flat, axis=1, keepdims=True)
     return np.divide(flat, length, out=np.full_like(flat, np.nan), where=length > 1e-12 * scale)
-
-
-class Scorer:
-    """`scores` of the variables of one group, each computed once.
-
-    Args:
-        seed: the seed of the resamples.
-        resamples: the number of resamples.
-    """
-
-    def __init__(self, seed: int, resamples: int = RESAMPLES) -> None:
-        self.seed, self.resamples = seed, resamples
-        self._known: dict[tuple[bytes, int, bool, bool], Values] = {}
-
-    def __call__(self, values: Values, *, rates_too: bool, ranks: bool) -> Values:
-        """The scores of a variable ``(seeds, rates)``."""
-        key = (values.tobytes(), len(values), rates_too, ranks)
-        if key not in self._known:
-            drawn = resampled_seeds(len(values), seed=self.seed, resamples=self.resamples)
-            self._known[key] = scores(values, drawn, rates_too=rates_too, ranks=ranks)
-        return self._known[key]
 
 
 def estimate(left: Values, right: Values, seeds: int) -> Estimate:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from itertools import product
 from typing import NamedTuple
 
 import numpy as np
 
 from ..rows import FEATURES, PRETRAINING, Row
-from .bootstrap import RESAMPLES, Scorer, estimate
+from .bootstrap import RESAMPLES, Values, estimate, resampled_seeds, scores
+from .means import means
 
 MEASURES = (
     "singular_value_entropy",
@@ -65,6 +66,8 @@ Key = tuple[tuple[str, str, str, str], str, int, str, str]
 """Group, method, shots, metric and split of a series of numbers."""
 Series = Mapping[tuple[float, int], float]
 """(Noise rate, seed) -> value."""
+Grid = tuple[tuple[float, ...], ...]
+"""The values of a series: for each seed, those at every rate."""
 
 
 def correlate(table: Iterable[Row], *, seed: int = 0, resamples: int = RESAMPLES) -> list[Correlation]:
@@ -84,36 +87,40 @@ def correlate(table: Iterable[Row], *, seed: int = 0, resamples: int = RESAMPLES
     Returns:
         The correlations, in the order of groups and methods in the table; none for fewer than three noise rates.
     """
-    series = _series(table)
+    series = means(_numbers(table))
     scored = dict.fromkeys(key[:3] for key in series if key[1] != FEATURES)
     found: list[Correlation] = []
+
+    @cache
+    def scored_once(grid: Grid, rates_too: bool, ranks: bool) -> Values:
+        drawn = resampled_seeds(len(grid), seed=seed, resamples=resamples)
+        return scores(np.array(grid), drawn, rates_too=rates_too, ranks=ranks)
+
     for group in dict.fromkeys(key[0] for key in series if key[1] == FEATURES):
-        scorer = Scorer(seed, resamples)
+        scored_once.cache_clear()  # the scores of the group before take much memory
         for _, method, shots in (key for key in scored if key[0] == group):
             for measure, (measure_split, split) in product(MEASURES, _SIDES):
                 measured = series.get((group, FEATURES, 0, measure, measure_split), {})
                 accuracies = series.get((group, method, shots, "accuracy", split), {})
                 head = (*group, method, shots, measure, measure_split, split)
-                found += _correlations(head, measured, accuracies, scorer)
+                found += _correlations(head, measured, accuracies, scored_once)
     return found
 
 
-def _series(table: Iterable[Row]) -> dict[Key, Series]:
-    """The measures of the features and the accuracies of the methods; means over the shifts."""
-    gathered: dict[Key, dict[tuple[float, int], list[float]]] = defaultdict(lambda: defaultdict(list))
+def _numbers(table: Iterable[Row]) -> Iterator[tuple[Key, tuple[float, int], float]]:
+    """The measures of the features and the accuracies of the methods, each with its series and its network."""
     for row in table:
         measured = row.method == FEATURES and row.metric in MEASURES
         if measured or (row.metric == "accuracy" and row.method not in (FEATURES, PRETRAINING)):
             key = (row[:4], row.method, 0 if measured else row.shots, row.metric, row.split)
-            gathered[key][row.noise_rate, row.seed].append(row.value)
-    return {
-        key: {network: float(np.mean(values)) for network, values in by_network.items()}
-        for key, by_network in gathered.items()
-    }
+            yield key, (row.noise_rate, row.seed), row.value
 
 
 def _correlations(
-    head: tuple[str, str, str, str, str, int, str, str, str], left: Series, right: Series, scorer: Scorer
+    head: tuple[str, str, str, str, str, int, str, str, str],
+    left: Series,
+    right: Series,
+    scored: Callable[[Grid, bool, bool], Values],
 ) -> Iterator[Correlation]:
     """The correlations of two series over their common networks, for both adjustments and both kinds."""
     shared = set(left) & set(right)
@@ -121,8 +128,8 @@ def _correlations(
     seeds = [at for at in sorted({at for _, at in shared}) if all((rate, at) in shared for rate in rates)]
     if len(rates) < FEWEST_RATES or not seeds:
         return
-    grids = [np.array([[of[rate, at] for rate in rates] for at in seeds]) for of in (left, right)]
+    grids = [tuple(tuple(of[rate, at] for rate in rates) for at in seeds) for of in (left, right)]
     for adjusted, kind in product((WITHIN_SEED, WITHIN_RATE), ("pearson", "spearman")):
-        sides = [scorer(grid, rates_too=adjusted == WITHIN_RATE, ranks=kind == "spearman") for grid in grids]
+        sides = [scored(grid, adjusted == WITHIN_RATE, kind == "spearman") for grid in grids]
         result = estimate(*sides, seeds=len(seeds))
         yield Correlation(*head, adjusted, kind, *result, networks=len(rates) * len(seeds), seeds=len(seeds))

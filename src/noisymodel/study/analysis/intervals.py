@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import nctdtrinc, stdtr, stdtrit
 
-from ..._checks import check_number
-
 _ROUNDING = 1e-12
 """The rounding error of values of order one."""
 
@@ -34,15 +32,23 @@ class Interval:
         return self.low < self.high and (self.low > 0 or self.high < 0)
 
 
-def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
-    """The mean of ``values`` (n,) with Student's t-interval: mean ± t(n−1, (1+level)/2) · s/√n, s with n−1.
+class Estimate(NamedTuple):
+    """A correlation or a standardized difference with its 95 % interval; NaN if undefined."""
+
+    value: float
+    low: float
+    high: float
+
+
+def mean_interval(values: ArrayLike) -> Interval:
+    """The mean of ``values`` (n,) with Student's t-interval at 95 %: mean ± t(n−1, 0.975) · s/√n, s with n−1.
 
     One value has a mean and no bounds: ``low``, ``high`` and ``p_value`` are NaN. Equal values (up to rounding) have an
     interval of width 0 and say nothing about their spread: ``p_value`` is 1 if they are zero and NaN otherwise, and
     zero does not count as excluded. NaN among the values gives NaN.
 
     Raises:
-        ValueError: if ``values`` is not one-dimensional or empty, or ``level`` is not in (0, 1).
+        ValueError: if ``values`` is not one-dimensional or empty.
 
     >>> interval = mean_interval([1.0, 2.0, 3.0])
     >>> f"{interval.mean:.1f} [{interval.low:.2f}, {interval.high:.2f}] p={interval.p_value:.3f}"
@@ -50,9 +56,6 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     >>> mean_interval([0.5]).mean, mean_interval([0.5]).low
     (0.5, nan)
     """
-    level = check_number(level, "level", minimum=0, maximum=1, exclusive_minimum=True)
-    if level == 1:
-        raise ValueError("`level` must be below 1, got 1")
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0:
         raise ValueError(f"`values` must have shape (n,) with n of at least 1, got {sample.shape}")
@@ -65,28 +68,17 @@ def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     if np.ptp(sample) <= _ROUNDING * max(scale, 1.0):  # differences from rounding are no spread
         value = 0.0 if scale <= _ROUNDING else float(sample[0])
         return Interval(value, value, value, sample.size, 1.0 if value == 0 else math.nan)
-    half = float(stdtrit(freedom, (1 + level) / 2)) * error
+    half = float(stdtrit(freedom, 0.975)) * error
     return Interval(mean, mean - half, mean + half, sample.size, 2 * float(stdtr(freedom, -abs(mean) / error)))
 
 
-def paired_interval(
-    values: Mapping[int, float], baseline: Mapping[int, float], level: float = 0.95, *, what: str = "values"
-) -> Interval:
-    """The interval of ``values − baseline``, both seed → value, subtracted seed by seed.
-
-    Raises:
-        ValueError: if a seed is missing on one side; the message names the side and the seed.
+def paired_interval(values: Mapping[int, float], baseline: Mapping[int, float]) -> Interval:
+    """The interval of ``values − baseline``, both seed → value of the same seeds, subtracted seed by seed.
 
     >>> paired_interval({1: 0.9, 2: 0.8}, {1: 0.5, 2: 0.4}).mean.__round__(3)
     0.4
     """
-    for side, have, other in ((what, values, baseline), (f"the baseline of {what}", baseline, values)):
-        missing = sorted(set(other) - set(have))
-        if missing:
-            raise ValueError(
-                f"{side} must have every seed of the other side to be paired, seed {missing[0]} is missing"
-            )
-    return mean_interval([values[seed] - baseline[seed] for seed in sorted(values)], level)
+    return mean_interval([values[seed] - baseline[seed] for seed in sorted(values)])
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -104,15 +96,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return corrected
 
 
-class EffectSize(NamedTuple):
-    """A standardized difference with its interval."""
-
-    size: float
-    low: float
-    high: float
-
-
-def effect_size(mean: float, low: float, high: float, seeds: int) -> EffectSize:
+def effect_size(mean: float, low: float, high: float, seeds: int) -> Estimate:
     """Cohen's d of paired differences with its 95 % interval, from their mean and 95 % t-interval.
 
     d = mean / s, s with n−1. t = d·√n has the noncentral t distribution with n−1 degrees of freedom. The bounds are the
@@ -125,9 +109,9 @@ def effect_size(mean: float, low: float, high: float, seeds: int) -> EffectSize:
     [2.0, -0.14, 4.11]
     """
     if math.isnan(low) or low == high:
-        return EffectSize(math.nan, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, math.nan)
     freedom = seeds - 1
     error = (high - low) / (2 * float(stdtrit(freedom, 0.975)))
     t, root = mean / error, math.sqrt(seeds)
     lower, upper = (float(nctdtrinc(freedom, quantile, t)) / root for quantile in (0.975, 0.025))
-    return EffectSize(t / root, lower, upper)
+    return Estimate(t / root, lower, upper)

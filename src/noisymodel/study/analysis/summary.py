@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -140,8 +141,8 @@ def summarize(
     cells |= _pool(cells, "shift", MEAN_SHIFT, lambda cell: cell.shift != CLEAN_SHIFT)
     cells |= _pool(cells, "noise_rate", NOISY, lambda cell: float(cell.noise_rate) > 0)
     rows = [_row(cell, mean_interval(list(values.values()))) for cell, values in cells.items()]
-    rows += [_row(cell, interval) for cell, interval in _changes(cells)]
-    rows += [_row(cell, interval) for cell, interval in _differences(cells, bases)]
+    rows += [_row(cell, interval) for cell, interval in _differences(cells, _clean)]
+    rows += [_row(cell, interval) for cell, interval in _differences(cells, partial(_baselines, bases=bases))]
     rows = _with_holm(rows, is_headline)
     return _with_holm(rows, lambda row: is_ablation(row, bases) and not is_headline(row))
 
@@ -202,11 +203,12 @@ def _pool(cells: _Cells, column: str, label: str, belongs: Callable[[_Cell], boo
             expected.setdefault(_series(cell), set()).add(getattr(cell, column))
     pooled: _Cells = {}
     for group, members in groups.items():
-        missing = expected[_series(group)] - {getattr(cell, column) for cell in members}
+        there = {getattr(cell, column) for cell in members}
         seeds = {seed for values in members.values() for seed in values}
-        if missing or any(seeds - set(values) for values in members.values()):
-            continue
-        pooled[group] = {seed: float(np.mean([values[seed] for values in members.values()])) for seed in sorted(seeds)}
+        if there == expected[_series(group)] and all(seeds == set(values) for values in members.values()):
+            pooled[group] = {
+                seed: float(np.mean([values[seed] for values in members.values()])) for seed in sorted(seeds)
+            }
     return pooled
 
 
@@ -215,28 +217,25 @@ def _series(cell: _Cell) -> _Cell:
     return cell._replace(noise_rate="", split="", shift="")
 
 
-def _changes(cells: _Cells) -> Iterable[tuple[_Cell, Interval]]:
+def _differences(cells: _Cells, subtracted: Callable[[_Cell], Mapping[str, _Cell]]) -> Iterable[tuple[_Cell, Interval]]:
+    """The differences to the cells ``subtracted`` (by their name as a baseline) that have the same seeds."""
     for cell, values in cells.items():
-        clean = cells.get(cell._replace(noise_rate=repr(0.0)))
-        if clean is None or clean is values or set(clean) != set(values):
-            continue
-        yield cell._replace(baseline=CLEAN), paired_interval(values, clean, what=str(cell))
+        for baseline, other in subtracted(cell).items():
+            if set(cells.get(other, ())) == set(values):
+                yield cell._replace(baseline=baseline), paired_interval(values, cells[other])
 
 
-def _differences(cells: _Cells, bases: Mapping[str, str]) -> Iterable[tuple[_Cell, Interval]]:
-    for cell, values in cells.items():
-        if cell.metric != "accuracy" or cell.shift not in (CLEAN_SHIFT, MEAN_SHIFT):
-            continue
-        base = [bases[cell.method]] if cell.method in bases else []
-        for baseline in dict.fromkeys([*_baselines(cell.method), *base]):
-            other = cells.get(cell._replace(method=baseline))
-            if other is not None and set(other) == set(values):
-                interval = paired_interval(values, other, what=f"{cell} against {baseline}")
-                yield cell._replace(baseline=baseline), interval
+def _clean(cell: _Cell) -> dict[str, _Cell]:
+    clean = cell._replace(noise_rate=repr(0.0))
+    return {} if cell == clean else {CLEAN: clean}
 
 
-def _baselines(method: str) -> tuple[str, ...]:
-    return compared_with(method) or (BASELINES[:1] if method in BASELINES[1:] else ())
+def _baselines(cell: _Cell, bases: Mapping[str, str]) -> dict[str, _Cell]:
+    if cell.metric != "accuracy" or cell.shift not in (CLEAN_SHIFT, MEAN_SHIFT):
+        return {}
+    first = BASELINES[:1] if cell.method in BASELINES[1:] else ()
+    base = [bases[cell.method]] if cell.method in bases else []
+    return {name: cell._replace(method=name) for name in (*(compared_with(cell.method) or first), *base)}
 
 
 def _row(cell: _Cell, interval: Interval) -> SummaryRow:

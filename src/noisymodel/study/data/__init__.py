@@ -76,7 +76,7 @@ def open_source(config: StudyConfig, seed: int) -> Source:
         if config.data_options:
             raise ConfigError('config key `data_options`: expected none with `data = "suite"`')
         suite = Suite(seed=seed, suite=config.suite)
-        suite.check_shots(config.shots, config.tasks)
+        suite.check_shots(max(config.shots), config.tasks)
         return suite
     if 0 in config.shots:
         raise ConfigError(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..._random import array_generator
-from .drawing import BINS, Drawing
-from .glyphs import CHECK, PRETRAINING, SAMPLES, Glyphs
-from .patterns import NO_WORDS, Integers, Patterns, decode
-from .source import Examples
+from .drawing import BINS
+from .glyphs import Glyphs
+from .patterns import NO_WORDS, Patterns
+from .source import Examples, balanced
 
 _CAPTIONS = 3  # a stream of random numbers beside those of drawing, shift and pixels
 
@@ -46,7 +44,7 @@ class Captions(Glyphs):
     >>> pairs = captions.pretraining()
     >>> pairs.inputs.shape, pairs.captions.shape
     ((20, 16, 16), (20, 8))
-    >>> captions.decoded(pairs.captions)[0]
+    >>> " ".join(captions.spelling[token] for token in pairs.captions[0] if token)
     'a big regular sign-0'
     """
 
@@ -59,31 +57,12 @@ class Captions(Glyphs):
         names = tuple(f"{word}-{index}" for index in range(self.base_glyphs) for word in GLYPHS)
         return (*NO_WORDS, *PATTERNS.words, *sizes, *thicknesses, *names)
 
-    def decoded(self, captions: Integers) -> tuple[str, ...]:
-        """Captions in words."""
-        return decode(captions, self.spelling)
-
-    def pretraining(self) -> Examples:
-        """Pictures with super-class labels and captions."""
-        return self._captioned(super().pretraining(), self.pretraining_images, PRETRAINING)
-
-    def pretraining_check(self) -> Examples:
-        """Fresh pictures with super-class labels and captions."""
-        return self._captioned(super().pretraining_check(), self.check_images, CHECK)
-
-    def sample_texts(self, count: int) -> Mapping[str, tuple[str, ...]]:
-        """Captions, for readers, of the pictures that :meth:`samples` shows."""
-        labels = self.sample_labels(count)
-        return {"clean": self.decoded(self._written(self.drawing(labels, SAMPLES), labels, SAMPLES))}
-
-    def _captioned(self, pictures: Examples, count: int, stream: int) -> Examples:
-        labels = self.balanced(count)
-        return Examples(pictures.inputs, pictures.labels, self._written(self.drawing(labels, stream), labels, stream))
-
-    def _written(self, drawing: Drawing, labels: NDArray[np.int64], stream: int) -> Integers:
-        """``(n, longest)``: captions of instances of fine classes."""
+    def general(self, count: int, stream: int) -> Examples:
+        """Pictures with super-class labels and captions, from one stream of random numbers."""
+        examples = super().general(count, stream)
+        drawing = self.drawing(balanced(count, self.classes), stream)
         generator = array_generator(self.seed, stream, _CAPTIONS)
-        bins = np.stack([drawing.size_bin, BINS + drawing.thickness_bin, 2 * BINS + labels // self.variants], 1)
+        bins = np.stack([drawing.size_bin, BINS + drawing.thickness_bin, 2 * BINS + examples.labels], 1)
         forms = generator.integers(_FORMS, size=bins.shape)
-        chosen = generator.integers(len(PATTERNS.patterns), size=len(labels))
-        return PATTERNS.fill(chosen, PATTERNS.first_free + _FORMS * bins + forms)
+        chosen = generator.integers(len(PATTERNS.patterns), size=count)
+        return examples._replace(captions=PATTERNS.fill(chosen, PATTERNS.first_free + _FORMS * bins + forms))

@@ -18,10 +18,10 @@ from ..._random import array_generator
 from . import effects
 from .drawing import BINS, Drawing, draw, glyph_shapes, render
 from .glyph_shifts import SHIFTS
-from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task
+from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task, balanced
 
 # streams of random numbers that one seed is split into
-_SHAPES, PRETRAINING, CHECK, _TRAINING, _TEST, _SHIFT, SAMPLES, _TASK = range(8)
+_SHAPES, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES, _TASK = range(8)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Glyphs(Drawn):
     def tasks(self) -> Mapping[str, Task]:
         """The tasks to recognise the fine class, the super-class, and the thickness of the strokes."""
         coarse = CoarseTask(self, self.variants, lambda fine: self.pictures(fine, _TASK, 0, 0))
-        return {"fine": self, "coarse": coarse, "thickness": Thickness(self, (_TASK, 1))}
+        return {"fine": self, "coarse": coarse, "thickness": Thickness(self)}
 
     @property
     def classes(self) -> int:
@@ -68,41 +68,37 @@ class Glyphs(Drawn):
 
     def pretraining(self) -> Examples:
         """Pictures with super-class labels."""
-        pictures = self.pictures(self.balanced(self.pretraining_images), PRETRAINING)
-        return Examples(pictures.inputs, pictures.labels // self.variants)
+        return self.general(self.pretraining_images, _PRETRAINING)
 
     def pretraining_check(self) -> Examples:
         """Fresh pictures with super-class labels."""
-        pictures = self.pictures(self.balanced(self.check_images), CHECK)
+        return self.general(self.check_images, _CHECK)
+
+    def general(self, count: int, stream: int) -> Examples:
+        """Pictures with super-class labels, from one stream of random numbers."""
+        pictures = self.pictures(balanced(count, self.classes), stream)
         return Examples(pictures.inputs, pictures.labels // self.variants)
 
     def training(self, shots: int) -> Examples:
         """``shots`` pictures of each fine class."""
-        return self.pictures(self.balanced(shots * self.classes), _TRAINING)
+        return self.pictures(balanced(shots * self.classes, self.classes), _TRAINING)
 
     def test(self) -> Examples:
         """Pictures with fine-class labels, from the distribution of the training pictures."""
-        return self.pictures(self.balanced(self.test_images), _TEST)
+        return self.pictures(balanced(self.test_images, self.classes), _TEST)
 
     def shifted(self, shift: str) -> Examples:
         """Pictures with fine-class labels under a shift of :data:`SHIFTS`."""
         check_choice(shift, "shift", SHIFTS)
         stream = (_SHIFT, list(SHIFTS).index(shift))
-        return self.pictures(self.balanced(self.shift_images), *stream, shift=SHIFTS[shift])
+        return self.pictures(balanced(self.shift_images, self.classes), *stream, shift=SHIFTS[shift])
 
     def samples(self, count: int) -> Mapping[str, effects.Images]:
         """The same ``count`` drawings, clean and under each shift."""
-        drawing = self.drawing(self.sample_labels(count), SAMPLES)
-        pictures = {"clean": self.painted(drawing, SAMPLES)}
-        return pictures | {name: self.painted(drawing, SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
-
-    def sample_labels(self, count: int) -> NDArray[np.int64]:
-        """The fine classes that :meth:`samples` shows."""
-        return self.balanced(count) * (self.classes // count or 1) % self.classes
-
-    def balanced(self, count: int) -> NDArray[np.int64]:
-        """Fine classes in turn."""
-        return np.arange(count, dtype=np.int64) % self.classes
+        labels = balanced(count, self.classes) * (self.classes // count or 1) % self.classes
+        drawing = self.drawing(labels, _SAMPLES)
+        pictures = {"clean": self.painted(drawing, _SAMPLES)}
+        return pictures | {name: self.painted(drawing, _SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
 
     def drawing(self, labels: NDArray[np.int64], *stream: int) -> Drawing:
         """Instances of fine classes before any shift."""
@@ -128,7 +124,6 @@ class Thickness:
     """
 
     glyphs: Glyphs
-    stream: tuple[int, ...]
 
     classes = BINS
     shifts = tuple(shift.note for name, shift in SHIFTS.items() if name not in ("thick", "thin"))
@@ -150,7 +145,7 @@ class Thickness:
     def _pictures(self, count: int, *part: int, shift: Shift = UNSHIFTED) -> Examples:
         order = np.arange(count, dtype=np.int64)
         labels, fine = order % self.classes, order // self.classes % self.glyphs.classes
-        stream = (*self.stream, *part)
+        stream = (_TASK, 1, *part)
         drawing = self.glyphs.drawing(fine, *stream)
         drawing = drawing.with_thickness_bin(labels, array_generator(self.glyphs.seed, *stream, 3))
         return Examples(self.glyphs.painted(drawing, *stream, shift=shift), labels)

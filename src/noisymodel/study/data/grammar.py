@@ -119,7 +119,6 @@ def is_function_word(tokens: Integers) -> NDArray[np.bool_]:
 
 def language(generator: np.random.Generator, topics: int, subtopics: int) -> Language:
     """Draw a language: the concepts of each topic, their frequencies in its subtopics, and their words."""
-    own: dict[str, Integers] = {}
     choices: dict[str, Integers] = {}
     weights: dict[str, Array] = {}
     concepts = 0
@@ -127,8 +126,8 @@ def language(generator: np.random.Generator, topics: int, subtopics: int) -> Lan
         fine, shared = topics * subtopics, _SHARED[kind]
         of_topics = concepts + np.arange(topics * size).reshape(topics, size)
         concepts += topics * size + shared
-        own[kind] = np.repeat(of_topics, subtopics, 0)
-        choices[kind] = np.concatenate([own[kind], np.tile(np.arange(concepts - shared, concepts), (fine, 1))], 1)
+        of_none = np.tile(np.arange(concepts - shared, concepts), (fine, 1))
+        choices[kind] = np.concatenate([np.repeat(of_topics, subtopics, 0), of_none], 1)
         frequencies = 1 / np.arange(1, size + 1)
         drawn = np.stack([generator.permutation(frequencies / frequencies.sum()) for _ in range(fine)])
         spread = np.full((fine, shared), _SHARED_PART / shared)
@@ -139,7 +138,7 @@ def language(generator: np.random.Generator, topics: int, subtopics: int) -> Lan
         subtopics,
         tuple(choices[slot] for slot in _SLOTS),
         tuple(weights[slot] for slot in _SLOTS),
-        np.take_along_axis(own["verb"], joined, axis=1),
+        np.take_along_axis(choices["verb"], joined, axis=1),
         (*NO_WORDS, *PATTERNS.words, *_made_up(FORMS * concepts, generator)),
     )
 

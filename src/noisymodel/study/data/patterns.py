@@ -5,7 +5,6 @@ A slot is a capital letter of its own: in ``"the A N V ."`` with the slots ``"AN
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,9 +75,3 @@ class Patterns:
 def pack(tokens: Integers) -> Integers:
     """The same tokens in the same order, with all padding at the end of each row."""
     return np.take_along_axis(tokens, np.argsort(tokens == PADDING, axis=1, kind="stable"), axis=1)
-
-
-def decode(tokens: Integers, spelling: Sequence[str]) -> tuple[str, ...]:
-    """A line of words per row."""
-    rows: list[list[int]] = tokens.tolist()
-    return tuple(" ".join(spelling[token] for token in row if token != PADDING) for row in rows)

@@ -37,13 +37,13 @@ def swap_neighbours(tokens: Integers, generator: np.random.Generator, share: flo
     pairs = tokens.shape[1] // 2
     left = tokens[:, : 2 * pairs].reshape(len(tokens), pairs, 2)
     whole = (left != PADDING).all(-1)
-    swapped = np.where((generator.random((len(tokens), pairs)) < share) & whole, 1, 0)[..., None]
+    swapped = ((generator.random((len(tokens), pairs)) < share) & whole)[..., None]
     result = tokens.copy()
     result[:, : 2 * pairs] = np.where(swapped, left[..., ::-1], left).reshape(len(tokens), -1)
     return result
 
 
-def truncate(tokens: Integers, words: int) -> Integers:
+def truncate(tokens: Integers, _: object = None, *, words: int) -> Integers:
     """Keep only the first ``words`` words."""
     result = tokens.copy()
     result[:, words:] = PADDING

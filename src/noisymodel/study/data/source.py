@@ -135,6 +135,11 @@ class Shift(NamedTuple):
 UNSHIFTED = Shift("none", "", "")
 
 
+def balanced(count: int, classes: int) -> NDArray[np.int64]:
+    """Classes in turn, as many of each."""
+    return np.arange(count, dtype=np.int64) % classes
+
+
 @dataclass(frozen=True)
 class Drawn:
     """The common part of sources that draw their data from a seed; the other fields of their classes are options."""

@@ -17,11 +17,11 @@ from ..._random import array_generator
 from ...errors import ConfigError
 from . import rewriting
 from .grammar import FORMS, STYLES, Language, Meaning, language
-from .patterns import Integers, decode
-from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task
+from .patterns import Integers
+from .source import UNSHIFTED, CoarseTask, Drawn, Examples, Shift, Task, balanced
 
 # streams of random numbers that one seed is split into
-_LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT, _SAMPLES = range(7)
+_LANGUAGE, _PRETRAINING, _CHECK, _TRAINING, _TEST, _SHIFT = range(6)
 
 _KNOWN_STYLES = ("plain", "formal")  # the styles of downstream texts; pre-training has all styles
 _UNKNOWN_PART = 0.02  # share of unknown words in pre-training, so that networks learn their token
@@ -52,10 +52,6 @@ def _generic(meaning: Meaning, generator: np.random.Generator, words: Language, 
     return replace(meaning, concepts=np.where(replaced, vague, meaning.concepts))
 
 
-def _first_words(tokens: Integers, _: np.random.Generator) -> Integers:
-    return rewriting.truncate(tokens, 8)
-
-
 SHIFTS = {
     shift.name: shift
     for shift in (
@@ -69,7 +65,7 @@ SHIFTS = {
         Shift("off_topic", "report", "first sentence about another topic", _off_topic),
         Shift("shuffled", "report", "words in random order", after=rewriting.shuffle),
         Shift("dropped", "report", "40 % of the words left out", after=partial(rewriting.drop, share=0.4)),
-        Shift("truncated", "report", "the first 8 words alone", after=_first_words),
+        Shift("truncated", "report", "the first 8 words alone", after=partial(rewriting.truncate, words=8)),
         Shift("typos", "report", "30 % of the words unknown", after=partial(rewriting.misspell, share=0.3)),
     )
 }
@@ -152,16 +148,9 @@ class Texts(Drawn):
         return self.written(balanced(self.shift_texts, self.classes), *stream, shift=SHIFTS[shift])
 
     def samples(self, count: int) -> Mapping[str, NDArray[np.float32]]:
-        """There are no pictures; see :meth:`sample_texts`."""
+        """There are no pictures."""
         del count
         return {}
-
-    def sample_texts(self, count: int) -> Mapping[str, tuple[str, ...]]:
-        """For reading: the same ``count`` texts, clean (key ``"clean"``) and under each shift."""
-        topics = balanced(count, self.classes) * max(self.classes // count, 1) % self.classes
-        shown = {"clean": self._tokens(topics, _SAMPLES)}
-        shown |= {name: self._tokens(topics, _SAMPLES, shift=shift) for name, shift in SHIFTS.items()}
-        return {name: decode(tokens, self.spelling) for name, tokens in shown.items()}
 
     def _general(self, count: int, stream: int) -> Examples:
         topics = balanced(count, self.classes)
@@ -172,17 +161,8 @@ class Texts(Drawn):
         return Examples(tokens, topics // self.subtopics)
 
     def written(self, topics: Integers, *stream: int, shift: Shift = UNSHIFTED) -> Examples:
-        """Texts of subtopics, with subtopic labels."""
-        return Examples(self._tokens(topics, *stream, shift=shift), topics)
-
-    def _tokens(self, topics: Integers, *stream: int, shift: Shift = UNSHIFTED) -> Integers:
-        """Texts of subtopics; the shift has its own random stream, so the texts do not change."""
+        """Texts of subtopics, with subtopic labels; the shift has its own random stream, so the texts do not change."""
         meaning = self.language.meanings(topics, self.sentences, _KNOWN_STYLES, array_generator(self.seed, *stream, 0))
         change = array_generator(self.seed, *stream, 1)
         tokens = self.language.write(shift.before(meaning, change, self.language))
-        return shift.after(tokens, change)
-
-
-def balanced(count: int, classes: int) -> Integers:
-    """Labels in turn."""
-    return np.arange(count, dtype=np.int64) % classes
+        return Examples(shift.after(tokens, change), topics)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TYPE_CHECKING
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...plot.drawing import INK, new_figure
+from ..analysis.means import means
 from ..analysis.summary import MEAN_SHIFT, NOISY, SummaryRow
 from . import figure_style as style
-from .groups import Named, shots_text
+from .groups import shots_text
 from .results import Comparisons, Results
 from .wording import outcome, rate_text, signed
 
@@ -44,16 +45,16 @@ def draw_accuracy(results: Results, narrow: bool) -> Figure:
     return figure
 
 
-def draw_shots(family: Sequence[Named], narrow: bool) -> Figure:
+def draw_shots(family: Sequence[Results], narrow: bool) -> Figure:
     """Accuracy of each method against the number of labels per class, mean over the noisy rates."""
     figure, grid = style.panels(2, narrow=narrow, height=3.4, extra=1.1)
-    results = family[-1].results
+    results = family[-1]
     places = range(len(family))
     for axes, split in zip(grid, style.TITLES, strict=True):
         for name, look in style.method_styles(results).items():
-            rows = [group.results.find(name, NOISY, split=split) for group in family]
+            rows = [group.find(name, NOISY, split=split) for group in family]
             style.draw_means(axes, places, rows, look, results.label(name))
-        axes.set_xticks(places, [shots_text(group.results.view.shots) for group in family])
+        axes.set_xticks(places, [shots_text(group.view.shots) for group in family])
         axes.set_xlabel("labels per class")
         _accuracy_axis(axes, split)
     style.legend_below(grid[0], columns=1 if narrow else 4)
@@ -78,15 +79,13 @@ def draw_curves(results: Results, narrow: bool) -> Figure:
     kinds = (("training_loss", "id", "training loss"), ("accuracy", "id", "in-domain (%)"),
              ("accuracy", "ood", "under shift (%)"))  # fmt: skip
     columns = 1 if narrow else len(kinds)
-    figure = (
-        style.new_figure(4.6, 2.3 * 3 * len(rates) + 1.6) if narrow else style.new_figure(9.2, 2.9 * len(rates) + 1)
-    )
+    figure = new_figure(4.6, 2.3 * 3 * len(rates) + 1.6) if narrow else new_figure(9.2, 2.9 * len(rates) + 1)
     grid = figure.subplots(len(rates) * len(kinds) // columns, columns, squeeze=False)
-    means = curve_means(results)
+    courses = curve_means(results)
     styles = style.method_styles(results)
     for axes, (rate, (metric, split, label)) in zip(grid.flat, product(rates, kinds), strict=True):
         for name in curve_methods(results):
-            points = means.get((name, rate, metric, split), {})
+            points = courses.get((name, rate, metric, split), {})
             color, marker, line = styles[name]
             scale = 100 if metric == "accuracy" else 1
             axes.plot(
@@ -107,14 +106,10 @@ def draw_curves(results: Results, narrow: bool) -> Figure:
 
 def curve_means(results: Results) -> dict[tuple[str, str, str, str], dict[int, float]]:
     """(Method, rate, metric, split) -> epoch -> mean over seeds, and for the split ``"ood"`` also over shifts."""
-    gathered: dict[tuple[str, str, str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for row in results.curves:
-        key = (row.method, repr(float(row.noise_rate)), row.metric, row.split)
-        gathered[key][row.epoch].append(row.value)
-    return {
-        key: {epoch: float(np.mean(values)) for epoch, values in sorted(by_epoch.items())}
-        for key, by_epoch in gathered.items()
-    }
+    return means(
+        ((row.method, repr(float(row.noise_rate)), row.metric, row.split), row.epoch, row.value)
+        for row in sorted(results.curves, key=lambda row: row.epoch)
+    )
 
 
 # ---- forest plots ----------------------------------------------------------------------------------------------------
@@ -159,7 +154,7 @@ def _draw_paired(
     return figure
 
 
-def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
+def draw_groups(groups: Sequence[Results], narrow: bool) -> Figure:
     """The change of each group's reference method: at the slightest noise, and over all noisy rates."""
     ticks = [(place, _wrapped(group.short)) for place, group in enumerate(groups)]
     axis = "change (points)" if narrow else "change against clean pre-training (points)"
@@ -169,9 +164,8 @@ def draw_groups(groups: Sequence[Named], narrow: bool) -> Figure:
         axes.tick_params(axis="y", labelsize=8.5)
         for label, color, marker, dodge in marks:
             for place, group in enumerate(groups):
-                results = group.results
-                rate = (*results.noisy_rates, NOISY)[0] if label == "slightest noise" else NOISY
-                row = results.change(results.reference_method, rate, split=split)
+                rate = (*group.noisy_rates, NOISY)[0] if label == "slightest noise" else NOISY
+                row = group.change(group.reference_method, rate, split=split)
                 style.draw_difference(axes, row, place + dodge, color, marker)
             axes.plot([], [], color=color, marker=marker, linestyle="none", label=label)
     style.legend_below(grid["id"], columns=2)
@@ -202,7 +196,7 @@ def draw_shifts(results: Results, narrow: bool) -> Figure:
         x_names, y_names = y_names, x_names
         x_label, y_label = f"{results.noise} in pre-training", "shift"
     values = np.array([[math.nan if row is None else 100 * row.mean for row in line] for line in rows])
-    figure = style.new_figure(*((4.6, 0.4 * len(rows) + 1.5) if narrow else (9.2, 0.5 * len(rows) + 1.7)))
+    figure = new_figure(*((4.6, 0.4 * len(rows) + 1.5) if narrow else (9.2, 0.5 * len(rows) + 1.7)))
     axes = figure.subplots()
     limit = float(np.nanmax(np.abs(values))) or 1.0
     image = axes.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, aspect="auto")
@@ -231,5 +225,5 @@ def _numbers(axes: Axes, rows: Sequence[Sequence[SummaryRow | None]], colors: ND
             luminance = float(np.array([0.2126, 0.7152, 0.0722]) @ colors[y, x, :3] ** 2.2)
             axes.text(
                 x, y, f"({signed(row.mean)})" if plain else signed(row.mean), ha="center", va="center", fontsize=9,
-                color="white" if luminance < 0.2 else style.INK, fontstyle="italic" if plain else "normal",
+                color="white" if luminance < 0.2 else INK, fontstyle="italic" if plain else "normal",
             )  # fmt: skip

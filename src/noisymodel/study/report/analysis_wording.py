@@ -10,7 +10,7 @@ from ..analysis.summary import NOISY
 from .results import Results
 from .tables import MEASURE_LABELS, correlation_entry
 from .texts import sentences
-from .wording import WHERE, Outcome, after_holm, signed
+from .wording import WHERE, after_holm, by_outcome
 
 _TOLD = ("singular_value_entropy", "largest_singular_value_ratio", "subspace_rotation")
 
@@ -46,10 +46,8 @@ def _correlations(results: Results) -> list[str]:
 def _ablation(results: Results) -> list[str]:
     told: list[str] = []
     for split, where in WHERE.items():
-        kinds: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
-        for note in results.ablations:
-            row = results.find(note.name, NOISY, baseline=note.base, split=split)
-            if row is not None:
-                kinds[after_holm(row)].append(f"{results.label(note.name)} ({signed(row.mean)})")
-        told += sentences(results, "ablation", where=where, told=kinds)
+        rows = (
+            (note.label, results.find(note.name, NOISY, baseline=note.base, split=split)) for note in results.ablations
+        )
+        told += sentences(results, "ablation", where=where, told=by_outcome(rows, judge=after_holm))
     return told

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import cycle, islice
 from typing import Any
 
 from ..analysis.summary import CLEAN, MEAN_SHIFT, SummaryRow
 from ..rows import CLEAN_SHIFT
 from .figure_style import PLAIN_COLORS, method_styles, rate_places
-from .groups import Named
 from .results import Results
 
 _SHAPES = {"o": "circle", "s": "square", "D": "diamond", "^": "up", "v": "down", "P": "plus", "X": "cross"}
 
 
-def explorer_data(groups: Sequence[Named]) -> list[dict[str, Any]]:
+def explorer_data(groups: Sequence[Results]) -> list[dict[str, Any]]:
     """For each group its rates in percent, methods with their look, test sets, and points (mean, low, high) or null.
 
     ``values[method][test set]["accuracy" | "change"]`` has a point for each rate, in percent; one seed has no bounds.
@@ -23,18 +23,15 @@ def explorer_data(groups: Sequence[Named]) -> list[dict[str, Any]]:
     return [_group(group) for group in groups]
 
 
-def _group(group: Named) -> dict[str, Any]:
-    results = group.results
-    sets = [("none", "in-domain"), *([("mean", "mean of shifts")] if results.shifts else [])]
+def _group(results: Results) -> dict[str, Any]:
+    sets = [(CLEAN_SHIFT, "in-domain"), *([(MEAN_SHIFT, "mean of shifts")] if results.shifts else [])]
     sets += [(f"shift:{name}", name) for name in results.shifts]
     notes = [*results.methods, *results.ablations]
-    styles = method_styles(results)
-    further = [(color, marker, ":") for marker in "osvD^PX" for color in PLAIN_COLORS]
-    extra = {note.name: further[place % len(further)] for place, note in enumerate(results.ablations)}
-    looks = [styles.get(note.name) or extra[note.name] for note in notes]
+    further = cycle((color, marker, ":") for marker in "osvD^PX" for color in PLAIN_COLORS)
+    looks = [*method_styles(results).values(), *islice(further, len(results.ablations))]
     return {
-        "title": group.title,
-        "slug": group.slug,
+        "title": results.title,
+        "slug": results.slug,
         "noise": results.noise,
         "seeds": results.seeds,
         "rates": rate_places(results),
@@ -55,8 +52,7 @@ def _group(group: Named) -> dict[str, Any]:
 
 
 def _points(results: Results, method: str, key: str) -> dict[str, list[list[float] | None]]:
-    split = "id" if key == "none" else "ood"
-    shift = {"none": CLEAN_SHIFT, "mean": MEAN_SHIFT}.get(key, key.removeprefix("shift:"))
+    split, shift = "id" if key == CLEAN_SHIFT else "ood", key.removeprefix("shift:")
     baselines = {"accuracy": "", "change": CLEAN}
     return {
         name: [_point(row) for row in results.over_rates(method, baseline=baseline, split=split, shift=shift)]

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from .tables import Table
 from .wording import Entry
 
-_LATEX = {
+_LATEX = str.maketrans({
+    "\n": " ",
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", '"': r"\textquotedbl{}",
     "\u00a0": "~", "−": "$-$", "±": r"$\pm$", "×": r"$\times$", "–": "--", "—": "---", "→": r"$\to$", "…": r"\dots{}",
     "“": "``", "”": "''", "’": "'", "α": r"$\alpha$", "λ": r"$\lambda$", "ρ": r"$\rho$", "σ": r"$\sigma$",
     "²": r"\textsuperscript{2}", "≥": r"$\geq$", "≤": r"$\leq$",
-}  # fmt: skip
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+})  # fmt: skip
+_MARKDOWN = str.maketrans({"\n": " ", **{letter: f"\\{letter}" for letter in r"\`*_{}[]<>#|~&"}})
 
 
 def latex(table: Table, label: str) -> str:
@@ -81,12 +81,12 @@ def markdown(table: Table) -> str:
 
 def escape_latex(text: str) -> str:
     """Escape text for LaTeX; line breaks become spaces."""
-    return "".join(_LATEX.get(letter, letter) for letter in text.replace("\n", " "))
+    return text.translate(_LATEX)
 
 
 def escape_markdown(text: str) -> str:
     """Escape text for Markdown; line breaks become spaces."""
-    return _MARKDOWN.sub(r"\\\1", text.replace("\n", " "))
+    return text.translate(_MARKDOWN)
 
 
 def _latex_cell(cell: Entry) -> str:

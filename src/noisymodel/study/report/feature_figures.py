@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ...plot.drawing import LINES, new_figure
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
+from ..analysis.means import means
 from ..rows import FEATURES
 from . import figure_style as style
 from .results import Results
@@ -41,13 +43,13 @@ def mean_spectra(results: Results) -> dict[str, dict[str, NDArray[np.float64]]]:
         split = "id" if where == "id" else "ood"
         if values.size and values[0] > 0:
             gathered[split][repr(float(rate.removeprefix("rate=")))].append(values / values[0])
-    means: dict[str, dict[str, NDArray[np.float64]]] = {}
+    found: dict[str, dict[str, NDArray[np.float64]]] = {}
     for split, by_rate in sorted(gathered.items()):
         length = min(len(values) for group in by_rate.values() for values in group)
-        means[split] = {
+        found[split] = {
             rate: np.mean([values[:length] for values in by_rate[rate]], axis=0) for rate in sorted(by_rate, key=float)
         }
-    return means
+    return found
 
 
 def draw_spectra(results: Results, narrow: bool) -> Figure:
@@ -59,7 +61,7 @@ def draw_spectra(results: Results, narrow: bool) -> Figure:
         for place, (rate, values) in enumerate(by_rate.items()):
             axes.plot(
                 np.arange(1, len(values) + 1), np.where(values > 0, values, math.nan), label=rate_text(rate),
-                color=colors[rate], linestyle=style.RATE_LINES[place % len(style.RATE_LINES)], linewidth=1.8,
+                color=colors[rate], linestyle=LINES[place % len(LINES)], linewidth=1.8,
             )  # fmt: skip
         axes.set_yscale("log")
         axes.set_title(style.TITLES[split])
@@ -71,14 +73,15 @@ def draw_spectra(results: Results, narrow: bool) -> Figure:
 
 def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
     """SVE and LSVR of the frozen features against the reference method's accuracy, a point for each network."""
-    figure = style.new_figure(4.6, 5.4) if narrow else style.new_figure(9.2, 7.2)
+    figure = new_figure(4.6, 5.4) if narrow else new_figure(9.2, 7.2)
     grid = figure.subplots(2, 2, sharey="row", sharex="col")
     colors = style.rate_colors(results.rates)
+    accuracies = by_seed(results, results.reference_method, "accuracy")
     label = "{} (in-domain)" if narrow else "{} of the in-domain features"
     for (split, accuracy_label), line in zip(_ACCURACIES.items(), grid, strict=True):
-        accuracy = by_seed(results, results.reference_method, split, "accuracy")
+        accuracy = accuracies.get(split, {})
         for (metric, name), axes in zip(SPECTRAL.items(), line, strict=True):
-            measured = by_seed(results, FEATURES, "id", metric)
+            measured = by_seed(results, FEATURES, metric).get("id", {})
             for rate, marker in zip(results.rates, cycle(style.RATE_MARKERS), strict=False):
                 seeds = [seed for at, seed in accuracy if at == rate and (at, seed) in measured]
                 axes.scatter(
@@ -94,13 +97,13 @@ def draw_spectrum_against_accuracy(results: Results, narrow: bool) -> Figure:
     return figure
 
 
-def by_seed(results: Results, method: str, split: str, metric: str) -> dict[tuple[str, int], float]:
-    """(Rate, seed) -> value of one metric; the mean over shifts out of domain."""
-    gathered: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for row in results.table:
-        if (row.method, row.split, row.metric) == (method, split, metric):
-            gathered[repr(float(row.noise_rate)), row.seed].append(row.value)
-    return {key: float(np.mean(values)) for key, values in gathered.items()}
+def by_seed(results: Results, method: str, metric: str) -> dict[str, dict[tuple[str, int], float]]:
+    """Split -> (rate, seed) -> value of one metric; the mean over shifts out of domain."""
+    return means(
+        (row.split, (repr(float(row.noise_rate)), row.seed), row.value)
+        for row in results.table
+        if (row.method, row.metric) == (method, metric)
+    )
 
 
 def reshaping_methods(results: Results) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...errors import import_extra
+from ...plot.drawing import INK, new_figure
 from ..analysis.summary import SummaryRow, is_variant
 from .results import Results
 from .wording import rate_text
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _STYLE = Path(__file__).with_name("study.mplstyle")
 TITLES = {"id": "In-domain", "ood": "Under shift"}
 """The splits as titles of panels."""
-INK = "#222222"
 
 PLAIN_COLORS = ("#000000", "#E69F00", "#56B4E9", "#CC79A7", "#7A7A7A")
 VARIANT_COLORS = ("#009E73", "#0072B2", "#D55E00")
@@ -29,7 +29,6 @@ VARIANT_COLORS = ("#009E73", "#0072B2", "#D55E00")
 PLAIN_MARKERS = ("o", "s", "v", "P", "<", "p")
 VARIANT_MARKERS = ("D", "^", "X", "h")
 RATE_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-RATE_LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 
 _WITHOUT_DATE: dict[str, dict[str, None]] = {
     "png": {"Software": None},
@@ -67,16 +66,6 @@ def encode(draw: Callable[[bool], Figure], formats: Sequence[str], *, narrow: bo
             encoded.append(buffer.getvalue())
             figure.set_layout_engine("none")  # the first format laid the figure out, for all alike
     return encoded
-
-
-def new_figure(width: float, height: float, *, constrained: bool = True) -> Figure:
-    """A figure with its own canvas, independent of pyplot and its backend."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained" if constrained else None)
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def panels(count: int, *, narrow: bool, height: float, extra: float = 0.8) -> tuple[Figure, list[Axes]]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..analysis.bootstrap import FEWEST_SEEDS
 from . import accuracy_figures as accuracy
 from . import feature_figures as features
-from .figure_style import encode
-from .groups import Named, numbered_families, shots_text
+from .groups import numbered_families, shots_text
 from .results import Results, changes_by_rate
 from .sample_figures import draw_samples, sample_groups
 from .tables import MEASURE_LABELS
@@ -21,24 +19,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class StudyFigure:
-    """A figure with its texts; `draw` draws it, wide or narrow (for a phone)."""
+FULL_GROUPS = 3
+"""With more groups the page would become too large: of each only the main figures are drawn, and none for phones."""
+
+
+class StudyFigure(NamedTuple):
+    """A figure with its texts."""
 
     name: str
     title: str
     caption: str
     alternative: str
     """The alternative text for readers who cannot see the figure."""
-    function: Callable[[bool], Figure]
-
-    def draw(self, narrow: bool = False) -> Figure:
-        """The figure; call it inside `look` for the study's style."""
-        return self.function(narrow)
-
-    def encode(self, *formats: str, narrow: bool = False) -> list[bytes]:
-        """The bytes of its file in each format, ``"png"``, ``"svg"`` or ``"pdf"``."""
-        return encode(self.draw, formats, narrow=narrow)
+    draw: Callable[[bool], Figure]
+    """Draws it, wide or narrow (for a phone); `figure_style.encode` makes its files."""
 
 
 _FIGURES: Mapping[str, tuple[Callable[[Results, bool], Figure], Callable[[Results], object]]] = {
@@ -59,29 +53,25 @@ _FIGURES: Mapping[str, tuple[Callable[[Results, bool], Figure], Callable[[Result
 
 def study_figures(results: Results) -> list[StudyFigure]:
     """The figures that the study has numbers for, in the order of the page."""
-    there = {name: what(results) for name, (_, what) in _FIGURES.items()}
-    return [
-        _figure(name, partial(_FIGURES[name][0], results), results, there=found)
-        for name, found in there.items()
-        if found
-    ]
+    there = [(name, draw, what(results)) for name, (draw, what) in _FIGURES.items()]
+    return [_figure(name, partial(draw, results), results, there=found) for name, draw, found in there if found]
 
 
-def group_figures(groups: Sequence[Named]) -> list[StudyFigure]:
+def group_figures(groups: Sequence[Results]) -> list[StudyFigure]:
     """The figures over several groups; none for a single group."""
     if len(groups) < 2:
         return []
     figures: list[StudyFigure] = []
-    if any(group.results.noisy_rates for group in groups):
-        figures.append(_figure("groups", partial(accuracy.draw_groups, groups), groups[0].results, groups=groups))
+    if any(group.noisy_rates for group in groups):
+        figures.append(_figure("groups", partial(accuracy.draw_groups, groups), groups[0], groups=groups))
     for number, family in numbered_families(groups).items():
-        shots = [shots_text(group.results.view.shots) for group in family]
-        figures.append(_figure("shots", partial(accuracy.draw_shots, family), family[0].results, number, shots=shots))
+        shots = [shots_text(group.view.shots) for group in family]
+        figures.append(_figure("shots", partial(accuracy.draw_shots, family), family[0], number, shots=shots))
     return figures
 
 
 def _figure(
-    name: str, function: Callable[[bool], Figure], results: Results, number: str = "", **known: object
+    name: str, draw: Callable[[bool], Figure], results: Results, number: str = "", **known: object
 ) -> StudyFigure:
     """A figure with its texts, which know the results and what else is given."""
     bars = f"Bars are 95 % intervals over {results.seeds} seeds."
@@ -93,4 +83,4 @@ def _figure(
         fewest_seeds=FEWEST_SEEDS,
         **known,
     )
-    return StudyFigure(name + number, function=function, **texts)
+    return StudyFigure(name + number, draw=draw, **texts)

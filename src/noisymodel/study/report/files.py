@@ -21,16 +21,15 @@ from ..output_folder import FAILURES_FILE, TABLES_FILE, remove_report
 from ..rows import FEATURES, PRETRAINING, CurveRow, Row, StudyRecord
 from .citation import bibtex, hashes
 from .export_tables import latex, markdown
-from .figures import StudyFigure, group_figures, study_figures
-from .groups import Named, named, overview_tables
+from .figure_style import encode
+from .figures import FULL_GROUPS, StudyFigure, group_figures, study_figures
+from .groups import overview_tables
 from .page import render_page
 from .results import Results, bases, views
 from .tables import Table, ablation_table, accuracy_table, difference_table, group_tables, spectrum_table
 from .wording import Entry
 
 TERMINAL_WIDTH = 100
-FULL_GROUPS = 3
-"""With more groups, only `MAIN_FIGURES` of each are drawn."""
 MAIN_FIGURES = ("accuracy", "differences", "drift", "correlations", "ablation", "curves")
 _FORMATS = ("png", "svg", "pdf")
 
@@ -55,12 +54,11 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
         raise ValueError("`record` must have rows in its table, got none")
     rows = ordered_rows(record)
     summary = summarize(rows, record.shifts, bases(record.methods))
-    files: dict[str, bytes] = {TABLES_FILE: (terminal_tables(record, summary) + "\n").encode()}
     correlations = correlate(rows)
-    shown = [Results(record, summary, view, correlations) for view in views(summary)]
-    groups = named(shown)
+    groups = [Results(record, summary, view, correlations) for view in views(summary)]
     figures = figures_by_folder(groups)
-    files |= {
+    files: dict[str, bytes] = {
+        TABLES_FILE: (terminal_tables(groups) + "\n").encode(),
         "results.csv": _csv(Row._fields, rows),
         "summary.csv": _csv(SummaryRow._fields, summary),
         "correlations.csv": _csv(Correlation._fields, correlations),
@@ -70,11 +68,11 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     files["spectra.safetensors"] = _spectra(record.spectra)
     for place, made in figures.items():
         for figure in made:
-            for kind, content in zip(_FORMATS, figure.encode(*_FORMATS), strict=True):
+            for kind, content in zip(_FORMATS, encode(figure.draw, _FORMATS), strict=True):
                 files[f"figures/{place}{figure.name}.{kind}"] = content
     files |= _table_files(groups)
     files["citation.bib"] = bibtex(record).encode()
-    files["report.html"] = render_page(record, shown, figures, files).encode()
+    files["report.html"] = render_page(record, groups, figures, files).encode()
     files["results.json"] = _json(record, summary, hashes(record, files))
     for name, content in files.items():
         write_file(folder / name, content)
@@ -82,20 +80,20 @@ def write_report(folder: Path, record: StudyRecord) -> list[Path]:
     return [folder / name for name in files]
 
 
-def figures_by_folder(groups: Sequence[Named]) -> dict[str, list[StudyFigure]]:
+def figures_by_folder(groups: Sequence[Results]) -> dict[str, list[StudyFigure]]:
     """Subfolder of ``figures/`` (with a slash) -> figures: those over all groups, and those of each group."""
     few = len(groups) <= FULL_GROUPS
     found: dict[str, list[StudyFigure]] = {"": group_figures(groups)}
     for group in groups:
-        figures = study_figures(group.results)
+        figures = study_figures(group)
         found[group.folder] = [figure for figure in figures if few or figure.name in MAIN_FIGURES]
     return {folder: figures for folder, figures in found.items() if figures}
 
 
-def _table_files(groups: Sequence[Named]) -> dict[str, bytes]:
+def _table_files(groups: Sequence[Results]) -> dict[str, bytes]:
     """Every table of the page as LaTeX and Markdown."""
     placed: list[tuple[str, Table]] = [("", table) for table in overview_tables(groups)]
-    placed += [(group.folder, table) for group in groups for table in group_tables(group.results)]
+    placed += [(group.folder, table) for group in groups for part in group_tables(group).values() for table in part]
     files: dict[str, bytes] = {}
     for folder, table in placed:
         label = f"tab:{folder.replace('/', '-')}{table.name}"
@@ -104,13 +102,11 @@ def _table_files(groups: Sequence[Named]) -> dict[str, bytes]:
     return files
 
 
-def terminal_tables(record: StudyRecord, summary: Sequence[SummaryRow]) -> str:
+def terminal_tables(groups: Sequence[Results]) -> str:
     """Accuracy, spectra and paired differences as aligned plain text, at most 100 columns wide."""
-    groups = named([Results(record, summary, view) for view in views(summary)])
     blocks = [plain_text(table) for table in overview_tables(groups)]
-    for group in groups:
-        results = group.results
-        blocks.append(f"{record.data_title}: {group.title}")
+    for results in groups:
+        blocks.append(f"{results.record.data_title}: {results.title}")
         tables = [accuracy_table(results, "id"), accuracy_table(results, "ood"), spectrum_table(results)]
         tables += [difference_table(results), ablation_table(results)]
         blocks += [plain_text(table) for table in tables if table.rows]
@@ -149,32 +145,33 @@ def _line(row: Sequence[str], widths: Sequence[int], block: Sequence[int], width
 
 def ordered_rows(record: StudyRecord) -> list[Row]:
     """Sort the rows by rates, methods, splits, shifts and seeds."""
-    methods = _places([PRETRAINING, FEATURES, *(note.name for note in record.methods)])
-    shifts = _places(note.name for note in record.shifts)
+    methods = _method_order(record)
+    shifts = [note.name for note in record.shifts]
 
     def place(row: Row) -> tuple[Any, ...]:
-        return (
-            row[:4], row.noise_rate, row.shots, methods.get(row.method, len(methods)), row.method, row.split,
-            shifts.get(row.shift, len(shifts)), row.shift, row.seed, row.metric,
-        )  # fmt: skip
+        method, shift = _place(row.method, methods), _place(row.shift, shifts)
+        return row[:4], row.noise_rate, row.shots, method, row.split, shift, row.seed, row.metric
 
     return sorted(record.table, key=place)
 
 
 def _ordered_curves(record: StudyRecord) -> list[CurveRow]:
-    methods = _places(note.name for note in record.methods)
+    methods = _method_order(record)
 
     def place(row: CurveRow) -> tuple[Any, ...]:
-        return (
-            row[:4], row.noise_rate, row.shots, methods.get(row.method, len(methods)), row.method, row.seed, row.epoch,
-            row.metric, row.split, row.shift,
-        )  # fmt: skip
+        method = _place(row.method, methods)
+        return row[:4], row.noise_rate, row.shots, method, row.seed, row.epoch, row.metric, row.split, row.shift
 
     return sorted(record.curves, key=place)
 
 
-def _places(names: Iterable[str]) -> dict[str, int]:
-    return {name: place for place, name in enumerate(names)}
+def _method_order(record: StudyRecord) -> list[str]:
+    return [PRETRAINING, FEATURES, *(note.name for note in record.methods)]
+
+
+def _place(name: str, order: Sequence[str]) -> tuple[int, str]:
+    """Sorts names in an order, and those that it lacks after them."""
+    return order.index(name) if name in order else len(order), name
 
 
 def _cut(text: str, width: int) -> str:
@@ -189,13 +186,11 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def _csv_cell(value: object) -> str:
-    """The text of a cell: a float is read back exactly; NaN and None are empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
+def _csv_cell(value: object) -> object:
+    """A cell as `csv` writes it: a float is read back exactly, None is empty, and NaN is made so."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float) else str(value)
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _spectra(spectra: Mapping[str, np.ndarray]) -> bytes:
@@ -220,13 +215,5 @@ def _json(record: StudyRecord, summary: Sequence[SummaryRow], sums: Mapping[str,
         "sha256": dict(sums),
         "headline": [row._asdict() for row in summary if is_headline(row)],
     }
-    return (json.dumps(_without_nan(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _without_nan(value: Any) -> Any:
-    """Replace NaN and infinity, which JSON lacks, by null."""
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    finite = json.loads(json.dumps(content), parse_constant=lambda _: None)  # JSON lacks NaN and infinity
+    return (json.dumps(finite, indent=1, ensure_ascii=False) + "\n").encode()

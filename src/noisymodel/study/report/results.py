@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from typing import NamedTuple, TypeVar
 
 from ..analysis import Correlation
 from ..analysis.summary import BASELINES, CLEAN, MEAN_SHIFT, NOISY, SummaryRow, compared_with, is_variant
 from ..rows import CLEAN_SHIFT, FEATURES, PRETRAINING, CurveRow, MethodNote, Row, StudyRecord
 from .wording import listed
+
+First = TypeVar("First", bound=Hashable)
+Second = TypeVar("Second")
 
 NOISE = {"supervised": "label noise", "contrastive": "caption noise", "masked_token": "token noise"}
 """The noisy part of the data, by objective."""
@@ -23,16 +27,16 @@ class View(NamedTuple):
     noise_kind: str
     shots: int
 
-    @property
-    def title(self) -> str:
-        """The group's title for readers, without the data."""
+    def said(self, *columns: str) -> str:
+        """Some of the labels for readers."""
         labels = f"{self.shots} labels per class" if self.shots else "all labels"
-        return f"{self.objective}, {self.architecture}, {self.noise_kind} noise, {labels}"
+        words = self._asdict() | {"noise_kind": f"{self.noise_kind} noise", "shots": labels}
+        return ", ".join(words[column] for column in columns)
 
     @property
-    def noise(self) -> str:
-        """The noisy part of the pre-training data."""
-        return NOISE.get(self.objective, "noise")
+    def network(self) -> str:
+        """How the networks were pre-trained, for readers."""
+        return self.said("objective", "architecture", "noise_kind")
 
     def holds(self, row: SummaryRow | Row | CurveRow) -> bool:
         """Whether a row is of this group; measures of networks and features count for all shots and tasks."""
@@ -48,7 +52,10 @@ Comparisons = list[tuple[str, list[tuple[str, str, str]]]]
 
 
 class Results:
-    """Look-ups into the summary of one view of a study.
+    """Look-ups into the summary of one view of a study, and its names.
+
+    ``title`` are all its labels for readers, ``short`` those that differ from the other groups, for axes, and ``slug``
+    is a name for files and anchors, empty for a single group.
 
     Args:
         record: the study.
@@ -69,6 +76,12 @@ class Results:
             found for found in correlations if found[:4] == view[:4] and found.shots == view.shots
         )
         self.view = view
+        shown = views(summary)
+        differing = [column for column in View._fields if len({getattr(one, column) for one in shown}) > 1]
+        words = view.said(*View._fields[1:])
+        self.title = f"{view.data}: {words}" if "data" in differing else words
+        self.short = view.said(*differing) or words
+        self.slug = slugs(shown)[view] if len(shown) > 1 else ""
         rows = [row for row in summary if view.holds(row)]
         self.rows = tuple(rows)
         self._rows = {(row.method, row.noise_rate, row.baseline, row.split, row.shift, row.metric): row for row in rows}
@@ -90,9 +103,14 @@ class Results:
         self.gaps = tuple(gap for gap in record.gaps if gap[:4] == view[:4] and gap.shots == view.shots)
 
     @property
+    def folder(self) -> str:
+        """The subfolder of its figures and tables, with a slash; empty for a single group."""
+        return f"{self.slug}/" if self.slug else ""
+
+    @property
     def noise(self) -> str:
         """The noisy part of the pre-training data."""
-        return self.view.noise
+        return NOISE.get(self.view.objective, "noise")
 
     @property
     def lacking(self) -> dict[str, str]:
@@ -122,7 +140,7 @@ class Results:
         """The comparisons of each method with its baselines, by default all `pairs`."""
         return [
             (self.label(method), [(f"− {self.label(baseline)}", method, baseline) for baseline in baselines])
-            for method, baselines in _grouped(self.pairs if pairs is None else pairs).items()
+            for method, baselines in grouped(self.pairs if pairs is None else pairs).items()
         ]
 
     @property
@@ -130,7 +148,7 @@ class Results:
         """The comparisons of the ablations and variants with the method that they vary."""
         return [
             (f"against {self.label(base)}", [(self.label(name), name, base) for name in names])
-            for base, names in _grouped((note.base, note.name) for note in self.ablations).items()
+            for base, names in grouped((note.base, note.name) for note in self.ablations).items()
         ]
 
     @property
@@ -174,9 +192,13 @@ class Results:
         return [self.find(method, rate, **which) for rate in self.rates]
 
 
-def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Group the pairs by their first element."""
-    groups: dict[str, list[str]] = {}
+def grouped(pairs: Iterable[tuple[First, Second]]) -> dict[First, list[Second]]:
+    """Group the pairs by their first element.
+
+    >>> grouped([("a", 1), ("b", 2), ("a", 3)])
+    {'a': [1, 3], 'b': [2]}
+    """
+    groups: dict[First, list[Second]] = {}
     for first, second in pairs:
         groups.setdefault(first, []).append(second)
     return groups
@@ -191,6 +213,18 @@ def views(summary: Sequence[SummaryRow]) -> list[View]:
     )
     places = {head: place for place, head in enumerate(dict.fromkeys(view[:4] for view in found))}
     return sorted(found, key=lambda view: (places[view[:4]], view.shots != 0, -view.shots))
+
+
+def slugs(shown: Sequence[View]) -> dict[View, str]:
+    """A name for files and anchors for each group; those that would be equal have a number."""
+    found: dict[View, str] = {}
+    for view in shown:
+        slug = base = re.sub(r"[^a-z0-9]+", "-", "-".join(map(str, view)).lower()).strip("-")[:80]
+        place = 2
+        while slug in found.values():
+            slug, place = f"{base}-{place}", place + 1
+        found[view] = slug
+    return found
 
 
 def changes_by_rate(results: Results, method: str, split: str, metric: str = "accuracy") -> dict[str, SummaryRow]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .figure_style import INK, new_figure
+from ...plot.drawing import INK, new_figure
 from .results import Results
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def draw_samples(results: Results, narrow: bool) -> Figure:
     row_height = label + strip_height + 0.1
     height = 2 * margin + sum(head + row_height * math.ceil(len(names) / columns) for _, names in groups)
     height -= label if groups[0][1] == [CLEAN_SAMPLES] else 0
-    figure = new_figure(width, height, constrained=False)
+    figure = new_figure(width, height)
+    figure.set_layout_engine("none")
     top = height - margin
     for heading, names in groups:
         figure.text(margin / width, (top - 0.2) / height, heading, weight="bold", size=10, color=INK)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..analysis.summary import NOISY, is_headline, is_variant
+from ..analysis.summary import NOISY, is_variant
 from .results import Results, changes_by_rate
 from .texts import sentences
 from .wording import LEVEL, WHERE, by_outcome, outcome, rate_text, signed
@@ -49,7 +49,7 @@ def _remaining(results: Results) -> list[str]:
     for variant, baseline in results.pairs:
         for split, where in WHERE.items():
             row = results.find(variant, NOISY, baseline=baseline, split=split)
-            if row is not None and is_headline(row) and row.significant and row.p_holm > LEVEL:
+            if row is not None and row.significant and row.p_holm > LEVEL:
                 lost.append(f"{results.label(variant)} − {results.label(baseline)} {where} (p = {row.p_holm:.2f})")
     return sentences(
         results,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..analysis import Correlation
 from ..analysis.correlations import MEASURES, WITHIN_RATE, WITHIN_SEED
 from ..analysis.intervals import effect_size
-from ..analysis.summary import NOISY, SummaryRow, is_headline
+from ..analysis.summary import NOISY, SummaryRow
 from ..rows import FEATURES, PRETRAINING
 from .results import Comparisons, Results
 from .wording import (
@@ -71,32 +71,23 @@ def filled(tables: Iterable[Table]) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def main_tables(results: Results) -> list[Table]:
-    """The tables of a group that are open on the page."""
-    tables = [table(results, split) for table in (accuracy_table, change_table) for split in WHERE]
-    return filled([*tables, difference_table(results), spectrum_table(results)])
+def group_tables(results: Results) -> dict[str, list[Table]]:
+    """Part of the page -> its tables of a group, in the page's order; those of the parts ``"more_…"`` are folded."""
 
+    def by_split(table: Callable[[Results, str], Table]) -> list[Table]:
+        return [table(results, split) for split in WHERE]
 
-def further_tables(results: Results) -> list[Table]:
-    """The tables of a group that are folded on the page."""
-    return filled([*(difference_by_rate_table(results, split) for split in WHERE), shift_table(results)])
-
-
-def group_tables(results: Results) -> list[Table]:
-    """All tables of a group, in the order of the page."""
-    parts = (main_tables, further_tables, analysis_tables, further_analysis_tables)
-    return [table for part in parts for table in part(results)]
-
-
-def analysis_tables(results: Results) -> list[Table]:
-    """The tables of the analysis that are open on the page."""
-    return filled([drift_table(results), *correlation_tables(results), ablation_table(results)])
-
-
-def further_analysis_tables(results: Results) -> list[Table]:
-    """The tables of the analysis that are folded on the page."""
-    tables = [*correlation_tables(results, "spearman"), *(ablation_by_rate_table(results, split) for split in WHERE)]
-    return filled([*tables, effect_table(results)])
+    parts = {
+        "tables": [
+            *by_split(accuracy_table), *by_split(change_table), difference_table(results), spectrum_table(results),
+        ],
+        "more_tables": [*by_split(difference_by_rate_table), shift_table(results)],
+        "analysis": [drift_table(results), *correlation_tables(results), ablation_table(results)],
+        "more_analysis": [
+            *correlation_tables(results, "spearman"), *by_split(ablation_by_rate_table), effect_table(results),
+        ],
+    }  # fmt: skip
+    return {part: filled(tables) for part, tables in parts.items()}
 
 
 def accuracy_table(results: Results, split: str) -> Table:
@@ -189,20 +180,21 @@ def drift_table(results: Results) -> Table:
 
 def correlation_table(results: Results, split: str, adjusted: str, kind: str = "pearson") -> Table:
     """Each measure of the in-domain features against each method's accuracy."""
-    chosen = [
-        found
+    chosen = {
+        (found.method, found.measure): found
         for found in results.correlations
         if (found.measure_split, found.split, found.adjusted, found.kind) == ("id", split, adjusted, kind)
-    ]
-    by_place = {(found.method, found.measure): found for found in chosen}
-    measures = [measure for measure in MEASURES if any(found.measure == measure for found in chosen)]
+    }
+    methods, there = ({key[place] for key in chosen} for place in (0, 1))
+    measures = [measure for measure in MEASURES if measure in there]
     rows = tuple(
-        (Entry(note.label), *(correlation_entry(by_place.get((note.name, measure))) for measure in measures))
+        (Entry(note.label), *(correlation_entry(chosen.get((note.name, measure))) for measure in measures))
         for note in (*results.methods, *results.ablations)
-        if any((note.name, measure) in by_place for measure in measures)
+        if note.name in methods
     )
-    networks = max((found.networks for found in chosen), default=0)
-    intervals = "95 % bootstrap interval over seeds" if any(not math.isnan(f.low) for f in chosen) else "no intervals"
+    networks = max((found.networks for found in chosen.values()), default=0)
+    known = any(not math.isnan(found.low) for found in chosen.values())
+    intervals = "95 % bootstrap interval over seeds" if known else "no intervals"
     caption = (
         f"{KINDS[kind]} of the in-domain features' measures with accuracy {WHERE[split]}, {ADJUSTMENTS[adjusted]} "
         f"({networks} networks; {intervals})"
@@ -213,7 +205,7 @@ def correlation_table(results: Results, split: str, adjusted: str, kind: str = "
 
 def correlation_tables(results: Results, kind: str = "pearson") -> list[Table]:
     """The correlation tables for both adjustments, in-domain and under shift."""
-    return filled(correlation_table(results, split, adjusted, kind) for adjusted in ADJUSTMENTS for split in WHERE)
+    return [correlation_table(results, split, adjusted, kind) for adjusted in ADJUSTMENTS for split in WHERE]
 
 
 def correlation_entry(found: Correlation | None) -> Entry:
@@ -248,7 +240,7 @@ def effect_table(results: Results) -> Table:
 
 
 def _effect(row: SummaryRow | None) -> tuple[Entry]:
-    if row is None or not is_headline(row):
+    if row is None:
         return (Entry("–"),)
     return (estimate_entry(*effect_size(row.mean, row.low, row.high, row.seeds), digits=1),)
 

@@ -18,12 +18,12 @@ from .wording import (
     Outcome,
     after_holm,
     by_outcome,
-    certain,
     interval_entry,
     listed,
     outcome,
     rate_text,
     rates_text,
+    sorted_by_outcome,
 )
 
 Tone = Literal["yes", "no", "mixed", "open"]
@@ -72,18 +72,16 @@ def _slight_noise(results: Results) -> Finding | None:
         reference=f"the {results.label(method)}",
         others=by_outcome(others, "{} {}"),
     )
-    tones: dict[Outcome, Tone] = {"gain": "yes", "loss": "no", "not significant": "open", "no interval": "open"}
-    tone = "mixed" if said == "gain" and level else tones[said]
-    return Finding(tone=tone, evidence=_by_rate(changes), header=_change_header(results), **texts)
+    tone = "mixed" if said == "gain" and level else _tone([said])
+    return _of_changes(results, changes, tone, texts)
 
 
 def _any_noise(results: Results) -> Finding | None:
     changes = changes_by_rate(results, results.reference_method, "ood")
     if not changes:
         return None
-    rates: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
-    for rate, said in zip(changes, corrected(list(changes.values())), strict=True):
-        rates[said].append(rate_text(rate))
+    outcomes = corrected(list(changes.values()))
+    rates = sorted_by_outcome(zip(map(rate_text, changes), outcomes, strict=True))
     kinds = [said for said, there in rates.items() if there]
     words: dict[Outcome, str] = {
         "loss": "it hurts at",
@@ -99,17 +97,14 @@ def _any_noise(results: Results) -> Finding | None:
         falls=[rate_text(rate) for rate, row in changes.items() if row.mean < 0],
         parts=[f"{words[said]} {listed(rates[said])}" for said in kinds if said in words],
     )
-    harm: Tone = "yes" if kinds == ["loss"] else "mixed" if rates["loss"] else "no"
-    tone = "open" if rates["no interval"] or kinds == ["not significant"] else harm
-    return Finding(tone=tone, evidence=_by_rate(changes), header=_change_header(results), **texts)
+    return _of_changes(results, changes, _tone(outcomes, claimed="loss"), texts)
 
 
-def _change_header(results: Results) -> tuple[str, ...]:
-    return "noise", f"change of {results.label(results.reference_method)} (points)"
-
-
-def _by_rate(changes: dict[str, SummaryRow]) -> tuple[tuple[Entry, ...], ...]:
-    return tuple((Entry(rate_text(rate)), interval_entry(row)) for rate, row in changes.items())
+def _of_changes(results: Results, changes: dict[str, SummaryRow], tone: Tone, texts: dict[str, str]) -> Finding:
+    """A finding whose numbers are the changes of the reference method."""
+    header = ("noise", f"change of {results.label(results.reference_method)} (points)")
+    evidence = tuple((Entry(rate_text(rate)), interval_entry(row)) for rate, row in changes.items())
+    return Finding(tone=tone, evidence=evidence, header=header, **texts)
 
 
 def _spectrum(results: Results) -> Finding | None:
@@ -131,7 +126,7 @@ def _spectrum(results: Results) -> Finding | None:
     texts = rendered(results, "verdict.spectrum", intervals=intervals, courses=courses, both=both)
     changed = f"change at {rate_text(results.noisy_rates[-1])}"
     header = ("of the features", f"mean at {rates_text(results.rates)}", changed)
-    return Finding(tone=_tone(everything) if intervals else "open", header=header, evidence=tuple(evidence), **texts)
+    return Finding(tone=_tone(everything), header=header, evidence=tuple(evidence), **texts)
 
 
 def _course(outcomes: Sequence[Outcome]) -> str:
@@ -173,37 +168,34 @@ def _variant(results: Results, label: str, comparisons: Sequence[tuple[str, str,
         (Entry(heading), *map(interval_entry, line)) for (heading, *_), line in zip(comparisons, rows, strict=True)
     )
     header = ("difference (points)", *WHERE.values())
-    return Finding(tone=_tone(everything) if intervals else "open", header=header, evidence=evidence, **texts)
+    return Finding(tone=_tone(everything), header=header, evidence=evidence, **texts)
 
 
 def corrected(rows: Sequence[SummaryRow]) -> list[Outcome]:
     """The outcomes of the differences of one question, after Holm's correction over them."""
     p_values = holm([row.p_value for row in rows])
-    return [certain(outcome(row), p) for row, p in zip(rows, p_values, strict=True)]
+    return [after_holm(row._replace(p_holm=p)) for row, p in zip(rows, p_values, strict=True)]
 
 
 def _score(outcomes: Sequence[Outcome]) -> str:
     total = len(outcomes)
-    every = "the one baseline" if total == 1 else f"all {total} baselines"
-    if set(outcomes) == {"gain"}:
-        return f"a gain over {every}"
-    if set(outcomes) == {"loss"}:
-        return f"a loss against {every}"
-    if set(outcomes) == {"not significant"}:
-        return f"no significant difference from {every.replace('all', 'any of the')}"
-    counts = [
-        (outcomes.count("gain"), "gain", "gains"),
-        (outcomes.count("loss"), "loss", "losses"),
-        (outcomes.count("not significant"), "not significant", "not significant"),
-    ]
-    parts = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
+    parts: list[str] = []
+    for kind, many, whole, every in (
+        ("gain", "gains", "a gain over", "all"),
+        ("loss", "losses", "a loss against", "all"),
+        ("not significant", "not significant", "no significant difference from", "any of the"),
+    ):
+        count = outcomes.count(kind)
+        if count == total:
+            return f"{whole} {'the one baseline' if total == 1 else f'{every} {total} baselines'}"
+        parts += [f"{count} {kind if count == 1 else many}"] if count else []
     return f"{listed(parts)}, of {total} baselines"
 
 
-def _tone(outcomes: Sequence[Outcome]) -> Tone:
+def _tone(outcomes: Sequence[Outcome], claimed: Outcome = "gain") -> Tone:
     kinds = set(outcomes)
-    if kinds == {"not significant"}:
+    if "no interval" in kinds or kinds == {"not significant"}:
         return "open"
-    if kinds == {"gain"}:
+    if kinds == {claimed}:
         return "yes"
-    return "mixed" if "gain" in kinds else "no"
+    return "mixed" if claimed in kinds else "no"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from ..analysis.summary import NOISY, SummaryRow
@@ -42,23 +42,27 @@ def outcome(row: SummaryRow) -> Outcome:
     return "not significant"
 
 
-def by_outcome(rows: Iterable[tuple[str, SummaryRow | None]], text: str = "{} ({})") -> dict[Outcome, list[str]]:
-    """The differences with each outcome, as their label and points; missing ones are left out."""
-    found: dict[Outcome, list[str]] = {"gain": [], "loss": [], "not significant": [], "no interval": []}
-    for label, row in rows:
-        if row is not None:
-            found[outcome(row)].append(text.format(label, signed(row.mean)))
+def sorted_by_outcome(texts: Iterable[tuple[str, Outcome]]) -> dict[Outcome, list[str]]:
+    """The texts with each outcome."""
+    found: dict[Outcome, list[str]] = {"loss": [], "gain": [], "not significant": [], "no interval": []}
+    for text, said in texts:
+        found[said].append(text)
     return found
+
+
+def by_outcome(
+    rows: Iterable[tuple[str, SummaryRow | None]],
+    text: str = "{} ({})",
+    judge: Callable[[SummaryRow], Outcome] = outcome,
+) -> dict[Outcome, list[str]]:
+    """The differences with each outcome, as their label and points; missing ones are left out."""
+    return sorted_by_outcome((text.format(label, signed(row.mean)), judge(row)) for label, row in rows if row)
 
 
 def after_holm(row: SummaryRow) -> Outcome:
     """The outcome of a comparison after Holm's correction over its family."""
-    return certain(outcome(row), row.p_holm)
-
-
-def certain(said: Outcome, p_value: float) -> Outcome:
-    """The outcome of a difference with a corrected p-value."""
-    return "not significant" if said in ("gain", "loss") and not p_value <= LEVEL else said
+    said = outcome(row)
+    return "not significant" if said in ("gain", "loss") and not row.p_holm <= LEVEL else said
 
 
 def rate_text(rate: str) -> str:
@@ -89,9 +93,7 @@ def signed(value: float, scale: float = 100, digits: int = 1) -> str:
 
 
 def bounds(row: SummaryRow, scale: float = 100, digits: int = 1) -> str:
-    """The interval of a difference; one digit more where a bound would be rounded to zero."""
-    if math.isnan(row.low):
-        return "no interval"
+    """The interval of a difference that has one; one digit more where a bound would be rounded to zero."""
     if any(0 < abs(scale * bound) < 0.5 * 10**-digits for bound in (row.low, row.high)):
         digits += 1
     return f"{signed(row.low, scale, digits)},\u00a0{signed(row.high, scale, digits)}"

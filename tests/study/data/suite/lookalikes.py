@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from noisymodel.study.data.suite.declaration import SetTable, SuiteTable
+from noisymodel.study.data.suite.declaration import SetTable, SuiteTable, read_declaration
 from noisymodel.study.data.suite.opening import open_set
+from noisymodel.study.data.suite.presets import expand_presets
 from noisymodel.study.data.suite.rows import Rows
 
 NAMES = ("ant", "bee", "cat", "dog")
@@ -78,6 +79,11 @@ def opened(suite_root: Path | None = None, **values: Any) -> Rows:
     """A set that is declared by keywords."""
     root = "" if suite_root is None else str(suite_root)
     return open_set(SetTable(**values), "suite.pretraining", SuiteTable(root=root))
+
+
+def declared_sets(values: Mapping[str, Any]) -> dict[str, SetTable]:
+    """Every set of a table ``suite`` by its key, without looking for any file."""
+    return read_declaration(expand_presets(values)).sets()
 
 
 def suite(root: Path, **changes: Any) -> dict[str, Any]:

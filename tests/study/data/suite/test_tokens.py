@@ -12,8 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from noisymodel.errors import ConfigError
-from noisymodel.study.data.suite.declaration import TextsTable
-from noisymodel.study.data.suite.tokens import SEPARATOR, UNKNOWN, WordTokenizer, make_tokenizer
+from noisymodel.study.data.suite.tokens import SEPARATOR, UNKNOWN, PretrainedTokenizer, WordTokenizer
 
 TEXTS = [("The cat sat.",), ("The cat, the dog!",)]
 
@@ -49,7 +48,7 @@ def save_tokenizer(folder: Path, padding: int | None) -> None:
 @pytest.mark.parametrize("padding", [0, 1])
 def test_tokenizers_of_transformers(tmp_path: Path, padding: int) -> None:
     save_tokenizer(tmp_path, padding)
-    tokenizer = make_tokenizer(TextsTable(tokenizer="x"), tmp_path, ())
+    tokenizer = PretrainedTokenizer(tmp_path)
     assert tokenizer.vocabulary == 5
     ids = tokenizer.encode([("cat dog",), ("start",), ("cat cat cat cat",)], 3)
     assert ids[0].tolist() == [2, 3, 0]
@@ -60,12 +59,11 @@ def test_tokenizers_of_transformers(tmp_path: Path, padding: int) -> None:
 
 
 def test_folders_without_a_tokenizer(tmp_path: Path) -> None:
-    table = TextsTable(tokenizer="x")
     with pytest.raises(ConfigError, match=r"`suite.texts.tokenizer`: expected 'words' or the folder of a tokenizer"):
-        make_tokenizer(table, tmp_path / "gone", ())
+        PretrainedTokenizer(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigError, match=r"`suite.texts.tokenizer`: .*empty holds no tokenizer"):
-        make_tokenizer(table, tmp_path / "empty", ())
+        PretrainedTokenizer(tmp_path / "empty")
     save_tokenizer(tmp_path / "bare", None)
     with pytest.raises(ConfigError, match="has no padding token; give it one"):
-        make_tokenizer(table, tmp_path / "bare", ())
+        PretrainedTokenizer(tmp_path / "bare")

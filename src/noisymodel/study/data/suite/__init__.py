@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .opening import FORMATS
 from .presets import PRESETS, describe, presets
-from .source import Suite, SuiteTask, declared_sets
+from .source import Suite
 
-__all__ = ["FORMATS", "PRESETS", "Suite", "SuiteTask", "declared_sets", "describe", "presets"]
+__all__ = ["PRESETS", "Suite", "describe", "presets"]

@@ -12,7 +12,7 @@ import numpy as np
 from ....errors import ConfigError
 from ....files import open_table, read_json
 from ....files.tables import listed
-from .declaration import LabelMap, SetTable, ShiftTable, SuiteTable, read_label_map
+from .declaration import LabelMap, ShiftTable, SuiteTable, read_label_map
 from .rows import Integers, Rows
 
 
@@ -136,9 +136,9 @@ def _label_map(shift: ShiftTable, key: str, suite: SuiteTable) -> LabelMap | Non
             for _, (name, target) in open_table(path).values("shifted", "task"):
                 found.setdefault(name, []).append(target)
             return read_label_map(found, own)
+    except ConfigError:
+        raise
     except (OSError, ValueError, KeyError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"config key `{own}`: {path} cannot be read as a label map: {error}") from None
     raise ConfigError(
         f"config key `{own}`: expected a .json or .csv file, or ObjectNet's folder of mappings, "
@@ -146,9 +146,9 @@ def _label_map(shift: ShiftTable, key: str, suite: SuiteTable) -> LabelMap | Non
     )
 
 
-def label_map_paths(shift: SetTable, suite: SuiteTable) -> tuple[Path, ...]:
+def label_map_paths(shift: ShiftTable, suite: SuiteTable) -> tuple[Path, ...]:
     """The files of a shift's label map."""
-    if not isinstance(shift, ShiftTable) or not shift.label_map_file:
+    if not shift.label_map_file:
         return ()
     path = suite.resolve(shift.label_map_file)
     return tuple(path / name for name in _OBJECTNET) if path.is_dir() else (path,)

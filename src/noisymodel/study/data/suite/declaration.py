@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from ....errors import ConfigError
 from ...config_values import Least, Positive, build, demand
+from .places import expanded
 
 Classes: TypeAlias = tuple[str | int, ...]
 LabelMap: TypeAlias = tuple[tuple[str, Classes], ...]
@@ -70,6 +70,23 @@ class SetTable:
     """``[0, 30]``: these rows of each class in the same order; a stop of 0 means the end."""
     border: NotNegative = 0
     """Pixels cut from each side of a picture first."""
+
+    def columns(self, there: Sequence[str], usual: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Role -> column: those declared, and the first usual one that is there; the path or the text, never both."""
+        declared = {
+            "path": self.path_column,
+            "label": self.label_column,
+            "caption": self.caption_column,
+            "text": self.text_column,
+            "text_pair": self.text_pair_column,
+        }
+        found = {role: name for role, name in declared.items() if name}
+        for role, names in usual.items():
+            taken = role in found or (role in ("path", "text") and {"path", "text"} & set(found))
+            present = [name for name in names if name in there]
+            if present and not taken:
+                found[role] = present[0]
+        return found
 
 
 @dataclass(frozen=True)
@@ -142,8 +159,7 @@ class SuiteTable:
 
     def resolve(self, path: str) -> Path:
         """The absolute form of a path: ``~`` and ``$VARIABLES`` are expanded; relative paths start at ``root``."""
-        own = Path(os.path.expandvars(path)).expanduser()
-        return (Path(os.path.expandvars(self.root)).expanduser() / own).absolute()
+        return (expanded(self.root) / expanded(path)).absolute()
 
     def sets(self) -> dict[str, SetTable]:
         """Every set by its key in the configuration."""
@@ -188,13 +204,12 @@ def _check(suite: SuiteTable) -> None:
     for place, task in enumerate(suite.tasks):
         _distinct([shift.name for shift in task.shifts], f"suite.tasks[{place}].shifts")
         demand("/" not in task.name, f"suite.tasks[{place}].name", "a name without `/`", task.name)
-        for number, shift in enumerate(task.shifts):
-            key = f"suite.tasks[{place}].shifts[{number}]"
-            demand(shift.name != "none", f"{key}.name", "another name: `none` is the task's own test set", shift.name)
-            both = shift.label_map is not None and bool(shift.label_map_file)
-            demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
     for key, table in suite.sets().items():
         _check_set(table, key)
+        if isinstance(table, ShiftTable):
+            demand(table.name != "none", f"{key}.name", "another name: `none` is the task's own test set", table.name)
+            both = table.label_map is not None and bool(table.label_map_file)
+            demand(not both, f"{key}.label_map", "either this or `label_map_file`", "both")
 
 
 def _check_set(table: SetTable, key: str) -> None:

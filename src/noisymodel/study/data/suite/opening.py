@@ -9,7 +9,7 @@ from pathlib import Path
 from ....errors import ConfigError, InputFileError
 from ...config_values import demand_known
 from .declaration import SetTable, SuiteTable
-from .hub import HUB, read_hub
+from .hub import HUB, is_saved, read_hub
 from .places import expand_braces, read_lines
 from .published import read_cars, read_cifar, read_flowers, read_svhn, read_video_frames
 from .readers import read_arrays, read_folder, read_lists, read_tables
@@ -77,7 +77,7 @@ def guessed_format(path: Path) -> str:
     if first.suffix.lower() in _SUFFIXES:
         return _SUFFIXES[first.suffix.lower()]
     if path.is_dir():
-        if any((path / name).is_file() for name in ("state.json", "dataset_dict.json")):
+        if is_saved(path):
             return "huggingface"
         if (path / "images.npy").is_file() or (path / "texts.npy").is_file():
             return "arrays"

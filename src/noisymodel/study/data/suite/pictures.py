@@ -15,6 +15,8 @@ from ....errors import InputFileError, MissingExtraError
 from .declaration import PicturesTable
 
 Floats = NDArray[np.float32]
+TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""The shares of red, green and blue in a grey picture."""
 
 
 class Pictures(Protocol):
@@ -160,8 +162,7 @@ def _channels(picture: Any, count: int) -> Floats:
         return np.ascontiguousarray(array)
     if count == 3:
         return np.repeat(array, 3, axis=0)
-    luma = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return np.tensordot(luma, array, 1)[None].astype(np.float32)
+    return np.tensordot(TO_GREY, array, 1)[None].astype(np.float32)
 
 
 def _scaled(array: NDArray[Any]) -> Floats:

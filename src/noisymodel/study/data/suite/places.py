@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+from glob import glob
 from pathlib import Path
 
 from ....errors import InputFileError
 
 _BRACES = re.compile(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}")
+
+
+def expanded(path: str) -> Path:
+    """A path with its ``~`` and ``$VARIABLES`` expanded."""
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -36,15 +43,11 @@ def matching(pattern: Path) -> list[Path]:
     """
     found: list[Path] = []
     for text in expand_braces(str(pattern)):
-        path = Path(text)
-        if "*" in text or "?" in text:
-            top = next(parent for parent in path.parents if not set("*?") & set(str(parent)))
-            some = sorted(file for file in top.glob(str(path.relative_to(top))) if not file.name.startswith("."))
-        else:
-            some = [path] if path.exists() else []
+        literal = text.replace("[", "[[]")  # only stars and question marks choose
+        some = glob(literal, recursive=True)  # noqa: PTH207 - `Path.glob` takes no absolute pattern
         if not some:
-            raise InputFileError(f"there is nothing at {path}")
-        found += some
+            raise InputFileError(f"there is nothing at {text}")
+        found += sorted(map(Path, some))
     return found
 
 

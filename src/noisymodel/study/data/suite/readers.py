@@ -71,13 +71,11 @@ def read_arrays(path: Path, table: SetTable) -> Found:
         shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise InputFileError(f"{path}: arrays differ in their number of rows: {shown}")
     count = lengths[counted[0]]
-    classes, labels = None, arrays.get("labels")
-    if "classes" in arrays:
-        classes = tuple(map(str, arrays["classes"].tolist()))
+    classes = tuple(map(str, arrays["classes"].tolist())) if "classes" in arrays else None
     return Found(
         str(path),
         numbered(count),
-        None if labels is None else _array_labels(path, labels, classes, table),
+        _array_labels(path, arrays["labels"], classes, table) if "labels" in arrays else None,
         classes,
         pictures=ArrayPictures(arrays["images"], str(path)) if "images" in arrays else None,
         texts=[(str(text),) for text in arrays["texts"].tolist()] if "texts" in arrays else None,
@@ -113,7 +111,13 @@ def _array_labels(path: Path, labels: NDArray[Any], classes: tuple[str, ...] | N
 def read_tables(path: Path, table: SetTable) -> Found:
     """CSV, TSV, JSON lines or Parquet: paths of pictures or texts, with labels and captions."""
     files = matching(path)
-    columns = _columns(files[0], table)
+    there = open_table(files[0]).columns()
+    columns = table.columns(there, {role: [role] for role in ("path", "label", "caption", "text")})
+    if not {"path", "text"} & set(columns):
+        raise InputFileError(
+            f"{files[0]} has no column 'path' or 'text', only {', '.join(there)}; `path_column` or `text_column` names "
+            "one"
+        )
     found: dict[str, list[str]] = {role: [] for role in columns}
     for file in files:
         for _, values in open_table(file).values(*columns.values()):
@@ -131,28 +135,6 @@ def read_tables(path: Path, table: SetTable) -> Found:
         captions=found.get("caption"),
         lists=tuple(files),
     )
-
-
-def _columns(file: Path, table: SetTable) -> dict[str, str]:
-    """Role -> column; those that are declared, and those of the usual names that are there."""
-    there = open_table(file).columns()
-    declared = {
-        "path": table.path_column,
-        "label": table.label_column,
-        "caption": table.caption_column,
-        "text": table.text_column,
-        "text_pair": table.text_pair_column,
-    }
-    found = {role: name for role, name in declared.items() if name}
-    for role in ("path", "label", "caption", "text"):
-        taken = role in found or (role in ("path", "text") and {"path", "text"} & set(found))
-        if not taken and role in there:
-            found[role] = role
-    if not {"path", "text"} & set(found):
-        raise InputFileError(
-            f"{file} has no column 'path' or 'text', only {', '.join(there)}; `path_column` or `text_column` names one"
-        )
-    return found
 
 
 def read_lists(path: Path, table: SetTable) -> Found:

@@ -55,14 +55,13 @@ class Found:
             InputFileError: a file is missing, or not a regular file.
         """
         digest = sha256()
-        pictures = self.pictures if isinstance(self.pictures, FilePictures) else FilePictures(Path(), [])
         for path in self.lists:
             digest.update(f"{path.name} {file_checksum(path)}\n".encode())
+        files = [(path.name, path) for path in self.files]
+        if isinstance(self.pictures, FilePictures):
+            files += [(name, self.pictures.folder / name) for name in self.pictures.paths]
         missing: list[Path] = []
-        for name, path in [
-            *((path.name, path) for path in self.files),
-            *((name, pictures.folder / name) for name in pictures.paths),
-        ]:
+        for name, path in files:
             try:
                 status = path.stat()
             except OSError:
@@ -134,18 +133,14 @@ def arranged(found: Found, table: SetTable, classes: tuple[str, ...]) -> Rows:
     if not len(found.names):
         raise InputFileError(f"{found.place} holds no rows")
     order = np.arange(len(found.names), dtype=np.int64)
-    codes, own = np.zeros(len(order), dtype=np.int64), None
+    codes, own = np.zeros_like(order), None
     if found.labels is not None:
-        if table.drop_labels:
-            dropped = set(table.drop_labels)
-            order = np.array([row for row in order.tolist() if found.labels[row] not in dropped], dtype=np.int64)
-            if not len(order):
-                raise InputFileError(f"{found.place}: all rows have labels of `drop_labels`")
-        labels = [found.labels[row] for row in order.tolist()]
+        order = order[[label not in table.drop_labels for label in found.labels]]
+        labels = [label for label in found.labels if label not in table.drop_labels]
+        if not labels:
+            raise InputFileError(f"{found.place}: all rows have labels of `drop_labels`")
         codes, own = _numbered(found, labels, classes, by_index=table.labels == "index")
-    rows = Rows(found, order, codes, own, table.border)
-    chosen = _part(rows, table)
-    return rows if chosen is None else rows.take(chosen)
+    return _part(Rows(found, order, codes, own, table.border), table)
 
 
 def _numbered(
@@ -153,13 +148,7 @@ def _numbered(
 ) -> tuple[Integers, tuple[str, ...] | None]:
     if by_index:
         own = given or None
-        try:
-            codes = np.array([int(label) for label in labels], dtype=np.int64)
-        except ValueError:
-            wrong = next(label for label in labels if not label.lstrip("-").isdigit())
-            raise InputFileError(
-                f'{found.place}: label {wrong!r} is no integer; `labels = "name"` takes names'
-            ) from None
+        codes = np.array([_integer(label, found.place) for label in labels], dtype=np.int64)
         if codes.min() < 0 or (own is not None and codes.max() >= len(own)):
             bad = int(codes.min() if codes.min() < 0 else codes.max())
             of = "at least 0" if own is None else f"of 0 to {len(own) - 1}"
@@ -175,24 +164,29 @@ def _numbered(
     return np.array([numbers[label] for label in labels], dtype=np.int64), own
 
 
-def _part(rows: Rows, table: SetTable) -> Integers | None:
+def _integer(label: str, place: str) -> int:
+    try:
+        return int(label)
+    except ValueError:
+        raise InputFileError(f'{place}: label {label!r} is no integer; `labels = "name"` takes names') from None
+
+
+def _part(rows: Rows, table: SetTable) -> Rows:
     """The declared share or ranks of each class, ordered by a hash of the names (not by file system or seed)."""
     if not table.portion and not table.ranks:
-        return None
-    chosen: list[Integers] = []
+        return rows
+    hashes = [sha256(rows.found.names[row].encode()).digest() for row in rows.order.tolist()]
+    chosen: list[int] = []
     for code in np.unique(rows.codes):
-        members = np.flatnonzero(rows.codes == code)
-        keys = [sha256(rows.found.names[row].encode()).digest() for row in rows.order[members].tolist()]
-        ranked = members[sorted(range(len(keys)), key=keys.__getitem__)]
+        ranked = sorted(np.flatnonzero(rows.codes == code).tolist(), key=hashes.__getitem__)
         if table.portion:
             start, stop = (round(share * len(ranked)) for share in table.portion)
-            chosen.append(ranked[start:stop])
         else:
-            chosen.append(ranked[table.ranks[0] : table.ranks[1] or None])
-    kept = np.sort(np.concatenate(chosen))
-    if not len(kept):
+            start, stop = table.ranks[0], table.ranks[1] or None
+        chosen += ranked[start:stop]
+    if not chosen:
         raise InputFileError(f"{rows.place}: the part that is asked for is empty")
-    return kept
+    return rows.take(np.sort(chosen))
 
 
 def numbered(count: int) -> list[str]:

@@ -7,11 +7,12 @@ of rows is as cheap as that in the shards. Only Python's standard library is nee
 from __future__ import annotations
 
 import sys
-import tarfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from tarfile import TarFile, TarInfo
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,20 +29,12 @@ from .rows import Found
 _SMALL = 1 << 20
 
 
-class Member(NamedTuple):
-    """The place of a file within a shard."""
-
-    shard: int
-    offset: int
-    size: int
-
-
 class ShardPictures(NamedTuple):
     """Pictures within tar files."""
 
     shards: Sequence[Path]
     members: NDArray[np.int64]
-    """``(n, 3)``: a :class:`Member` each."""
+    """``(n, 3)``: for each picture the number of its shard, its offset in it, and its size."""
     keys: Sequence[str]
 
     def name(self, row: int) -> str:
@@ -50,10 +43,10 @@ class ShardPictures(NamedTuple):
 
     def read(self, row: int) -> Any:
         """Decoded by PIL."""
-        member = Member(*self.members[row].tolist())
-        with self.shards[member.shard].open("rb") as file:
-            file.seek(member.offset)
-            return opened(file.read(member.size))
+        shard, offset, size = self.members[row].tolist()
+        with self.shards[shard].open("rb") as file:
+            file.seek(offset)
+            return opened(file.read(size))
 
 
 def read_shards(path: Path, table: SetTable) -> Found:
@@ -69,11 +62,11 @@ def read_shards(path: Path, table: SetTable) -> Found:
     members = array("q")  # 24 bytes a sample: there may be millions
     texts: dict[str, list[str]] = {role: [] for role in wanted}
     for number, shard in enumerate(shards):
-        for key, picture, fields in _samples(shard, number, wanted):
+        for key, picture, fields in _samples(shard, wanted):
             if picture is None:
                 raise InputFileError(f"{shard}, sample {key}: it has no picture ({', '.join(PICTURES)})")
             keys.append(key)
-            members.extend(picture)
+            members.extend((number, picture.offset_data, picture.size))
             for role, text in fields.items():
                 texts[role].append(sys.intern(text) if role == "label" else text)
     for role, found in texts.items():
@@ -90,43 +83,28 @@ def read_shards(path: Path, table: SetTable) -> Found:
     )
 
 
-def _samples(shard: Path, number: int, wanted: dict[str, str]) -> Iterator[tuple[str, Member | None, dict[str, str]]]:
+def _samples(shard: Path, wanted: Mapping[str, str]) -> Iterator[tuple[str, TarInfo | None, dict[str, str]]]:
     """Yield (key, picture, {role: text}) of each sample; its members must be adjacent."""
-    pending, picture, fields = "", None, dict[str, str]()
-    for archive, member in read_members(shard):
-        key, field = sample_key(member.name)
-        if key != pending:
-            if pending:
-                yield pending, picture, fields
-            pending, picture, fields = key, None, {}
-        if f".{field}" in PICTURES:
-            picture = Member(number, member.offset_data, member.size)
-        else:
-            _take_texts(archive, member, field, wanted, fields, shard)
-    if pending:
-        yield pending, picture, fields
+    places = {role: name.partition(":") for role, name in wanted.items()}
+    for key, members in groupby(read_members(shard), lambda found: sample_key(found[1].name)[0]):
+        picture, texts = None, dict[str, str]()
+        for archive, member in members:
+            field = sample_key(member.name)[1]
+            keys = {role: inner for role, (name, _, inner) in places.items() if name == field}
+            if f".{field}" in PICTURES:
+                picture = member
+            elif keys and member.size <= _SMALL:
+                texts |= _texts(archive, member, keys, shard)
+        if key:
+            yield key, picture, texts
 
 
-def _take_texts(
-    archive: tarfile.TarFile,
-    member: tarfile.TarInfo,
-    field: str,
-    wanted: dict[str, str],
-    fields: dict[str, str],
-    shard: Path,
-) -> None:
-    roles = {role: name for role, name in wanted.items() if field in (name, name.partition(":")[0])}
-    if not roles or member.size > _SMALL:
-        return
+def _texts(archive: TarFile, member: TarInfo, keys: Mapping[str, str], shard: Path) -> dict[str, str]:
+    """The whole text of a member by role, or its value of a key of JSON, if it has one."""
     file = archive.extractfile(member)
     try:
         text = (b"" if file is None else file.read()).decode()
-        for role, name in roles.items():
-            if name == field:
-                fields[role] = text.strip()
-            else:
-                value = cast("dict[str, Any]", parse_json(text)).get(name.partition(":")[2])
-                if value is not None:
-                    fields[role] = str(value)
-    except (UnicodeDecodeError, ValueError, AttributeError) as error:
+        values = {role: parse_json(text).get(key) if key else text.strip() for role, key in keys.items()}
+    except (ValueError, AttributeError) as error:
         raise InputFileError(f"{shard}, {member.name}: {error}") from None
+    return {role: str(value) for role, value in values.items() if value is not None}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
-from itertools import cycle, islice
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,12 @@ from ..source import Examples, Inputs
 from .answers import Matched, label_map_paths, match_shift, match_test
 from .declaration import SetTable, SuiteTable, read_declaration
 from .opening import open_set
-from .pictures import Floats, LazyPictures
+from .pictures import TO_GREY, Floats, LazyPictures
 from .presets import check_presets, expand_presets
 from .rows import Integers, Rows, Text, identity
-from .tokens import Tokenizer, make_tokenizer
+from .tokens import PretrainedTokenizer, WordTokenizer
 
 _SHOTS = 0  # the only stream of random numbers that a seed is split into
-_TO_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Suite:
@@ -55,15 +53,13 @@ class Suite:
         self._declared = read_declaration(expand_presets(suite))
         self.title, self.kind = self._declared.title, self._declared.kind
         sets = _opened(self._declared)
-        _check_contents(sets, self.kind)
-        self._pretraining = sets["suite.pretraining"]
-        self._check = sets["suite.pretraining_check"]
+        _check_contents(self._declared, sets)
+        self._pretraining = sets[self._declared.pretraining]
+        self._check = sets[self._declared.pretraining_check]
         names = class_names(self._pretraining)
         self.pretraining_classes = len(names)
         if names:
             self._check = match_test(self._check, names, "suite.pretraining_check")
-        if not len(self._check):
-            raise ConfigError(f"config key `suite.pretraining_check`: {self._check.place} holds no rows")
         self.tasks = {
             task.name: SuiteTask(place, self._declared, sets, seed=seed, examples=self.examples)
             for place, task in enumerate(self._declared.tasks)
@@ -74,7 +70,7 @@ class Suite:
             for note in task.shifts:
                 notes.setdefault(note.name, note)
         self.shifts = tuple(notes.values())
-        self.check_shots((1,))
+        self.check_shots(1)
 
     @property
     def description(self) -> str:
@@ -138,7 +134,7 @@ class Suite:
         other.tasks = {name: task.reseeded(seed) for name, task in self.tasks.items()}
         return other
 
-    def check_shots(self, shots: tuple[int, ...], tasks: tuple[str, ...] = ()) -> None:
+    def check_shots(self, shots: int, tasks: tuple[str, ...] = ()) -> None:
         """Check that every class of every task (or of the named ones) has enough training samples.
 
         Raises:
@@ -146,8 +142,7 @@ class Suite:
         """
         for name, task in self.tasks.items():
             if not tasks or name in tasks:
-                for number in shots:
-                    task.check_shots(number)
+                task.check_shots(shots)
 
     # ---- examples ----------------------------------------------------------------------------------------------------
 
@@ -169,11 +164,13 @@ class Suite:
         return 0 if self.kind == "pictures" else self._tokenizer.vocabulary
 
     @cached_property
-    def _tokenizer(self) -> Tokenizer:
+    def _tokenizer(self) -> WordTokenizer | PretrainedTokenizer:
         """The declared tokenizer; a vocabulary of words is counted only in the pre-training texts."""
         rows, declared = self._pretraining, self._declared
         texts = rows.chosen_texts() if self.kind == "texts" else rows.chosen_captions()
-        return make_tokenizer(declared.texts, declared.resolve(declared.texts.tokenizer), texts)
+        if declared.texts.tokenizer == "words":
+            return WordTokenizer(texts, declared.texts.vocabulary)
+        return PretrainedTokenizer(declared.resolve(declared.texts.tokenizer))
 
     def _encoded(self, texts: list[Text]) -> Integers:
         return self._tokenizer.encode(texts, self._declared.texts.length)
@@ -202,21 +199,19 @@ class Suite:
         return found
 
     def _shown(self, rows: Rows, count: int) -> NDArray[np.float32]:
-        firsts = np.unique(rows.codes, return_index=True)[1][:count].tolist()
-        chosen = self._inputs(rows.take(np.array(list(islice(cycle(firsts), count)), dtype=np.int64)))
-        pictures = chosen[np.arange(count)]
-        return pictures[:, 0] if pictures.shape[1] == 1 else np.tensordot(pictures, _TO_GREY, ((1,), (0,)))
+        firsts = np.unique(rows.codes, return_index=True)[1][:count]
+        pictures = self._inputs(rows.take(np.resize(firsts, count)))[np.arange(count)]
+        return pictures[:, 0] if pictures.shape[1] == 1 else np.tensordot(pictures, TO_GREY, ((1,), (0,)))
 
 
-def _opened(declared: SuiteTable) -> dict[str, Rows]:
-    """Every set by its key; one error lists all missing sets."""
-    opened: dict[str, Rows] = {}
+def _opened(declared: SuiteTable) -> dict[SetTable, Rows]:
+    """Every set by its declaration; one error lists all missing sets."""
+    opened: dict[SetTable, Rows] = {}
     wrong: list[str] = []
-    known: dict[SetTable, Rows] = {}  # the pre-training set may also be a task's training set
     for key, table in declared.sets().items():
         try:
-            opened[key] = known[table] if table in known else open_set(table, key, declared)
-            known[table] = opened[key]
+            if table not in opened:  # the pre-training set may also be a task's training set
+                opened[table] = open_set(table, key, declared)
         except ConfigError as error:
             wrong.append(str(error))
     if wrong:
@@ -224,18 +219,15 @@ def _opened(declared: SuiteTable) -> dict[str, Rows]:
     return opened
 
 
-def _check_contents(sets: Mapping[str, Rows], kind: str) -> None:
+def _check_contents(declared: SuiteTable, sets: Mapping[SetTable, Rows]) -> None:
+    kind = declared.kind
     needed = ["texts"] if kind == "texts" else ["pictures"]
     further = {"pairs": ["captions"], "pictures": ["labels"]}.get(kind, [])
-    for key, rows in sets.items():
+    for key, table in declared.sets().items():
         for what in needed + further * ("pretraining" in key):
-            if getattr(rows.found, what) is None:
-                raise ConfigError(f"config key `{key}`: {rows.place} has no {what}, and `suite.kind` is {kind!r}")
-
-
-def declared_sets(suite: Mapping[str, Any]) -> dict[str, SetTable]:
-    """Every set of a table ``suite`` by its key, without looking for any file."""
-    return read_declaration(expand_presets(suite)).sets()
+            if getattr(sets[table].found, what) is None:
+                place = sets[table].place
+                raise ConfigError(f"config key `{key}`: {place} has no {what}, and `suite.kind` is {kind!r}")
 
 
 # ---- tasks -----------------------------------------------------------------------------------------------------------
@@ -247,7 +239,7 @@ class SuiteTask:
     Args:
         place: its number among the tasks.
         suite: the suite of the task.
-        sets: all sets of the suite by their keys.
+        sets: all sets of the suite by their declarations.
         seed: of the training samples.
         examples: makes inputs and labels of rows, with answers.
 
@@ -259,7 +251,7 @@ class SuiteTask:
         self,
         place: int,
         suite: SuiteTable,
-        sets: Mapping[str, Rows],
+        sets: Mapping[SetTable, Rows],
         *,
         seed: int,
         examples: Callable[[Rows, Integers | None], Examples],
@@ -267,16 +259,14 @@ class SuiteTask:
         key, declared = f"suite.tasks[{place}]", suite.tasks[place]
         self.name = declared.name
         self.seed, self._examples = seed, examples
-        self.train = sets[f"{key}.train"]
+        self.train = sets[declared.train]
         self.names = class_names(self.train)
         """The classes, in the order of the training set."""
         if not self.names:
             raise ConfigError(f"config key `{key}.train`: {self.train.place} has no labels")
-        self.in_domain = match_test(sets[f"{key}.test"], self.names, f"{key}.test")
+        self.in_domain = match_test(sets[declared.test], self.names, f"{key}.test")
         self.matched: dict[str, Matched] = {
-            shift.name: match_shift(
-                sets[f"{key}.shifts[{number}]"], self.names, shift, f"{key}.shifts[{number}]", suite
-            )
+            shift.name: match_shift(sets[shift], self.names, shift, f"{key}.shifts[{number}]", suite)
             for number, shift in enumerate(declared.shifts)
         }
         self.classes = len(self.names)
@@ -303,11 +293,11 @@ class SuiteTask:
         if not shots:
             return self._examples(self.train, None)
         self.check_shots(shots)
-        draw = partial(array_generator, self.seed, _SHOTS)
-        chosen = [
-            draw(code).permutation(np.flatnonzero(self.train.codes == code))[:shots] for code in range(self.classes)
-        ]
-        return self._examples(self.train.take(np.sort(np.concatenate(chosen))), None)
+        chosen: list[int] = []
+        for code in range(self.classes):
+            members = np.flatnonzero(self.train.codes == code)
+            chosen += array_generator(self.seed, _SHOTS, code).permutation(members)[:shots].tolist()
+        return self._examples(self.train.take(np.sort(chosen)), None)
 
     def check_shots(self, shots: int) -> None:
         """Check that every class has enough training samples.

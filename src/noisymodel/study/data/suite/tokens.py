@@ -6,28 +6,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from ....errors import ConfigError, import_extra
-from .declaration import TextsTable
+from ....files.reading import reason
 from .rows import Integers, Text
 
 UNKNOWN, MASK, SEPARATOR = 1, 2, 3
 _FIRST = 4
+_KEY = "config key `suite.texts.tokenizer`"
 _WORD = re.compile(r"\w+|[^\w\s]")
-
-
-class Tokenizer(Protocol):
-    """Texts to ids."""
-
-    vocabulary: int
-    """Ids are below this."""
-
-    def encode(self, texts: Sequence[Text], length: int) -> Integers:
-        """``(n, length)``, filled up with 0."""
-        ...
 
 
 class WordTokenizer:
@@ -66,19 +56,22 @@ class PretrainedTokenizer:
 
     Args:
         folder: as ``save_pretrained`` writes it.
-        key: what an error names.
+
+    Raises:
+        ConfigError: the folder holds no tokenizer, or one without padding.
+        MissingExtraError: transformers is not installed.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path) -> None:
         transformers = import_extra("transformers", extra="hf", purpose="tokenizers in folders")
         if not folder.is_dir():
-            raise ConfigError(f"config key `{key}`: expected 'words' or the folder of a tokenizer, got {str(folder)!r}")
+            raise ConfigError(f"{_KEY}: expected 'words' or the folder of a tokenizer, got {str(folder)!r}")
         try:
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(f"config key `{key}`: {folder} holds no tokenizer: {_line(error)}") from None
+            raise ConfigError(f"{_KEY}: {folder} holds no tokenizer: {reason(error)}") from None
         if self.tokenizer.pad_token_id is None:
-            raise ConfigError(f"config key `{key}`: the tokenizer in {folder} has no padding token; give it one")
+            raise ConfigError(f"{_KEY}: the tokenizer in {folder} has no padding token; give it one")
         self.padding = int(self.tokenizer.pad_token_id)
         self.vocabulary = len(self.tokenizer)
 
@@ -94,22 +87,5 @@ class PretrainedTokenizer:
         return np.where(ids == self.padding, 0, np.where(ids == 0, self.padding, ids))
 
 
-def make_tokenizer(table: TextsTable, folder: Path, texts: Iterable[Text]) -> Tokenizer:
-    """The declared tokenizer; ``folder`` is ``table.tokenizer`` as a path, ``texts`` those of pre-training.
-
-    Raises:
-        ConfigError: the folder holds no tokenizer, or one without padding.
-        MissingExtraError: transformers is not installed.
-    """
-    if table.tokenizer == "words":
-        return WordTokenizer(texts, table.vocabulary)
-    return PretrainedTokenizer(folder, "suite.texts.tokenizer")
-
-
 def _words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 160 else text[:157] + "..."

@@ -16,9 +16,9 @@ from pyarrow import parquet
 from scipy.io import savemat
 
 from noisymodel.errors import ConfigError, MissingDataError
-from noisymodel.study.data.suite import PRESETS, Suite, declared_sets, describe, presets
+from noisymodel.study.data.suite import PRESETS, Suite, describe, presets
 from noisymodel.study.data.suite.presets import check_presets, expand_presets, missing_files
-from study.data.suite.lookalikes import encoded, folder, many_folders, shard, suite, write
+from study.data.suite.lookalikes import declared_sets, encoded, folder, many_folders, shard, suite, write
 
 SYNSETS = [f"n{number:08d}" for number in range(1000)]
 
@@ -135,14 +135,14 @@ def make_vision(root: Path) -> None:
 
 def make_glue(root: Path) -> None:
     for task in PRESETS["glue"].tasks:
-        table = task.declaration["test"]
+        table = task["test"]
         test = Path(table["path"]).name.removesuffix("-*.parquet")
-        parts = ["train", test] + ["validation_mismatched"] * (task.name == "mnli")
+        parts = ["train", test] + ["validation_mismatched"] * (task["name"] == "mnli")
         count = len(table["classes"])
         named = [table[key] for key in ("text_column", "text_pair_column") if key in table]
         columns = {column: [f"{column} {row}" for row in range(count)] for column in named}
         for part in parts:
-            path = root / f"glue/{task.name}/{part}-00000-of-00001.parquet"
+            path = root / f"glue/{task['name']}/{part}-00000-of-00001.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             parquet.write_table(
                 pyarrow.table({**columns, "label": list(range(count)), "idx": list(range(count))}), path
@@ -208,7 +208,7 @@ def declared(name: str, root: Path) -> dict[str, Any]:
 def test_look_alikes_open_and_decode(name: str, opened: Callable[[str], Suite]) -> None:
     source = opened(name)
     assert source.kind == PRESETS[name].kind
-    assert list(source.tasks)[: len(PRESETS[name].tasks)] == [task.name for task in PRESETS[name].tasks]
+    assert list(source.tasks)[: len(PRESETS[name].tasks)] == [task["name"] for task in PRESETS[name].tasks]
     examples = source.pretraining()
     assert len(examples.labels) == len(examples.inputs) > 0
     for key, task in source.tasks.items():
@@ -265,10 +265,10 @@ def test_the_papers_suites_are_all_there() -> None:
     assert set(presets()) == set(CASES)
     assert len(PRESETS["vision-14"].tasks) == 14
     shifts = {
-        key: [shift["name"] for shift in task.declaration["shifts"]] for key in PRESETS for task in PRESETS[key].tasks
+        key: [shift["name"] for shift in task.get("shifts", [])] for key in PRESETS for task in PRESETS[key].tasks
     }
     assert shifts["imagenet-variants"] == ["v2", "rendition", "sketch", "adversarial", "video", "objectnet"]
-    assert {task.name for task in PRESETS["glue-x"].tasks} == {"cola", "sst2", "mrpc", "qqp", "mnli", "qnli", "rte"}
+    assert {task["name"] for task in PRESETS["glue-x"].tasks} == {"cola", "sst2", "mrpc", "qqp", "mnli", "qnli", "rte"}
 
 
 def test_one_part_that_is_missing_is_named_alone(tmp_path: Path) -> None:

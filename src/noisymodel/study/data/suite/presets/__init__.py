@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 
 from .....errors import ConfigError, InputFileError, MissingDataError
 from ....config_values import demand, demand_known
-from ..places import matching
+from ..places import expanded, matching
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,6 @@ class Part:
 
 
 @dataclass(frozen=True)
-class PresetTask:
-    """A task, and the parts that it needs."""
-
-    declaration: Mapping[str, Any]
-    """As in a configuration."""
-    parts: Sequence[str]
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self.declaration["name"]
-
-
-@dataclass(frozen=True)
 class Preset:
     """A named suite, or a part of one."""
 
@@ -59,25 +44,21 @@ class Preset:
     pretraining: Mapping[str, Any] | None = None
     pretraining_check: Mapping[str, Any] | None = None
     pretraining_parts: Sequence[str] = ()
-    tasks: tuple[PresetTask, ...] = ()
-
-
-NAMES = ("imagenet-1k", "yfcc15m", "cc12m", "vision-14", "domainnet", "imagenet-variants", "glue", "glue-x")
-"""Each is ``NAME.toml`` beside this file."""
+    tasks: Sequence[Mapping[str, Any]] = ()
+    """Tasks as in a configuration; each names the ``parts`` that it needs besides."""
 
 
 def _read(name: str) -> Preset:
     held = tomllib.loads(files(__package__ or "").joinpath(f"{name}.toml").read_text(encoding="utf-8"))
     parts = {own: Part(**part) for own, part in held.pop("parts").items()}
-    tasks = tuple(
-        PresetTask({"shifts": [], **{key: value for key, value in task.items() if key != "parts"}}, task["parts"])
-        for task in held.pop("tasks", [])
-    )
-    return Preset(**held, parts=parts, tasks=tasks)
+    return Preset(**held, parts=parts)
 
 
-PRESETS: Mapping[str, Preset] = {name: _read(name) for name in NAMES}
-"""Name in a configuration -> preset."""
+PRESETS: Mapping[str, Preset] = {
+    name: _read(name)
+    for name in ("imagenet-1k", "yfcc15m", "cc12m", "vision-14", "domainnet", "imagenet-variants", "glue", "glue-x")
+}
+"""Name in a configuration -> preset; each is ``NAME.toml`` beside this file."""
 
 _PICTURES = {"size": 224, "shorter_side": 256}
 
@@ -103,7 +84,7 @@ def describe(name: str) -> str:
     preset = _known(name)
     lines = [f"{name}: {preset.title}", preset.description, f"kind: {preset.kind}"]
     if preset.tasks:
-        lines.append(f"tasks: {', '.join(task.name for task in preset.tasks)}")
+        lines.append(f"tasks: {', '.join(task['name'] for task in preset.tasks)}")
     if preset.pretraining is None:
         lines.append("pre-training: none of its own; name a second preset, or declare [suite.pretraining]")
     for own, part in preset.parts.items():
@@ -144,7 +125,7 @@ def expand_presets(values: Mapping[str, Any]) -> dict[str, Any]:
     if expanded["kind"] != "texts":
         expanded["pictures"] = {**_PICTURES, **own.pop("pictures", {})}
     further = own.pop("tasks", [])
-    tasks = [task.declaration for task in _tasks(values)]
+    tasks = [{key: value for key, value in task.items() if key != "parts"} for task in _tasks(values)]
     return expanded | own | {"tasks": [*tasks, *further] if isinstance(further, Sequence) else tasks}
 
 
@@ -155,13 +136,13 @@ def check_presets(values: Mapping[str, Any]) -> None:
         MissingDataError: files are missing; the message lists them all, their source, and the layout.
     """
     chosen = _named(values)
-    root = Path(os.path.expandvars(str(values.get("root", "")))).expanduser()
+    root = expanded(str(values.get("root", "")))
     tasks = _tasks(values)
     wanted: dict[str, Part] = {}
     for preset in chosen.values():
         own = "pretraining" in values and "pretraining_check" in values
         needed = [*(() if own else preset.pretraining_parts)]
-        needed += [part for task in tasks if task in preset.tasks for part in task.parts]
+        needed += [part for task in tasks if task in preset.tasks for part in task["parts"]]
         wanted |= {part: preset.parts[part] for part in needed}
     absent = {name: lacking for name, part in wanted.items() if (lacking := missing_files(part, root))}
     if not absent:
@@ -211,11 +192,11 @@ def _known(name: str) -> Preset:
     return PRESETS[name]
 
 
-def _tasks(values: Mapping[str, Any]) -> list[PresetTask]:
+def _tasks(values: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The tasks of the named presets, or those in ``only``."""
     tasks = [task for preset in _named(values).values() for task in preset.tasks]
     only = values.get("only", [])
     demand(isinstance(only, list | tuple), "suite.only", "a list of tasks", only)
     for name in only:
-        demand_known("suite.only", str(name), [task.name for task in tasks])
-    return [task for task in tasks if not only or task.name in only]
+        demand_known("suite.only", str(name), [task["name"] for task in tasks])
+    return [task for task in tasks if not only or task["name"] in only]
