@@ -184,6 +184,10 @@ def test_lora_leaves_the_last_layer_of_multihead_attention_alone() -> None:
 
 
 def test_architectures_that_do_not_go_with_the_inputs() -> None:
+    with pytest.raises(ConfigError, match=r"`architectures`: expected one of 'mlp', .*'resnet18'.*mean 'resnet'"):
+        request(architecture="resnet18")
+    with pytest.raises(ConfigError, match="open_clip's models are for the objective 'contrastive'"):
+        request(architecture="open_clip:RN50")
     with pytest.raises(ConfigError, match="'transformer' is not for pictures"):
         untrained(request(architecture="transformer", examples=pictures()))
     with pytest.raises(ConfigError, match="'vit' is not for texts"):

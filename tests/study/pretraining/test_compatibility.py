@@ -10,6 +10,7 @@ from noisymodel import noise
 from noisymodel.errors import ConfigError
 from noisymodel.study import PretrainingConfig, StudyConfig
 from noisymodel.study.pretraining import ARCHITECTURES, NOISE_KINDS, NOISE_OF, OBJECTIVES, fits
+from study.pretraining.tiny_requests import pictures, request, texts
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,22 @@ def test_every_noise_of_labels_captions_and_tokens_is_there() -> None:
     assert set(NOISE_KINDS) == {kind for kinds in NOISE_OF.values() for kind in kinds}
     assert tuple(NOISE_OF) == OBJECTIVES
     assert "resnet" in ARCHITECTURES
+
+
+def test_requests_that_make_no_sense() -> None:
+    with pytest.raises(ConfigError, match=r"`objectives`: expected one of 'supervised', .*'contrastiv'.*'contrastive'"):
+        request("contrastiv", noise_kind="symmetric")
+    with pytest.raises(
+        ConfigError, match=r"`noise_kinds`: expected one of .* got 'symetric'; did you mean 'symmetric'"
+    ):
+        request(noise_kind="symetric")
+    with pytest.raises(ConfigError, match=r"expected one of 'caption_shuffle', .* for the objective 'contrastive'"):
+        request("contrastive", noise_kind="symmetric")
+    with pytest.raises(ConfigError, match="'contrastive' needs data with captions"):
+        request("contrastive", examples=pictures()._replace(captions=None))
+    with pytest.raises(ConfigError, match="'masked_token' needs texts"):
+        request("masked_token", "transformer", examples=pictures())
+    assert request("masked_token", "transformer", examples=texts()).texts
 
 
 def test_overrides_by_objective_architecture_and_both() -> None:

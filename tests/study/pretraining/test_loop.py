@@ -92,6 +92,8 @@ def test_every_setting_reaches_the_training(change: dict[str, float]) -> None:
     got = pretrain(changed).states[0]
     torch.testing.assert_close(dict(got), dict(expected), rtol=1e-3, atol=1e-5)
     assert not torch.allclose(got["classifier.weight"], pretrain(plain).states[0]["classifier.weight"], atol=1e-4)
+    other = request(architecture="vit", overrides={"vit": change})
+    assert same_weights(pretrain(other).states[0], got)
 
 
 def test_learning() -> None:
