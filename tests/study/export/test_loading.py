@@ -170,6 +170,8 @@ def test_configurations_that_are_none_name_their_file(network: Path) -> None:
         (changed(network, inputs={"shape": [16, True], "dtype": "float32"}), "`inputs.shape` must be"),
         (changed(network, inputs={"shape": [16, 16], "dtype": "O"}), "`inputs.dtype` must be float32 or int64"),
         (changed(network, pretraining={"epochs": 0}), r"config\.json': config key `pretraining\.epochs`"),
+        (changed(network, architecture="resnet18"), r"config\.json': config key `architectures`: .*'resnet18'"),
+        (changed(network, objective="contrastive"), r"config\.json': config key `objectives`: 'contrastive' needs"),
     ):
         with pytest.raises(InputFileError, match=message):
             load_exported(resigned(network, config_json=content))

@@ -241,17 +241,16 @@ def _request(place: Path, record: Mapping[str, Any]) -> PretrainingRequest:
         captions = np.broadcast_to(np.int64(0), (1, record["caption_length"]))
     inputs = np.broadcast_to(np.zeros((), record["inputs"]["dtype"]), (1, *record["inputs"]["shape"]))
     try:
-        settings = build(PretrainingConfig, record["pretraining"], "pretraining.")
+        return PretrainingRequest(
+            objective=objective,
+            architecture=architecture,
+            noise_kind=NOISE_OF[objective][0],
+            noise_rates=(record["noise_rate"],),
+            examples=Examples(inputs, np.zeros(1, dtype=np.int64), captions),
+            seed=record["seed"],
+            classes=record["classes"],
+            vocabulary=record["vocabulary"],
+            config=build(PretrainingConfig, record["pretraining"], "pretraining."),
+        )
     except ConfigError as error:
         raise InputFileError(f"{str(place / CONFIG_FILE)!r}: {error}") from None
-    return PretrainingRequest(
-        objective=objective,
-        architecture=architecture,
-        noise_kind=NOISE_OF[objective][0],
-        noise_rates=(record["noise_rate"],),
-        examples=Examples(inputs, np.zeros(1, dtype=np.int64), captions),
-        seed=record["seed"],
-        classes=record["classes"],
-        vocabulary=record["vocabulary"],
-        config=settings,
-    )
