@@ -131,6 +131,21 @@ def test_members_are_told_as_they_end(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert all(f"{name}: out-of-fold log-loss {loss:.3f}, accuracy 50.0 %" in shown for name, loss in LOSSES.items())
 
 
+def test_the_selection_has_the_figures_of_the_calibrated_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = data(60, 8, 2)
+    logits = 4 * torch.nn.functional.one_hot(torch.from_numpy(given.targets)).float()
+    logits[:12] = logits[:12].flip(1)  # a fifth is wrong, and all are far too sure
+    known = [one._replace(out_of_fold=logits) for one in members({LINEAR: 1.0, KERNEL: 1.0})]
+    found = procedure._average(given, known, [])
+    mean = logits.log_softmax(1)
+    factor = given.factor(mean)
+    assert factor < 0.5
+    expected = torch.nn.functional.cross_entropy(factor * mean, torch.from_numpy(given.targets))
+    assert found.selection.log_loss == pytest.approx(float(expected), rel=1e-5)
+    assert found.selection.accuracy == pytest.approx(0.8)
+    assert found.head.factor == factor
+
+
 def test_an_average_has_factors_and_shares() -> None:
     one, other = members({LINEAR: 1.0, KERNEL: 1.0})
     assert procedure._averaged([one], 3.0) is one.modules[0], "its logits are calibrated already"
