@@ -169,9 +169,10 @@ def test_the_explanation_names_what_was_taken_and_why(monkeypatch: pytest.Monkey
         "The linear probe and the kernel probe, averaged: close in out-of-fold log-loss (linear probe 0.500, kernel "
         "probe 0.520) with 10 labels a class; so few rows do not carry a network, probes only were tried."
     )
-    assert (
-        "; fewer rows (400) than features (401) do not" in decided(monkeypatch, data(400, 401, 2), LOSSES).explanation
-    )
+    wide = decided(monkeypatch, data(400, 401, 2), LOSSES).explanation
+    assert "; fewer rows (400) than features (401) do not" in wide
+    short = decided(monkeypatch, data(399, 8, 2), LOSSES).explanation
+    assert "; so few rows do not" in short, "200 labels a class"
 
 
 def test_up_to_20_000_rows_are_all_held_out_once_and_more_are_not() -> None:
