@@ -83,11 +83,11 @@ def mapped(function: Callable[[Tensor], Tensor], rows: Tensor, width: int) -> Ma
     """``function`` (n, D) → (n, width) of all rows, a piece at a time; a large result on the CPU is spilled."""
     if rows.device.type == "cpu" and _is_large(len(rows), width, rows.element_size()):
         found = SpilledRows(width, rows[:0].numpy().dtype)
-        for piece in pieces(rows):
+        for piece in rows.split(PIECE):
             found.append(function(piece).numpy())
         return found
     result = rows.new_empty(len(rows), width)
-    for part, piece in zip(pieces(result), pieces(rows), strict=True):
+    for part, piece in zip(result.split(PIECE), rows.split(PIECE), strict=True):
         part.copy_(function(piece))
     return result
 
