@@ -282,7 +282,9 @@ def test_pickles() -> None:
 
 
 def test_hugging_face_map_style() -> None:
-    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("datasets.arrow_dataset")  # where it is missing, "datasets" is tests/datasets
+    import datasets
+
     source = datasets.Dataset.from_dict({"label": LABELS.tolist(), "id": KEYS})
     by_position = NoisyLabelDataset(source, FIXED)
     assert [sample["label"] for sample in by_position] == FIXED.labels.tolist()
@@ -297,7 +299,9 @@ def test_hugging_face_map_style() -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_hugging_face_streams(workers: int) -> None:
-    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("datasets.arrow_dataset")  # where it is missing, "datasets" is tests/datasets
+    import datasets
+
     table = datasets.Dataset.from_dict({"label": LABELS.tolist(), "__key__": KEYS})
     for stream in (table.to_iterable_dataset(num_shards=4), table.to_iterable_dataset(num_shards=3).shuffle(seed=2)):
         noisy = NoisyLabelDataset(stream, NOISE)
@@ -307,7 +311,9 @@ def test_hugging_face_streams(workers: int) -> None:
 
 
 def test_hugging_face_streams_resume() -> None:
-    datasets = pytest.importorskip("datasets")
+    pytest.importorskip("datasets.arrow_dataset")  # where it is missing, "datasets" is tests/datasets
+    import datasets
+
     stream = datasets.Dataset.from_dict({"label": LABELS.tolist(), "__key__": KEYS}).to_iterable_dataset(num_shards=4)
     noisy = NoisyLabelDataset(stream, NOISE)
     begun = iter(noisy)

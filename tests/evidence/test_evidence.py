@@ -165,7 +165,8 @@ def test_differences_of_the_fonts_page_are_in_the_tables_of_its_study() -> None:
 
 
 def test_characters_that_a_font_lacks_are_left_out(evidence: Any) -> None:
-    data = import_module("matplotlib").get_data_path()
+    pytest.importorskip("PIL")
+    data = pytest.importorskip("matplotlib").get_data_path()
     face = evidence("fonts").Face(Path(data) / "fonts" / "ttf" / "DejaVuSans.ttf", "sans", "dejavu-core")
     _, labels = evidence("font_study")._pictures([face], "A\u4e00B")
     assert labels.tolist() == [0, 2]
