@@ -40,8 +40,8 @@ class FittedProbe(NamedTuple, Generic[P]):
     """What `fit_linear_probe` and `fit_kernel_probe` return.
 
     ``head``: the probe, on the features' device, whose logits are calibrated. ``penalty``: λ. ``factor``: what the
-    logits were multiplied by, 1 without ``calibrate``. ``out_of_fold`` (N, K): the calibrated logits of each row by a
-    model that did not see it, without the rows that no fold holds out; ``None`` without cross-validation.
+    logits were multiplied by, 1 without ``calibrate``. ``out_of_fold`` (H, K): the calibrated logits of the H rows that
+    a fold holds out, in their order, by a model that did not see them; ``None`` without cross-validation.
     """
 
     head: P
